@@ -1,0 +1,139 @@
+"""The Parquet tables that pass between stages: their schemas, and how to read and write them.
+
+Every stage reads and writes these and nothing else, so this file is the contract between them.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from kformer.errors import KformerError
+from kformer.files import replacing
+
+TableName = Literal["questions", "facts", "retrieval", "predictions"]
+Row = Mapping[str, Any]
+
+VERSION = "1"
+SPLITS = ("train", "validation", "test")
+_ROWS_PER_BATCH = 10_000
+
+
+def _required(name: str, kind: pa.DataType) -> pa.Field:
+    return pa.field(name, kind, nullable=False)
+
+
+SCHEMAS: dict[TableName, pa.Schema] = {
+    "questions": pa.schema(
+        [
+            _required("question_id", pa.string()),
+            _required("split", pa.string()),
+            _required("context", pa.string()),
+            _required("question", pa.string()),
+            _required("choices", pa.list_(pa.string())),
+            pa.field("answer", pa.int8()),  # 0-based; null = unlabelled
+            pa.field("type", pa.string()),  # what kind of question; null = unknown
+            # Facts that are known to answer the question, by text; null = unknown.
+            pa.field("gold_facts", pa.list_(pa.string())),
+        ]
+    ),
+    "facts": pa.schema(
+        [
+            _required("fact_id", pa.int64()),  # 0…n−1, the row number
+            _required("text", pa.string()),
+            pa.field("relation", pa.string()),
+            _required("source", pa.string()),
+            _required("origin", pa.string()),  # where in the source
+        ]
+    ),
+    "retrieval": pa.schema(
+        [
+            _required("question_id", pa.string()),
+            pa.field("choice", pa.int8()),  # null = one query for the whole question
+            _required("fact_ids", pa.list_(pa.int64())),  # best first, ties by fact_id
+            _required("scores", pa.list_(pa.float32())),
+        ]
+    ),
+    "predictions": pa.schema(
+        [
+            _required("question_id", pa.string()),
+            _required("split", pa.string()),
+            pa.field("answer", pa.int8()),
+            _required("prediction", pa.int8()),
+            _required("logits", pa.list_(pa.float32())),
+            _required("fact_ids", pa.list_(pa.list_(pa.int64()))),  # injected, per choice
+        ]
+    ),
+}
+
+
+def write_table(path: Path, name: TableName, rows: Iterable[Row]) -> int:
+    """Streams rows into a Parquet file, whole or not at all, and returns how many there were.
+
+    Raises:
+        KformerError: a row does not fit the table's schema.
+    """
+    metadata = {"kformer_table": name, "kformer_version": VERSION}
+    schema = SCHEMAS[name].with_metadata(metadata)
+    written = 0
+    remaining = iter(rows)
+    with (
+        replacing(path) as partial,
+        pq.ParquetWriter(partial, schema, compression="zstd") as writer,
+    ):
+        while batch := list(islice(remaining, _ROWS_PER_BATCH)):
+            writer.write_table(_to_arrow(batch, schema, path, written))
+            written += len(batch)
+    return written
+
+
+def read_table(path: Path, name: TableName) -> pa.Table:
+    """Reads a whole table.
+
+    Raises:
+        KformerError: there is no such file, or it does not hold the table ``name``.
+    """
+    _open(path, name)
+    return pq.read_table(path)
+
+
+def read_rows(path: Path, name: TableName) -> Iterator[dict[str, Any]]:
+    """Streams a table row by row, in bounded memory; raises as `read_table` does."""
+    for batch in _open(path, name).iter_batches(batch_size=_ROWS_PER_BATCH):
+        yield from batch.to_pylist()
+
+
+def _open(path: Path, name: TableName) -> pq.ParquetFile:
+    try:
+        file = pq.ParquetFile(path)
+    except FileNotFoundError:
+        raise KformerError(f"{path}: there is no such file; expected a {name} table") from None
+    except (pa.ArrowInvalid, OSError) as error:
+        raise KformerError(f"{path}: not a readable Parquet file ({error})") from None
+    metadata = file.schema_arrow.metadata or {}
+    found = metadata.get(b"kformer_table", b"nothing of ours").decode()
+    if found != name:
+        raise KformerError(f"{path}: holds {found}, but a {name} table is needed here")
+    version = metadata.get(b"kformer_version", b"?").decode()
+    if version != VERSION or not file.schema_arrow.equals(SCHEMAS[name]):
+        raise KformerError(
+            f"{path}: a {name} table of version {version}, but this program reads "
+            f"version {VERSION}; delete the file and run again"
+        )
+    return file
+
+
+def _to_arrow(batch: list[Row], schema: pa.Schema, path: Path, first_row: int) -> pa.Table:
+    try:
+        table = pa.Table.from_pylist([dict(row) for row in batch], schema=schema)
+        table.validate()
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+        last = first_row + len(batch)
+        raise KformerError(f"{path}: rows {first_row}–{last} do not fit: {error}") from None
+    for field in schema:
+        if not field.nullable and table[field.name].null_count:
+            raise KformerError(f"{path}: column {field.name} may not be empty")
+    return table
