@@ -1,0 +1,141 @@
+"""The stage that ends an experiment: every run's predictions in, one comparison out."""
+
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kformer.errors import KformerError
+from kformer.evaluation.comparison import Comparison, Questions, Run, compare_conditions
+from kformer.evaluation.figure import draw_accuracies
+from kformer.evaluation.report import render_markdown
+from kformer.files import replacing, write_json
+from kformer.tables import read_table
+
+_PACKAGES = ("kformer", "torch", "transformers")
+
+
+def compare(experiment: str, runs: Sequence[Path], baseline: str, out: Path) -> dict[str, float]:
+    """Compares all conditions of an experiment with its baseline, question by question.
+
+    Each of ``runs`` is a folder ``…/<condition>/seed-<number>`` or ``…/<condition>/untrained``
+    with a ``predictions.parquet`` and, if something was trained, a ``training.json``. The
+    conditions keep the order in which they first appear. Writes ``comparison.json``,
+    ``comparison.md``, ``accuracy.svg`` and ``accuracy.png`` into the folder ``out``.
+
+    Returns:
+        ``<condition>/accuracy`` and ``<condition>/delta`` as fractions and
+        ``<condition>/p_holm`` for tracking.
+
+    Raises:
+        KformerError: the baseline is not among the runs, the runs did not answer the same
+            questions, the right answers are not known, or a run cannot be read.
+    """
+    found = sorted({_condition_of(folder) for folder in runs})
+    if baseline not in found:
+        raise KformerError(f"baseline: {baseline} is none of the conditions: {', '.join(found)}")
+    questions, read = _read_runs(runs)
+    versions = {name: version(name) for name in _PACKAGES} | {"python": platform.python_version()}
+    comparison = compare_conditions(experiment, questions, read, baseline, versions)
+
+    write_json(out / "comparison.json", comparison.model_dump(mode="json"))
+    with replacing(out / "comparison.md") as partial:
+        partial.write_text(render_markdown(comparison), "utf-8")
+    for kind in ("svg", "png"):
+        with replacing(out / f"accuracy.{kind}") as partial:
+            draw_accuracies(comparison, partial, kind)
+    return _metrics(comparison)
+
+
+def read_comparison(path: Path) -> Comparison:
+    """Reads a ``comparison.json``."""
+    return Comparison.model_validate_json(path.read_text("utf-8"))
+
+
+def _metrics(comparison: Comparison) -> dict[str, float]:
+    metrics = {}
+    for result in comparison.conditions:
+        metrics[f"{result.condition}/accuracy"] = result.accuracy_mean
+        metrics[f"{result.condition}/delta"] = result.delta
+        if result.p_holm is not None:
+            metrics[f"{result.condition}/p_holm"] = result.p_holm
+    return metrics
+
+
+def _read_runs(folders: Sequence[Path]) -> tuple[Questions, list[Run]]:
+    """Reads all runs and makes sure that they answered the same questions."""
+    first, *_ = files = [folder / "predictions.parquet" for folder in folders]
+    questions, _ = _read_predictions(first)
+    runs = []
+    for folder, file in zip(folders, files, strict=True):
+        own_questions, predictions = _read_predictions(file)
+        if difference := _difference(questions, own_questions):
+            raise KformerError(
+                f"{first} and {file} cannot be compared: {difference}; delete both and run again"
+            )
+        training = _read_training(folder / "training.json")
+        runs.append(Run(_condition_of(folder), _seed_of(folder), predictions, training))
+    return questions, runs
+
+
+def _read_predictions(path: Path) -> tuple[Questions, np.ndarray[Any, np.dtype[np.int64]]]:
+    """The questions of one run, ordered by their ids, and (Q,) what it chose."""
+    rows = read_table(path, "predictions").sort_by("question_id").to_pylist()
+    if not rows:
+        raise KformerError(f"{path}: holds no predictions")
+    for row, following in zip(rows, [*rows[1:], None], strict=True):
+        if row["answer"] is None:
+            raise KformerError(
+                f"{path}: question {row['question_id']} has no answer to compare with; "
+                "evaluate on a labelled split"
+            )
+        if following and row["question_id"] == following["question_id"]:
+            raise KformerError(f"{path}: question {row['question_id']} is there more than once")
+    questions = Questions(
+        ids=tuple(row["question_id"] for row in rows),
+        split=rows[0]["split"],
+        answers=np.array([row["answer"] for row in rows], dtype=np.int64),
+        choices=np.array([len(row["logits"]) for row in rows], dtype=np.int64),
+    )
+    return questions, np.array([row["prediction"] for row in rows], dtype=np.int64)
+
+
+def _difference(one: Questions, other: Questions) -> str | None:
+    """What differs between the questions of two runs, in words; nothing if they are the same."""
+    if only := sorted(set(one.ids) ^ set(other.ids)):
+        return f"{len(only)} questions are in only one of them, such as {only[0]}"
+    if one.split != other.split:
+        return f"one is about {one.split}, the other about {other.split}"
+    for what, left, right in (
+        ("right answer", one.answers, other.answers),
+        ("number of choices", one.choices, other.choices),
+    ):
+        if (left != right).any():
+            place = int(np.argmax(left != right))
+            return f"question {one.ids[place]} has {what} {left[place]} and {right[place]}"
+    return None
+
+
+def _read_training(path: Path) -> Mapping[str, Any]:
+    if not path.exists():
+        return {}
+    # Python writes an undefined number as NaN, which is not JSON: here it counts as not measured.
+    content: dict[str, Any] = json.loads(path.read_text("utf-8"), parse_constant=lambda _: None)
+    return content
+
+
+def _condition_of(folder: Path) -> str:
+    return folder.parent.name
+
+
+def _seed_of(folder: Path) -> int | None:
+    if folder.name == "untrained":
+        return None
+    prefix, _, seed = folder.name.partition("-")
+    if prefix != "seed" or not seed.isdecimal():
+        raise KformerError(f"{folder}: the folder of a run is called seed-<number> or untrained")
+    return int(seed)

@@ -1,0 +1,110 @@
+"""The one figure of a comparison: each condition's accuracy with its uncertainty and its cost."""
+
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from kformer.evaluation.comparison import Comparison, ConditionResult
+
+# Of the palette of Okabe and Ito, which people of all colour vision can tell apart.
+_BLUE = "#0072B2"
+_ORANGE = "#D55E00"
+_GREY = "#595959"
+
+_ROW_INCHES = 0.55
+_SEEDS_BELOW = 0.24  # rows between a condition's interval and the dots of its seeds
+
+
+def draw_accuracies(comparison: Comparison, path: Path, kind: str) -> None:
+    """Draws the accuracies into a file; the same comparison gives the same bytes.
+
+    Args:
+        kind: ``svg`` or ``png``.
+    """
+    with mpl.rc_context(
+        {
+            "font.family": "DejaVu Sans",  # comes with matplotlib: the same letters everywhere
+            "font.size": 10,
+            "svg.hashsalt": "kformer",  # and no date below: the same bytes on every run
+        }
+    ):
+        rows = len(comparison.conditions)
+        figure = Figure(figsize=(8, 1.5 + _ROW_INCHES * rows), layout="constrained")
+        _draw(figure.add_subplot(), comparison)
+        metadata = {"Date": None} if kind == "svg" else {}
+        figure.savefig(path, format=kind, dpi=200, metadata=metadata)
+
+
+def _draw(axes: Axes, comparison: Comparison) -> None:
+    for row, result in enumerate(comparison.conditions):
+        _draw_condition(axes, row, result, is_baseline=result.condition == comparison.baseline)
+    _draw_chance(axes, 100 * comparison.chance)
+    _label_rows(axes, comparison)
+    axes.set_title(
+        f"{comparison.experiment}: accuracy on {comparison.questions:,} "
+        f"{comparison.split} questions",
+        loc="left",
+        pad=22,
+        fontweight="bold",
+    )
+    axes.set_xlabel("accuracy in % with 95 % interval over questions; small dots: single seeds")
+    axes.set_ylim(len(comparison.conditions) - 0.4, -0.6)
+    axes.grid(axis="x", color="#e5e5e5", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+
+
+def _draw_condition(axes: Axes, row: int, result: ConditionResult, is_baseline: bool) -> None:
+    accuracy = 100 * result.accuracy_mean
+    low, high = (100 * end for end in result.ci95)
+    axes.plot([low, high], [row, row], color=_BLUE, linewidth=2, solid_capstyle="butt")
+    face = "white" if is_baseline else _BLUE
+    axes.plot(accuracy, row, "o", markersize=8, color=_BLUE, markerfacecolor=face, mew=2)
+    axes.annotate(
+        f"{accuracy:.1f}", (accuracy, row), (0, 7), textcoords="offset points", ha="center"
+    )
+    seeds = [100 * seed for seed in result.seed_accuracies]
+    axes.plot(seeds, [row + _SEEDS_BELOW] * len(seeds), "o", markersize=3.5, color=_ORANGE)
+
+
+def _draw_chance(axes: Axes, chance: float) -> None:
+    axes.axvline(chance, color=_GREY, linestyle="--", linewidth=1.2, zorder=1)
+    axes.annotate(
+        f"chance {chance:.1f}",
+        (chance, 1),
+        (0, 4),
+        xycoords=axes.get_xaxis_transform(),
+        textcoords="offset points",
+        ha="center",
+        color=_GREY,
+    )
+
+
+def _label_rows(axes: Axes, comparison: Comparison) -> None:
+    """Names the conditions on the left and what each costs on the right."""
+    names = [
+        f"{result.condition}\n(baseline)"
+        if result.condition == comparison.baseline
+        else result.condition
+        for result in comparison.conditions
+    ]
+    axes.set_yticks(range(len(names)), names)
+    axes.tick_params(axis="y", length=0)
+    for row, result in enumerate(comparison.conditions):
+        axes.annotate(
+            _cost(result),
+            (1.02, row),
+            xycoords=axes.get_yaxis_transform(),
+            va="center",
+            color=_GREY,
+        )
+
+
+def _cost(result: ConditionResult) -> str:
+    if not result.seeds:
+        return "untrained"
+    if result.seconds_per_step is None:
+        return ""
+    return f"{result.seconds_per_step:#.2g} s/step"

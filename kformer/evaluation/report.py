@@ -1,0 +1,169 @@
+"""The comparison in words and tables: a Markdown page, and a table for the terminal."""
+
+from collections.abc import Iterable, Sequence
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from kformer.evaluation.comparison import Comparison, ConditionResult
+
+_SIGNIFICANT = 0.05
+_HEADER = (
+    "condition",
+    "accuracy\n%",
+    "95 % CI",
+    "Δ\npoints",
+    "p\n(Holm)",
+    "p vs\nchance",
+    "s/step",
+    "cost",
+)
+
+_HOW_TO_READ = """\
+- **accuracy**: the mean over seeds ± the standard deviation between them. A deviation of two or
+  three seeds is itself rough.
+- **95 % CI**: how far the accuracy might be elsewhere had other questions of the same kind been
+  asked (bootstrap over questions). It does not cover other seeds.
+- **Δ points**: percentage points above or below `{baseline}`, on the same questions.
+- **p (Holm)**: how often a difference at least this large would arise if `{baseline}` and the
+  condition were interchangeable (paired sign-flip test over questions, two-sided), corrected by
+  Holm's method for comparing several conditions at once. Overlapping intervals are no such test.
+- **p vs chance**: the same for an accuracy this far from guessing, were the answer key random;
+  uncorrected.
+- **s/step**, **cost**: seconds per training step, and how many times those of `{baseline}`.
+- A control, such as a condition on shuffled facts, has a method's parameters but not its
+  knowledge. A gain that the control shares does not come from knowledge. To test one condition
+  against its control, make the control the `baseline`."""
+
+
+def render_table(comparison: Comparison) -> Table:
+    """The comparison as a table that fits a terminal of 80 columns."""
+    table = Table(
+        title=f"{comparison.experiment}: {_statement(comparison)}",
+        title_justify="left",
+        title_style="",
+        box=box.SIMPLE_HEAD,
+        padding=0,
+        pad_edge=False,
+    )
+    name, *numbers = _HEADER
+    table.add_column(name, overflow="fold", vertical="bottom")
+    for header in numbers:
+        table.add_column(Text(header, justify="right"), justify="right", no_wrap=True)
+    for result in comparison.conditions:
+        table.add_row(*(Text(cell) for cell in _cells(result, comparison)))
+    return table
+
+
+def render_markdown(comparison: Comparison) -> str:
+    """The comparison as a Markdown page that reads well as plain text, too."""
+    header = [name.replace("\n", " ") for name in _HEADER]
+    rows = [_cells(result, comparison) for result in comparison.conditions]
+    parts = [
+        f"# {comparison.experiment}",
+        f"{_statement(comparison)} {_seeds(comparison.conditions)} Every other condition is "
+        f"compared with `{comparison.baseline}`, question by question.",
+        _markdown_table(header, rows),
+        "![The accuracy of each condition with its 95 % interval](accuracy.png)",
+        "\n".join(f"- {_finding(result, comparison)}" for result in comparison.conditions),
+        "## How to read this",
+        _HOW_TO_READ.format(baseline=comparison.baseline),
+        ", ".join(f"{name} {version}" for name, version in comparison.versions.items()),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _statement(comparison: Comparison) -> str:
+    return (
+        f"{len(comparison.conditions)} conditions answered the same {comparison.questions:,} "
+        f"{comparison.split} questions; guessing gets {_percent(comparison.chance)} % right."
+    )
+
+
+def _seeds(results: Iterable[ConditionResult]) -> str:
+    groups: dict[tuple[int, ...], list[str]] = {}
+    for result in results:
+        groups.setdefault(tuple(result.seeds), []).append(f"`{result.condition}`")
+    sentences = [
+        f"{_trained_with(seeds)}: {', '.join(conditions)}." for seeds, conditions in groups.items()
+    ]
+    return " ".join(sentences)
+
+
+def _trained_with(seeds: tuple[int, ...]) -> str:
+    if not seeds:
+        return "Untrained"
+    return f"Trained with seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+
+
+def _finding(result: ConditionResult, comparison: Comparison) -> str:
+    """What the numbers say about one condition, and no more."""
+    return f"`{result.condition}`: {_finding_against(result, comparison)}{_finding_chance(result)}."
+
+
+def _finding_against(result: ConditionResult, comparison: Comparison) -> str:
+    if result.p_holm is None or result.delta_ci95 is None:
+        return f"the baseline, {_percent(result.accuracy_mean)} % right"
+    low, high = result.delta_ci95
+    evidence = f"95 % CI {_points(low)} to {_points(high)}, p {_p_relation(result.p_holm)}"
+    if result.p_holm >= _SIGNIFICANT:
+        return (
+            f"no difference from `{comparison.baseline}` detected "
+            f"({_points(result.delta)} points, {evidence})"
+        )
+    side = "above" if result.delta > 0 else "below"
+    distance = f"{100 * abs(result.delta):.1f} points"
+    return f"{distance} {side} `{comparison.baseline}` ({evidence})"
+
+
+def _finding_chance(result: ConditionResult) -> str:
+    return "; no difference from chance detected" if result.p_chance >= _SIGNIFICANT else ""
+
+
+def _cells(result: ConditionResult, comparison: Comparison) -> list[str]:
+    is_baseline = result.condition == comparison.baseline
+    low, high = result.ci95
+    spread = "" if result.accuracy_std is None else f" ± {_percent(result.accuracy_std)}"
+    return [
+        result.condition,
+        _percent(result.accuracy_mean) + spread,
+        f"{_percent(low)}-{_percent(high)}",
+        "baseline" if is_baseline else _points(result.delta),
+        _p(result.p_holm),
+        _p(result.p_chance),
+        "" if result.seconds_per_step is None else f"{result.seconds_per_step:.3f}",
+        "" if result.relative_cost is None else f"{result.relative_cost:.1f}x",
+    ]
+
+
+def _markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table whose columns are aligned in plain text; the first to the left, numbers right."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    lines = []
+    for first, *numbers in (header, rule, *rows):
+        cells = [
+            first.ljust(widths[0]),
+            *(cell.rjust(width) for cell, width in zip(numbers, widths[1:], strict=True)),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.1f}"
+
+
+def _points(fraction: float) -> str:
+    return f"{100 * fraction:+z.1f}"
+
+
+def _p(p: float | None) -> str:
+    if p is None:
+        return ""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _p_relation(p: float) -> str:
+    return _p(p) if p < 0.001 else f"= {_p(p)}"

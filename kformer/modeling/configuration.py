@@ -1,0 +1,65 @@
+"""The configuration of a Kformer model: an encoder, and what is injected where."""
+
+from typing import Literal
+
+from huggingface_hub.dataclasses import strict
+from transformers import AutoConfig, PreTrainedConfig
+from transformers.configuration_utils import SubConfigSpec
+
+from kformer.errors import KformerError
+
+
+@strict
+class KformerConfig(PreTrainedConfig):
+    """An encoder with knowledge injected into a span of its layers.
+
+    Attributes:
+        encoder: the encoder's own configuration.
+        injection: name of the method, a key of `kformer.modeling.injection.INJECTIONS`.
+        injection_layers: the layers injected into, [start, end), 0-based and half open.
+        facts: N, how many facts are kept per choice; more are filtered down to the N whose
+            embedding fits the input best.
+        key_init: how a fact's key projection starts: ``normal`` is N(0, 0.02) as released,
+            ``identity`` adds ``key_scale`` times the identity matrix, so that from the first
+            step a fact answers to words like its own.
+        key_scale: the scale of that identity matrix; unused for ``normal``.
+        max_tokens: L, the longest input of one choice in tokens, special tokens included.
+        max_fact_tokens: T, the longest fact in tokens; longer ones lose their end.
+        head_dropout: dropout before each linear layer of the scoring head.
+    """
+
+    model_type = "kformer"
+    sub_configs_defaults = {  # noqa: RUF012 (read by transformers in exactly this form)
+        "encoder": SubConfigSpec(config_class=AutoConfig, model_type="roberta")
+    }
+
+    encoder: dict | PreTrainedConfig | None = None
+    injection: str = "none"
+    injection_layers: list[int] | tuple[int, int] = (9, 12)
+    facts: int = 5
+    key_init: Literal["normal", "identity"] = "normal"
+    key_scale: float | int = 4.0
+    max_tokens: int = 512
+    max_fact_tokens: int = 45
+    head_dropout: float | int = 0.0
+    initializer_range: float = 0.02
+    tie_word_embeddings: bool = False
+
+
+LAYER_NAMES = ("top3", "bottom3", "all")
+
+
+def layer_span(layers: str | tuple[int, int], depth: int) -> tuple[int, int]:
+    """Turns ``top3``, ``bottom3``, ``all`` or (start, end) into a span of an encoder's layers.
+
+    Raises:
+        KformerError: the encoder, which has ``depth`` layers, has no such span.
+    """
+    named = {"top3": (max(depth - 3, 0), depth), "bottom3": (0, min(3, depth)), "all": (0, depth)}
+    start, end = named[layers] if isinstance(layers, str) else layers
+    if not 0 <= start < end <= depth:
+        raise KformerError(
+            f"model.layers: [{start}, {end}) is out of range, the encoder has {depth} layers; "
+            f"give [start, end] with 0 <= start < end <= {depth}, or one of {', '.join(LAYER_NAMES)}"
+        )
+    return start, end

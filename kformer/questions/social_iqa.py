@@ -1,0 +1,161 @@
+"""Social IQA (Sap et al., EMNLP 2019): commonsense questions about people, three choices each."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from kformer.errors import KformerError
+from kformer.jsonl import read_jsonl, read_lines
+from kformer.section import Section
+from kformer.tables import Row
+
+_CHOICES = ("answerA", "answerB", "answerC")
+_LABELS = {"1": 0, "2": 1, "3": 2}
+
+
+class SocialIqa(Section):
+    """The official archive: the official dev set is our test split, the official test is hidden."""
+
+    source: ClassVar[str] = "social_iqa"
+
+    dataset: Literal["social_iqa"] = "social_iqa"
+    """Which data set to answer."""
+    validation_share: float = Field(default=0.05, gt=0, lt=0.5)
+    """How many of the train contexts go to validation, about; checkpoints are chosen there."""
+    split_seed: int = 0
+    """Chooses which contexts go to validation."""
+
+    def read(self, folder: Path) -> Iterator[Row]:
+        """Streams rows of the questions table: the official train file, then the dev file.
+
+        Raises:
+            KformerError: a file is missing, a line is malformed, or questions and labels differ
+                in number.
+        """
+        for name in ("train", "dev"):
+            for row, (question, answer) in enumerate(_labelled(_find(folder, f"{name}.jsonl"))):
+                yield {
+                    "question_id": f"{name}-{row:06d}",
+                    "split": self._split_of(question["context"]) if name == "train" else "test",
+                    "context": question["context"],
+                    "question": question["question"],
+                    "choices": [question[key] for key in _CHOICES],
+                    "answer": answer,
+                    "type": question_type(question["question"], question["context"]),
+                    "gold_facts": None,
+                }
+
+    def _split_of(self, context: str) -> str:
+        # By context, since several questions share one; by SHA-256, since it is the same anywhere.
+        key = f"{self.split_seed}\n{_normalised(context)}"
+        position = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2**64
+        return "validation" if position < self.validation_share else "train"
+
+
+def _find(folder: Path, name: str) -> Path:
+    found = sorted(folder.rglob(name))
+    if len(found) != 1:
+        raise KformerError(
+            f"{folder}: {len(found)} files called {name} below it, expected one; "
+            "unpack the official Social IQA archive there"
+        )
+    return found[0]
+
+
+def _labelled(path: Path) -> Iterator[tuple[dict[str, str], int]]:
+    labels_path = _find(path.parent, f"{path.stem}-labels.lst")
+    for question, label in zip_longest(read_jsonl(path), read_lines(labels_path)):
+        if question is None:
+            raise KformerError(f"{labels_path}:{label[0]}: a label more than {path} has questions")
+        if label is None:
+            raise KformerError(f"{path}:{question[0]}: a question more than {labels_path} has labels")
+        if label[1] not in _LABELS:
+            raise KformerError(f"{labels_path}:{label[0]}: the label must be 1, 2 or 3: {label[1]!r}")
+        yield _texts(question[1], f"{path}:{question[0]}"), _LABELS[label[1]]
+
+
+def _texts(question: dict[str, Any], where: str) -> dict[str, str]:
+    texts = {}
+    for key in ("context", "question", *_CHOICES):
+        if key not in question:
+            raise KformerError(f"{where}: no {key}; expected the keys of the official Social IQA")
+        if not isinstance(question[key], str):
+            raise KformerError(f"{where}: {key} must be text, not {question[key]!r:.40}")
+        texts[key] = question[key].strip()
+        if not texts[key] and key != "context":
+            raise KformerError(f"{where}: {key} is empty; write a text or remove the question")
+    return texts
+
+
+def _normalised(text: str) -> str:
+    return " ".join(text.split()).casefold()
+
+
+# The wordings of the kinds of questions, the first that fits. Crowd workers reworded some of the
+# templates, and what fits none of these has no type. ``who`` is the person asked about.
+_ASKED = r"(?:.*\b(?:will|would|does|do|did|might|should|is|are|this make|think) )?(?P<who>.+?)"
+_WORDINGS = [
+    ("Intent", re.compile(r"why (?:did|does|do|would|will|is|was)\b|.*\bfor what reason")),
+    ("Attr", re.compile(r".*\bdescribe|.*\bwhat kind of person")),
+    (
+        "Need",
+        re.compile(
+            r".*\b(?:needs?|needed|have|had)\b.*\bbefore|before .*\bneed|.*\bdo before th"
+            r"|.*\bneed to do\?"
+        ),
+    ),
+    ("React", re.compile(rf"{_ASKED} (?:likely )?feel")),
+    (
+        "Want",
+        re.compile(
+            rf"(?!.*\bbefore\b){_ASKED} (?:likely |will )?(?:wants? to\b|going to do\b"
+            r"|(?:needs? to |have to |going to |to )?do (?:next|after|now|then))"
+        ),
+    ),
+    (
+        "Effect",
+        re.compile(
+            r".*\bhappen(?:s|ed)? (?:to|with) (?P<who>.+?)(?: next| now| after.*| as a result)?\W*$"
+        ),
+    ),
+]
+_PRONOUN = re.compile(r"(?:you|i|he|she|they|we|it|him|her|them)")
+# What opens a sentence in upper case without being anybody's name.
+_OPENING = re.compile(
+    r"\b(?:(?:A|An|The|It|I|In|On|At|As|By|For|To|With|After|Before|When|While|Whenever|During"
+    r"|Since|Because|Once|Even|Although|Though|Despite|Due|There|That|This|He|She|They|We|His|Her"
+    r"|Their|My|Every|Everyone|Everybody|Someone|Some|Many|All|One|No|Not|If)\b|[A-Z]\w+ing\b)"
+)
+
+
+def question_type(question: str, context: str) -> str | None:
+    """The ATOMIC dimension that a question asks for, such as ``xWant``, or None if it is unclear.
+
+    ATOMIC asks for intents, needs and attributes only of X, the person that the event is about;
+    reactions, wants and effects are also asked of others.
+    """
+    wording = _normalised(question)
+    for kind, pattern in _WORDINGS:
+        if match := pattern.match(wording):
+            who = match.groupdict().get("who")
+            if who is None:
+                return f"x{kind}"
+            if _PRONOUN.fullmatch(who):
+                return None
+            return f"{'x' if _comes_first(who, context) else 'o'}{kind}"
+    return None
+
+
+def _comes_first(who: str, context: str) -> bool:
+    """Whether ``who`` is named, and nobody else before."""
+    mention = re.search(rf"\b{re.escape(who)}\b", context, re.IGNORECASE)
+    if mention is None:
+        return False
+    # Some contexts are all in lower case, and most contexts open with a name.
+    before = (context[0].upper() + context[1:])[: mention.start()]
+    return not re.search(r"\b[A-Z]", _OPENING.sub("", before))
