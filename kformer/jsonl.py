@@ -53,8 +53,7 @@ def parse_json(text: str, where: str) -> Any:
         if "\\u" in text:  # the only way in for half of a pair, which no Parquet file can hold
             json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
-        reason = str(error).splitlines()[0]
         raise KformerError(
-            f"{where}: not valid JSON ({reason}); mend it or download it again"
+            f"{where}: not valid JSON ({error}); mend it or download it again"
         ) from None
     return value

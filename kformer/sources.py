@@ -1,8 +1,10 @@
 """Where bytes come from: official addresses and checksums, download, verify, unpack."""
 
+import errno
 import gzip
 import hashlib
 import logging
+import lzma
 import stat
 import tarfile
 import time
@@ -53,7 +55,7 @@ class Source(Section):
 
     @property
     def key(self) -> str:
-        """Twelve hex digits for folder names: other bytes (or, unverified, another address), other key."""
+        """Twelve hex digits for folder names: of the sha256 or, without one, of the url's."""
         return (self.sha256 or hashlib.sha256(self.url.encode()).hexdigest())[:12]
 
 
@@ -123,10 +125,13 @@ def fetch_source(source: Source, downloads: Path, out: Path) -> dict[str, float]
     start = time.perf_counter()
     try:
         local = _local_path(source)
-        archive = _download(source, downloads) if local is None else _check_local(source, local)
+        if local is None:
+            archive, name = _download(source, downloads), _name_in_address(source)
+        else:
+            archive, name = _check_local(source, local), local.name
         with replacing(out) as partial:
             partial.mkdir()
-            unpacked = _unpack(source, archive, partial)
+            unpacked = _unpack(source, archive, name, partial)
     except PermissionError as error:
         raise KformerError(
             f"source {source.name}: no permission to use {error.filename}; change its permissions "
@@ -151,7 +156,7 @@ def _local_path(source: Source) -> Path | None:
             return None
         if parts.scheme == "file" and parts.netloc in ("", "localhost"):
             return Path(unquote(parts.path)).expanduser()
-        if parts.scheme != "file" and "://" not in source.url:
+        if "://" not in source.url:
             return Path(source.url).expanduser()
         reason = "neither http(s)://, nor file:///path, nor a plain path"
     except (ValueError, RuntimeError) as error:  # brackets without an address in them; no such ~
@@ -162,15 +167,19 @@ def _local_path(source: Source) -> Path | None:
     )
 
 
+def _name_in_address(source: Source) -> str:
+    return PurePosixPath(unquote(urlsplit(source.url).path)).name or source.name
+
+
 def _check_local(source: Source, path: Path) -> Path:
     if not path.is_file():
-        wrong = "is a folder, not a file" if path.is_dir() else "does not exist"
+        found = "is a folder, not a file" if path.is_dir() else "does not exist"
         raise KformerError(
-            f"source {source.name}: {path.absolute()} {wrong}; correct sources.{source.name}.url"
+            f"source {source.name}: {path.absolute()} {found}; correct sources.{source.name}.url"
         )
     if wrong := _wrong_checksum(source, path):
         raise KformerError(
-            f"source {source.name}: {path} {wrong}; get the file again, or set "
+            f"source {source.name}: {path.absolute()} {wrong}; get the file again, or set "
             f"sources.{source.name}.sha256 if these are the bytes that you want"
         )
     return path
@@ -182,8 +191,9 @@ def _wrong_checksum(source: Source, path: Path) -> str | None:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if source.sha256 is None:
         _log.warning(
-            "source %s has no published checksum; to hold on to these bytes set sources.%s.sha256: %s",
-            *(source.name, source.name, found),
+            "source %s: nothing to check %s against; to hold on to these bytes, set "
+            "sources.%s.sha256 to %s",
+            *(source.name, path, source.name, found),
         )
         return None
     if found == source.sha256:
@@ -317,7 +327,7 @@ def _append(response: httpx.Response, part: Path, had: int, source: Source) -> N
         ) as progress,
     ):
         task = progress.add_task(source.name, total=total, completed=had)
-        for chunk in response.iter_raw(_CHUNK):
+        for chunk in response.iter_raw():
             file.write(chunk)
             progress.advance(task, len(chunk))
 
@@ -326,7 +336,7 @@ def _append(response: httpx.Response, part: Path, had: int, source: Source) -> N
 
 
 class _Refused(Exception):
-    """The archive holds what should not be unpacked. The message goes on from the archive's name."""
+    """What is wrong with an archive: a message that goes on from its name."""
 
 
 class _Readable(Protocol):
@@ -368,28 +378,36 @@ class _Folder:
             file.write(chunk)
 
 
-_DAMAGED = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError)
+# What the standard library is known to raise for broken bytes.
+_DAMAGED = (
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError),
+    *(EOFError, UnicodeDecodeError, NotImplementedError),
+)
 
 
 def _unpack(source: Source, archive: Path, name: str, out: Path) -> _Folder:
     """Unpacks by content: zip, tar, gzip; any other file is taken as it is, under ``name``."""
     folder = _Folder(out, max(MAX_UNPACKED, MAX_RATIO * archive.stat().st_size))
+    with archive.open("rb") as file:
+        magic = file.read(4)
     try:
-        with archive.open("rb") as file:
-            magic = file.read(4)
-            file.seek(0)
-            if magic in (b"PK\3\4", b"PK\5\6"):
-                _unpack_zip(file, folder)
-            elif magic.startswith(b"\x1f\x8b"):
-                with gzip.open(file) as plain:
-                    _unpack_tar_or_file(plain, name.removesuffix(".gz"), folder)
-            else:
-                _unpack_tar_or_file(file, name, folder)
+        if magic in (b"PK\3\4", b"PK\5\6"):
+            _unpack_zip(archive, folder)
+        elif tarfile.is_tarfile(archive):
+            _unpack_tar(archive, folder)
+        elif magic.startswith(b"\x1f\x8b"):
+            with gzip.open(archive) as content:
+                folder.add(name.removesuffix(".gz"), content)
+        else:
+            with archive.open("rb") as content:
+                folder.add(name, content)
         if not folder.files:
             raise _Refused("holds no files")
     except _Refused as error:
         wrong = str(error)
-    except _DAMAGED as error:
+    except (OSError, *_DAMAGED) as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise  # the disk's own; gzip, bzip2 and zip have only these two
         wrong = f"is truncated or damaged ({_reason(error)})"
     else:
         return folder
@@ -399,10 +417,10 @@ def _unpack(source: Source, archive: Path, name: str, out: Path) -> _Folder:
     )
 
 
-def _unpack_zip(file: IO[bytes], folder: _Folder) -> None:
-    with zipfile.ZipFile(file) as archive:
+def _unpack_zip(path: Path, folder: _Folder) -> None:
+    with zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
-            if info.is_dir():
+            if info.filename.endswith("/"):
                 continue
             if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
                 raise _Refused(f"member {info.filename!r} is a link or a device; refused")
@@ -414,14 +432,8 @@ def _unpack_zip(file: IO[bytes], folder: _Folder) -> None:
                 folder.add(info.filename, content)
 
 
-def _unpack_tar_or_file(file: IO[bytes], name: str, folder: _Folder) -> None:
-    try:
-        archive = tarfile.open(fileobj=file, mode="r:")
-    except tarfile.ReadError:
-        file.seek(0)
-        folder.add(name, file)
-        return
-    with archive:
+def _unpack_tar(path: Path, folder: _Folder) -> None:
+    with tarfile.open(path) as archive:
         for info in archive:
             if info.isdir():
                 continue
@@ -429,9 +441,15 @@ def _unpack_tar_or_file(file: IO[bytes], name: str, folder: _Folder) -> None:
             if content is None:
                 raise _Refused(f"member {info.name!r} is a link or a device; refused")
             folder.add(info.name, content)
-        # tarfile takes a broken header for the end, and gzip checks its sum at the very end.
-        file.seek(archive.offset)
-        if file.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
-            raise _Refused("is truncated or damaged (no end mark)")
-        while file.read(_CHUNK):
-            pass
+        _check_end(archive)
+
+
+def _check_end(archive: tarfile.TarFile) -> None:
+    """tarfile takes a broken header for the end, and gzip checks its sum only at the very end."""
+    stream = archive.fileobj
+    assert stream is not None
+    stream.seek(archive.offset)
+    if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise tarfile.ReadError("no end mark")
+    while stream.read(_CHUNK):
+        pass

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from kformer.errors import KformerError
-from kformer.evaluation.comparison import Comparison, Questions, Run, compare_conditions
+from kformer.evaluation.comparison import Comparison, Ints, Questions, Run, compare_conditions
 from kformer.evaluation.figure import draw_accuracies
 from kformer.evaluation.report import render_markdown
 from kformer.files import replacing, write_json
@@ -82,7 +82,7 @@ def _read_runs(folders: Sequence[Path]) -> tuple[Questions, list[Run]]:
     return questions, runs
 
 
-def _read_predictions(path: Path) -> tuple[Questions, np.ndarray[Any, np.dtype[np.int64]]]:
+def _read_predictions(path: Path) -> tuple[Questions, Ints]:
     """The questions of one run, ordered by their ids, and (Q,) what it chose."""
     rows = read_table(path, "predictions").sort_by("question_id").to_pylist()
     if not rows:

@@ -61,9 +61,16 @@ def _draw_condition(axes: Axes, row: int, result: ConditionResult, is_baseline: 
     low, high = (100 * end for end in result.ci95)
     axes.plot([low, high], [row, row], color=_BLUE, linewidth=2, solid_capstyle="butt")
     face = "white" if is_baseline else _BLUE
-    axes.plot(accuracy, row, "o", markersize=8, color=_BLUE, markerfacecolor=face, mew=2)
+    axes.plot(
+        accuracy, row, "o", markersize=8, color=_BLUE, markerfacecolor=face, markeredgewidth=2
+    )
     axes.annotate(
-        f"{accuracy:.1f}", (accuracy, row), (0, 7), textcoords="offset points", ha="center"
+        f"{accuracy:.1f}",
+        (accuracy, row),
+        (0, 8),
+        textcoords="offset points",
+        ha="center",
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},  # not struck out by a line
     )
     seeds = [100 * seed for seed in result.seed_accuracies]
     axes.plot(seeds, [row + _SEEDS_BELOW] * len(seeds), "o", markersize=3.5, color=_ORANGE)

@@ -29,6 +29,7 @@ _HOW_TO_READ = """\
 - **p (Holm)**: how often a difference at least this large would arise if `{baseline}` and the
   condition were interchangeable (paired sign-flip test over questions, two-sided), corrected by
   Holm's method for comparing several conditions at once. Overlapping intervals are no such test.
+  It speaks of the runs that were made: a Δ no larger than the ± may turn with other seeds.
 - **p vs chance**: the same for an accuracy this far from guessing, were the answer key random;
   uncorrected.
 - **s/step**, **cost**: seconds per training step, and how many times those of `{baseline}`.
@@ -44,8 +45,8 @@ def render_table(comparison: Comparison) -> Table:
         title_justify="left",
         title_style="",
         box=box.SIMPLE_HEAD,
+        show_edge=False,
         padding=0,
-        pad_edge=False,
     )
     name, *numbers = _HEADER
     table.add_column(name, overflow="fold", vertical="bottom")
@@ -106,7 +107,7 @@ def _finding_against(result: ConditionResult, comparison: Comparison) -> str:
     if result.p_holm is None or result.delta_ci95 is None:
         return f"the baseline, {_percent(result.accuracy_mean)} % right"
     low, high = result.delta_ci95
-    evidence = f"95 % CI {_points(low)} to {_points(high)}, p {_p_relation(result.p_holm)}"
+    evidence = f"95 % CI {_points(low)} to {_points(high)}, p (Holm) {_p(result.p_holm)}"
     if result.p_holm >= _SIGNIFICANT:
         return (
             f"no difference from `{comparison.baseline}` detected "
@@ -124,7 +125,7 @@ def _finding_chance(result: ConditionResult) -> str:
 def _cells(result: ConditionResult, comparison: Comparison) -> list[str]:
     is_baseline = result.condition == comparison.baseline
     low, high = result.ci95
-    spread = "" if result.accuracy_std is None else f" ± {_percent(result.accuracy_std)}"
+    spread = "" if result.accuracy_std is None else f" ±{_percent(result.accuracy_std)}"
     return [
         result.condition,
         _percent(result.accuracy_mean) + spread,
@@ -162,8 +163,4 @@ def _points(fraction: float) -> str:
 def _p(p: float | None) -> str:
     if p is None:
         return ""
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def _p_relation(p: float) -> str:
-    return _p(p) if p < 0.001 else f"= {_p(p)}"
+    return "<0.001" if p < 0.001 else f"{p:.3f}"

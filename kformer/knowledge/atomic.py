@@ -79,9 +79,10 @@ def to_sentence(event: str, relation: str, answer: str) -> str | None:
     answer = _tidy(answer)
     if answer.casefold() in ("", "none"):
         return None
-    event = _name_persons(_tidy(event))
+    answer = _FILLER.sub("", answer.lower() if answer.isupper() else answer[0].lower() + answer[1:])
+    event = _named(_tidy(event))
     link = TEMPLATES[relation].link
-    return f"{_capitalised(event)}{link} {_complete(relation, _lowered(answer))}."
+    return f"{event[0].upper()}{event[1:]}{link} {_complete(relation, _named(answer))}."
 
 
 def _annotations(path: Path) -> Iterator[tuple[str, str, str]]:
@@ -115,24 +116,94 @@ def _answers(cell: str, where: str) -> list[str]:
     return answers
 
 
-_EDGES = " \t.,;:!?`\"“”*"
-
-
 def _tidy(text: str) -> str:
-    text = " ".join(text.split()).strip(_EDGES)
-    return re.sub(r" (?='(?:s|re|ve|ll|d|m)?\b|n't\b|[.,;:!?])", "", text)
+    text = re.sub(r'["“”`*]+', "", text.replace("\u2019", "'"))
+    text = " ".join(text.split()).strip(" .,;:!?")
+    text = re.sub(r" (?='(?:s|re|ve|ll|d|m)\b|n't\b|[.,;:!?])", "", text)  # "one 's own , is n't"
+    return re.sub(r"(underst|comm)(?=Person[XYZ])", r"\1and ", text)  # ATOMIC's own slip
 
 
+# PersonX, person y's, personZs, X's; also perosnx, pesony and the like, but not the X of x-ray.
 _PERSON = re.compile(
-    r"\b(?:p\w{0,3}r\w{0,2}s?\w{0,2}n ?(?P<full>[xyz])|(?<!-)(?P<bare>[xyz])(?!-))(?P<own>['’]?s\b)?"
-    r"(?!\w)",
+    r"(?<![-\w])(?:p[aerso]{2,5}n+ ?)?(?P<letter>[xyz])(?P<own>'?s)?(?![-\w])", re.IGNORECASE
+)
+_BLANK_OF_A_KIND = re.compile(
+    r"((?:\b(?:the|this|that|every|some|another|any|no|his|her|their|my|your)|'s) )_+",
     re.IGNORECASE,
 )
+_BLANK = re.compile(r"(?:\ban? )?_+", re.IGNORECASE)
 
 
-def _name_persons(text: str) -> str:
-    def name(match: re.Match[str]) -> str:
-        letter = match["full"] or match["bare"]
-        return _NAMES[letter.lower()] + ("'s" if match["own"] else "")
+def _named(text: str) -> str:
+    """Gives the persons their names and says something for blanks."""
+    text = _PERSON.sub(lambda m: _NAMES[m["letter"].lower()] + ("'s" if m["own"] else ""), text)
+    return _BLANK.sub("something", _BLANK_OF_A_KIND.sub(r"\1thing", text))
 
-    return _PERSON.sub(name, text)
+
+# The verbs that answers most often begin with.
+_VERBS = """
+    accept achieve acquire admire agree answer apologize apply appreciate approach argue arrange
+    arrive ask attend avoid bake be beat become borrow break bring brush build buy call carry catch
+    celebrate change chat check cheer choose clean close collect come comfort communicate compete
+    complain complete compliment confront congratulate consider continue cook create cry cut dance
+    decide defend determine develop discuss do donate drink drive drop earn eat encourage end enjoy
+    enroll enter escape evaluate examine exchange explain explore express fall feed feel fight
+    figure fill find finish fix follow forget gain gather get give go grab graduate greet grow hang
+    have hear help hide hire hit hold hug ignore impress improve inform interact introduce invite
+    join jump keep kiss know laugh lay learn leave let lift listen live locate look lose maintain
+    make marry meet move need observe obtain offer open order own pack participate pass pay perform
+    pick place plan play post pour practice praise pray prepare protect prove provide pull purchase
+    punish push put raise reach read receive relax remain remember remove repay research respond
+    return reward ride run save say scream search see sell send serve share show sing sit sleep
+    smile socialize solve speak spend stand start stay steal stop study support take talk teach tell
+    thank think throw touch train travel try turn understand use visit wait wake walk want wash
+    watch wear win work write yell
+"""
+
+
+def _third_person(verb: str) -> str:
+    if re.search(r"[^aeou]y$", verb):
+        return f"{verb[:-1]}ies"
+    return verb + ("es" if re.search(r"(?:[sxzo]|ch|sh)$", verb) else "s")
+
+
+_THIRD_PERSON = {verb: _third_person(verb) for verb in _VERBS.split()} | {
+    "be": "is",
+    "are": "is",
+    "have": "has",
+}
+_AUXILIARIES = """
+    was had did felt got went made wanted needed will would can could cannot must may can't couldn't
+    didn't doesn't don't isn't wasn't
+"""
+_FINITE = {*_THIRD_PERSON.values(), *_AUXILIARIES.split()}
+# An answer that begins with one of these and goes on is a sentence of its own ...
+_SUBJECT = re.compile(r"(?:he|she|they|it|we|i|you|dana|morgan|terry)\b(?!'s\b) (?!to\b|and\b)")
+# ... and where an effect is asked for, so is one that begins with one of these.
+_SUBJECT_OF_EFFECT = re.compile(
+    r"(?:the|a|an|his|her|their|its|my|other|others|people|everyone|everybody|someone|no one|nobody"
+    r"|person|dana's|morgan's|terry's)\b ",
+)
+_FILLER = re.compile(r"^(?:(?:and|also|then|because|so)\b,? )+(?=\w)|\bto (?=to\b)")
+
+
+def _complete(relation: str, answer: str) -> str:
+    """Gives an answer the subject and the verb that it lacks."""
+    template = TEMPLATES[relation]
+    is_effect = relation.endswith("Effect")
+    is_state = relation.endswith(("React", "Attr"))
+    folded = answer.lower()
+    first = folded.split(" ")[0]
+    if _SUBJECT.match(folded) or (is_effect and _SUBJECT_OF_EFFECT.match(folded)):
+        return answer
+    if first in _FINITE:
+        return f"{template.before_action} {answer}"
+    if is_effect and first == "to":
+        return f"{template.before_action} goes on {answer}"
+    if is_effect and first.endswith("ing"):
+        return f"{template.before_action} is {answer}"
+    if is_effect and first in _THIRD_PERSON:
+        return f"{template.before_action} {_THIRD_PERSON[first]}{answer[len(first) :]}"
+    if first in _THIRD_PERSON and not is_state:
+        return f"{template.before_state} to {answer}"
+    return f"{template.before_state} {answer}"

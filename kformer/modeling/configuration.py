@@ -6,8 +6,6 @@ from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
-from kformer.errors import KformerError
-
 
 @strict
 class KformerConfig(PreTrainedConfig):
@@ -44,22 +42,3 @@ class KformerConfig(PreTrainedConfig):
     head_dropout: float | int = 0.0
     initializer_range: float = 0.02
     tie_word_embeddings: bool = False
-
-
-LAYER_NAMES = ("top3", "bottom3", "all")
-
-
-def layer_span(layers: str | tuple[int, int], depth: int) -> tuple[int, int]:
-    """Turns ``top3``, ``bottom3``, ``all`` or (start, end) into a span of an encoder's layers.
-
-    Raises:
-        KformerError: the encoder, which has ``depth`` layers, has no such span.
-    """
-    named = {"top3": (max(depth - 3, 0), depth), "bottom3": (0, min(3, depth)), "all": (0, depth)}
-    start, end = named[layers] if isinstance(layers, str) else layers
-    if not 0 <= start < end <= depth:
-        raise KformerError(
-            f"model.layers: [{start}, {end}) is out of range, the encoder has {depth} layers; "
-            f"give [start, end] with 0 <= start < end <= {depth}, or one of {', '.join(LAYER_NAMES)}"
-        )
-    return start, end

@@ -20,7 +20,14 @@ from transformers.modeling_outputs import MultipleChoiceModelOutput
 
 from kformer.errors import KformerError
 from kformer.modeling.adapters import layer_sites
-from kformer.modeling.configuration import KformerConfig, layer_span
+from kformer.modeling.configuration import KformerConfig
+from kformer.encoders import (
+    BUNDLED,
+    check_bundled_weights,
+    layer_span,
+    locate_encoder,
+    missing_encoder,
+)
 from kformer.modeling.injection import INJECTIONS, FactProjection, FactSlots
 
 
@@ -197,22 +204,16 @@ class KformerForMultipleChoice(PreTrainedModel):
         return fit.topk(min(self.config.facts, facts.shape[1])).indices
 
 
-def load_encoder(encoder: str | Path) -> PreTrainedModel:
+def load_encoder(name: str | Path) -> PreTrainedModel:
     """Loads a pre-trained encoder, without ever running code that comes with it.
 
     Raises:
         KformerError: there is no such encoder in reach.
     """
+    folder = locate_encoder(str(name))
+    if name == BUNDLED:
+        check_bundled_weights(Path(folder))
     try:
-        return AutoModel.from_pretrained(encoder, trust_remote_code=False)
+        return AutoModel.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError) as error:
-        raise missing_encoder(encoder, error) from None
-
-
-def missing_encoder(encoder: str | Path, error: Exception) -> KformerError:
-    """The one line that says that an encoder or its tokenizer cannot be had."""
-    reason = str(error).strip().splitlines()[0]
-    return KformerError(
-        f"model.encoder: {str(encoder)!r} cannot be loaded ({reason}); give a Hugging Face id "
-        "that this machine can reach, a local folder, or bundled/all-MiniLM-L6-v2"
-    )
+        raise missing_encoder(name, error) from None

@@ -73,9 +73,13 @@ def _labelled(path: Path) -> Iterator[tuple[dict[str, str], int]]:
         if question is None:
             raise KformerError(f"{labels_path}:{label[0]}: a label more than {path} has questions")
         if label is None:
-            raise KformerError(f"{path}:{question[0]}: a question more than {labels_path} has labels")
+            raise KformerError(
+                f"{path}:{question[0]}: a question more than {labels_path} has labels"
+            )
         if label[1] not in _LABELS:
-            raise KformerError(f"{labels_path}:{label[0]}: the label must be 1, 2 or 3: {label[1]!r}")
+            raise KformerError(
+                f"{labels_path}:{label[0]}: the label must be 1, 2 or 3: {label[1]!r}"
+            )
         yield _texts(question[1], f"{path}:{question[0]}"), _LABELS[label[1]]
 
 
@@ -99,31 +103,17 @@ def _normalised(text: str) -> str:
 # The wordings of the kinds of questions, the first that fits. Crowd workers reworded some of the
 # templates, and what fits none of these has no type. ``who`` is the person asked about.
 _ASKED = r"(?:.*\b(?:will|would|does|do|did|might|should|is|are|this make|think) )?(?P<who>.+?)"
-_WORDINGS = [
-    ("Intent", re.compile(r"why (?:did|does|do|would|will|is|was)\b|.*\bfor what reason")),
-    ("Attr", re.compile(r".*\bdescribe|.*\bwhat kind of person")),
-    (
-        "Need",
-        re.compile(
-            r".*\b(?:needs?|needed|have|had)\b.*\bbefore|before .*\bneed|.*\bdo before th"
-            r"|.*\bneed to do\?"
-        ),
-    ),
-    ("React", re.compile(rf"{_ASKED} (?:likely )?feel")),
-    (
-        "Want",
-        re.compile(
-            rf"(?!.*\bbefore\b){_ASKED} (?:likely |will )?(?:wants? to\b|going to do\b"
-            r"|(?:needs? to |have to |going to |to )?do (?:next|after|now|then))"
-        ),
-    ),
-    (
-        "Effect",
-        re.compile(
-            r".*\bhappen(?:s|ed)? (?:to|with) (?P<who>.+?)(?: next| now| after.*| as a result)?\W*$"
-        ),
-    ),
-]
+_WORDINGS = {
+    "Intent": r"why (?:did|does|do|would|will|is|was)\b|what made\b|.*\bfor what reason",
+    "Attr": r".*\bdescribe|.*\bwhat kind of person",
+    "Need": r".*\b(?:needs?|needed|have|had)\b.*\bbefore|before .*\bneed|.*\bdo before th"
+    r"|.*\bneed to do\?",
+    "React": rf"{_ASKED} (?:likely )?feel",
+    "Want": rf"(?!.*\bbefore\b){_ASKED} (?:likely |will )?(?:wants? to\b|going to do\b"
+    r"|(?:needs? to |have to |going to |to )?do (?:next|after|now|then))",
+    "Effect": r".*\bhappen(?:s|ed)? (?:to|with) (?P<who>.+?)(?: next| now| after.*| as a result)?"
+    r"\W*$",
+}
 _PRONOUN = re.compile(r"(?:you|i|he|she|they|we|it|him|her|them)")
 # What opens a sentence in upper case without being anybody's name.
 _OPENING = re.compile(
@@ -140,14 +130,15 @@ def question_type(question: str, context: str) -> str | None:
     reactions, wants and effects are also asked of others.
     """
     wording = _normalised(question)
-    for kind, pattern in _WORDINGS:
-        if match := pattern.match(wording):
+    for kind, pattern in _WORDINGS.items():
+        if match := re.match(pattern, wording):
             who = match.groupdict().get("who")
             if who is None:
                 return f"x{kind}"
             if _PRONOUN.fullmatch(who):
                 return None
-            return f"{'x' if _comes_first(who, context) else 'o'}{kind}"
+            of_x = "others" not in who and _comes_first(who, context)
+            return f"{'x' if of_x else 'o'}{kind}"
     return None
 
 

@@ -1,0 +1,281 @@
+"""The typed config of an experiment.
+
+An experiment is a set of named conditions; a condition is a small override of the experiment's
+own ``knowledge``, ``retrieval``, ``model`` and ``training``. One condition with one seed is one
+training run. ``workflow/schemas/config.schema.json`` is generated from these classes by
+``kformer schema``, for editors that check YAML while one types.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
+
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+
+from kformer.demo_world import DemoWorld
+from kformer.errors import KformerError
+from kformer.knowledge import KnowledgeSource
+from kformer.questions import Questions
+from kformer.section import Section
+from kformer.sources import SourceOverride
+
+# Names become folder names and parts of URLs.
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Share = Annotated[float, Field(ge=0, lt=1)]
+S = TypeVar("S", bound=Section)
+
+
+class Retrieval(Section):
+    """How facts are found for a question."""
+
+    method: Literal["bm25", "rank_bm25"] = "bm25"
+    """`bm25`: the fast implementation (bm25s); `rank_bm25`: the reference implementation."""
+    top_k: PositiveInt = 30
+    """M, how many facts are retrieved per query."""
+    query: Literal["question", "choice"] = "question"
+    """One query per question (context + question), or one per choice (that + choice)."""
+    control: Literal["shuffle"] | None = None
+    """`shuffle`: each question gets the facts of another question of its split."""
+
+
+class Model(Section):
+    """The encoder, and what is injected where."""
+
+    encoder: str = "roberta-base"
+    """A Hugging Face id, a local folder, or `bundled/all-MiniLM-L6-v2`."""
+    injection: Literal["none", "concat", "attention", "ffn"] = "none"
+    """How facts get in: not at all, as text, as attention keys and values, as FFN slots."""
+    layers: Literal["top3", "bottom3", "all"] | tuple[NonNegativeInt, PositiveInt] = "top3"
+    """The injected layers: a name, or [start, end), 0-based and half open."""
+    facts: PositiveInt = 5
+    """N, how many facts are kept per choice."""
+    key_init: Literal["normal", "identity"] = "normal"
+    """How key projections start: N(0, 0.02) as released, or that plus `key_scale` × identity."""
+    key_scale: PositiveFloat = 4.0
+    """Scale of the identity in `key_init: identity`."""
+    max_tokens: PositiveInt = 512
+    """L, the longest input of one choice, in tokens."""
+    max_fact_tokens: PositiveInt = 45
+    """T, the longest fact, in tokens."""
+    head_dropout: Share = 0.0
+    """Dropout in the scoring head."""
+
+
+class Training(Section):
+    """How the model is trained; defaults are those of the released Social IQA run."""
+
+    learning_rate: PositiveFloat = 1e-5
+    """Peak learning rate of AdamW, reached after warm-up; then linear decay to 0."""
+    warmup_steps: NonNegativeInt = 150
+    """Steps until the peak learning rate."""
+    batch_size: PositiveInt = 16
+    """Questions per step."""
+    max_steps: PositiveInt = 8000
+    """Training stops after this many steps, or after `epochs`, whichever comes first."""
+    epochs: PositiveFloat | None = None
+    """Passes over the training questions; null = no limit but `max_steps`."""
+    max_train_questions: PositiveInt | None = None
+    """Train on the first so many training questions in an order drawn once; null = all."""
+    evaluations: PositiveInt = 8
+    """Validation passes, evenly spread, each with a checkpoint; the best one is kept."""
+    weight_decay: NonNegativeFloat = 0.01
+    adam_betas: tuple[Share, Share] = (0.9, 0.98)
+    adam_epsilon: PositiveFloat = 1e-6
+    max_grad_norm: NonNegativeFloat = 0.0
+    """Gradients are clipped to this norm; 0 = no clipping."""
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """`auto` = bf16 autocast where the hardware computes in bf16, else fp32."""
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, more time."""
+
+
+class ConditionOverride(Section):
+    """What one condition changes; everything it leaves out is the experiment's."""
+
+    answer_by: Literal["model", "retrieval"] = "model"
+    """`retrieval`: no training, the choice whose query has the best retrieval score."""
+    knowledge: Annotated[list[KnowledgeSource], Field(min_length=1)] | None = None
+    retrieval: Retrieval | None = None
+    model: Model | None = None
+    training: Training | None = None
+
+
+class Condition(Section):
+    """A condition with everything it means spelled out."""
+
+    answer_by: Literal["model", "retrieval"]
+    knowledge: list[KnowledgeSource]
+    retrieval: Retrieval
+    model: Model
+    training: Training
+
+    @property
+    def uses_facts(self) -> bool:
+        return self.answer_by == "retrieval" or self.model.injection != "none"
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> Self:
+        if self.answer_by == "retrieval" and self.retrieval.query != "choice":
+            raise ValueError("answer_by: retrieval needs retrieval.query: choice")
+        if not isinstance(self.model.layers, str):
+            start, end = self.model.layers
+            if start >= end:
+                raise ValueError(f"model.layers: [{start}, {end}] must be [start, end] with start < end")
+        if self.uses_facts and self.answer_by == "model":
+            if self.model.facts > self.retrieval.top_k:
+                raise ValueError(
+                    f"model.facts: {self.model.facts} is more than retrieval.top_k: "
+                    f"{self.retrieval.top_k}"
+                )
+        return self
+
+
+class Tracking(Section):
+    """Where MLflow keeps the runs."""
+
+    uri: str | None = None
+    """Address of a tracking server or store; null = results/mlflow.db, one file on this machine."""
+
+
+class Experiment(Section):
+    """A whole study: data, knowledge, conditions, seeds."""
+
+    experiment: Name
+    """Name of the study: its folder under results/ and its MLflow experiment."""
+    questions: Questions
+    """The data set and how it is read."""
+    knowledge: Annotated[list[KnowledgeSource], Field(min_length=1)]
+    """The knowledge sources; duplicate facts across them are dropped."""
+    demo_world: DemoWorld = DemoWorld()
+    """The generated world, for `questions: {dataset: demo}` and `knowledge: [demo]`."""
+    sources: dict[str, SourceOverride] = {}
+    """Other addresses and checksums for named sources."""
+    retrieval: Retrieval = Retrieval()
+    model: Model = Model()
+    training: Training = Training()
+    seeds: Annotated[list[NonNegativeInt], Field(min_length=1)]
+    """One training run per condition and seed."""
+    baseline: Name
+    """The condition with which all others are compared."""
+    conditions: Annotated[dict[Name, ConditionOverride], Field(min_length=1)]
+    """The conditions by name; `{}` is the experiment's own settings."""
+    tracking: Tracking = Tracking()
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> Self:
+        if self.baseline not in self.conditions:
+            known = ", ".join(self.conditions)
+            raise ValueError(f"baseline: {self.baseline!r} is not a condition; there are {known}")
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError("seeds: the same seed is given twice")
+        for name in self.conditions:
+            self.condition(name)
+        return self
+
+    def condition(self, name: str) -> Condition:
+        """One condition, resolved against the experiment's own settings."""
+        override = self.conditions[name]
+        sections: dict[str, Any] = {
+            key: getattr(self, key).model_dump() for key in ("retrieval", "model", "training")
+        }
+        for key, values in override.model_dump(exclude_unset=True).items():
+            if key in sections and values is not None:
+                sections[key] |= values
+        try:
+            return Condition(
+                answer_by=override.answer_by,
+                knowledge=override.knowledge or self.knowledge,
+                **sections,
+            )
+        except ValidationError as error:
+            reasons = "; ".join(_reason(each, Condition) for each in error.errors())
+            raise ValueError(f"conditions.{name}: {reasons}") from None
+
+
+def load_experiment(config: Mapping[str, Any], origin: str = "config") -> Experiment:
+    """Reads and checks a config.
+
+    Args:
+        config: the parsed YAML.
+        origin: what to call the config in messages, its file names.
+
+    Raises:
+        KformerError: with every problem's path and what is allowed there.
+    """
+    return _load(Experiment, config, origin)
+
+
+def load_section(kind: type[S], text: str) -> S:
+    """Reads one section from JSON text, as stages get it on the command line."""
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise KformerError(f"--settings: not valid JSON: {error}") from None
+    return _load(kind, content, "--settings")
+
+
+def fingerprint(*parts: Any) -> str:
+    """A short name for settings: equal settings, equal name."""
+    plain = [part.model_dump(mode="json") if isinstance(part, Section) else part for part in parts]
+    canonical = json.dumps(plain, sort_keys=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:10]
+
+
+def _load(kind: type[S], content: Any, origin: str) -> S:
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        reasons = "; ".join(_reason(each, kind) for each in error.errors())
+        raise KformerError(f"{origin}: {reasons}") from None
+
+
+def _reason(error: Any, kind: type[Section]) -> str:
+    """One problem as text: where, what, and what is allowed."""
+    message = error["msg"].removeprefix("Value error, ")
+    place = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        allowed = _keys_at(kind, error["loc"][:-1])
+        close = get_close_matches(str(error["loc"][-1]), allowed, n=1)
+        hint = f"did you mean {close[0]}? " if close else ""
+        return f"{place}: unknown key; {hint}allowed here: {', '.join(allowed)}"
+    if error["type"] in ("missing", "value_error"):
+        return f"{place}: {message}" if place else message
+    return f"{place}: {message} (not {error['input']!r})"
+
+
+def _keys_at(kind: type[Section], place: Sequence[str | int]) -> list[str]:
+    """The keys that are allowed at a place of the config."""
+    annotation: Any = kind
+    for part in place:
+        for section in _sections_in(annotation):
+            if part in section.model_fields:
+                annotation = section.model_fields[str(part)].annotation
+                break
+            if part in _discriminators(section):
+                annotation = section
+                break
+    return sorted({key for section in _sections_in(annotation) for key in section.model_fields})
+
+
+def _sections_in(annotation: Any) -> Iterator[type[Section]]:
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _sections_in(inner)
+
+
+def _discriminators(section: type[Section]) -> set[Any]:
+    """The names by which a union knows this section, such as ``social_iqa``."""
+    names = (section.model_fields.get(key) for key in ("dataset", "source"))
+    return {value for field in names if field for value in get_args(field.annotation)}

@@ -1,0 +1,146 @@
+"""A generated world in which a question can only be answered with its fact.
+
+Invented people have attributes, each stated in one sentence, for example "The pet of Zorbak is
+rabbit." People come in blocks of four who share no value of any attribute. For each block and
+attribute there are four questions, one per person, all with the block's four values as choices.
+So within such a group every choice is right exactly once, and a model that does not read the
+facts cannot beat chance, whatever it knows about words: 25 % by construction. The people of
+train, validation and test are different people.
+
+In a harder question a second person of the same block, whose value is among the choices, is
+mentioned too, so that both people's facts are retrieved and the model must tell whose is whose.
+
+The idea follows the synthetic experiments on knowledge injection: what is learned can only be
+how to use facts, never the facts themselves.
+"""
+
+import json
+import random
+from collections.abc import Iterator, Sequence
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, PositiveInt
+
+from kformer.files import replacing
+from kformer.section import Section
+
+ATTRIBUTES: dict[str, Sequence[str]] = {
+    "favourite food": "pizza soup rice cheese bread salad honey pasta fish corn beans cake".split(),
+    "favourite colour": (
+        "red blue green yellow purple orange black white brown pink silver gold"
+    ).split(),
+    "job": (
+        "doctor teacher farmer lawyer painter pilot sailor baker judge nurse chef miner"
+    ).split(),
+    "pet": "dog cat horse rabbit mouse snake parrot turtle goat duck spider frog".split(),
+    "instrument": (
+        "piano guitar violin drum flute trumpet harp cello organ banjo horn clarinet"
+    ).split(),
+    "sport": "tennis golf hockey boxing rugby cricket skiing sailing judo polo chess diving".split(),
+}
+_BLOCK = 4  # people that share no value, and so choices per question
+_CONTEXTS = (
+    # The other person is named twice and the person asked about once, plus once in the question:
+    # a retriever that counts names cannot tell them apart either.
+    "{other} met {person}. {other} was late.",
+    "{other} wrote to {person}. {other} was happy.",
+    "{other} is older than {person}. {other} is taller, too.",
+)
+_ONSETS = "b d f g k l m n p r s t v z br dr gr kr tr sk st zh".split()
+_VOWELS = "a e i o u".split()
+
+
+class DemoWorld(Section):
+    """How large the generated world is, and how hard."""
+
+    seed: int = 7
+    """Seed of everything that is drawn; the same seed gives the same bytes."""
+    train_questions: PositiveInt = 1920
+    """Number of training questions, a multiple of 24 (four people × six attributes)."""
+    validation_questions: PositiveInt = 192
+    """Number of validation questions, a multiple of 24."""
+    test_questions: PositiveInt = 480
+    """Number of test questions, a multiple of 24."""
+    hard_share: float = Field(0.25, ge=0, le=1)
+    """Share of questions in which a second person's facts compete."""
+
+
+def write_world(world: DemoWorld, out: Path) -> dict[str, float]:
+    """Writes ``questions.jsonl`` and ``facts.jsonl`` into the folder ``out``; returns their sizes.
+
+    Rows have the columns of the questions and facts tables (facts without their ids).
+    """
+    rng = random.Random(world.seed)
+    names = _invented_names(rng)
+    questions: list[dict[str, Any]] = []
+    facts: list[dict[str, Any]] = []
+    for split, wanted in (
+        ("train", world.train_questions),
+        ("validation", world.validation_questions),
+        ("test", world.test_questions),
+    ):
+        of_split: list[dict[str, Any]] = []
+        while len(of_split) < wanted:
+            people = [next(names) for _ in range(_BLOCK)]
+            block_questions, block_facts = _block(people, split, world.hard_share, rng)
+            of_split += block_questions
+            facts += block_facts
+        questions += of_split[:wanted]
+    for number, question in enumerate(questions):
+        question["question_id"] = f"demo-{number:06d}"
+    rng.shuffle(facts)  # so that a fact's place says nothing about its person
+    with replacing(out) as folder:
+        folder.mkdir()
+        _write_lines(folder / "questions.jsonl", questions)
+        _write_lines(folder / "facts.jsonl", facts)
+    return {"questions": len(questions), "facts": len(facts)}
+
+
+def _block(
+    people: Sequence[str], split: str, hard_share: float, rng: random.Random
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    questions, facts = [], []
+    for attribute, values in ATTRIBUTES.items():
+        drawn = dict(zip(people, rng.sample(values, _BLOCK), strict=True))
+        sentences = {p: f"The {attribute} of {p} is {value}." for p, value in drawn.items()}
+        for person, value in drawn.items():
+            choices = rng.sample(list(drawn.values()), _BLOCK)
+            hard = rng.random() < hard_share
+            other = rng.choice([name for name in people if name != person])
+            context = rng.choice(_CONTEXTS).format(person=person, other=other) if hard else ""
+            questions.append(
+                {
+                    "split": split,
+                    "context": context,
+                    "question": f"What is the {attribute} of {person}?",
+                    "choices": choices,
+                    "answer": choices.index(value),
+                    "type": "hard" if hard else "easy",
+                    "gold_facts": [sentences[person]],
+                }
+            )
+            facts.append(
+                {
+                    "text": sentences[person],
+                    "relation": attribute,
+                    "source": "demo",
+                    "origin": f"{person} | {attribute}",
+                }
+            )
+    return questions, facts
+
+
+def _invented_names(rng: random.Random) -> Iterator[str]:
+    seen = set()
+    for _ in count():
+        syllables = [rng.choice(_ONSETS) + rng.choice(_VOWELS) for _ in range(rng.choice((2, 3)))]
+        name = "".join([*syllables, rng.choice("bdgklmnprstvz")]).capitalize()
+        if name not in seen:
+            seen.add(name)
+            yield name
+
+
+def _write_lines(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")

@@ -1,0 +1,41 @@
+"""Answering by retrieval alone: no training, the choice whose query scored best."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+from kformer.tables import Row, read_rows, write_table
+
+
+def answer_by_retrieval(questions: Path, retrieval: Path, out: Path) -> dict[str, float]:
+    """Writes predictions for the test questions; a choice's logit is its query's best score.
+
+    Ties, and questions for which nothing was found, go to the first of the choices.
+    """
+    found: dict[str, dict[int, Row]] = defaultdict(dict)
+    for row in read_rows(retrieval, "retrieval"):
+        found[row["question_id"]][row["choice"]] = row
+    right = 0
+
+    def rows() -> Iterator[Row]:
+        nonlocal right
+        for question in read_rows(questions, "questions"):
+            if question["split"] != "test":
+                continue
+            per_choice = [
+                found[question["question_id"]][i] for i in range(len(question["choices"]))
+            ]
+            logits = [max(row["scores"], default=0.0) for row in per_choice]
+            prediction = logits.index(max(logits))
+            right += prediction == question["answer"]
+            yield {
+                "question_id": question["question_id"],
+                "split": "test",
+                "answer": question["answer"],
+                "prediction": prediction,
+                "logits": logits,
+                "fact_ids": [row["fact_ids"][:1] for row in per_choice],
+            }
+
+    written = write_table(out, "predictions", rows())
+    return {"test_questions": written, "test_accuracy": right / max(written, 1)}

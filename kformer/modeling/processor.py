@@ -1,0 +1,180 @@
+"""From a question, its choices and its facts to the tensors that the model reads.
+
+The input of one choice is ``[CLS] context [SEP] Q: question [SEP] A: choice [SEP]`` with the
+encoder's own special tokens, single separators as in the released Kformer, and empty parts left
+out. With ``injection: concat`` the facts come first, as one more part. What does not fit is cut in
+this order: facts from the end, then the context from its start, then the question from its start;
+the choice is never cut.
+
+Shapes: B batch, C choices, L tokens, M facts, T fact tokens.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
+
+from kformer.errors import KformerError
+from kformer.modeling.configuration import KformerConfig
+from kformer.encoders import locate_encoder, missing_encoder
+
+
+@dataclass(frozen=True)
+class Features:
+    """One question, tokenised.
+
+    Attributes:
+        choices: token ids of each choice's input, C lists.
+        facts: token ids of each fact: M lists for facts per question, or C times M.
+        facts_per_choice: which of the two it is.
+        cut: how many of the C inputs lost a part of their question or context.
+    """
+
+    choices: list[list[int]]
+    facts: list[list[list[int]]]
+    facts_per_choice: bool
+    cut: int
+
+    @property
+    def length(self) -> int:
+        """Tokens of the longest choice."""
+        return max(len(choice) for choice in self.choices)
+
+
+class KformerProcessor:
+    """Tokenises questions for one model.
+
+    Example:
+        >>> processor = KformerProcessor.from_pretrained("results/demo/runs/kformer/seed-1/model")
+        >>> features = processor("", "What is the pet of Zorbak?", ["cat", "dog"], [["..."]])
+        >>> model(**processor.collate([features]))
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, config: KformerConfig) -> None:
+        self.tokenizer = tokenizer
+        self.config = config
+        self._start = [t for t in (tokenizer.cls_token_id,) if t is not None]
+        self._separator = [t for t in (tokenizer.sep_token_id,) if t is not None]
+        self._facts_as_text = config.injection == "concat"
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> "KformerProcessor":
+        """The processor of a saved model."""
+        return cls(load_tokenizer(folder), AutoConfig.from_pretrained(folder))
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Saves the tokenizer beside a saved model, whose config holds the rest."""
+        self.tokenizer.save_pretrained(folder)
+
+    def __call__(
+        self,
+        context: str,
+        question: str,
+        choices: Sequence[str],
+        facts: Sequence[Sequence[str]],
+    ) -> Features:
+        """Tokenises one question.
+
+        Args:
+            context: may be empty.
+            question: the question.
+            choices: C of them.
+            facts: one list for the whole question, or one list per choice; best first.
+        """
+        per_choice = len(facts) > 1
+        texts = [list(each) for each in facts] or [[]]
+        heads = [self._tokens(" ".join(each[: self.config.facts])) for each in texts]
+        parts = [self._tokens(context), self._tokens(f"Q: {question}")]
+        inputs, cut = [], 0
+        for position, choice in enumerate(choices):
+            head = heads[position if per_choice else 0] if self._facts_as_text else []
+            ids, was_cut = self._input(head, *parts, self._tokens(f"A: {choice}"))
+            inputs.append(ids)
+            cut += was_cut
+        fact_ids = [] if self._facts_as_text else [self._facts(each) for each in texts]
+        return Features(inputs, fact_ids, per_choice, cut)
+
+    def collate(self, batch: Sequence[Features], labels: Sequence[int] | None = None) -> Any:
+        """Pads questions to one batch: the keyword arguments of the model's ``forward``."""
+        choices = max(len(each.choices) for each in batch)
+        input_ids = self._pad([_filled(each.choices, choices) for each in batch])
+        tensors = {"input_ids": input_ids[0], "attention_mask": input_ids[1]}
+        if any(fact for each in batch for facts in each.facts for fact in facts):
+            if any(each.facts_per_choice for each in batch):
+                facts, mask = self._pad_per_choice(batch, choices)
+            else:
+                facts, mask = self._pad_facts([each.facts[0] for each in batch])
+            tensors |= {"fact_input_ids": facts, "fact_attention_mask": mask}
+        if labels is not None:
+            tensors["labels"] = torch.tensor(labels)
+        return tensors
+
+    def _tokens(self, text: str) -> list[int]:
+        return self.tokenizer.encode(text, add_special_tokens=False) if text else []
+
+    def _facts(self, texts: Sequence[str]) -> list[list[int]]:
+        return [self._tokens(text)[: self.config.max_fact_tokens] for text in texts]
+
+    def _input(
+        self, facts: list[int], context: list[int], question: list[int], choice: list[int]
+    ) -> tuple[list[int], bool]:
+        """One choice's token ids, cut to fit, and whether context or question was cut."""
+        separators = 1 + sum(bool(part) for part in (facts, context, question))
+        room = self.config.max_tokens - len(self._start) - separators * len(self._separator)
+        room -= len(choice)
+        if room < 0:
+            raise KformerError(
+                f"model.max_tokens: a choice has {len(choice)} tokens and alone fills more than "
+                f"{self.config.max_tokens}; raise max_tokens"
+            )
+        kept_question = question[max(len(question) - room, 0) :]
+        room -= len(kept_question)
+        kept_context = context[max(len(context) - room, 0) :]
+        room -= len(kept_context)
+        ids = list(self._start)
+        for part in (facts[:room], kept_context, kept_question, choice):
+            if part:
+                ids += part + self._separator
+        was_cut = len(kept_question) < len(question) or len(kept_context) < len(context)
+        return ids, was_cut
+
+    def _pad(self, batch: list[list[list[int]]]) -> tuple[Tensor, Tensor]:
+        """Token ids and mask (B, K, longest) of K lists a question."""
+        padding = self.tokenizer.pad_token_id
+        width = max((len(ids) for row in batch for ids in row), default=0)
+        ids = [[each + [padding] * (width - len(each)) for each in row] for row in batch]
+        mask = [[[1] * len(each) + [0] * (width - len(each)) for each in row] for row in batch]
+        return torch.tensor(ids), torch.tensor(mask)
+
+    def _pad_facts(self, batch: list[list[list[int]]]) -> tuple[Tensor, Tensor]:
+        most = max(len(row) for row in batch)
+        return self._pad([_filled(row, most) for row in batch])
+
+    def _pad_per_choice(self, batch: Sequence[Features], choices: int) -> tuple[Tensor, Tensor]:
+        rows = []
+        for each in batch:
+            given = each.facts if each.facts_per_choice else each.facts * len(each.choices)
+            rows += [*given, *([[]] * (choices - len(given)))]
+        ids, mask = self._pad_facts(rows)
+        shape = (len(batch), choices, *ids.shape[1:])
+        return ids.view(shape), mask.view(shape)
+
+
+def _filled(rows: list[list[int]], count: int) -> list[list[int]]:
+    return rows + [[]] * (count - len(rows))
+
+
+def load_tokenizer(name: str | Path) -> PreTrainedTokenizerBase:
+    """Loads an encoder's tokenizer.
+
+    Raises:
+        KformerError: there is none in reach.
+    """
+    try:
+        return AutoTokenizer.from_pretrained(locate_encoder(str(name)), trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise missing_encoder(name, error) from None

@@ -1,0 +1,114 @@
+"""The stages that find facts for questions, and that shuffle them for the control."""
+
+import random
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.progress import track
+
+from kformer.config import Retrieval
+from kformer.retrieval.bm25 import SCORERS, Scorer, best
+from kformer.tables import Row, read_rows, read_table, write_table
+
+
+def retrieve(settings: Retrieval, questions: Path, facts: Path, out: Path) -> dict[str, float]:
+    """Writes the retrieval table: for every query the best ``settings.top_k`` facts.
+
+    Where a question's gold facts are known, also measures how often one of them is among the
+    best 5 and among all that were retrieved.
+    """
+    texts = read_table(facts, "facts")["text"].to_pylist()
+    ids = {text: fact_id for fact_id, text in enumerate(texts)}
+    scorer = SCORERS[settings.method](texts)
+    total = read_table(questions, "questions").num_rows
+    tally = _Tally(ids)
+
+    def rows() -> Iterator[Row]:
+        asked = track(read_rows(questions, "questions"), "retrieving", total=total)
+        for question in asked:
+            for row in _answers(question, settings, scorer):
+                tally.add(question, row)
+                yield row
+
+    queries = write_table(out, "retrieval", rows())
+    return {"queries": queries, "facts": len(texts), **tally.metrics()}
+
+
+def shuffle(questions: Path, retrieval: Path, out: Path, seed: int = 0) -> dict[str, float]:
+    """Writes a control in which each question has the facts of another question of its split.
+
+    The questions of a split are drawn into a random circle and each takes its neighbour's facts,
+    so that exactly the same facts are read equally often, but never for their own question.
+    """
+    found: dict[str, list[Row]] = defaultdict(list)
+    for row in read_rows(retrieval, "retrieval"):
+        found[row["question_id"]].append(row)
+    donors = _donors(questions, random.Random(seed))
+
+    def rows() -> Iterator[Row]:
+        for question_id, own in found.items():
+            given = found[donors[question_id]]
+            for position, row in enumerate(own):
+                gift = given[position % len(given)]
+                yield {**row, "fact_ids": gift["fact_ids"], "scores": gift["scores"]}
+
+    return {"queries": write_table(out, "retrieval", rows())}
+
+
+def _donors(questions: Path, rng: random.Random) -> dict[str, str]:
+    by_split: dict[str, list[str]] = defaultdict(list)
+    for question in read_rows(questions, "questions"):
+        by_split[question["split"]].append(question["question_id"])
+    donors = {}
+    for members in by_split.values():
+        rng.shuffle(members)
+        donors |= dict(zip(members, [*members[1:], members[0]], strict=True))
+    return donors
+
+
+def _answers(question: dict[str, Any], settings: Retrieval, scorer: Scorer) -> Iterator[Row]:
+    stem = f"{question['context']} {question['question']}"
+    queries: list[tuple[int | None, str]] = [(None, stem)]
+    if settings.query == "choice":
+        queries = [(i, f"{stem} {choice}") for i, choice in enumerate(question["choices"])]
+    for choice, query in queries:
+        scores = scorer.scores(query)
+        chosen = best(scores, settings.top_k)
+        yield {
+            "question_id": question["question_id"],
+            "choice": choice,
+            "fact_ids": chosen.tolist(),
+            "scores": scores[chosen].tolist(),
+        }
+
+
+class _Tally:
+    """Counts what retrieval found, as it is found."""
+
+    def __init__(self, ids: dict[str, int]) -> None:
+        self._ids = ids
+        self._queries = self._empty = self._facts = 0
+        self._with_gold = self._gold_in_5 = self._gold_found = 0
+
+    def add(self, question: dict[str, Any], row: Row) -> None:
+        found = row["fact_ids"]
+        self._queries += 1
+        self._empty += not found
+        self._facts += len(found)
+        gold = {self._ids[text] for text in question["gold_facts"] or [] if text in self._ids}
+        if gold:
+            self._with_gold += 1
+            self._gold_in_5 += bool(gold & set(found[:5]))
+            self._gold_found += bool(gold & set(found))
+
+    def metrics(self) -> dict[str, float]:
+        metrics = {
+            "queries_without_facts": float(self._empty),
+            "facts_per_query": self._facts / max(self._queries, 1),
+        }
+        if self._with_gold:
+            metrics["gold_recall_at_5"] = self._gold_in_5 / self._with_gold
+            metrics["gold_recall"] = self._gold_found / self._with_gold
+        return metrics

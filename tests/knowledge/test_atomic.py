@@ -1,0 +1,248 @@
+import csv
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kformer.errors import KformerError
+from kformer.knowledge.atomic import TEMPLATES, Atomic, to_sentence
+from kformer.tables import write_table
+
+COLUMNS = ["event", *TEMPLATES, "prefix", "split"]
+
+
+def row(event="PersonX feeds the ___", split="dev", **answers):
+    cells = {relation: json.dumps(answers.get(relation, [])) for relation in TEMPLATES}
+    return {"event": event, **cells, "prefix": '["feeds"]', "split": split}
+
+
+def write_csv(folder, rows, name="v4_atomic_dev.csv", encoding="utf-8"):
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / name).open("w", encoding=encoding, newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)  # ends its lines with CRLF
+        writer.writeheader()
+        writer.writerows(rows)
+    return folder
+
+
+def texts(folder):
+    return [fact["text"] for fact in Atomic().read(folder)]
+
+
+def test_rows(tmp_path):
+    write_csv(tmp_path / "atomic_data", [row(xReact=["glad"], oWant=["to eat"])])
+    assert list(Atomic().read(tmp_path)) == [
+        {
+            "text": "Dana feeds the thing. As a result, others want to eat.",
+            "relation": "oWant",
+            "source": "atomic",
+            "origin": "PersonX feeds the ___ | oWant",
+        },
+        {
+            "text": "Dana feeds the thing. As a result, Dana feels glad.",
+            "relation": "xReact",
+            "source": "atomic",
+            "origin": "PersonX feeds the ___ | xReact",
+        },
+    ]
+
+
+def test_files_are_read_in_order_and_the_unions_not_at_all(tmp_path):
+    names = ("tst", "all", "trn", "all_agg", "dev")
+    for name in names:
+        write_csv(tmp_path, [row(f"PersonX reads {name}", xAttr=["calm"])], f"v4_atomic_{name}.csv")
+    assert [text.split(".")[0] for text in texts(tmp_path)] == [
+        "Dana reads trn",
+        "Dana reads dev",
+        "Dana reads tst",
+    ]
+
+
+def test_none_and_duplicates_are_dropped(tmp_path):
+    answers = ["none", "None.", " NONE ", "", " . ", "glad", "Glad.", "glad", "nonetheless glad"]
+    write_csv(tmp_path, [row(xReact=answers), row(xReact=["glad"])])
+    assert [text.split("feels ")[1] for text in texts(tmp_path)] == ["glad.", "nonetheless glad."]
+
+
+def test_bom_quotes_newlines_and_other_letters(tmp_path):
+    write_csv(tmp_path, [row('PersonX says\n"olé, ñ"', xAttr=['"très" gai'])], encoding="utf-8-sig")
+    assert texts(tmp_path) == ["Dana says olé, ñ. Dana is seen as très gai."]
+
+
+def test_no_newline_at_the_end(tmp_path):
+    write_csv(tmp_path, [row(xAttr=["kind"])])
+    path = tmp_path / "v4_atomic_dev.csv"
+    path.write_bytes(path.read_bytes().rstrip())
+    assert texts(tmp_path) == ["Dana feeds the thing. Dana is seen as kind."]
+
+
+def test_same_bytes_every_time(tmp_path):
+    write_csv(tmp_path, [row(f"PersonX buys {i} ___", xWant=["to eat", "rest"]) for i in range(50)])
+    for name in ("a", "b"):
+        numbered = ({"fact_id": i, **fact} for i, fact in enumerate(Atomic().read(tmp_path)))
+        assert write_table(tmp_path / name, "facts", numbered) == 100
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("event", "sentence"),
+    [
+        ("PersonX plays a ___ in the war", "Dana plays something in the war"),
+        ("PersonX takes PersonY's ___", "Dana takes Morgan's thing"),
+        ("PersonX manages one 's ___ .", "Dana manages one's thing"),
+        ("PersonX gives ___ to PersonZ", "Dana gives something to Terry"),
+        ("personx is n't here ,", "Dana isn't here"),
+        ("PersonX needs an x-ray", "Dana needs an x-ray"),
+    ],
+)
+def test_events(event, sentence):
+    assert to_sentence(event, "xAttr", "calm") == f"{sentence}. Dana is seen as calm."
+
+
+@pytest.mark.parametrize(
+    "person",
+    ["PersonY", "persony", "Person y", "person Y", "Y", "y", "perosny", "pesony", "PERSONY"],
+)
+def test_spellings_of_persons(person):
+    for own in ("'s", "\u2019s"):
+        answer = f"to see {person} at {person}{own} home"
+        sentence = "Dana rests. As a result, Dana wants to see Morgan at Morgan's home."
+        assert to_sentence("PersonX rests", "xWant", answer) == sentence
+
+
+@pytest.mark.parametrize(
+    ("relation", "answer", "rest"),
+    [
+        ("xIntent", "to be kind", " because Dana wants to be kind"),
+        ("xIntent", "be kind", " because Dana wants to be kind"),
+        ("xIntent", "extra cash", " because Dana wants extra cash"),
+        ("xIntent", "because they care", " because they care"),
+        ("xNeed", "to to buy bread", ". Before that, Dana needs to buy bread"),
+        ("xNeed", "a bed", ". Before that, Dana needs a bed"),
+        ("xNeed", "Has a job", ". Before that, Dana has a job"),
+        ("xAttr", "BRAVE.", ". Dana is seen as brave"),
+        ("xReact", "tired", ". As a result, Dana feels tired"),
+        ("xReact", "he feels well", ". As a result, he feels well"),
+        ("xWant", "To sleep", ". As a result, Dana wants to sleep"),
+        ("xWant", "PersonY to leave", ". As a result, Dana wants Morgan to leave"),
+        ("xEffect", "gets hurt", ". As a result, Dana gets hurt"),
+        ("xEffect", "carry on", ". As a result, Dana carries on"),
+        ("xEffect", "going home", ". As a result, Dana is going home"),
+        ("xEffect", "to go home", ". As a result, Dana goes on to go home"),
+        ("xEffect", "PersonX is hurt", ". As a result, Dana is hurt"),
+        ("oReact", "also sad", ". As a result, others feel sad"),
+        ("oWant", "thank x", ". As a result, others want to thank Dana"),
+        ("oEffect", "are paid", ". As a result, someone else is paid"),
+        ("oEffect", "PersonY's dog barks", ". As a result, Morgan's dog barks"),
+        ("oWant", "to understPersonX", ". As a result, others want to understand Dana"),
+    ],
+)
+def test_answers(relation, answer, rest):
+    assert to_sentence("PersonX rests", relation, answer) == f"Dana rests{rest}."
+
+
+def test_no_file(tmp_path):
+    write_csv(tmp_path, [row()], "v4_atomic_all.csv")
+    with pytest.raises(KformerError, match=r"no v4_atomic_trn\.csv below it"):
+        texts(tmp_path)
+
+
+def test_missing_column(tmp_path):
+    (tmp_path / "v4_atomic_trn.csv").write_text("event,oEffect\n")
+    with pytest.raises(KformerError, match=r"v4_atomic_trn\.csv:1: no column oReact, oWant"):
+        texts(tmp_path)
+
+
+def test_empty_file(tmp_path):
+    (tmp_path / "v4_atomic_trn.csv").touch()
+    with pytest.raises(KformerError, match="no column event"):
+        texts(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("cell", "what"),
+    [
+        ("[", "not valid JSON"),
+        ("", "not valid JSON"),
+        (r'["\ud800"]', "not valid JSON"),
+        ("{}", "expected a list"),
+        ("[1]", "expected a list"),
+        ('"none"', "expected a list"),
+    ],
+)
+def test_malformed_cells(tmp_path, cell, what):
+    write_csv(tmp_path, [row(), row() | {"xNeed": cell}])
+    with pytest.raises(KformerError, match=rf"v4_atomic_dev\.csv:3, column xNeed: {what}"):
+        texts(tmp_path)
+
+
+@pytest.mark.parametrize("event", ["", "  ", "."])
+def test_empty_events(tmp_path, event):
+    write_csv(tmp_path, [row(event, xAttr=["calm"])])
+    with pytest.raises(KformerError, match=r"v4_atomic_dev\.csv:2: the event is empty"):
+        texts(tmp_path)
+
+
+def test_a_row_cut_short(tmp_path):
+    write_csv(tmp_path, [])
+    with (tmp_path / "v4_atomic_dev.csv").open("a") as file:
+        file.write("PersonX rests,[]\n")
+    with pytest.raises(KformerError, match=r"v4_atomic_dev\.csv:2, column oReact: not valid JSON"):
+        texts(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("ending", "what"), [(b'"a"b,[]\n', "not valid CSV"), (b"\xff", "not UTF-8")]
+)
+def test_not_csv_and_not_utf8(tmp_path, ending, what):
+    write_csv(tmp_path, [])
+    with (tmp_path / "v4_atomic_dev.csv").open("ab") as file:
+        file.write(ending)
+    with pytest.raises(KformerError, match=what):
+        texts(tmp_path)
+
+
+words = st.text(max_size=15) | st.sampled_from(
+    ["to to", "PersonX", "none", "___", "x's", "the ___"]
+)
+answers = st.lists(words, max_size=3).map(json.dumps)
+cells = answers | st.text(st.characters(codec="utf-8"), max_size=10)
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {"event": st.text(st.characters(codec="utf-8"), max_size=20)}
+            | dict.fromkeys(TEMPLATES, answers)
+        )
+        | st.fixed_dictionaries(dict.fromkeys(COLUMNS, cells)),
+        max_size=3,
+    )
+)
+def test_any_rows_give_facts_or_our_error(tmp_path_factory, rows):
+    folder = write_csv(tmp_path_factory.getbasetemp() / "any_rows", rows)
+    check_facts(folder)
+
+
+@given(
+    st.binary(max_size=60) | st.text(max_size=60).map(lambda text: text.encode(errors="replace"))
+)
+def test_any_bytes_give_facts_or_our_error(tmp_path_factory, content):
+    folder = write_csv(tmp_path_factory.getbasetemp() / "any_bytes", [row(xAttr=["kind"])])
+    with (folder / "v4_atomic_dev.csv").open("ab") as file:
+        file.write(content)
+    check_facts(folder)
+
+
+def check_facts(folder):
+    try:
+        facts = list(Atomic().read(folder))
+    except KformerError as error:
+        assert "\n" not in str(error)
+        return
+    write_table(
+        folder / "facts.parquet", "facts", ({"fact_id": i, **f} for i, f in enumerate(facts))
+    )
+    assert all(fact["text"].endswith(".") for fact in facts)
+    assert len({fact["text"] for fact in facts}) == len(facts)
