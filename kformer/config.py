@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     Field,
@@ -19,11 +19,13 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     StringConstraints,
+    TypeAdapter,
     ValidationError,
     model_validator,
 )
 
 from kformer.demo_world import DemoWorld
+from kformer.encoders import encoder_depth, layer_span
 from kformer.errors import KformerError
 from kformer.knowledge import KnowledgeSource
 from kformer.questions import Questions
@@ -33,7 +35,6 @@ from kformer.sources import SourceOverride
 # Names become folder names and parts of URLs.
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Share = Annotated[float, Field(ge=0, lt=1)]
-S = TypeVar("S", bound=Section)
 
 
 class Retrieval(Section):
@@ -131,7 +132,9 @@ class Condition(Section):
         if not isinstance(self.model.layers, str):
             start, end = self.model.layers
             if start >= end:
-                raise ValueError(f"model.layers: [{start}, {end}] must be [start, end] with start < end")
+                raise ValueError(
+                    f"model.layers: [{start}, {end}] must be [start, end] with start < end"
+                )
         if self.uses_facts and self.answer_by == "model":
             if self.model.facts > self.retrieval.top_k:
                 raise ValueError(
@@ -177,11 +180,26 @@ class Experiment(Section):
         if self.baseline not in self.conditions:
             known = ", ".join(self.conditions)
             raise ValueError(f"baseline: {self.baseline!r} is not a condition; there are {known}")
+        if self.experiment == "shared":
+            raise ValueError("experiment: 'shared' is the folder of what experiments share")
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError("seeds: the same seed is given twice")
         for name in self.conditions:
             self.condition(name)
         return self
+
+    def check_encoders(self) -> None:
+        """Raises KformerError for an encoder on this machine that is missing or too shallow."""
+        for name in self.conditions:
+            condition = self.condition(name)
+            if condition.answer_by == "retrieval":
+                continue
+            try:
+                depth = encoder_depth(condition.model.encoder)
+                if depth is not None and condition.model.injection in ("attention", "ffn"):
+                    layer_span(condition.model.layers, depth)
+            except KformerError as error:
+                raise KformerError(f"conditions.{name}: {error}") from None
 
     def condition(self, name: str) -> Condition:
         """One condition, resolved against the experiment's own settings."""
@@ -213,11 +231,20 @@ def load_experiment(config: Mapping[str, Any], origin: str = "config") -> Experi
     Raises:
         KformerError: with every problem's path and what is allowed there.
     """
-    return _load(Experiment, config, origin)
+    experiment: Experiment = _load(Experiment, config, origin)
+    return experiment
 
 
-def load_section(kind: type[S], text: str) -> S:
-    """Reads one section from JSON text, as stages get it on the command line."""
+def load_section(kind: Any, text: str) -> Any:
+    """Reads one part of a config from JSON text, as stages get it on the command line.
+
+    Args:
+        kind: the type of that part, such as `Retrieval`, or a union or list of sections.
+        text: JSON.
+
+    Raises:
+        KformerError: with every problem's path and what is allowed there.
+    """
     try:
         content = json.loads(text)
     except json.JSONDecodeError as error:
@@ -232,15 +259,15 @@ def fingerprint(*parts: Any) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:10]
 
 
-def _load(kind: type[S], content: Any, origin: str) -> S:
+def _load(kind: Any, content: Any, origin: str) -> Any:
     try:
-        return kind.model_validate(content)
+        return TypeAdapter(kind).validate_python(content)
     except ValidationError as error:
         reasons = "; ".join(_reason(each, kind) for each in error.errors())
         raise KformerError(f"{origin}: {reasons}") from None
 
 
-def _reason(error: Any, kind: type[Section]) -> str:
+def _reason(error: Any, kind: Any) -> str:
     """One problem as text: where, what, and what is allowed."""
     message = error["msg"].removeprefix("Value error, ")
     place = ".".join(str(part) for part in error["loc"])
@@ -254,7 +281,7 @@ def _reason(error: Any, kind: type[Section]) -> str:
     return f"{place}: {message} (not {error['input']!r})"
 
 
-def _keys_at(kind: type[Section], place: Sequence[str | int]) -> list[str]:
+def _keys_at(kind: Any, place: Sequence[str | int]) -> list[str]:
     """The keys that are allowed at a place of the config."""
     annotation: Any = kind
     for part in place:

@@ -17,39 +17,133 @@ how to use facts, never the facts themselves.
 import json
 import random
 from collections.abc import Iterator, Sequence
-from itertools import count
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
 from kformer.files import replacing
 from kformer.section import Section
 
 ATTRIBUTES: dict[str, Sequence[str]] = {
-    "favourite food": "pizza soup rice cheese bread salad honey pasta fish corn beans cake".split(),
-    "favourite colour": (
-        "red blue green yellow purple orange black white brown pink silver gold"
-    ).split(),
-    "job": (
-        "doctor teacher farmer lawyer painter pilot sailor baker judge nurse chef miner"
-    ).split(),
-    "pet": "dog cat horse rabbit mouse snake parrot turtle goat duck spider frog".split(),
-    "instrument": (
-        "piano guitar violin drum flute trumpet harp cello organ banjo horn clarinet"
-    ).split(),
-    "sport": "tennis golf hockey boxing rugby cricket skiing sailing judo polo chess diving".split(),
+    "food": [
+        "pizza",
+        "soup",
+        "rice",
+        "cheese",
+        "bread",
+        "salad",
+        "honey",
+        "pasta",
+        "fish",
+        "corn",
+        "beans",
+        "cake",
+    ],
+    "colour": [
+        "red",
+        "blue",
+        "green",
+        "yellow",
+        "purple",
+        "orange",
+        "black",
+        "white",
+        "brown",
+        "pink",
+        "silver",
+        "gold",
+    ],
+    "job": [
+        "doctor",
+        "teacher",
+        "farmer",
+        "lawyer",
+        "painter",
+        "pilot",
+        "sailor",
+        "baker",
+        "judge",
+        "nurse",
+        "chef",
+        "miner",
+    ],
+    "pet": [
+        "dog",
+        "cat",
+        "horse",
+        "rabbit",
+        "mouse",
+        "snake",
+        "parrot",
+        "turtle",
+        "goat",
+        "duck",
+        "spider",
+        "frog",
+    ],
+    "instrument": [
+        "piano",
+        "guitar",
+        "violin",
+        "drum",
+        "flute",
+        "trumpet",
+        "harp",
+        "cello",
+        "organ",
+        "banjo",
+        "horn",
+        "clarinet",
+    ],
+    "sport": [
+        "tennis",
+        "golf",
+        "hockey",
+        "boxing",
+        "rugby",
+        "cricket",
+        "skiing",
+        "sailing",
+        "judo",
+        "polo",
+        "chess",
+        "diving",
+    ],
 }
 _BLOCK = 4  # people that share no value, and so choices per question
 _CONTEXTS = (
     # The other person is named twice and the person asked about once, plus once in the question:
     # a retriever that counts names cannot tell them apart either.
-    "{other} met {person}. {other} was late.",
-    "{other} wrote to {person}. {other} was happy.",
-    "{other} is older than {person}. {other} is taller, too.",
+    "{other} met {person}. {other} left.",
+    "{other} saw {person}. {other} waved.",
+    "{other} knows {person}. {other} is old.",
 )
-_ONSETS = "b d f g k l m n p r s t v z br dr gr kr tr sk st zh".split()
-_VOWELS = "a e i o u".split()
+_ONSETS = [
+    "b",
+    "d",
+    "f",
+    "g",
+    "k",
+    "l",
+    "m",
+    "n",
+    "p",
+    "r",
+    "s",
+    "t",
+    "v",
+    "z",
+    "br",
+    "dr",
+    "gr",
+    "kr",
+    "tr",
+    "sk",
+    "st",
+    "zh",
+]
+_VOWELS = ["a", "e", "i", "o", "u"]
 
 
 class DemoWorld(Section):
@@ -57,11 +151,11 @@ class DemoWorld(Section):
 
     seed: int = 7
     """Seed of everything that is drawn; the same seed gives the same bytes."""
-    train_questions: PositiveInt = 1920
-    """Number of training questions, a multiple of 24 (four people × six attributes)."""
-    validation_questions: PositiveInt = 192
+    train_questions: int = Field(1920, gt=0, multiple_of=24)
+    """Number of training questions, a multiple of 24: four people times six attributes."""
+    validation_questions: int = Field(144, gt=0, multiple_of=24)
     """Number of validation questions, a multiple of 24."""
-    test_questions: PositiveInt = 480
+    test_questions: int = Field(480, gt=0, multiple_of=24)
     """Number of test questions, a multiple of 24."""
     hard_share: float = Field(0.25, ge=0, le=1)
     """Share of questions in which a second person's facts compete."""
@@ -87,7 +181,7 @@ def write_world(world: DemoWorld, out: Path) -> dict[str, float]:
             block_questions, block_facts = _block(people, split, world.hard_share, rng)
             of_split += block_questions
             facts += block_facts
-        questions += of_split[:wanted]
+        questions += of_split
     for number, question in enumerate(questions):
         question["question_id"] = f"demo-{number:06d}"
     rng.shuffle(facts)  # so that a fact's place says nothing about its person
@@ -134,8 +228,8 @@ def _block(
 
 def _invented_names(rng: random.Random) -> Iterator[str]:
     seen = set()
-    for _ in count():
-        syllables = [rng.choice(_ONSETS) + rng.choice(_VOWELS) for _ in range(rng.choice((2, 3)))]
+    while True:
+        syllables = [rng.choice(_ONSETS) + rng.choice(_VOWELS) for _ in range(2)]
         name = "".join([*syllables, rng.choice("bdgklmnprstvz")]).capitalize()
         if name not in seen:
             seen.add(name)

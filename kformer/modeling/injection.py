@@ -29,13 +29,26 @@ class FactSlots:
     mask: Tensor
 
 
+class KeyProjection(nn.Linear):
+    """A linear layer that starts as N(0, 0.02) plus ``identity`` times the identity matrix.
+
+    With a large enough identity a fact's slot fires from the first step on words that are like
+    the fact's own; with none of it, as released, slots start almost inert.
+    """
+
+    def __init__(self, width: int, identity: float) -> None:
+        super().__init__(width, width)
+        self.identity = identity
+
+
 class FactProjection(nn.Module):
     """Turns fact embeddings (R, N, D) into keys and values (R, N, D) of one layer."""
 
     def __init__(self, config: KformerConfig) -> None:
         super().__init__()
         width = config.encoder.hidden_size
-        self.key = nn.Linear(width, width)
+        identity = config.key_scale if config.key_init == "identity" else 0.0
+        self.key = KeyProjection(width, identity)
         self.value = nn.Linear(width, width)
 
     def forward(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:

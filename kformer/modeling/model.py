@@ -18,9 +18,6 @@ from torch.nn import functional as F
 from transformers import AutoModel, PreTrainedModel
 from transformers.modeling_outputs import MultipleChoiceModelOutput
 
-from kformer.errors import KformerError
-from kformer.modeling.adapters import layer_sites
-from kformer.modeling.configuration import KformerConfig
 from kformer.encoders import (
     BUNDLED,
     check_bundled_weights,
@@ -28,7 +25,10 @@ from kformer.encoders import (
     locate_encoder,
     missing_encoder,
 )
-from kformer.modeling.injection import INJECTIONS, FactProjection, FactSlots
+from kformer.errors import KformerError
+from kformer.modeling.adapters import layer_sites
+from kformer.modeling.configuration import KformerConfig
+from kformer.modeling.injection import INJECTIONS, FactSlots, KeyProjection
 
 
 @dataclass
@@ -118,11 +118,11 @@ class KformerForMultipleChoice(PreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
+        # transformers marks weights that a checkpoint filled, and all once they are initialised.
+        fresh = not getattr(getattr(module, "weight", None), "_is_hf_initialized", False)
         super()._init_weights(module)
-        if isinstance(module, FactProjection) and self.config.key_init == "identity":
-            key = module.key.weight
-            if not getattr(key, "_is_hf_initialized", False):  # set on what a checkpoint filled
-                key.diagonal().add_(self.config.key_scale)
+        if isinstance(module, KeyProjection) and fresh:
+            module.weight.diagonal().add_(module.identity)
 
     def forward(
         self,

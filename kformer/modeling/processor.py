@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 
+from kformer.encoders import locate_encoder, missing_encoder
 from kformer.errors import KformerError
 from kformer.modeling.configuration import KformerConfig
-from kformer.encoders import locate_encoder, missing_encoder
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,9 @@ def _checked(rows: Iterable[Row], folder: Path, counts: Counter[str]) -> Iterato
         yield row
     for split in SPLITS:
         if not counts[split]:
-            raise KformerError(f"{folder}: no questions in the split {split}; each split needs some")
+            raise KformerError(
+                f"{folder}: no questions in the split {split}; each split needs some"
+            )
 
 
 def _problem(row: Row) -> str | None:

@@ -30,10 +30,8 @@ from transformers import (
     set_seed,
 )
 from transformers.trainer_pt_utils import get_length_grouped_indices
-from transformers.utils import logging as transformers_logging
 
 from kformer.config import Model, Training
-from kformer.encoders import locate_encoder
 from kformer.files import replacing, write_json
 from kformer.modeling import KformerForMultipleChoice, KformerProcessor
 from kformer.modeling.processor import load_tokenizer
@@ -196,7 +194,7 @@ def _arguments(
         seed=seed,
         max_steps=steps,
         per_device_train_batch_size=settings.batch_size,
-        per_device_eval_batch_size=2 * settings.batch_size,
+        per_device_eval_batch_size=settings.batch_size,
         learning_rate=settings.learning_rate,
         warmup_steps=min(settings.warmup_steps, steps // 2),
         lr_scheduler_type="linear",
@@ -239,7 +237,9 @@ class _LengthGroupedSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(self._seed * 1_000_003 + self._epoch)
-        return iter(get_length_grouped_indices(self._lengths, self._batch_size, generator=generator))
+        return iter(
+            get_length_grouped_indices(self._lengths, self._batch_size, generator=generator)
+        )
 
 
 class _Trainer(Trainer):

@@ -1,0 +1,27 @@
+"""The whole study: data, knowledge, retrieval, training, evaluation, comparison.
+
+    snakemake --cores all all                                        # the embedded demo
+    snakemake --cores all --configfile config/social_iqa.yaml -- all   # Social IQA
+"""
+
+from snakemake.utils import min_version
+
+min_version("9.19")
+
+# Only when no other config is given: Snakemake would merge the demo's conditions into it.
+if not workflow.overwrite_configfiles:
+
+    configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/retrieval.smk"
+include: "workflow/rules/training.smk"
+include: "workflow/rules/evaluation.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        f"{RESULTS}/comparison.json",

@@ -1,0 +1,318 @@
+"""The command line: one sub-command a stage.
+
+Only this file joins stages, tracking and the user: it opens the MLflow run of a stage, hands the
+stage its files, and turns an error that the user can mend into one line and exit status 1.
+Everything heavy is imported inside the commands, so that light ones start fast.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from kformer.config import load_section
+from kformer.errors import KformerError
+from kformer.tracking import Run, tracked
+
+app = typer.Typer(
+    help="Does knowledge injected into a Transformer's feed-forward layers help? "
+    "Each command is one stage of the study; `snakemake --cores all all` runs them all.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+Settings = Annotated[str, typer.Option(help="The stage's part of the config, as JSON.")]
+Out = Annotated[Path, typer.Option(help="What to write.")]
+QuestionsFile = Annotated[Path, typer.Option(help="The questions table.")]
+FactsFile = Annotated[Path, typer.Option(help="The facts table.")]
+RetrievalFile = Annotated[Path, typer.Option(help="The retrieval table.")]
+MaybeFacts = Annotated[Path | None, typer.Option(help="The facts table, if facts are read.")]
+MaybeRetrieval = Annotated[
+    Path | None, typer.Option(help="The retrieval table, if facts are read.")
+]
+
+
+@app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="A source of the catalogue, such as `social_iqa`.")],
+    out: Out,
+    settings: Settings = "{}",
+    downloads: Annotated[Path, typer.Option(help="Where archives are kept.")] = Path(
+        "resources/downloads"
+    ),
+) -> None:
+    """Download a source, verify its sha256, and unpack it.
+
+    Example: `kformer fetch social_iqa --out resources/social_iqa`
+    """
+    from kformer.sources import SourceOverride, fetch_source, resolve
+
+    override = load_section(SourceOverride, settings)
+    source = resolve(name, {name: override})
+    with _stage(f"fetch {name}", _beside(out), source.model_dump()) as stage:
+        stage.finish(fetch_source(source, downloads, out))
+
+
+@app.command()
+def demo_world(out: Out, settings: Settings = "{}") -> None:
+    """Generate the demo world.
+
+    Example: `kformer demo-world --out resources/demo --settings '{"seed": 7}'`
+    """
+    from kformer.demo_world import DemoWorld, write_world
+
+    world = load_section(DemoWorld, settings)
+    with _stage("demo-world", _beside(out), world.model_dump()) as stage:
+        stage.finish(write_world(world, out))
+
+
+@app.command()
+def questions(
+    folder: Annotated[Path, typer.Option(help="The unpacked data set.")],
+    out: Out,
+    settings: Settings,
+) -> None:
+    """Turn a data set into the questions table.
+
+    Example: `kformer questions --folder resources/social_iqa --out questions.parquet
+    --settings '{"dataset": "social_iqa"}'`
+    """
+    from kformer.questions import Questions
+    from kformer.questions.table import build_questions
+
+    reader = load_section(Questions, settings)
+    with _stage(f"questions {reader.dataset}", _beside(out), reader.model_dump()) as stage:
+        stage.finish(build_questions(reader, folder, out))
+
+
+@app.command()
+def facts(
+    out: Out,
+    settings: Settings,
+    folder: Annotated[
+        list[str], typer.Option(help="`name=folder`: the unpacked files of one source.")
+    ],
+) -> None:
+    """Turn knowledge sources into the facts table.
+
+    Example: `kformer facts --folder atomic=resources/atomic --out facts.parquet
+    --settings '["atomic"]'`
+    """
+    from kformer.knowledge import KnowledgeSource
+    from kformer.knowledge.table import build_facts
+
+    readers = load_section(list[KnowledgeSource], settings)
+    folders = {name: Path(path) for name, _, path in (each.partition("=") for each in folder)}
+    names = [reader.source for reader in readers]
+    if sorted(folders) != sorted(names):
+        raise KformerError(f"--folder: give one name=folder for each of {', '.join(names)}")
+    plain = {"knowledge": [reader.model_dump() for reader in readers]}
+    with _stage(f"facts {'+'.join(names)}", _beside(out), plain) as stage:
+        stage.finish(build_facts(readers, folders, out))
+
+
+@app.command()
+def retrieve(questions: QuestionsFile, facts: FactsFile, out: Out, settings: Settings) -> None:
+    """Find the best facts for every question.
+
+    Example: `kformer retrieve --questions questions.parquet --facts facts.parquet
+    --out retrieval.parquet --settings '{"top_k": 30}'`
+    """
+    from kformer.config import Retrieval
+    from kformer.retrieval import stages
+
+    section = load_section(Retrieval, settings)
+    with _stage(f"retrieve {section.method}", _beside(out), section.model_dump()) as stage:
+        stage.finish(stages.retrieve(section, questions, facts, out))
+
+
+@app.command()
+def shuffle(questions: QuestionsFile, retrieval: RetrievalFile, out: Out) -> None:
+    """Make the control: each question gets the facts of another question of its split."""
+    from kformer.retrieval import stages
+
+    with _stage("shuffle", _beside(out), {"control": "shuffle"}) as stage:
+        stage.finish(stages.shuffle(questions, retrieval, out))
+
+
+@app.command()
+def train(
+    questions: QuestionsFile,
+    out: Annotated[Path, typer.Option(help="The run's folder, …/<condition>/seed-<seed>.")],
+    checkpoints: Annotated[Path, typer.Option(help="Where unfinished training is kept.")],
+    settings: Settings,
+    seed: Annotated[int, typer.Option(help="Of initialisation, dropout and order.")],
+    facts: MaybeFacts = None,
+    retrieval: MaybeRetrieval = None,
+) -> None:
+    """Train one condition with one seed; go on where a killed run stopped.
+
+    Example: `kformer train --questions questions.parquet --facts facts.parquet
+    --retrieval retrieval.parquet --out runs/kformer/seed-1 --checkpoints runs/unfinished
+    --seed 1 --settings '{"model": {"injection": "ffn"}, "training": {"epochs": 3}}'`
+    """
+    from kformer.training import run as training
+
+    section = load_section(training.TrainSettings, settings)
+    plain = {"seed": seed, **section.model_dump()}
+    with _run_stage("train", out, plain) as stage:
+        stage.finish(
+            training.train(
+                section, seed, questions, _both(facts, retrieval), out, checkpoints, stage.run.log
+            )
+        )
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Option(help="The run's folder, as `train` wrote it.")],
+    questions: QuestionsFile,
+    out: Out,
+    facts: MaybeFacts = None,
+    retrieval: MaybeRetrieval = None,
+) -> None:
+    """Answer the test questions with a trained model.
+
+    Example: `kformer evaluate --run runs/kformer/seed-1 --questions questions.parquet
+    --facts facts.parquet --retrieval retrieval.parquet --out runs/kformer/seed-1/predictions.parquet`
+    """
+    from kformer.evaluation.predict import predict
+
+    with _run_stage("evaluate", run, {}) as stage:
+        stage.finish(predict(run, questions, _both(facts, retrieval), out))
+
+
+@app.command()
+def answer_by_retrieval(questions: QuestionsFile, retrieval: RetrievalFile, out: Out) -> None:
+    """Answer the test questions without training: the choice whose query scored best."""
+    from kformer.evaluation import retrieval_only
+
+    with _run_stage("evaluate", out.parent, {"answer_by": "retrieval"}) as stage:
+        stage.finish(retrieval_only.answer_by_retrieval(questions, retrieval, out))
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, …/<condition>/seed-<seed>.")],
+    experiment: Annotated[str, typer.Option(help="The experiment's name.")],
+    baseline: Annotated[str, typer.Option(help="The condition to compare with.")],
+    out: Annotated[Path, typer.Option(help="Folder for comparison.json, .md and figures.")],
+) -> None:
+    """Compare all runs of an experiment with its baseline, question by question.
+
+    Example: `kformer compare runs/*/* --experiment mine --baseline none --out results/mine`
+    """
+    from kformer.evaluation import compare as comparing
+
+    with _stage("compare", _beside(out / "comparison"), {"baseline": baseline}) as stage:
+        stage.finish(comparing.compare(experiment, runs, baseline, out))
+        for name in ("comparison.json", "comparison.md", "accuracy.png", "accuracy.svg"):
+            stage.run.log_file(out / name)
+
+
+@app.command()
+def show(
+    comparison: Annotated[Path, typer.Argument(help="A comparison.json.")],
+) -> None:
+    """Print a finished comparison as a table.
+
+    Example: `kformer show results/demo/comparison.json`
+    """
+    from rich.console import Console
+
+    from kformer.evaluation.compare import read_comparison
+    from kformer.evaluation.report import render_table
+
+    Console().print(render_table(read_comparison(comparison)))
+
+
+@app.command()
+def prepare_tracking(
+    uri: Annotated[str, typer.Option(help="Address of the MLflow store or server.")],
+    experiment: Annotated[str, typer.Option(help="Name of the MLflow experiment.")],
+    artifacts: Annotated[Path, typer.Option(help="Where artifacts go.")],
+) -> None:
+    """Create the MLflow store and experiment, before parallel jobs open them."""
+    from kformer.tracking import prepare_store
+
+    prepare_store(uri, experiment, artifacts)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of the config.
+
+    Example: `kformer schema > workflow/schemas/config.schema.json`
+    """
+    from kformer.config import Experiment
+
+    typer.echo(json.dumps(Experiment.model_json_schema(), indent=2, ensure_ascii=False))
+
+
+@dataclass
+class _Stage:
+    """One stage at work: its MLflow run, and how its result is announced."""
+
+    name: str
+    run: Run
+    began: float
+
+    def finish(self, summary: Mapping[str, Any]) -> None:
+        seconds = time.monotonic() - self.began
+        self.run.log_summary({**summary, f"{self.name.split()[0]}_stage_seconds": seconds})
+        shown = ", ".join(f"{key} {_short(value)}" for key, value in summary.items())
+        typer.echo(f"{self.name}: {shown} ({seconds:.1f} s)", err=True)
+
+
+@contextmanager
+def _stage(name: str, memory: Path, settings: Mapping[str, Any]) -> Iterator[_Stage]:
+    tags = {"stage": name.split()[0]}
+    with tracked(name, memory, settings, tags) as run:
+        yield _Stage(name, run, time.monotonic())
+
+
+@contextmanager
+def _run_stage(name: str, folder: Path, settings: Mapping[str, Any]) -> Iterator[_Stage]:
+    """Training or evaluation: both are in the one MLflow run of their condition and seed."""
+    condition, seed = folder.resolve().parts[-2:]
+    tags = {"stage": "run", "condition": condition, "seed": seed.removeprefix("seed-")}
+    title = f"{condition} {seed}"
+    goes_on = name == "evaluate"
+    with tracked(title, folder / ".mlflow_run.json", settings, tags, goes_on) as run:
+        yield _Stage(f"{name} {title}", run, time.monotonic())
+
+
+def _beside(out: Path) -> Path:
+    return out.with_name(f".{out.name}.mlflow_run.json")
+
+
+def _both(facts: Path | None, retrieval: Path | None) -> tuple[Path, Path] | None:
+    if facts and retrieval:
+        return facts, retrieval
+    if facts or retrieval:
+        raise KformerError("--facts and --retrieval: give both or neither")
+    return None
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def main() -> None:
+    """Runs the command line; a mistake that the user can mend is one line and exit status 1."""
+    try:
+        app()
+    except KformerError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

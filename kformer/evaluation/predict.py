@@ -1,0 +1,90 @@
+"""Answering the test questions with a trained model."""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.progress import track
+
+from kformer.modeling import KformerForMultipleChoice, KformerProcessor
+from kformer.tables import Row, write_table
+from kformer.training.features import Example, Knowledge, load_examples
+
+_BATCH_SIZE = 16  # questions
+
+
+def predict(
+    run: Path, questions: Path, knowledge: tuple[Path, Path] | None, out: Path
+) -> dict[str, float]:
+    """Writes the predictions table for the test questions.
+
+    Args:
+        run: the folder of a training run, with its ``model/`` and ``training.json``; the model
+            computes in the precision that it was trained in.
+        questions: the questions table.
+        knowledge: the facts and the retrieval table; None when no facts are read.
+        out: the table to write.
+
+    Returns:
+        accuracy, questions, inputs cut, and seconds per question.
+    """
+    bf16 = json.loads((run / "training.json").read_text("utf-8"))["precision"] == "bf16"
+    model = KformerForMultipleChoice.from_pretrained(run / "model")
+    model.to(torch.accelerator.current_accelerator() or "cpu").eval()
+    processor = KformerProcessor.from_pretrained(run / "model")
+    facts = Knowledge(*knowledge) if knowledge else None
+    test = load_examples(processor, questions, facts, "test")
+
+    began = time.perf_counter()
+    rows = {row["question_id"]: row for row in _rows(model, processor, test.examples, bf16)}
+    seconds = time.perf_counter() - began
+    write_table(out, "predictions", (rows[example.question_id] for example in test.examples))
+    right = sum(row["prediction"] == row["answer"] for row in rows.values())
+    return {
+        "test_accuracy": right / len(rows),
+        "test_questions": len(rows),
+        "test_inputs_cut": test.inputs_cut,
+        "seconds_per_test_question": seconds / len(rows),
+    }
+
+
+def _rows(
+    model: KformerForMultipleChoice,
+    processor: KformerProcessor,
+    examples: Sequence[Example],
+    bf16: bool,
+) -> Iterator[Row]:
+    by_length = sorted(examples, key=lambda example: -example.features.length)
+    starts = range(0, len(by_length), _BATCH_SIZE)
+    for start in track(starts, "answering"):
+        batch = by_length[start : start + _BATCH_SIZE]
+        inputs = processor.collate([example.features for example in batch])
+        on_device = {name: tensor.to(model.device) for name, tensor in inputs.items()}
+        with torch.no_grad(), torch.autocast(model.device.type, torch.bfloat16, enabled=bf16):
+            output = model(**on_device, output_facts=True)
+        kept = output.kept_facts.tolist() if output.kept_facts is not None else None
+        for position, example in enumerate(batch):
+            logits = output.logits[position, : len(example.features.choices)].tolist()
+            yield {
+                "question_id": example.question_id,
+                "split": example.split,
+                "answer": example.answer,
+                "prediction": logits.index(max(logits)),
+                "logits": logits,
+                "fact_ids": _read_facts(example, processor, kept[position] if kept else None),
+            }
+
+
+def _read_facts(example: Example, processor: KformerProcessor, kept: Any) -> list[list[int]]:
+    """The ids of the facts that were injected, per choice."""
+    choices = len(example.features.choices)
+    offered = example.candidates
+    if not offered:
+        return [[] for _ in range(choices)]
+    per_choice = [offered[i if len(offered) > 1 else 0] for i in range(choices)]
+    if kept is None:  # facts went in as text
+        return [ids[: processor.config.facts] for ids in per_choice]
+    return [[ids[i] for i in kept[c] if i >= 0] for c, ids in enumerate(per_choice)]

@@ -1,0 +1,156 @@
+"""The experiment, and where the files of each of its parts lie.
+
+Files are keyed by what they depend on, so that experiments share them: a key is a fingerprint of
+the settings and of the sources behind a file. Every rule gets just the settings that it uses as
+its params, so that changing anything else re-runs nothing.
+"""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from kformer.config import fingerprint, load_experiment
+from kformer.errors import KformerError
+from kformer.files import write_json
+from kformer.sources import SourceOverride, resolve
+
+
+def plain(section):
+    """Settings as JSON text, for the command line of a stage."""
+    return json.dumps(section.model_dump(mode="json"), sort_keys=True)
+
+
+def read_experiment():
+    files = ", ".join(str(file) for file in workflow.configfiles) or "config"
+    try:
+        experiment = load_experiment(config, files)
+        experiment.check_encoders()
+        return experiment
+    except KformerError as error:
+        raise WorkflowError(str(error)) from None
+
+
+EXPERIMENT = read_experiment()
+NAME = EXPERIMENT.experiment
+CONDITIONS = {name: EXPERIMENT.condition(name) for name in EXPERIMENT.conditions}
+RESULTS = f"results/{NAME}"
+
+# Tracking is set by environment: it is nobody's parameter, so changing it re-runs nothing.
+TRACKING_URI = EXPERIMENT.tracking.uri or f"sqlite:///{Path('results/mlflow.db').resolve()}"
+os.environ["MLFLOW_TRACKING_URI"] = TRACKING_URI
+os.environ["MLFLOW_EXPERIMENT_NAME"] = NAME
+os.environ["KFORMER_CONFIG"] = str(Path(RESULTS, "config.json").resolve())
+
+# On this machine; a cluster's profile sets it for the cluster's own. Without a GPU nothing may wait
+# for one: several trainings then run side by side, a core each.
+GPU = 1 if shutil.which("nvidia-smi") else 0
+
+
+# Sources
+
+
+def source(name):
+    return resolve(name, EXPERIMENT.sources)
+
+
+def source_key(name):
+    """Names a source by its content: by its checksum or, for the demo, by what generates it."""
+    if name == "demo":
+        return f"demo-{fingerprint(EXPERIMENT.demo_world)}"
+    return f"{name}-{source(name).key}"
+
+
+def source_folder(name):
+    # The key stands for the content, so its age does not matter.
+    return ancient(f"resources/{source_key(name)}")
+
+
+# Questions, facts, retrieval: keys, and what each key stands for
+
+QUESTIONS_KEY = (
+    f"{EXPERIMENT.questions.dataset}-"
+    f"{fingerprint(EXPERIMENT.questions, source_key(EXPERIMENT.questions.source))}"
+)
+FACTS = {}
+RETRIEVALS = {}
+
+
+def facts_key(condition):
+    names = [reader.source for reader in condition.knowledge]
+    settings = [reader.model_dump(mode="json") for reader in condition.knowledge]
+    key = f"{'+'.join(names)}-{fingerprint(settings, [source_key(name) for name in names])}"
+    FACTS[key] = condition.knowledge
+    return key
+
+
+def retrieval_key(condition):
+    """The key of a condition's retrieval; a control has its own, beside the one it shuffles."""
+    real = condition.retrieval.model_copy(update={"control": None})
+    key = f"{real.method}-{fingerprint(real, QUESTIONS_KEY, facts_key(condition))}"
+    RETRIEVALS[key] = (real, facts_key(condition))
+    return f"{key}-shuffled" if condition.retrieval.control else key
+
+
+QUESTIONS = f"results/shared/questions/{QUESTIONS_KEY}/questions.parquet"
+
+
+def facts_table(condition):
+    return f"results/shared/facts/{facts_key(condition)}/facts.parquet"
+
+
+def retrieval_table(condition):
+    return f"results/shared/retrieval/{retrieval_key(condition)}/retrieval.parquet"
+
+
+# Runs
+
+
+def run_names(name):
+    """The runs of a condition: one a seed, or a single one where nothing is trained."""
+    if CONDITIONS[name].answer_by == "retrieval":
+        return ["untrained"]
+    return [f"seed-{seed}" for seed in EXPERIMENT.seeds]
+
+
+RUNS = [f"{RESULTS}/runs/{name}/{run}" for name in CONDITIONS for run in run_names(name)]
+
+for condition in CONDITIONS.values():
+    if condition.uses_facts:
+        retrieval_key(condition)
+for name, condition in EXPERIMENT.sources.items():
+    source(name)  # an override of an unknown source is an error even where it is not used
+
+
+def knowledge_inputs(wildcards):
+    """The tables that a condition's model reads besides the questions."""
+    condition = CONDITIONS[wildcards.condition]
+    if not condition.uses_facts:
+        return {}
+    return {"facts": facts_table(condition), "retrieval": retrieval_table(condition)}
+
+
+def knowledge_options(wildcards):
+    return " ".join(f"--{key} {path}" for key, path in knowledge_inputs(wildcards).items())
+
+
+wildcard_constraints:
+    source="[a-z0-9_]+",
+    key="[A-Za-z0-9_+-]+",
+    condition="[^/]+",
+    seed=r"\d+",
+
+
+onstart:
+    write_json(Path(RESULTS, "config.json"), EXPERIMENT.model_dump(mode="json"))
+    shell(
+        "kformer prepare-tracking --uri {TRACKING_URI:q} --experiment {NAME}"
+        f" --artifacts {RESULTS}/mlflow-artifacts"
+    )
+
+
+onsuccess:
+    if Path(RESULTS, "comparison.json").is_file():
+        shell("kformer show {RESULTS}/comparison.json")
