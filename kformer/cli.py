@@ -182,7 +182,7 @@ def evaluate(
     """Answer the test questions with a trained model.
 
     Example: `kformer evaluate --run runs/kformer/seed-1 --questions questions.parquet
-    --facts facts.parquet --retrieval retrieval.parquet --out runs/kformer/seed-1/predictions.parquet`
+    --facts facts.parquet --retrieval retrieval.parquet --out predictions.parquet`
     """
     from kformer.evaluation.predict import predict
 

@@ -62,7 +62,7 @@ class Model(Section):
     facts: PositiveInt = 5
     """N, how many facts are kept per choice."""
     key_init: Literal["normal", "identity"] = "normal"
-    """How key projections start: N(0, 0.02) as released, or that plus `key_scale` × identity."""
+    """How key projections start: N(0, 0.02) as released, or that plus a scaled identity."""
     key_scale: PositiveFloat = 4.0
     """Scale of the identity in `key_init: identity`."""
     max_tokens: PositiveInt = 512
@@ -135,12 +135,12 @@ class Condition(Section):
                 raise ValueError(
                     f"model.layers: [{start}, {end}] must be [start, end] with start < end"
                 )
-        if self.uses_facts and self.answer_by == "model":
-            if self.model.facts > self.retrieval.top_k:
-                raise ValueError(
-                    f"model.facts: {self.model.facts} is more than retrieval.top_k: "
-                    f"{self.retrieval.top_k}"
-                )
+        injects = self.answer_by == "model" and self.model.injection != "none"
+        if injects and self.model.facts > self.retrieval.top_k:
+            raise ValueError(
+                f"model.facts: {self.model.facts} is more than retrieval.top_k: "
+                f"{self.retrieval.top_k}"
+            )
         return self
 
 
@@ -162,7 +162,7 @@ class Experiment(Section):
     """The knowledge sources; duplicate facts across them are dropped."""
     demo_world: DemoWorld = DemoWorld()
     """The generated world, for `questions: {dataset: demo}` and `knowledge: [demo]`."""
-    sources: dict[str, SourceOverride] = {}
+    sources: dict[str, SourceOverride] = Field(default_factory=dict)
     """Other addresses and checksums for named sources."""
     retrieval: Retrieval = Retrieval()
     model: Model = Model()

@@ -1,6 +1,6 @@
 """A generated world in which a question can only be answered with its fact.
 
-Invented people have attributes, each stated in one sentence, for example "The pet of Zorbak is
+Invented people have attributes, each stated in one sentence, for example "The pet of Krez is
 rabbit." People come in blocks of four who share no value of any attribute. For each block and
 attribute there are four questions, one per person, all with the block's four values as choices.
 So within such a group every choice is right exactly once, and a model that does not read the
@@ -16,7 +16,7 @@ how to use facts, never the facts themselves.
 
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -119,31 +119,10 @@ _CONTEXTS = (
     "{other} saw {person}. {other} waved.",
     "{other} knows {person}. {other} is old.",
 )
-_ONSETS = [
-    "b",
-    "d",
-    "f",
-    "g",
-    "k",
-    "l",
-    "m",
-    "n",
-    "p",
-    "r",
-    "s",
-    "t",
-    "v",
-    "z",
-    "br",
-    "dr",
-    "gr",
-    "kr",
-    "tr",
-    "sk",
-    "st",
-    "zh",
-]
-_VOWELS = ["a", "e", "i", "o", "u"]
+# One-syllable names, so that a question stays short and the demo fast; sounds that few words have.
+_ONSETS = "bl br dr fl fr gl gr kl kr kv pl pr sk sm sn sp tr vl vr zh zl zr zv".split()
+_VOWELS = "a e i o u".split()
+_CODAS = "b f g k l m n p r v x z".split()
 
 
 class DemoWorld(Section):
@@ -177,7 +156,7 @@ def write_world(world: DemoWorld, out: Path) -> dict[str, float]:
     ):
         of_split: list[dict[str, Any]] = []
         while len(of_split) < wanted:
-            people = [next(names) for _ in range(_BLOCK)]
+            people = [names.pop() for _ in range(_BLOCK)]
             block_questions, block_facts = _block(people, split, world.hard_share, rng)
             of_split += block_questions
             facts += block_facts
@@ -208,7 +187,7 @@ def _block(
                 {
                     "split": split,
                     "context": context,
-                    "question": f"What is the {attribute} of {person}?",
+                    "question": f"Which {attribute} has {person}?",
                     "choices": choices,
                     "answer": choices.index(value),
                     "type": "hard" if hard else "easy",
@@ -226,14 +205,15 @@ def _block(
     return questions, facts
 
 
-def _invented_names(rng: random.Random) -> Iterator[str]:
-    seen = set()
-    while True:
-        syllables = [rng.choice(_ONSETS) + rng.choice(_VOWELS) for _ in range(2)]
-        name = "".join([*syllables, rng.choice("bdgklmnprstvz")]).capitalize()
-        if name not in seen:
-            seen.add(name)
-            yield name
+def _invented_names(rng: random.Random) -> list[str]:
+    names = [
+        f"{onset}{vowel}{coda}".capitalize()
+        for onset in _ONSETS
+        for vowel in _VOWELS
+        for coda in _CODAS
+    ]
+    rng.shuffle(names)
+    return names
 
 
 def _write_lines(path: Path, rows: Sequence[dict[str, Any]]) -> None:

@@ -132,7 +132,7 @@ def _to_arrow(batch: list[Row], schema: pa.Schema, path: Path, first_row: int) -
         table.validate()
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
         last = first_row + len(batch)
-        raise KformerError(f"{path}: rows {first_row}–{last} do not fit: {error}") from None
+        raise KformerError(f"{path}: rows {first_row} to {last} do not fit: {error}") from None
     for field in schema:
         if not field.nullable and table[field.name].null_count:
             raise KformerError(f"{path}: column {field.name} may not be empty")

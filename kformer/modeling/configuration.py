@@ -1,6 +1,6 @@
 """The configuration of a Kformer model: an encoder, and what is injected where."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
@@ -31,7 +31,7 @@ class KformerConfig(PreTrainedConfig):
         "encoder": SubConfigSpec(config_class=AutoConfig, model_type="roberta")
     }
 
-    encoder: dict | PreTrainedConfig | None = None
+    encoder: Any = None
     injection: str = "none"
     injection_layers: list[int] | tuple[int, int] = (9, 12)
     facts: int = 5

@@ -77,9 +77,8 @@ class KformerForMultipleChoice(PreTrainedModel):
         )
         if getattr(self.encoder, "pooler", None) is not None:
             self.encoder.pooler = None  # ours is the scoring head
-        config.injection_layers = layer_span(
-            tuple(config.injection_layers), config.encoder.num_hidden_layers
-        )
+        start, end = config.injection_layers
+        layer_span((start, end), config.encoder.num_hidden_layers)
         self.injection = method(config, layer_sites(self.encoder))
         if method.embeds_facts:
             words = self.encoder.get_input_embeddings()

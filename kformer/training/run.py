@@ -57,7 +57,7 @@ def train(
     out: Path,
     checkpoints: Path,
     log: Log,
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     """Trains one model and keeps the checkpoint with the best validation accuracy.
 
     Args:
@@ -244,10 +244,9 @@ class _LengthGroupedSampler(Sampler[int]):
 
 class _Trainer(Trainer):
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
-        examples: Examples = train_dataset or self.train_dataset
-        return _LengthGroupedSampler(
-            examples.lengths, self.args.train_batch_size, int(self.args.seed)
-        )
+        assert isinstance(self.train_dataset, Examples)
+        lengths = self.train_dataset.lengths
+        return _LengthGroupedSampler(lengths, self.args.train_batch_size, self.args.seed)
 
 
 class Stopwatch(TrainerCallback):
@@ -290,9 +289,9 @@ class _Reporter(TrainerCallback):
         args: TrainingArguments,
         state: TrainerState,
         control: TrainerControl,
-        logs: dict[str, float],
-        **_: Any,
+        **kwargs: Any,
     ) -> None:
+        logs: dict[str, float] = kwargs["logs"]
         named = {self._NAMES[key]: value for key, value in logs.items() if key in self._NAMES}
         if named:
             self._log(named, state.global_step)

@@ -1,0 +1,46 @@
+"""What tests of several parts need: a tiny encoder and a tiny demo world, both made on the spot."""
+
+from pathlib import Path
+
+import pytest
+
+from kformer.demo_world import DemoWorld, write_world
+from kformer.jsonl import read_jsonl
+
+TINY_WORLD = DemoWorld(train_questions=48, validation_questions=24, test_questions=24)
+
+
+@pytest.fixture(scope="session")
+def tiny_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the questions and facts of a tiny demo world."""
+    folder = tmp_path_factory.mktemp("world") / "world"
+    write_world(TINY_WORLD, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory, tiny_world: Path) -> Path:
+    """A folder with a random BERT (4 layers, width 32) and a tokenizer for the demo world."""
+    import torch
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    folder = tmp_path_factory.mktemp("encoder")
+    rows = [row for _, row in read_jsonl(tiny_world / "facts.jsonl")]
+    rows += [row for _, row in read_jsonl(tiny_world / "questions.jsonl")]
+    texts = [row.get("text") or f"{row['context']} {row['question']}" for row in rows]
+    words = sorted({word for text in texts for word in text.lower().replace(".", " ").split()})
+    letters = [f"{prefix}{c}" for prefix in ("", "##") for c in "abcdefghijklmnopqrstuvwxyz.:?,'"]
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    vocabulary = {word: i for i, word in enumerate(dict.fromkeys([*special, *letters, *words]))}
+    BertTokenizerFast(vocab=vocabulary).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=32,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=96,
+    )
+    BertModel(config).save_pretrained(folder)
+    return folder
