@@ -151,7 +151,7 @@ def chance_p_value(votes: Floats, questions: Questions) -> float:
     """
     rng = np.random.default_rng(_RNG_SEED)
     rows = np.arange(len(votes))
-    result = stats.monte_carlo_test(
+    result = stats.monte_carlo_test(  # type: ignore[call-overload]  # stubs miss `axis`
         questions.answers,
         rvs=lambda size: rng.integers(questions.choices, size=size),
         statistic=lambda keys, axis: votes[rows, keys.astype(np.int64)].mean(axis=axis),

@@ -33,7 +33,7 @@ def predict(
     """
     bf16 = json.loads((run / "training.json").read_text("utf-8"))["precision"] == "bf16"
     model = KformerForMultipleChoice.from_pretrained(run / "model")
-    model.to(torch.accelerator.current_accelerator() or "cpu").eval()
+    torch.nn.Module.to(model, torch.accelerator.current_accelerator() or "cpu").eval()
     processor = KformerProcessor.from_pretrained(run / "model")
     facts = Knowledge(*knowledge) if knowledge else None
     test = load_examples(processor, questions, facts, "test")

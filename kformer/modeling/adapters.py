@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 from transformers import PreTrainedModel
@@ -24,7 +25,7 @@ class LayerSites:
     attention: nn.Module
 
 
-def _bert_like(encoder: PreTrainedModel) -> list[LayerSites]:
+def _bert_like(encoder: Any) -> list[LayerSites]:
     return [
         LayerSites(layer.intermediate, layer.output.dense, layer.attention.self)
         for layer in encoder.encoder.layer

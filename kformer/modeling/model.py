@@ -59,6 +59,7 @@ class ScoringHead(nn.Module):
 class KformerForMultipleChoice(PreTrainedModel):
     """An encoder that answers multiple-choice questions, with facts injected into it."""
 
+    config: KformerConfig
     config_class = KformerConfig
     base_model_prefix = "kformer"
     supports_gradient_checkpointing = True
@@ -194,7 +195,7 @@ class KformerForMultipleChoice(PreTrainedModel):
     @torch.no_grad()
     def _best_facts(self, rows: Tensor, tokens: Tensor, facts: Tensor, mask: Tensor) -> Tensor:
         """Positions (R, N) of the facts that fit the whole input, answer included, best first."""
-        words = self.get_input_embeddings().weight
+        words: Tensor = self.encoder.get_input_embeddings().weight
         weights = tokens.to(words.dtype)
         total = F.embedding_bag(rows, words, mode="sum", per_sample_weights=weights)
         inputs = total / weights.sum(-1, keepdim=True)

@@ -88,11 +88,13 @@ class KformerProcessor:
         per_choice = len(facts) > 1
         texts = [list(each) for each in facts] or [[]]
         heads = [self._tokens(" ".join(each[: self.config.facts])) for each in texts]
-        parts = [self._tokens(context), self._tokens(f"Q: {question}")]
+        context_ids, question_ids = self._tokens(context), self._tokens(f"Q: {question}")
         inputs, cut = [], 0
         for position, choice in enumerate(choices):
             head = heads[position if per_choice else 0] if self._facts_as_text else []
-            ids, was_cut = self._input(head, *parts, self._tokens(f"A: {choice}"))
+            ids, was_cut = self._input(
+                head, context_ids, question_ids, self._tokens(f"A: {choice}")
+            )
             inputs.append(ids)
             cut += was_cut
         fact_ids = [] if self._facts_as_text else [self._facts(each) for each in texts]

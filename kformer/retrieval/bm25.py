@@ -1,7 +1,7 @@
 """BM25: the fast implementation (bm25s) and the reference one (rank_bm25), with one interface."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Protocol
 
 import numpy as np
@@ -67,5 +67,5 @@ def best(scores: NDArray[np.float32], top_k: int) -> NDArray[np.int64]:
     if len(found) > top_k:
         least = np.partition(scores[found], -top_k)[-top_k]
         found = found[scores[found] >= least]
-    order: Sequence[int] = np.lexsort((found, -scores[found]))
+    order = np.lexsort((found, -scores[found]))
     return found[order][:top_k]

@@ -61,7 +61,7 @@ def _donors(questions: Path, rng: random.Random) -> dict[str, str]:
     by_split: dict[str, list[str]] = defaultdict(list)
     for question in read_rows(questions, "questions"):
         by_split[question["split"]].append(question["question_id"])
-    donors = {}
+    donors: dict[str, str] = {}
     for members in by_split.values():
         rng.shuffle(members)
         donors |= dict(zip(members, [*members[1:], members[0]], strict=True))

@@ -6,6 +6,7 @@ gone; checkpoints that only count when they are complete; and the measurements t
 shows beside the accuracy.
 """
 
+import hashlib
 import json
 import math
 import resource
@@ -22,6 +23,7 @@ import torch
 from torch.utils.data import Sampler
 from transformers import (
     EvalPrediction,
+    PrinterCallback,
     Trainer,
     TrainerCallback,
     TrainerControl,
@@ -30,6 +32,7 @@ from transformers import (
     set_seed,
 )
 from transformers.trainer_pt_utils import get_length_grouped_indices
+from transformers.utils import logging as transformers_logging
 
 from kformer.config import Model, Training
 from kformer.files import replacing, write_json
@@ -77,6 +80,7 @@ def train(
         KformerError: encoder missing, layers out of range, or tables that do not fit together.
     """
     began = time.monotonic()
+    transformers_logging.disable_progress_bar()  # those of loading and saving, not of training
     set_seed(seed)
     model = build_model(settings.model)
     if settings.training.gradient_checkpointing:
@@ -99,7 +103,10 @@ def train(
         compute_metrics=accuracy,
         callbacks=[stopwatch, _Reporter(log)],
     )
-    last = last_checkpoint(checkpoints, {"seed": seed, **settings.model_dump(mode="json")})
+    trainer.remove_callback(PrinterCallback)  # `_Reporter` says the same, readably
+    inputs = [_digest(path) for path in (questions, *(knowledge or ()))]
+    identity = {"seed": seed, "inputs": inputs, **settings.model_dump(mode="json")}
+    last = last_checkpoint(checkpoints, identity)
     result = trainer.train(resume_from_checkpoint=str(last) if last else None)
 
     summary = {
@@ -179,6 +186,11 @@ def last_checkpoint(folder: Path, identity: Mapping[str, Any]) -> Path | None:
         else:
             shutil.rmtree(checkpoint)
     return max(complete, key=lambda path: int(path.name.split("-")[1]), default=None)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _arguments(
