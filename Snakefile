@@ -1,7 +1,7 @@
 """The whole study: data, knowledge, retrieval, training, evaluation, comparison.
 
-    snakemake --cores all all                                        # the embedded demo
-    snakemake --cores all --configfile config/social_iqa.yaml -- all   # Social IQA
+snakemake --cores all all                                        # the embedded demo
+snakemake --cores all --configfile config/social_iqa.yaml -- all   # Social IQA
 """
 
 from snakemake.utils import min_version

@@ -28,6 +28,8 @@ def read_experiment():
     try:
         experiment = load_experiment(config, files)
         experiment.check_encoders()
+        for name in experiment.sources:
+            resolve(name, experiment.sources)
         return experiment
     except KformerError as error:
         raise WorkflowError(str(error)) from None
@@ -39,10 +41,14 @@ CONDITIONS = {name: EXPERIMENT.condition(name) for name in EXPERIMENT.conditions
 RESULTS = f"results/{NAME}"
 
 # Tracking is set by environment: it is nobody's parameter, so changing it re-runs nothing.
-TRACKING_URI = EXPERIMENT.tracking.uri or f"sqlite:///{Path('results/mlflow.db').resolve()}"
-os.environ["MLFLOW_TRACKING_URI"] = TRACKING_URI
-os.environ["MLFLOW_EXPERIMENT_NAME"] = NAME
-os.environ["KFORMER_CONFIG"] = str(Path(RESULTS, "config.json").resolve())
+TRACKING_URI = (
+    EXPERIMENT.tracking.uri or f"sqlite:///{Path('results/mlflow.db').resolve()}"
+)
+os.environ.update(
+    MLFLOW_TRACKING_URI=TRACKING_URI,
+    MLFLOW_EXPERIMENT_NAME=NAME,
+    KFORMER_CONFIG=str(Path(RESULTS, "config.json").resolve()),
+)
 
 # On this machine; a cluster's profile sets it for the cluster's own. Without a GPU nothing may wait
 # for one: several trainings then run side by side, a core each.
@@ -115,13 +121,13 @@ def run_names(name):
     return [f"seed-{seed}" for seed in EXPERIMENT.seeds]
 
 
-RUNS = [f"{RESULTS}/runs/{name}/{run}" for name in CONDITIONS for run in run_names(name)]
+RUNS = [
+    f"{RESULTS}/runs/{name}/{run}" for name in CONDITIONS for run in run_names(name)
+]
 
 for condition in CONDITIONS.values():
     if condition.uses_facts:
-        retrieval_key(condition)
-for name, condition in EXPERIMENT.sources.items():
-    source(name)  # an override of an unknown source is an error even where it is not used
+        retrieval_key(condition)  # which notes what each key stands for
 
 
 def knowledge_inputs(wildcards):
@@ -133,7 +139,18 @@ def knowledge_inputs(wildcards):
 
 
 def knowledge_options(wildcards):
-    return " ".join(f"--{key} {path}" for key, path in knowledge_inputs(wildcards).items())
+    return " ".join(
+        f"--{key} {path}" for key, path in knowledge_inputs(wildcards).items()
+    )
+
+
+def train_settings(wildcards):
+    condition = CONDITIONS[wildcards.condition]
+    sections = {
+        "model": condition.model.model_dump(mode="json"),
+        "training": condition.training.model_dump(mode="json"),
+    }
+    return json.dumps(sections, sort_keys=True)
 
 
 wildcard_constraints:

@@ -48,7 +48,9 @@ rule read_questions:
 
 rule read_facts:
     input:
-        folders=lambda wildcards: [source_folder(each.source) for each in FACTS[wildcards.key]],
+        folders=lambda wildcards: [
+            source_folder(each.source) for each in FACTS[wildcards.key]
+        ],
     output:
         "results/shared/facts/{key}/facts.parquet",
     log:

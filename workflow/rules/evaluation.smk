@@ -10,13 +10,13 @@ rule evaluate_model:
         f"{RESULTS}/logs/evaluate/{{condition}}-{{seed}}.log",
     conda:
         "../envs/kformer.yaml"
-    params:
-        knowledge=knowledge_options,
     threads: 1
     resources:
         gpu=GPU,
         mem_mb=16000,
         runtime="2h",
+    params:
+        knowledge=knowledge_options,
     shell:
         f"kformer evaluate --run {RESULTS}/runs/{{wildcards.condition}}/seed-{{wildcards.seed}}"
         " --questions {input.questions} {params.knowledge} --out {output} 2>&1 | tee {log}"

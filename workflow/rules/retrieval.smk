@@ -10,11 +10,11 @@ rule retrieve_facts:
         "results/logs/retrieve_facts/{key}.log",
     conda:
         "../envs/kformer.yaml"
-    params:
-        settings=lambda wildcards: plain(RETRIEVALS[wildcards.key][0]),
     resources:
         mem_mb=8000,
         runtime="4h",
+    params:
+        settings=lambda wildcards: plain(RETRIEVALS[wildcards.key][0]),
     shell:
         "kformer retrieve --questions {input.questions} --facts {input.facts} --out {output}"
         " --settings {params.settings:q} 2>&1 | tee {log}"

@@ -1,12 +1,3 @@
-def train_settings(wildcards):
-    condition = CONDITIONS[wildcards.condition]
-    sections = {
-        "model": condition.model.model_dump(mode="json"),
-        "training": condition.training.model_dump(mode="json"),
-    }
-    return json.dumps(sections, sort_keys=True)
-
-
 rule train_model:
     input:
         unpack(knowledge_inputs),
@@ -18,16 +9,16 @@ rule train_model:
         f"{RESULTS}/logs/train/{{condition}}-{{seed}}.log",
     conda:
         "../envs/kformer.yaml"
-    params:
-        settings=train_settings,
-        knowledge=knowledge_options,
-        # Of its own, and no output: Snakemake deletes the outputs of a job that failed.
-        checkpoints=f"{RESULTS}/checkpoints/{{condition}}-{{seed}}",
     threads: 1
     resources:
         gpu=GPU,
         mem_mb=16000,
         runtime="12h",
+    params:
+        settings=train_settings,
+        knowledge=knowledge_options,
+        # Of its own, and no output: Snakemake deletes the outputs of a job that failed.
+        checkpoints=f"{RESULTS}/checkpoints/{{condition}}-{{seed}}",
     shell:
         "kformer train --questions {input.questions} {params.knowledge}"
         f" --out {RESULTS}/runs/{{wildcards.condition}}/seed-{{wildcards.seed}}"
