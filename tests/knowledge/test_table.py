@@ -1,0 +1,139 @@
+"""The stage of facts: numbered without gaps, none twice."""
+
+import json
+
+import pytest
+
+from kformer.errors import KformerError
+from kformer.knowledge.atomic import Atomic
+from kformer.knowledge.demo import Demo
+from kformer.knowledge.table import build_facts
+from kformer.section import Section
+from kformer.tables import read_rows
+
+
+def fact(text, **change):
+    return {"text": text, "relation": None, "source": "demo", "origin": "here"} | change
+
+
+def folder_of(path, rows):
+    path.mkdir(exist_ok=True)
+    lines = (row if isinstance(row, str) else json.dumps(row) for row in rows)
+    (path / "facts.jsonl").write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    return path
+
+
+def build(tmp_path, rows):
+    folder = folder_of(tmp_path / "data", rows)
+    return build_facts([Demo()], {"demo": folder}, tmp_path / "out" / "facts.parquet")
+
+
+def written(tmp_path):
+    return list(read_rows(tmp_path / "out" / "facts.parquet", "facts"))
+
+
+def refused(tmp_path, rows):
+    build(tmp_path, [fact("old")])
+    before = (tmp_path / "out" / "facts.parquet").read_bytes()
+    with pytest.raises(KformerError) as caught:
+        build(tmp_path, rows)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["facts.parquet"]
+    assert (tmp_path / "out" / "facts.parquet").read_bytes() == before
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+class Other(Section):
+    """A second source that reads as the demo does."""
+
+    source: str = "other"
+
+    def read(self, folder):
+        for row in Demo().read(folder):
+            yield {**row, "source": "other"}
+
+
+def test_facts_are_numbered_in_order(tmp_path):
+    counts = build(tmp_path, [fact("b"), fact("a", relation="pet"), fact("c", origin="there")])
+    assert counts == {"demo_facts": 3, "facts": 3, "duplicates_dropped": 0}
+    assert written(tmp_path) == [
+        fact("b", fact_id=0),
+        fact("a", fact_id=1, relation="pet"),
+        fact("c", fact_id=2, origin="there"),
+    ]
+
+
+def test_duplicates_are_dropped_and_counted_and_leave_no_gap(tmp_path):
+    counts = build(tmp_path, [fact("a"), fact("b"), fact(" a ", origin="later"), fact("c")])
+    assert counts == {"demo_facts": 3, "facts": 3, "duplicates_dropped": 1}
+    rows = written(tmp_path)
+    assert [(row["fact_id"], row["text"]) for row in rows] == [(0, "a"), (1, "b"), (2, "c")]
+    assert rows[0]["origin"] == "here"  # the first one stays
+
+
+def test_duplicates_are_dropped_across_sources_in_their_order(tmp_path):
+    folders = {
+        "demo": folder_of(tmp_path / "one", [fact("a"), fact("b")]),
+        "other": folder_of(tmp_path / "two", [fact("c"), fact("b"), fact("d")]),
+    }
+    counts = build_facts([Demo(), Other()], folders, tmp_path / "out" / "facts.parquet")
+    assert counts == {"demo_facts": 2, "other_facts": 2, "facts": 4, "duplicates_dropped": 1}
+    rows = [(row["fact_id"], row["text"], row["source"]) for row in written(tmp_path)]
+    assert rows == [(0, "a", "demo"), (1, "b", "demo"), (2, "c", "other"), (3, "d", "other")]
+    build_facts([Other(), Demo()], folders, tmp_path / "out" / "facts.parquet")
+    assert [row["text"] for row in written(tmp_path)] == ["c", "b", "d", "a"]
+
+
+def test_the_same_facts_give_the_same_bytes(tmp_path):
+    build(tmp_path, [fact("a"), fact("b")])
+    before = (tmp_path / "out" / "facts.parquet").read_bytes()
+    build(tmp_path, [fact("a"), fact("b")])
+    assert (tmp_path / "out" / "facts.parquet").read_bytes() == before
+
+
+def test_the_facts_of_a_demo_world_are_all_there(tiny_world, tmp_path):
+    counts = build_facts([Demo()], {"demo": tiny_world}, tmp_path / "out" / "facts.parquet")
+    assert counts == {"demo_facts": 96, "facts": 96, "duplicates_dropped": 0}
+    assert [row["fact_id"] for row in written(tmp_path)] == list(range(96))
+
+
+def test_no_facts_at_all_is_refused(tmp_path):
+    message = refused(tmp_path, [])
+    assert "no facts at all" in message
+    assert str(tmp_path / "data") in message
+    assert "demo" in message
+
+
+def test_a_source_without_facts_beside_one_with_facts_is_no_error(tmp_path):
+    folders = {
+        "demo": folder_of(tmp_path / "one", []),
+        "other": folder_of(tmp_path / "two", [fact("c")]),
+    }
+    counts = build_facts([Demo(), Other()], folders, tmp_path / "out" / "facts.parquet")
+    assert counts == {"demo_facts": 0, "other_facts": 1, "facts": 1, "duplicates_dropped": 0}
+
+
+def test_a_malformed_line_is_refused_by_file_and_line(tmp_path):
+    message = refused(tmp_path, [fact("a"), "oops"])
+    assert f"{tmp_path / 'data' / 'facts.jsonl'}:2: not valid JSON" in message
+
+
+def test_a_source_whose_files_are_missing_is_refused(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(KformerError) as caught:
+        build_facts([Atomic()], {"atomic": tmp_path / "empty"}, tmp_path / "out" / "facts.parquet")
+    assert str(tmp_path / "empty") in str(caught.value)
+    assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.xfail(strict=True, reason="an empty fact becomes a row")
+def test_a_fact_without_text_is_refused_or_dropped(tmp_path):
+    build(tmp_path, [fact("a"), fact("  ")])
+    assert [row["text"] for row in written(tmp_path)] == ["a"]
+
+
+@pytest.mark.xfail(strict=True, raises=(KeyError, AttributeError), reason="a traceback")
+@pytest.mark.parametrize("row", [{"source": "demo", "origin": "o"}, fact(None), fact(3)])
+def test_a_fact_whose_text_is_no_text_is_refused(tmp_path, row):
+    refused(tmp_path, [row])

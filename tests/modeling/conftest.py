@@ -1,0 +1,108 @@
+"""Tiny models with random, large weights, and ragged lists of tokens as padded tensors."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from transformers import BertConfig, RobertaConfig
+
+from kformer.modeling import KformerConfig, KformerForMultipleChoice
+
+VOCABULARY = 60
+FAMILIES = {"bert": (BertConfig, 0), "roberta": (RobertaConfig, 1)}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def encoder_config(family: str = "bert", dropout: float = 0.1):
+    kind, padding = FAMILIES[family]
+    return kind(
+        vocab_size=VOCABULARY,
+        hidden_size=16,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        intermediate_size=24,
+        max_position_embeddings=40,
+        pad_token_id=padding,
+        hidden_dropout_prob=dropout,
+        attention_probs_dropout_prob=dropout,
+    )
+
+
+@pytest.fixture
+def make_model() -> Callable[..., KformerForMultipleChoice]:
+    """Builds a model in eval mode; ``lively`` weights are so large that everything matters."""
+
+    def make(injection: str, family: str = "bert", lively: bool = True, **settings):
+        encoder = encoder_config(family, settings.pop("dropout", 0.1))
+        torch.manual_seed(settings.pop("seed", 0))
+        settings = {"injection_layers": (1, 3), "facts": 3} | settings
+        config = KformerConfig(encoder=encoder, injection=injection, **settings)
+        model = KformerForMultipleChoice(config)
+        if lively:
+            with torch.no_grad():
+                for parameter in model.parameters():
+                    parameter.add_(torch.randn_like(parameter), alpha=0.4)
+        return model.eval()
+
+    return make
+
+
+@pytest.fixture
+def to_tensors() -> Callable[..., dict[str, Tensor]]:
+    """Pads ragged lists of token ids to the keyword arguments of the model.
+
+    ``inputs`` are B lists of C inputs; ``facts`` B lists of M facts, or B lists of C lists of M.
+    ``wider``, ``more_choices``, ``more_facts``, ``longer_facts`` pad more than is needed, and
+    ``filler`` is what stands in padded places.
+    """
+
+    def convert(
+        inputs,
+        facts=None,
+        *,
+        per_choice=False,
+        filler=0,
+        wider=0,
+        more_choices=0,
+        more_facts=0,
+        longer_facts=0,
+    ):
+        ids, mask = _padded(inputs, (0, more_choices, wider), filler)
+        tensors = {"input_ids": ids, "attention_mask": mask}
+        if facts is not None:
+            extra = (0, more_choices, more_facts, longer_facts)
+            extra = extra if per_choice else (0, more_facts, longer_facts)
+            ids, mask = _padded(facts, extra, filler)
+            tensors |= {"fact_input_ids": ids, "fact_attention_mask": mask}
+        return tensors
+
+    return convert
+
+
+def _padded(nested, extra: tuple[int, ...], filler: int) -> tuple[Tensor, Tensor]:
+    levels, level = [], [nested]
+    for _ in extra:
+        levels.append(max((len(each) for each in level), default=0))
+        level = [inner for each in level for inner in each]
+    shape = [size + more for size, more in zip(levels, extra, strict=True)]
+    ids, mask = np.full(shape, filler), np.zeros(shape, int)
+
+    def fill(place: tuple[int, ...], inner) -> None:
+        if len(place) == len(shape) - 1:
+            ids[place][: len(inner)] = inner
+            mask[place][: len(inner)] = 1
+            return
+        for position, each in enumerate(inner):
+            fill((*place, position), each)
+
+    fill((), nested)
+    return torch.tensor(ids), torch.tensor(mask)

@@ -1,0 +1,176 @@
+"""The injections against the formulas of the paper, written out in NumPy, row by row, unpadded."""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from scipy.special import erf, softmax
+
+METHODS = ["ffn", "attention"]
+
+
+def gelu(x):
+    return 0.5 * x * (1 + erf(x / np.sqrt(2)))
+
+
+class Reference:
+    """The whole model for one input and its facts, in NumPy and float64."""
+
+    def __init__(self, model):
+        self.weights = {name: value.numpy() for name, value in model.double().state_dict().items()}
+        self.config, self.encoder = model.config, model.config.encoder
+
+    def score(self, tokens, facts):
+        """The logit of one unpadded input, and the positions of the kept facts, best first."""
+        embeddings, kept = self.filtered(tokens, facts)
+        x = self.embed(tokens)
+        for layer in range(self.encoder.num_hidden_layers):
+            x = self.layer(layer, x, embeddings)
+        state = np.tanh(self.linear("head.dense", x[0]))
+        return self.linear("head.out_proj", state)[0], kept
+
+    def filtered(self, tokens, facts):
+        words = self.weights["encoder.embeddings.word_embeddings.weight"]
+        table = self.weights.get("fact_embeddings.weight", words)
+        present = [i for i, fact in enumerate(facts) if fact]
+        embeddings = {i: table[facts[i]].mean(0) for i in present}
+        query = words[tokens].mean(0)
+        kept = sorted(present, key=lambda i: -(embeddings[i] @ query))[: self.config.facts]
+        return np.array([embeddings[i] for i in kept]).reshape(-1, words.shape[1]), kept
+
+    def embed(self, tokens):
+        first = 2 if self.encoder.model_type == "roberta" else 0
+        part = "encoder.embeddings"
+        total = self.weights[f"{part}.word_embeddings.weight"][tokens]
+        total = total + self.weights[f"{part}.position_embeddings.weight"][first:][: len(tokens)]
+        total = total + self.weights[f"{part}.token_type_embeddings.weight"][0]
+        return self.norm(f"{part}.LayerNorm", total)
+
+    def layer(self, number, x, facts):
+        start, end = self.config.injection_layers
+        inject = self.config.injection if start <= number < end and len(facts) else "none"
+        slots = f"injection.layers.{number - start}"
+        place = f"encoder.encoder.layer.{number}"
+
+        query, key, value = (
+            self.linear(f"{place}.attention.self.{name}", x) for name in ("query", "key", "value")
+        )
+        if inject == "attention":
+            key = np.concatenate([self.linear(f"{slots}.key", facts), key])
+            value = np.concatenate([self.linear(f"{slots}.value", facts), value])
+        query, key, value = (self.heads(each) for each in (query, key, value))
+        weights = softmax(query @ key.transpose(0, 2, 1) / np.sqrt(query.shape[-1]), axis=-1)
+        mixed = (weights @ value).transpose(1, 0, 2).reshape(x.shape)
+        mixed = self.linear(f"{place}.attention.output.dense", mixed)
+        x = self.norm(f"{place}.attention.output.LayerNorm", x + mixed)
+
+        out = self.linear(f"{place}.output.dense", gelu(self.linear(f"{place}.intermediate.dense", x)))
+        if inject == "ffn":
+            for fact in facts:
+                key = self.linear(f"{slots}.key", fact)
+                out = out + gelu(x @ key)[:, None] * self.linear(f"{slots}.value", fact)
+        return self.norm(f"{place}.output.LayerNorm", x + out)
+
+    def heads(self, x):
+        return x.reshape(len(x), self.encoder.num_attention_heads, -1).transpose(1, 0, 2)
+
+    def linear(self, name, x):
+        return x @ self.weights[f"{name}.weight"].T + self.weights[f"{name}.bias"]
+
+    def norm(self, name, x):
+        x = x - x.mean(-1, keepdims=True)
+        x = x / np.sqrt((x**2).mean(-1, keepdims=True) + self.encoder.layer_norm_eps)
+        return x * self.weights[f"{name}.weight"] + self.weights[f"{name}.bias"]
+
+
+def check_against_reference(model, tensors, inputs, facts_of):
+    """Compares logits and kept facts of a batch with the reference, row by row."""
+    reference = Reference(model)
+    output = model(**tensors, output_facts=True)
+    for b, choices in enumerate(inputs):
+        for c, tokens in enumerate(choices):
+            facts = facts_of(b, c)
+            logit, kept = reference.score(tokens, facts)
+            assert output.logits[b, c].item() == pytest.approx(logit, abs=1e-5, rel=1e-5)
+            if output.kept_facts is not None:
+                shown = [i for i in output.kept_facts[b, c].tolist() if i >= 0]
+                assert shown == kept
+    return output
+
+
+INPUTS = [
+    [[2, 11, 12, 13, 3], [2, 14, 3], [2, 15, 16, 17, 18, 19, 3]],
+    [[2, 21, 3], [2, 22, 23, 24, 3], [2, 25, 26, 3]],
+]
+FACTS = [
+    [[31, 32, 33], [34], [], [35, 36], [37, 38, 39, 40, 41], [42, 43]],
+    [[44, 45]],
+]
+FACTS_PER_CHOICE = [
+    [FACTS[0], [[46], [47, 48]], []],
+    [[[49]], [[50], [51, 52], [53, 54], [55, 56, 57]], [[]]],
+]
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta"])
+@pytest.mark.parametrize("method", [*METHODS, "none"])
+def test_facts_per_question_enter_as_the_paper_says(method, family, make_model, to_tensors):
+    model = make_model(method, family)
+    filler = model.config.encoder.pad_token_id
+    tensors = to_tensors(INPUTS, FACTS, filler=filler, more_facts=2, wider=3)
+    check_against_reference(model, tensors, INPUTS, lambda b, c: FACTS[b])
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta"])
+@pytest.mark.parametrize("method", METHODS)
+def test_facts_per_choice_enter_as_the_paper_says(method, family, make_model, to_tensors):
+    model = make_model(method, family)
+    filler = model.config.encoder.pad_token_id
+    tensors = to_tensors(INPUTS, FACTS_PER_CHOICE, per_choice=True, filler=filler)
+    check_against_reference(model, tensors, INPUTS, lambda b, c: FACTS_PER_CHOICE[b][c])
+
+
+word = st.integers(5, 59)
+texts = st.lists(st.lists(word, max_size=4, unique=True), max_size=6)
+rows = st.lists(word, min_size=1, max_size=6)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@settings(
+    max_examples=25,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(questions=st.lists(st.tuples(rows, rows, texts), min_size=1, max_size=3))
+def test_any_ragged_batch_agrees_with_each_input_alone(method, questions, make_model, to_tensors):
+    inputs = [[first, second] for first, second, _ in questions]
+    facts = [_without_ties(given_facts) for _, _, given_facts in questions]
+    model = make_model(method)
+    check_against_reference(model, to_tensors(inputs, facts), inputs, lambda b, c: facts[b])
+
+
+def _without_ties(facts):
+    """Drops facts that are equal up to the order of their words, whose rank is a matter of luck."""
+    return list({frozenset(fact): fact for fact in facts}.values())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_kept_facts_are_the_best_for_each_choice_of_its_own(method, make_model, to_tensors):
+    facts = [[[30 + i] for i in range(10)]]
+    inputs = [[[2, 30 + i, 30 + i, 30 + i, 3] for i in range(4)]]
+    model = make_model(method)
+    output = check_against_reference(
+        model, to_tensors(inputs, facts), inputs, lambda b, c: facts[b]
+    )
+    assert output.kept_facts.shape == (1, 4, 3)
+    assert len({tuple(kept) for kept in output.kept_facts[0].tolist()}) > 1
+
+
+def test_only_kept_facts_learn(make_model, to_tensors):
+    model = make_model("ffn")
+    facts = [[[30 + i] for i in range(8)]]
+    output = model(**to_tensors([[[2, 11, 3]]], facts), output_facts=True)
+    output.logits.sum().backward()
+    learning = model.fact_embeddings.weight.grad.abs().sum(-1).nonzero().flatten().tolist()
+    assert sorted(learning) == sorted(30 + i for i in output.kept_facts[0, 0].tolist())

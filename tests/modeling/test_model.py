@@ -1,0 +1,382 @@
+"""What the model promises: masks, facts that count, initialisation, saving, clear errors."""
+
+import itertools
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from transformers import AutoModelForMultipleChoice, BertConfig, GPT2Config, T5Config
+
+from kformer.errors import KformerError
+from kformer.modeling import KformerConfig, KformerForMultipleChoice
+
+METHODS = ["none", "ffn", "attention"]
+INJECTED = ["ffn", "attention"]
+INPUTS = [
+    [[2, 11, 12, 13, 3], [2, 14, 3], [2, 15, 16, 17, 18, 19, 3]],
+    [[2, 21, 3], [2, 22, 23, 24, 3], [2, 25, 26, 3]],
+]
+FACTS = [[[31, 32, 33], [34], [35, 36], [37, 38, 39], [40, 41]], [[44, 45], [46]]]
+
+
+def close(actual, expected, atol=1e-5):
+    torch.testing.assert_close(actual, expected, atol=atol, rtol=1e-5)
+
+
+def logits(model, tensors):
+    with torch.no_grad():
+        return model(**tensors).logits
+
+
+def without_injection(model):
+    """The model with injection ``none`` and the very same encoder and head."""
+    plain = KformerForMultipleChoice(
+        KformerConfig(encoder=model.config.encoder, injection_layers=(1, 3))
+    ).eval()
+    outcome = plain.load_state_dict(model.state_dict(), strict=False)
+    assert not outcome.missing_keys
+    return plain
+
+
+# --- masks
+
+
+@pytest.mark.parametrize("filler", [0, 7])
+@pytest.mark.parametrize("method", METHODS)
+@settings(
+    max_examples=15,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(sizes=st.tuples(*[st.integers(0, 3)] * 4))
+def test_padding_never_changes_a_logit(method, filler, sizes, make_model, to_tensors):
+    model = make_model(method)
+    names = ("wider", "more_choices", "more_facts", "longer_facts")
+    padding = dict(zip(names, sizes, strict=True))
+    padded = logits(model, to_tensors(INPUTS, FACTS, filler=filler, **padding))
+    close(padded[:, :3], logits(model, to_tensors(INPUTS, FACTS)))
+
+
+@pytest.mark.parametrize("method", INJECTED)
+def test_padding_of_facts_per_choice_never_changes_a_logit(method, make_model, to_tensors):
+    model = make_model(method)
+    facts = [[FACTS[0], FACTS[0][:1], []], [[], FACTS[1], FACTS[0][2:]]]
+    tight = to_tensors(INPUTS, facts, per_choice=True)
+    padding = {"wider": 2, "more_choices": 2, "more_facts": 3, "longer_facts": 1}
+    wide = to_tensors(INPUTS, facts, per_choice=True, filler=9, **padding)
+    close(logits(model, wide)[:, :3], logits(model, tight))
+
+
+def test_a_choice_that_is_all_padding_is_never_the_answer(make_model, to_tensors):
+    tensors = to_tensors([INPUTS[0], INPUTS[1][:1]], FACTS, more_choices=1)
+    output = make_model("ffn")(**tensors, labels=torch.tensor([1, 0]))
+    probabilities = output.logits.softmax(-1)
+    assert probabilities[0, 3] == 0 and probabilities[1, 1:].sum() == 0
+    assert probabilities[1, 0] == 1
+    output.loss.backward()
+    assert output.loss.isfinite()
+
+
+@pytest.mark.parametrize("method", INJECTED)
+def test_the_order_of_facts_does_not_matter(method, make_model, to_tensors):
+    model = make_model(method)
+    expected = logits(model, to_tensors(INPUTS[:1], FACTS[:1]))
+    for order in itertools.islice(itertools.permutations(FACTS[0]), 1, 120, 17):
+        close(logits(model, to_tensors(INPUTS[:1], [list(order)])), expected)
+
+
+@pytest.mark.parametrize("method", INJECTED)
+def test_a_fact_that_is_there_twice_counts_twice(method, make_model, to_tensors):
+    model = make_model(method)
+    once = logits(model, to_tensors(INPUTS[:1], [[[31, 32]]]))
+    twice = logits(model, to_tensors(INPUTS[:1], [[[31, 32], [31, 32]]]))
+    also_twice = logits(model, to_tensors(INPUTS[:1], [[[31, 32], [32, 31]]]))
+    assert not torch.allclose(once, twice, atol=1e-3)
+    close(also_twice, twice)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_batch_gives_the_same_as_its_questions_one_by_one(method, make_model, to_tensors):
+    model = make_model(method)
+    facts = [FACTS[0][:count] for count in range(6)]  # none at all to more than are kept
+    inputs = [INPUTS[i % 2] for i in range(6)]
+    together = logits(model, to_tensors(inputs, facts))
+    for i in range(6):
+        alone = to_tensors(inputs[i : i + 1], facts[i : i + 1] if facts[i] else None)
+        close(together[i : i + 1], logits(model, alone))
+
+
+@pytest.mark.parametrize(
+    "no_facts",
+    [
+        pytest.param(lambda convert: convert(INPUTS), id="left out"),
+        pytest.param(lambda convert: convert(INPUTS, [[], []]), id="M is 0"),
+        pytest.param(lambda convert: convert(INPUTS, [[], []], longer_facts=3), id="M is 0, T not"),
+        pytest.param(
+            lambda convert: convert(INPUTS, [[[], [], []]] * 2, per_choice=True),
+            id="M is 0 per choice",
+        ),
+        pytest.param(
+            lambda convert: convert(INPUTS, [[], []], more_facts=4, longer_facts=2, filler=8),
+            id="all masked",
+        ),
+        pytest.param(lambda convert: convert(INPUTS, [[[]], [[], []]]), id="facts without tokens"),
+    ],
+)
+@pytest.mark.parametrize("method", INJECTED)
+def test_without_facts_it_is_the_model_without_knowledge(
+    method, no_facts, make_model, to_tensors
+):
+    model = make_model(method)
+    plain = without_injection(model)
+    tensors = no_facts(to_tensors)
+    model(**to_tensors(INPUTS, FACTS))  # facts of an earlier batch must not linger
+    output = model(**tensors, labels=torch.tensor([0, 1]))
+    close(output.logits, logits(plain, to_tensors(INPUTS)), atol=1e-6)
+    output.loss.backward()
+    assert all(
+        parameter.grad is None or parameter.grad.isfinite().all()
+        for parameter in model.parameters()
+    )
+
+
+@pytest.mark.parametrize("method", INJECTED)
+def test_facts_per_question_equal_the_same_facts_for_each_choice(method, make_model, to_tensors):
+    model = make_model(method)
+    per_question = to_tensors(INPUTS, FACTS)
+    per_choice = to_tensors(INPUTS, [[each] * 3 for each in FACTS], per_choice=True)
+    close(logits(model, per_choice), logits(model, per_question))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_empty_facts_among_others_leave_gradients_finite(method, make_model, to_tensors):
+    model = make_model(method).train()
+    facts = [[[31], [], [32, 33]], []]
+    output = model(**to_tensors(INPUTS, facts), labels=torch.tensor([2, 0]))
+    output.loss.backward()
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    assert gradients and all(gradient.isfinite().all() for gradient in gradients)
+
+
+def test_kept_facts_are_positions_with_minus_one_for_none(make_model, to_tensors):
+    model = make_model("ffn", facts=4)
+    output = model(**to_tensors(INPUTS, [FACTS[0], [[], [44, 45]]]), output_facts=True)
+    assert output.kept_facts.shape == (2, 3, 4)
+    assert all(len({*kept}) == 4 and min(kept) >= 0 for kept in output.kept_facts[0].tolist())
+    assert output.kept_facts[1].tolist() == [[1, -1, -1, -1]] * 3
+    assert model(**to_tensors(INPUTS, FACTS)).kept_facts is None
+
+
+# --- facts count
+
+
+@pytest.mark.parametrize("method", INJECTED)
+def test_facts_change_the_logits(method, make_model, to_tensors):
+    model = make_model(method)
+    one = logits(model, to_tensors(INPUTS, [[[31]], [[32]]]))
+    other = logits(model, to_tensors(INPUTS, [[[33]], [[32]]]))
+    assert (one[0] - other[0]).abs().min() > 1e-3  # each choice of the question changes
+    close(one[1], other[1])  # and no other question
+    assert (one - logits(model, to_tensors(INPUTS))).abs().min() > 1e-3
+
+
+@pytest.mark.parametrize("method", ["none", "concat"])
+def test_methods_without_slots_ignore_fact_tensors(method, make_model, to_tensors):
+    model = make_model(method)
+    assert not hasattr(model, "fact_embeddings")
+    expected = logits(model, to_tensors(INPUTS))
+    assert torch.equal(logits(model, to_tensors(INPUTS, FACTS)), expected)
+
+
+@pytest.mark.parametrize("lively", [True, False])
+@pytest.mark.parametrize("method", INJECTED)
+def test_gradients_reach_everything_that_was_added(method, lively, make_model, to_tensors):
+    model = make_model(method, lively=lively)
+    model(**to_tensors(INPUTS, FACTS), labels=torch.tensor([0, 2])).loss.backward()
+    assert model.fact_embeddings.weight.grad.abs().sum() > 0
+    for projection in model.injection.layers:
+        # A key's bias shifts all scores of the attention's slot, so that it too has an effect.
+        assert all(p.grad.abs().sum() > 0 for p in projection.parameters())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_gradient_checkpointing_changes_neither_loss_nor_gradients(
+    method, make_model, to_tensors
+):
+    model = make_model(method, dropout=0.0).train()
+    tensors = to_tensors(INPUTS, FACTS) | {"labels": torch.tensor([0, 2])}
+
+    def loss_and_gradients():
+        model.zero_grad()
+        loss = model(**tensors).loss
+        loss.backward()
+        return loss.detach(), {
+            name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None
+        }
+
+    expected_loss, expected = loss_and_gradients()
+    runs = []
+    layer = model.encoder.encoder.layer[1]
+    handle = layer.intermediate.register_forward_hook(lambda *_: runs.append(1))
+    model.gradient_checkpointing_enable()
+    loss, found = loss_and_gradients()
+    handle.remove()
+    assert len(runs) == 2  # it really computed the layer again
+    assert found.keys() == expected.keys()
+    close(loss, expected_loss)
+    for name in expected:
+        close(found[name], expected[name])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_roberta_learns_and_reads_facts(method, make_model, to_tensors):
+    model = make_model(method, "roberta", lively=False, key_init="identity").train()
+    tensors = to_tensors(INPUTS, FACTS, filler=1)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.05)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    for _ in range(2):
+        optimizer.zero_grad()
+        loss = model(**tensors, labels=torch.tensor([0, 2])).loss
+        assert loss.isfinite()
+        loss.backward()
+        optimizer.step()
+    moved = {n for n, p in model.named_parameters() if not torch.equal(p, before[n])}
+    assert {"head.dense.weight", "encoder.embeddings.word_embeddings.weight"} <= moved
+    model.eval()
+    with_facts, plain = logits(model, tensors), logits(model, to_tensors(INPUTS, filler=1))
+    masked = tensors | {"fact_attention_mask": torch.zeros_like(tensors["fact_attention_mask"])}
+    close(logits(model, masked), plain)
+    wider = to_tensors(INPUTS, FACTS, filler=1, wider=4, more_facts=1, longer_facts=2)
+    close(logits(model, wider), with_facts)
+    assert torch.allclose(with_facts, plain, atol=1e-5) == (method == "none")
+
+
+# --- how it starts, how it is kept
+
+
+@pytest.mark.parametrize("method", INJECTED)
+@pytest.mark.parametrize(("init", "scale", "added"), [("normal", 4.0, 0.0), ("identity", 3.0, 3.0)])
+def test_key_projections_start_as_configured(method, init, scale, added):
+    encoder = BertConfig(
+        vocab_size=20, hidden_size=128, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=16, max_position_embeddings=8,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = KformerForMultipleChoice(
+        KformerConfig(
+            encoder=encoder,
+            injection=method,
+            injection_layers=(0, 2),
+            key_init=init,
+            key_scale=scale,
+        )
+    )
+    for projection in model.injection.layers:
+        for weight, identity in ((projection.key.weight, added), (projection.value.weight, 0.0)):
+            rest = weight - identity * torch.eye(128)
+            assert rest.mean().item() == pytest.approx(0, abs=0.002)
+            assert rest.std().item() == pytest.approx(0.02, rel=0.1)
+            assert rest.diagonal().std().item() == pytest.approx(0.02, rel=0.3)
+            assert rest.diagonal().mean().item() == pytest.approx(0, abs=0.01)
+        assert projection.key.bias.abs().sum() == projection.value.bias.abs().sum() == 0
+
+
+@pytest.mark.parametrize("load", [KformerForMultipleChoice, AutoModelForMultipleChoice])
+@pytest.mark.parametrize("method", [*METHODS, "concat"])
+def test_a_saved_model_comes_back_exactly(method, load, make_model, to_tensors, tmp_path):
+    model = make_model(method, key_init="identity", facts=2, key_scale=5.0)
+    model.save_pretrained(tmp_path)
+    again = load.from_pretrained(tmp_path).eval()
+    assert isinstance(again, KformerForMultipleChoice)
+    assert again.state_dict().keys() == model.state_dict().keys()
+    for name, value in model.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value), name
+    tensors = to_tensors(INPUTS, FACTS)
+    close(logits(again, tensors), logits(model, tensors), atol=1e-6)
+    assert again.config.to_dict().keys() == model.config.to_dict().keys()
+    assert (again.config.injection, again.config.facts, again.config.key_scale) == (method, 2, 5.0)
+
+
+@pytest.mark.parametrize("span", [(0, 1), (1, 3), (0, 4)])
+@pytest.mark.parametrize("method", INJECTED)
+def test_only_the_layers_of_the_span_get_projections(method, span, make_model, to_tensors):
+    model = make_model(method, injection_layers=span)
+    assert len(model.injection.layers) == span[1] - span[0]
+    read = []
+    for projection in model.injection.layers:
+        projection.register_forward_hook(lambda module, *_: read.append(module))
+    states = []
+    for layer in model.encoder.encoder.layer:
+        layer.register_forward_hook(lambda *call: states.append(call[2]))
+    model(**to_tensors(INPUTS, FACTS))
+    assert read == list(model.injection.layers)  # each once, first layer first
+    with_facts, states[:] = list(states), []
+    model(**to_tensors(INPUTS))
+    changed = [not torch.equal(a[0], b[0]) for a, b in zip(with_facts, states, strict=True)]
+    assert changed == [i >= span[0] for i in range(4)]
+
+
+def test_a_model_from_an_encoder_starts_with_its_weights(tiny_encoder):
+    from transformers import BertModel
+
+    pretrained = BertModel.from_pretrained(tiny_encoder).state_dict()
+    model = KformerForMultipleChoice.from_encoder(tiny_encoder, injection="ffn", facts=2)
+    assert (model.config.injection_layers, model.config.facts) == ((1, 4), 2)
+    for name, value in model.encoder.state_dict().items():
+        assert torch.equal(value, pretrained[name]), name
+    words = model.encoder.get_input_embeddings().weight
+    assert torch.equal(model.fact_embeddings.weight, words)
+    assert model.fact_embeddings.weight.data_ptr() != words.data_ptr()  # a copy of its own
+    with torch.no_grad():
+        model.fact_embeddings.weight.add_(1)
+    assert torch.equal(words, pretrained["embeddings.word_embeddings.weight"])
+
+
+def test_the_identity_survives_starting_from_an_encoder(tiny_encoder):
+    model = KformerForMultipleChoice.from_encoder(
+        tiny_encoder, injection="ffn", key_init="identity", key_scale=4.0
+    )
+    for projection in model.injection.layers:
+        assert projection.key.weight.diagonal().mean().item() == pytest.approx(4, abs=0.05)
+        assert projection.value.weight.diagonal().mean().item() == pytest.approx(0, abs=0.05)
+
+
+# --- mistakes
+
+
+def one_line(error) -> str:
+    message = str(error.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize("span", [(3, 5), (2, 2), (3, 1), (-1, 2)])
+def test_layers_out_of_range_are_refused_with_the_range(span, make_model):
+    with pytest.raises(KformerError) as error:
+        make_model("ffn", injection_layers=span)
+    message = one_line(error)
+    assert "model.layers" in message and "4 layers" in message and "end <= 4" in message
+
+
+def test_an_unknown_injection_is_refused_with_the_known_ones(make_model):
+    with pytest.raises(KformerError, match="none, concat, attention, ffn") as error:
+        make_model("telepathy")
+    assert "'telepathy'" in one_line(error)
+
+
+@pytest.mark.parametrize("method", [*METHODS, "concat"])
+@pytest.mark.parametrize(
+    "encoder",
+    [
+        GPT2Config(n_embd=16, n_layer=4, n_head=2, vocab_size=20, n_positions=8),
+        T5Config(d_model=16, num_layers=4, num_heads=2, d_ff=8, d_kv=8, vocab_size=20),
+    ],
+    ids=["gpt2", "t5"],
+)
+def test_an_unsupported_family_is_refused_with_the_supported_ones(method, encoder):
+    config = KformerConfig(encoder=encoder, injection=method, injection_layers=(1, 3))
+    with pytest.raises(KformerError, match="bert, electra, roberta, xlm-roberta") as error:
+        KformerForMultipleChoice(config)
+    assert repr(encoder.model_type) in one_line(error)

@@ -1,0 +1,230 @@
+"""From text to token ids: the exact sequence, what is cut, and the shapes of batches."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kformer.errors import KformerError
+from kformer.modeling import KformerConfig, KformerForMultipleChoice, KformerProcessor
+from kformer.modeling.processor import load_tokenizer
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tiny_encoder):
+    return load_tokenizer(tiny_encoder)
+
+
+@pytest.fixture(scope="module")
+def make(tokenizer):
+    def make_processor(injection="ffn", **config):
+        return KformerProcessor(tokenizer, KformerConfig(injection=injection, **config))
+
+    return make_processor
+
+
+@pytest.fixture(scope="module")
+def read(tokenizer):
+    """Token ids as the text they stand for."""
+
+    def as_text(ids):
+        return " ".join(tokenizer.convert_ids_to_tokens(ids)).replace(" ##", "")
+
+    return as_text
+
+
+def spaced(letters: str) -> str:
+    return " ".join(letters)
+
+
+def test_a_choice_is_read_as_context_question_and_answer(make, read):
+    features = make()(spaced("abc"), spaced("de"), ["f g", "h"], [[]])
+    assert [read(ids) for ids in features.choices] == [
+        "[CLS] a b c [SEP] q : d e [SEP] a : f g [SEP]",
+        "[CLS] a b c [SEP] q : d e [SEP] a : h [SEP]",
+    ]
+    assert (features.cut, features.length) == (0, 15)
+
+
+def test_an_empty_context_leaves_no_separator_behind(make, read):
+    features = make()("", "d", ["f", "g"], [])
+    assert read(features.choices[0]) == "[CLS] q : d [SEP] a : f [SEP]"
+
+
+def test_facts_are_tokens_of_their_own_without_special_tokens(make, read):
+    features = make(facts=1, max_fact_tokens=3)("", "d", ["f", "g"], [["a b", "c d e f", ""]])
+    assert [read(fact) for fact in features.facts[0]] == ["a b", "c d e", ""]
+    assert not features.facts_per_choice
+    assert read(features.choices[0]) == "[CLS] q : d [SEP] a : f [SEP]"
+
+
+def test_facts_per_choice_stay_with_their_choice(make, read):
+    features = make()("", "d", ["f", "g"], [["a", "b"], ["c"]])
+    assert features.facts_per_choice
+    assert [[read(fact) for fact in facts] for facts in features.facts] == [["a", "b"], ["c"]]
+
+
+def test_concat_puts_the_first_facts_before_everything_else(make, read):
+    processor = make("concat", facts=2)
+    features = processor("c", "d", ["f", "g"], [["x y", "z", "w"]])
+    assert read(features.choices[0]) == "[CLS] x y z [SEP] c [SEP] q : d [SEP] a : f [SEP]"
+    assert features.facts == []
+    assert set(processor.collate([features])) == {"input_ids", "attention_mask"}
+
+
+def test_concat_gives_each_choice_its_own_facts(make, read):
+    features = make("concat", facts=2)("", "d", ["f", "g"], [["x"], []])
+    assert [read(ids) for ids in features.choices] == [
+        "[CLS] x [SEP] q : d [SEP] a : f [SEP]",
+        "[CLS] q : d [SEP] a : g [SEP]",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("room", "expected", "cut"),
+    [
+        (18, "[CLS] x y z [SEP] a b c [SEP] q : d e [SEP] a : f [SEP]", 0),
+        (17, "[CLS] x y [SEP] a b c [SEP] q : d e [SEP] a : f [SEP]", 0),
+        (16, "[CLS] x [SEP] a b c [SEP] q : d e [SEP] a : f [SEP]", 0),
+        (15, "[CLS] a b c [SEP] q : d e [SEP] a : f [SEP]", 0),
+        (14, "[CLS] a b c [SEP] q : d e [SEP] a : f [SEP]", 0),
+        (13, "[CLS] b c [SEP] q : d e [SEP] a : f [SEP]", 1),
+        (12, "[CLS] c [SEP] q : d e [SEP] a : f [SEP]", 1),
+        (11, "[CLS] q : d e [SEP] a : f [SEP]", 1),
+        (10, "[CLS] q : d e [SEP] a : f [SEP]", 1),
+        (9, "[CLS] : d e [SEP] a : f [SEP]", 1),
+        (7, "[CLS] e [SEP] a : f [SEP]", 1),
+        (5, "[CLS] a : f [SEP]", 1),
+    ],
+)
+def test_facts_are_cut_before_the_context_and_the_context_before_the_question(
+    room, expected, cut, make, read
+):
+    features = make("concat", max_tokens=room)(spaced("abc"), spaced("de"), ["f"], [["x y z"]])
+    assert read(features.choices[0]) == expected
+    assert features.cut == cut
+
+
+def test_inputs_that_were_cut_are_counted(make):
+    features = make(max_tokens=13)(spaced("abc"), spaced("d"), ["f", "f g", "f g h"], [])
+    assert [len(ids) for ids in features.choices] == [13, 13, 13]
+    assert features.cut == 2
+
+
+letters = st.text("abcdefgh", max_size=9).map(spaced)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(context=letters, question=letters, choice=letters, fact=letters, room=st.integers(13, 45))
+def test_nothing_is_cut_that_fits_and_nothing_is_too_long(
+    context, question, choice, fact, room, make, read
+):
+    features = make("concat", max_tokens=room)(context, question, [choice, choice], [[fact]])
+    without_fact = make("concat", max_tokens=room)(context, question, [choice, choice], [])
+    parts = [part for part in (context, f"q : {question}", f"a : {choice}") if part]
+    whole = f"[CLS] {' [SEP] '.join(parts)} [SEP]".split()
+    text = read(features.choices[0]).split()
+    assert features.length <= room
+    assert " ".join(text).endswith(" ".join(f"a : {choice} [SEP]".split()))
+    assert features.cut == without_fact.cut == (0 if len(whole) <= room else 2)
+    if features.cut:  # then no fact has a place, and the rest is filled to the last but one
+        assert features.choices == without_fact.choices
+        assert features.length >= room - 1
+    else:
+        assert text[len(text) - len(whole) + 1 :] == whole[1:]
+
+
+def test_a_choice_that_alone_is_too_long_is_an_error(make):
+    with pytest.raises(KformerError, match=r"max_tokens.*9 tokens.*8; raise max_tokens") as error:
+        make(max_tokens=8)("", "d", ["f", spaced("fghijkl")], [])
+    assert "\n" not in str(error.value)
+
+
+# --- batches
+
+
+def test_questions_with_facts_each_are_padded_to_one_batch(make, tokenizer):
+    processor = make()
+    first = processor("", "d", ["f", "g h"], [["a b c", "d"]])
+    second = processor("a", "d", ["f", "g"], [["e"]])
+    batch = processor.collate([first, second], labels=[1, 0])
+    assert batch["input_ids"].shape == batch["attention_mask"].shape == (2, 2, 11)
+    assert batch["fact_input_ids"].shape == batch["fact_attention_mask"].shape == (2, 2, 3)
+    assert batch["fact_attention_mask"].tolist() == [[[1, 1, 1], [1, 0, 0]], [[1, 0, 0], [0, 0, 0]]]
+    assert batch["labels"].tolist() == [1, 0]
+    assert batch["input_ids"][0, 1, : len(first.choices[1])].tolist() == first.choices[1]
+    for ids, mask in (("input_ids", "attention_mask"), ("fact_input_ids", "fact_attention_mask")):
+        assert (batch[ids][batch[mask] == 0] == tokenizer.pad_token_id).all()
+
+
+def test_facts_per_choice_get_a_dimension_more(make):
+    processor = make()
+    batch = processor.collate([processor("", "d", ["f", "g"], [["a", "b", "c d"], ["e"]])])
+    assert batch["fact_input_ids"].shape == (1, 2, 3, 2)
+    assert batch["fact_attention_mask"].sum(-1).tolist() == [[[1, 1, 2], [1, 0, 0]]]
+
+
+def test_facts_per_question_and_per_choice_go_into_one_batch(make):
+    processor = make()
+    per_choice = processor("", "d", ["f", "g", "h"], [["a"], ["b", "c"], []])
+    per_question = processor("", "d", ["f", "g"], [["d e"]])
+    batch = processor.collate([per_choice, per_question])
+    assert batch["fact_input_ids"].shape == (2, 3, 2, 2)
+    assert batch["fact_attention_mask"].sum(-1).tolist() == [
+        [[1, 0], [1, 1], [0, 0]],
+        [[2, 0], [2, 0], [0, 0]],
+    ]
+
+
+@pytest.mark.parametrize("facts", [[], [[]], [[], []], [["", ""]]])
+def test_a_batch_without_facts_has_no_fact_tensors(facts, make):
+    processor = make()
+    batch = processor.collate([processor("", "d", ["f", "g"], facts)])
+    assert set(batch) == {"input_ids", "attention_mask"}
+
+
+def test_questions_with_fewer_choices_are_filled_with_padding(make):
+    processor = make()
+    batch = processor.collate(
+        [processor("", "d", ["f", "g", "h"], []), processor("", "d", ["f", "g"], [["a"]])]
+    )
+    assert batch["input_ids"].shape[:2] == (2, 3)
+    assert batch["attention_mask"].any(-1).tolist() == [[True] * 3, [True, True, False]]
+    assert batch["fact_input_ids"].shape == (2, 1, 1)
+    assert batch["fact_attention_mask"].tolist() == [[[0]], [[1]]]
+
+
+def test_the_model_takes_what_collate_gives(make, tiny_encoder):
+    processor = make()
+    model = KformerForMultipleChoice.from_encoder(tiny_encoder, injection="ffn").eval()
+    questions = [
+        processor("a", "d", ["f", "g", "h"], [["a"], ["b c", "d"], []]),
+        processor("", "d", ["f", "g"], [["e"]]),
+        processor("", "d", ["f", "g"], []),
+    ]
+    with torch.no_grad():
+        together = model(**processor.collate(questions, labels=[0, 1, 0]))
+        for place, question in enumerate(questions):
+            alone = model(**processor.collate([question])).logits[0]
+            torch.testing.assert_close(together.logits[place, : len(alone)], alone)
+    assert together.loss.isfinite()
+
+
+def test_a_saved_processor_reads_the_same(make, tiny_encoder, tmp_path):
+    model = KformerForMultipleChoice.from_encoder(
+        tiny_encoder, injection="concat", max_tokens=14, facts=1
+    )
+    processor = KformerProcessor(load_tokenizer(tiny_encoder), model.config)
+    model.save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    question = (spaced("abc"), spaced("de"), ["f", "g"], [["x y z", "w"]])
+    again = KformerProcessor.from_pretrained(tmp_path)
+    assert again(*question) == processor(*question)
+    assert again.config.injection == "concat" and again.config.max_tokens == 14
+
+
+def test_a_folder_without_a_tokenizer_is_one_clear_line(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')  # weights may be there
+    with pytest.raises(KformerError) as error:
+        load_tokenizer(tmp_path)
+    assert str(tmp_path) in str(error.value) and "\n" not in str(error.value)

