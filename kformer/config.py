@@ -9,7 +9,6 @@ training run. ``workflow/schemas/config.schema.json`` is generated from these cl
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
@@ -29,7 +28,7 @@ from kformer.encoders import encoder_depth, layer_span
 from kformer.errors import KformerError
 from kformer.knowledge import KnowledgeSource
 from kformer.questions import Questions
-from kformer.section import Section
+from kformer.section import Section, in_one_line
 from kformer.sources import SourceOverride
 
 # Names become folder names and parts of URLs.
@@ -127,6 +126,9 @@ class Condition(Section):
 
     @model_validator(mode="after")
     def _is_possible(self) -> Self:
+        names = [reader.source for reader in self.knowledge]
+        if len(set(names)) != len(names):
+            raise ValueError(f"knowledge: a source is given twice in {', '.join(names)}")
         if self.answer_by == "retrieval" and self.retrieval.query != "choice":
             raise ValueError("answer_by: retrieval needs retrieval.query: choice")
         if not isinstance(self.model.layers, str):
@@ -217,8 +219,7 @@ class Experiment(Section):
                 **sections,
             )
         except ValidationError as error:
-            reasons = "; ".join(_reason(each, Condition) for each in error.errors())
-            raise ValueError(f"conditions.{name}: {reasons}") from None
+            raise ValueError(f"conditions.{name}: {in_one_line(error)}") from None
 
 
 def load_experiment(config: Mapping[str, Any], origin: str = "config") -> Experiment:
@@ -263,25 +264,11 @@ def _load(kind: Any, content: Any, origin: str) -> Any:
     try:
         return TypeAdapter(kind).validate_python(content)
     except ValidationError as error:
-        reasons = "; ".join(_reason(each, kind) for each in error.errors())
+        reasons = in_one_line(error, lambda place: _keys_at(kind, place))
         raise KformerError(f"{origin}: {reasons}") from None
 
 
-def _reason(error: Any, kind: Any) -> str:
-    """One problem as text: where, what, and what is allowed."""
-    message = error["msg"].removeprefix("Value error, ")
-    place = ".".join(str(part) for part in error["loc"])
-    if error["type"] == "extra_forbidden":
-        allowed = _keys_at(kind, error["loc"][:-1])
-        close = get_close_matches(str(error["loc"][-1]), allowed, n=1)
-        hint = f"did you mean {close[0]}? " if close else ""
-        return f"{place}: unknown key; {hint}allowed here: {', '.join(allowed)}"
-    if error["type"] in ("missing", "value_error"):
-        return f"{place}: {message}" if place else message
-    return f"{place}: {message} (not {error['input']!r})"
-
-
-def _keys_at(kind: Any, place: Sequence[str | int]) -> list[str]:
+def _keys_at(kind: Any, place: Sequence[str | int]) -> set[str]:
     """The keys that are allowed at a place of the config."""
     annotation: Any = kind
     for part in place:
@@ -292,7 +279,7 @@ def _keys_at(kind: Any, place: Sequence[str | int]) -> list[str]:
             if part in _discriminators(section):
                 annotation = section
                 break
-    return sorted({key for section in _sections_in(annotation) for key in section.model_fields})
+    return {key for section in _sections_in(annotation) for key in section.model_fields}
 
 
 def _sections_in(annotation: Any) -> Iterator[type[Section]]:

@@ -18,9 +18,9 @@ import json
 import random
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from kformer.files import replacing
 from kformer.section import Section
@@ -138,6 +138,17 @@ class DemoWorld(Section):
     """Number of test questions, a multiple of 24."""
     hard_share: float = Field(default=0.25, ge=0, le=1)
     """Share of questions in which a second person's facts compete."""
+
+    @model_validator(mode="after")
+    def _has_names_for_all(self) -> Self:
+        questions = self.train_questions + self.validation_questions + self.test_questions
+        names = len(_ONSETS) * len(_VOWELS) * len(_CODAS)
+        if questions > names * len(ATTRIBUTES):
+            raise ValueError(
+                f"there are names for {names} people and so for {names * len(ATTRIBUTES)} "
+                f"questions, not for {questions}; make the splits smaller"
+            )
+        return self
 
 
 def write_world(world: DemoWorld, out: Path) -> dict[str, float]:

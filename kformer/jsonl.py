@@ -27,8 +27,10 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Streams the lines of a UTF-8 file that are not blank, stripped, with 1-based numbers.
 
     Raises:
-        KformerError: a line is not UTF-8.
+        KformerError: there is no such file, or a line is not UTF-8.
     """
+    if not path.is_file():
+        raise KformerError(f"{path}: there is no such file; check the folder it should be in")
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             try:

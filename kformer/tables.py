@@ -112,7 +112,8 @@ def _open(path: Path, name: TableName) -> pq.ParquetFile:
     except FileNotFoundError:
         raise KformerError(f"{path}: there is no such file; expected a {name} table") from None
     except (pa.ArrowInvalid, OSError) as error:
-        raise KformerError(f"{path}: not a readable Parquet file ({error})") from None
+        reason = " ".join(str(error).split())
+        raise KformerError(f"{path}: not a readable Parquet file ({reason})") from None
     metadata = file.schema_arrow.metadata or {}
     found = metadata.get(b"kformer_table", b"nothing of ours").decode()
     if found != name:
@@ -132,7 +133,8 @@ def _to_arrow(batch: list[Row], schema: pa.Schema, path: Path, first_row: int) -
         table.validate()
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
         last = first_row + len(batch)
-        raise KformerError(f"{path}: rows {first_row} to {last} do not fit: {error}") from None
+        reason = " ".join(str(error).split())
+        raise KformerError(f"{path}: rows {first_row} to {last} do not fit: {reason}") from None
     for field in schema:
         if not field.nullable and table[field.name].null_count:
             raise KformerError(f"{path}: column {field.name} may not be empty")

@@ -14,7 +14,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _SECONDS_BETWEEN_BATCHES = 5.0
 _LONGEST_VALUE = 6000  # characters; MLflow refuses longer parameters
+_FEW_RETRIES = ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # MLflow's 7 keep a job waiting for minutes
 
 
 def prepare_store(uri: str, experiment: str, artifacts: Path) -> None:
@@ -45,15 +46,16 @@ def prepare_store(uri: str, experiment: str, artifacts: Path) -> None:
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
-    if uri.startswith("sqlite:///"):
-        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault(*_FEW_RETRIES)
     try:
+        if uri.startswith("sqlite:///"):
+            Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
         client = MlflowClient(uri)
         if client.get_experiment_by_name(experiment) is None:
             by_server = uri.startswith(("http://", "https://", "databricks"))
             location = None if by_server else artifacts.resolve().as_uri()
             client.create_experiment(experiment, artifact_location=location)
-    except (MlflowException, SQLAlchemyError, OSError) as error:
+    except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
         raise KformerError(
             f"tracking.uri: {uri} cannot be used ({_first_line(error)}); start the server, mend "
             "the address, or leave it out to track in results/mlflow.db"
@@ -93,19 +95,20 @@ class Run:
 
     def flush(self) -> None:
         """Sends what is waiting."""
+        waiting, self._waiting = self._waiting, []
+        self._sent = time.monotonic()
+        if not self._client or not waiting:
+            return
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
         metrics = [
             Metric(key, value, now, step)
-            for values, step in self._waiting
+            for values, step in waiting
             for key, value in values.items()
         ]
-        self._waiting.clear()
-        self._sent = time.monotonic()
-        if self._client and metrics:
-            with _said_not_raised():
-                self._client.log_batch(self._run_id, metrics=metrics)
+        with _said_not_raised():
+            self._client.log_batch(self._run_id, metrics=metrics)
 
     def finish(self, status: str) -> None:
         self.flush()
@@ -133,8 +136,9 @@ def tracked(
         go_on: go on in the run that is remembered, whatever its settings and state.
     """
     run = Run()
-    with _said_not_raised():
-        run = _open(name, memory, settings, tags, go_on)
+    if uri := os.environ.get("MLFLOW_TRACKING_URI"):
+        with _said_not_raised():
+            run = _open(uri, name, memory, settings, tags, go_on)
     try:
         yield run
     except BaseException:
@@ -144,33 +148,46 @@ def tracked(
 
 
 def _open(
-    name: str, memory: Path, settings: Mapping[str, Any], tags: Mapping[str, str], go_on: bool
+    uri: str,
+    name: str,
+    memory: Path,
+    settings: Mapping[str, Any],
+    tags: Mapping[str, str],
+    go_on: bool,
 ) -> Run:
-    uri = os.environ.get("MLFLOW_TRACKING_URI")
-    experiment_name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "kformer")
-    if not uri:
-        return Run()
     from mlflow import MlflowClient
 
+    os.environ.setdefault(*_FEW_RETRIES)
     client = MlflowClient(uri)
-    remembered = json.loads(memory.read_text("utf-8")) if memory.is_file() else {}
+    remembered = _remembered(memory)
     former = remembered.get("run_id") if remembered.get("uri") == uri else None
     same = remembered.get("settings") == json.loads(json.dumps(settings))
     if former and _can_go_on(client, former, go_on, same):
         client.update_run(former, status="RUNNING")
         return Run(client, former)
 
+    experiment_name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "kformer")
     experiment = client.get_experiment_by_name(experiment_name)
     experiment_id = (
         experiment.experiment_id if experiment else client.create_experiment(experiment_name)
     )
     run_id = client.create_run(experiment_id, run_name=name, tags=dict(tags)).info.run_id
-    if former:
-        with suppress(Exception):
-            client.set_tag(former, "superseded_by", run_id)
     write_json(memory, {"uri": uri, "run_id": run_id, "settings": settings})
-    _log_settings(client, run_id, settings, tags)
+    with _said_not_raised():
+        _log_settings(client, run_id, settings, tags)
+    if former:
+        with _said_not_raised():
+            client.set_tag(former, "superseded_by", run_id)
     return Run(client, run_id)
+
+
+def _remembered(memory: Path) -> dict[str, Any]:
+    """What the memory file says; nothing where it is missing or damaged."""
+    try:
+        content = json.loads(memory.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _can_go_on(client: "MlflowClient", run_id: str, whatever_state: bool, same: bool) -> bool:
@@ -215,12 +232,9 @@ _said: set[str] = set()
 @contextmanager
 def _said_not_raised() -> Iterator[None]:
     """Turns a failure of tracking into one line on stderr, said once per reason."""
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
     try:
         yield
-    except (MlflowException, SQLAlchemyError, OSError) as error:
+    except Exception as error:  # noqa: BLE001 (whatever MLflow raises, the work goes on)
         reason = _first_line(error)
         if reason not in _said:
             _said.add(reason)

@@ -217,7 +217,6 @@ def test_the_folder_of_shared_files_is_no_experiment():
     assert refused(experiment="shared").startswith("experiment: 'shared'")
 
 
-@pytest.mark.xfail(strict=True, reason="loads, and then no --folder can satisfy `kformer facts`")
 def test_a_source_given_twice_is_refused():
     assert "knowledge" in refused(knowledge=["demo", "demo"])
 

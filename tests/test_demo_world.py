@@ -218,7 +218,6 @@ def test_the_largest_world_that_the_names_suffice_for(tmp_path):
     assert write_world(world, tmp_path / "world")["questions"] == train + 48
 
 
-@pytest.mark.xfail(strict=True, raises=IndexError, reason="IndexError: pop from empty list")
 def test_a_world_of_more_people_than_names_is_an_error_for_the_user(tmp_path):
     with pytest.raises((KformerError, ValueError), match="names"):
         write_world(DemoWorld(train_questions=12_000), tmp_path / "world")

@@ -52,8 +52,13 @@ def compare(experiment: str, runs: Sequence[Path], baseline: str, out: Path) -> 
 
 
 def read_comparison(path: Path) -> Comparison:
-    """Reads a ``comparison.json``."""
-    return Comparison.model_validate_json(path.read_text("utf-8"))
+    """Reads a ``comparison.json``; raises KformerError where there is none."""
+    try:
+        return Comparison.model_validate_json(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise KformerError(f"{path}: there is no such file; run the experiment first") from None
+    except ValueError:
+        raise KformerError(f"{path}: this is no comparison.json of this program") from None
 
 
 def _metrics(comparison: Comparison) -> dict[str, float]:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from rich.progress import track
 
+from kformer.errors import KformerError
 from kformer.modeling import KformerForMultipleChoice, KformerProcessor
 from kformer.tables import Row, write_table
 from kformer.training.features import Example, Knowledge, load_examples
@@ -31,7 +32,10 @@ def predict(
     Returns:
         accuracy, questions, inputs cut, and seconds per question.
     """
-    bf16 = json.loads((run / "training.json").read_text("utf-8"))["precision"] == "bf16"
+    summary = run / "training.json"
+    if not summary.is_file():
+        raise KformerError(f"{summary}: there is no such file; train this run first")
+    bf16 = json.loads(summary.read_text("utf-8"))["precision"] == "bf16"
     model = KformerForMultipleChoice.from_pretrained(run / "model")
     torch.nn.Module.to(model, torch.accelerator.current_accelerator() or "cpu").eval()
     processor = KformerProcessor.from_pretrained(run / "model")

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+from kformer.errors import KformerError
 from kformer.tables import Row, read_rows, write_table
 
 
@@ -14,6 +15,11 @@ def answer_by_retrieval(questions: Path, retrieval: Path, out: Path) -> dict[str
     """
     found: dict[str, dict[int, Row]] = defaultdict(dict)
     for row in read_rows(retrieval, "retrieval"):
+        if row["choice"] is None:
+            raise KformerError(
+                f"{retrieval}: one query per question tells nothing about its choices; "
+                "set retrieval.query: choice"
+            )
         found[row["question_id"]][row["choice"]] = row
     right = 0
 

@@ -3,9 +3,23 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
 from kformer.errors import KformerError
 from kformer.knowledge import KnowledgeSource
+from kformer.section import Text, in_one_line
 from kformer.tables import Row, write_table
+
+
+class _Fact(BaseModel):
+    """A row of the facts table without its id, as every reader must give it."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    text: Text
+    relation: str | None = None
+    source: str
+    origin: str
 
 
 def build_facts(
@@ -29,13 +43,13 @@ def build_facts(
     def numbered() -> Iterator[Row]:
         seen: set[str] = set()
         for reader in readers:
-            for row in reader.read(folders[reader.source]):
-                text = row["text"].strip()
+            for fact in _checked(reader, folders[reader.source]):
+                text = fact.text.strip()
                 if text in seen:
                     counts["duplicates_dropped"] += 1
                     continue
                 seen.add(text)
-                yield {**row, "text": text, "fact_id": len(seen) - 1}
+                yield {**fact.model_dump(), "text": text, "fact_id": len(seen) - 1}
                 counts[f"{reader.source}_facts"] += 1
         if not seen:
             places = ", ".join(str(folder) for folder in folders.values())
@@ -46,3 +60,11 @@ def build_facts(
 
     counts["facts"] = write_table(out, "facts", numbered())
     return counts
+
+
+def _checked(reader: KnowledgeSource, folder: Path) -> Iterator[_Fact]:
+    for position, row in enumerate(reader.read(folder), start=1):
+        try:
+            yield _Fact.model_validate(row)
+        except ValidationError as error:
+            raise KformerError(f"{folder}: fact {position}: {in_one_line(error)}") from None

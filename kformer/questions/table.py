@@ -3,10 +3,37 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import model_validator as validator
 
 from kformer.errors import KformerError
 from kformer.questions import Questions
+from kformer.section import Text, in_one_line
 from kformer.tables import SPLITS, Row, write_table
+
+
+class _Question(BaseModel):
+    """A row of the questions table, as every reader must give it."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    question_id: Text
+    split: Literal["train", "validation", "test"]
+    context: str = ""
+    question: Text
+    choices: Annotated[list[Text], Field(min_length=2)]
+    answer: int
+    type: str | None = None
+    gold_facts: list[str] | None = None
+
+    @validator(mode="after")
+    def _answer_is_a_choice(self) -> Self:
+        if not 0 <= self.answer < len(self.choices):
+            last = len(self.choices) - 1
+            raise ValueError(f"answer is {self.answer}, out of range 0 to {last}")
+        return self
 
 
 def build_questions(reader: Questions, folder: Path, out: Path) -> dict[str, float]:
@@ -26,32 +53,18 @@ def build_questions(reader: Questions, folder: Path, out: Path) -> dict[str, flo
 def _checked(rows: Iterable[Row], folder: Path, counts: Counter[str]) -> Iterator[Row]:
     seen = set()
     for row in rows:
-        if problem := _problem(row):
-            raise KformerError(f"{folder}: question {row.get('question_id')!r}: {problem}")
-        if row["question_id"] in seen:
-            raise KformerError(f"{folder}: question {row['question_id']!r} is there twice")
-        seen.add(row["question_id"])
-        counts[row["split"]] += 1
-        yield row
+        try:
+            question = _Question.model_validate(row)
+        except ValidationError as error:
+            name = row.get("question_id")
+            raise KformerError(f"{folder}: question {name!r}: {in_one_line(error)}") from None
+        if question.question_id in seen:
+            raise KformerError(f"{folder}: question {question.question_id!r} is there twice")
+        seen.add(question.question_id)
+        counts[question.split] += 1
+        yield question.model_dump()
     for split in SPLITS:
         if not counts[split]:
             raise KformerError(
-                f"{folder}: no questions in the split {split}; each split needs some"
+                f"{folder}: the split {split} has no questions; every split needs some"
             )
-
-
-def _problem(row: Row) -> str | None:
-    if row["split"] not in SPLITS:
-        return f"split is {row['split']!r}; it must be one of {', '.join(SPLITS)}"
-    choices, answer = row["choices"], row["answer"]
-    if len(choices) < 2:
-        return f"it has {len(choices)} choices; it needs at least 2"
-    if not all(choice.strip() for choice in choices):
-        return "one of its choices is empty"
-    if not row["question"].strip():
-        return "its question is empty"
-    if answer is None:
-        return "it has no answer; every question needs a label"
-    if not 0 <= answer < len(choices):
-        return f"its answer is {answer}, out of range 0…{len(choices) - 1}"
-    return None

@@ -31,13 +31,17 @@ class Bm25s:
     def __init__(self, facts: Iterable[str]) -> None:
         import bm25s
 
+        tokens = [words(fact) for fact in facts]
+        self._facts = len(tokens)
+        self._vocabulary = {word for fact in tokens for word in fact}
         self._index = bm25s.BM25(method="lucene", k1=1.5, b=0.75)
-        self._index.index([words(fact) for fact in facts], show_progress=False)
+        if self._vocabulary:
+            self._index.index(tokens, show_progress=False)
 
     def scores(self, query: str) -> NDArray[np.float32]:
-        known = [word for word in words(query) if word in self._index.vocab_dict]
+        known = [word for word in words(query) if word in self._vocabulary]
         if not known:
-            return np.zeros(self._index.scores["num_docs"], dtype=np.float32)
+            return np.zeros(self._facts, dtype=np.float32)
         return self._index.get_scores(known)
 
 
@@ -47,9 +51,13 @@ class RankBm25:
     def __init__(self, facts: Iterable[str]) -> None:
         from rank_bm25 import BM25Okapi
 
-        self._index = BM25Okapi([words(fact) for fact in facts])
+        tokens = [words(fact) for fact in facts]
+        self._facts = len(tokens)
+        self._index = BM25Okapi(tokens) if any(tokens) else None
 
     def scores(self, query: str) -> NDArray[np.float32]:
+        if self._index is None:
+            return np.zeros(self._facts, dtype=np.float32)
         return self._index.get_scores(words(query)).astype(np.float32)
 
 

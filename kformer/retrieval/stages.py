@@ -9,6 +9,7 @@ from typing import Any
 from rich.progress import track
 
 from kformer.config import Retrieval
+from kformer.errors import KformerError
 from kformer.retrieval.bm25 import SCORERS, Scorer, best
 from kformer.tables import Row, read_rows, read_table, write_table
 
@@ -49,7 +50,7 @@ def shuffle(questions: Path, retrieval: Path, out: Path, seed: int = 0) -> dict[
 
     def rows() -> Iterator[Row]:
         for question_id, own in found.items():
-            given = found[donors[question_id]]
+            given = found[_donor(question_id, donors, questions)]
             for position, row in enumerate(own):
                 gift = given[position % len(given)]
                 yield {**row, "fact_ids": gift["fact_ids"], "scores": gift["scores"]}
@@ -62,10 +63,24 @@ def _donors(questions: Path, rng: random.Random) -> dict[str, str]:
     for question in read_rows(questions, "questions"):
         by_split[question["split"]].append(question["question_id"])
     donors: dict[str, str] = {}
-    for members in by_split.values():
+    for split, members in by_split.items():
+        if len(members) < 2:
+            raise KformerError(
+                f"{questions}: the split {split} has one question only, so there is no other "
+                "question's facts to give it; leave out retrieval.control"
+            )
         rng.shuffle(members)
         donors |= dict(zip(members, [*members[1:], members[0]], strict=True))
     return donors
+
+
+def _donor(question_id: str, donors: dict[str, str], questions: Path) -> str:
+    if question_id not in donors:
+        raise KformerError(
+            f"{questions}: question {question_id!r} of the retrieval table is not in it; "
+            "the two belong to different data"
+        )
+    return donors[question_id]
 
 
 def _answers(question: dict[str, Any], settings: Retrieval, scorer: Scorer) -> Iterator[Row]:

@@ -96,7 +96,6 @@ def test_the_same_input_gives_the_same_bytes(tmp_path):
     assert (tmp_path / "p").read_bytes() == before
 
 
-@pytest.mark.xfail(strict=True, raises=KeyError, reason="KeyError: 0")
 def test_retrieval_with_one_query_a_question_is_refused(tmp_path):
     write_table(tmp_path / "q", "questions", [question("a", 0)])
     row = {"question_id": "a", "choice": None, "fact_ids": [1], "scores": [1.0]}

@@ -64,7 +64,8 @@ class Reference:
         mixed = self.linear(f"{place}.attention.output.dense", mixed)
         x = self.norm(f"{place}.attention.output.LayerNorm", x + mixed)
 
-        out = self.linear(f"{place}.output.dense", gelu(self.linear(f"{place}.intermediate.dense", x)))
+        fired = gelu(self.linear(f"{place}.intermediate.dense", x))
+        out = self.linear(f"{place}.output.dense", fired)
         if inject == "ffn":
             for fact in facts:
                 key = self.linear(f"{slots}.key", fact)

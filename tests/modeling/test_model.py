@@ -126,9 +126,7 @@ def test_a_batch_gives_the_same_as_its_questions_one_by_one(method, make_model, 
     ],
 )
 @pytest.mark.parametrize("method", INJECTED)
-def test_without_facts_it_is_the_model_without_knowledge(
-    method, no_facts, make_model, to_tensors
-):
+def test_without_facts_it_is_the_model_without_knowledge(method, no_facts, make_model, to_tensors):
     model = make_model(method)
     plain = without_injection(model)
     tensors = no_facts(to_tensors)
@@ -202,9 +200,7 @@ def test_gradients_reach_everything_that_was_added(method, lively, make_model, t
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_gradient_checkpointing_changes_neither_loss_nor_gradients(
-    method, make_model, to_tensors
-):
+def test_gradient_checkpointing_changes_neither_loss_nor_gradients(method, make_model, to_tensors):
     model = make_model(method, dropout=0.0).train()
     tensors = to_tensors(INPUTS, FACTS) | {"labels": torch.tensor([0, 2])}
 
@@ -297,6 +293,15 @@ def test_a_saved_model_comes_back_exactly(method, load, make_model, to_tensors, 
     close(logits(again, tensors), logits(model, tensors), atol=1e-6)
     assert again.config.to_dict().keys() == model.config.to_dict().keys()
     assert (again.config.injection, again.config.facts, again.config.key_scale) == (method, 2, 5.0)
+
+
+def test_the_identity_is_not_added_to_weights_that_were_loaded(make_model, tmp_path):
+    model = make_model("ffn", key_init="identity", key_scale=5.0)
+    kept = {name: w for name, w in model.state_dict().items() if not name.endswith("key.bias")}
+    model.save_pretrained(tmp_path, state_dict=kept)  # so that the projection is initialised anew
+    again = KformerForMultipleChoice.from_pretrained(tmp_path)
+    for projection, loaded in zip(model.injection.layers, again.injection.layers, strict=True):
+        assert torch.equal(loaded.key.weight, projection.key.weight)
 
 
 @pytest.mark.parametrize("span", [(0, 1), (1, 3), (0, 4)])

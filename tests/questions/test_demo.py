@@ -28,7 +28,6 @@ def test_a_malformed_line_is_named(tmp_path):
         list(Demo().read(tmp_path))
 
 
-@pytest.mark.xfail(strict=True, raises=FileNotFoundError, reason="a traceback, not one line")
 @pytest.mark.parametrize("reader", [Demo(), DemoFacts()])
 def test_a_missing_file_is_an_error_for_the_user(tmp_path, reader):
     with pytest.raises(KformerError, match=r"questions\.jsonl|facts\.jsonl"):

@@ -73,17 +73,17 @@ def test_a_demo_world_becomes_a_table(tiny_world, tmp_path):
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        ({"answer": 2}, "its answer is 2, out of range 0…1"),
-        ({"answer": -1}, "its answer is -1, out of range 0…1"),
-        ({"answer": None}, "it has no answer"),
-        ({"choices": ["dog", ""]}, "one of its choices is empty"),
-        ({"choices": ["dog", " \t"]}, "one of its choices is empty"),
-        ({"choices": ["dog"], "answer": 0}, "it has 1 choices; it needs at least 2"),
-        ({"choices": []}, "it has 0 choices"),
-        ({"question": ""}, "its question is empty"),
-        ({"question": "  "}, "its question is empty"),
-        ({"split": "dev"}, "split is 'dev'; it must be one of train, validation, test"),
-        ({"split": None}, "split is None"),
+        ({"answer": 2}, "answer is 2, out of range 0 to 1"),
+        ({"answer": -1}, "answer is -1, out of range 0 to 1"),
+        ({"answer": None}, "answer: Input should be a valid integer"),
+        ({"choices": ["dog", ""]}, "choices.1: must not be empty"),
+        ({"choices": ["dog", " \t"]}, "choices.1: must not be empty"),
+        ({"choices": ["dog"], "answer": 0}, "choices: List should have at least 2 items"),
+        ({"choices": []}, "choices: List should have at least 2 items"),
+        ({"question": ""}, "question: must not be empty"),
+        ({"question": "  "}, "question: must not be empty"),
+        ({"split": "dev"}, "split: Input should be 'train', 'validation' or 'test' (not 'dev')"),
+        ({"split": None}, "split: "),
     ],
 )
 def test_what_is_no_proper_question_is_refused_by_its_id(tmp_path, change, what):
@@ -101,11 +101,11 @@ def test_an_id_given_twice_is_refused(tmp_path):
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
 def test_a_split_without_questions_is_refused(tmp_path, split):
     message = refused(tmp_path, [row for row in GOOD if row["split"] != split])
-    assert f"no questions in the split {split}" in message
+    assert f"the split {split} has no questions" in message
 
 
 def test_a_data_set_without_questions_is_refused(tmp_path):
-    assert "no questions" in refused(tmp_path, [])
+    assert "has no questions" in refused(tmp_path, [])
 
 
 def test_a_malformed_line_is_refused_by_file_and_line(tmp_path):
@@ -117,7 +117,6 @@ def test_a_context_may_be_empty_but_not_missing(tmp_path):
     assert "context" in refused(tmp_path, [*GOOD, question("bad", "train", context=None)])
 
 
-@pytest.mark.xfail(strict=True, raises=(TypeError, AttributeError), reason="from _problem")
 @pytest.mark.parametrize(
     "change", [{"choices": ["dog", 2]}, {"answer": "1"}, {"question": None}, {"choices": None}]
 )
@@ -125,7 +124,6 @@ def test_a_value_of_a_wrong_type_is_refused(tmp_path, change):
     refused(tmp_path, [*GOOD, question("bad", "train", **change)])
 
 
-@pytest.mark.xfail(strict=True, raises=KeyError, reason="_problem takes every key for granted")
 @pytest.mark.parametrize("key", ["question_id", "split", "question", "choices", "answer"])
 def test_a_question_that_lacks_a_key_is_refused(tmp_path, key):
     row = {name: value for name, value in question("bad", "train").items() if name != key}

@@ -108,7 +108,6 @@ class TestBothBackEnds:
             unrelated = sorted(set(range(len(facts))) - sharing(query, facts))
             assert not scores[unrelated].any()
 
-    @pytest.mark.xfail(strict=True, raises=(ValueError, ZeroDivisionError), reason="traceback")
     @pytest.mark.parametrize("facts", [[], ["..."]])
     def test_facts_without_a_single_word(self, scorer_class, facts):
         assert best(scorer_class(facts).scores("a"), 3).tolist() == []

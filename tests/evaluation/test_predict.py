@@ -1,0 +1,209 @@
+"""Answering the test questions: the predictions table of every kind of model."""
+
+import json
+import math
+
+import pytest
+import torch
+
+from kformer.config import Retrieval
+from kformer.evaluation import predict as predict_module
+from kformer.evaluation.predict import predict
+from kformer.knowledge.demo import Demo as DemoFacts
+from kformer.knowledge.table import build_facts
+from kformer.modeling import KformerForMultipleChoice, KformerProcessor
+from kformer.modeling.processor import load_tokenizer
+from kformer.questions.demo import Demo as DemoQuestions
+from kformer.questions.table import build_questions
+from kformer.retrieval.stages import retrieve
+from kformer.tables import read_rows, write_table
+
+FACTS = 3
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def folder(tiny_world, tmp_path_factory):
+    """A folder with the questions, facts and two retrieval tables of the tiny world."""
+    folder = tmp_path_factory.mktemp("tables")
+    build_questions(DemoQuestions(), tiny_world, folder / "questions.parquet")
+    build_facts([DemoFacts()], {"demo": tiny_world}, folder / "facts.parquet")
+    for query in ("question", "choice"):
+        settings = Retrieval(top_k=6, query=query)
+        tables = (folder / "questions.parquet", folder / "facts.parquet")
+        retrieve(settings, *tables, folder / f"{query}.parquet")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_encoder, tmp_path_factory):
+    """Makes a folder as a training run leaves it, with large random weights."""
+
+    def make(injection, precision="fp32", **settings):
+        torch.manual_seed(0)
+        settings = {"facts": FACTS, "max_tokens": 64} | settings
+        model = KformerForMultipleChoice.from_encoder(tiny_encoder, injection=injection, **settings)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(torch.randn_like(parameter), alpha=0.2)
+        run = tmp_path_factory.mktemp("run")
+        model.save_pretrained(run / "model")
+        KformerProcessor(load_tokenizer(tiny_encoder), model.config).save_pretrained(run / "model")
+        (run / "training.json").write_text(json.dumps({"precision": precision}))
+        return run
+
+    return make
+
+
+@pytest.fixture
+def predicted(folder, tmp_path):
+    """Predicts and reads the table back: rows by question id, and the metrics."""
+
+    def answer(run, retrieval="question", questions="questions"):
+        knowledge = (folder / "facts.parquet", folder / f"{retrieval}.parquet")
+        out = tmp_path / "predictions.parquet"
+        metrics = predict(
+            run, folder / f"{questions}.parquet", knowledge if retrieval else None, out
+        )
+        rows = list(read_rows(out, "predictions"))
+        assert len({row["question_id"] for row in rows}) == len(rows)
+        return {row["question_id"]: row for row in rows}, metrics
+
+    return answer
+
+
+def retrieved(folder, name="question"):
+    found = {}
+    for row in read_rows(folder / f"{name}.parquet", "retrieval"):
+        found.setdefault(row["question_id"], []).append(row["fact_ids"])
+    return {key: lists if len(lists) > 1 else lists * 4 for key, lists in found.items()}
+
+
+@pytest.mark.parametrize("injection", ["none", "concat", "attention", "ffn"])
+def test_every_test_question_gets_an_answer_and_no_other(injection, trained, predicted, folder):
+    rows, metrics = predicted(trained(injection), None if injection == "none" else "question")
+    asked = read_rows(folder / "questions.parquet", "questions")
+    expected = [row for row in asked if row["split"] == "test"]
+    assert list(rows) == [row["question_id"] for row in expected]  # in the order of the questions
+    for question, row in zip(expected, rows.values(), strict=True):
+        assert (row["split"], row["answer"]) == ("test", question["answer"])
+        assert len(row["logits"]) == len(row["fact_ids"]) == len(question["choices"])
+        assert all(math.isfinite(logit) for logit in row["logits"])
+        assert row["prediction"] == max(range(4), key=row["logits"].__getitem__)
+    right = sum(row["prediction"] == row["answer"] for row in rows.values())
+    assert metrics["test_accuracy"] == right / 24
+    assert metrics["test_questions"] == 24 and metrics["test_inputs_cut"] == 0
+    assert metrics["seconds_per_test_question"] > 0
+    assert len({row["prediction"] for row in rows.values()}) > 1
+
+
+@pytest.mark.parametrize("retrieval", ["question", "choice"])
+@pytest.mark.parametrize("injection", ["attention", "ffn"])
+def test_injected_facts_are_some_of_those_found_for_the_choice(
+    injection, retrieval, trained, predicted, folder
+):
+    rows, _ = predicted(trained(injection), retrieval)
+    found = retrieved(folder, retrieval)
+    for question_id, row in rows.items():
+        for choice, ids in enumerate(row["fact_ids"]):
+            offered = found[question_id][choice]
+            assert len(ids) == len(set(ids)) == min(FACTS, len(offered))
+            assert set(ids) <= set(offered)
+    every = [tuple(ids) for row in rows.values() for ids in row["fact_ids"]]
+    assert any(len(set(every[i : i + 4])) > 1 for i in range(0, len(every), 4))
+
+
+@pytest.mark.parametrize("retrieval", ["question", "choice"])
+def test_facts_read_as_text_are_the_first_ones(retrieval, trained, predicted, folder):
+    rows, _ = predicted(trained("concat"), retrieval)
+    found = retrieved(folder, retrieval)
+    for question_id, row in rows.items():
+        assert row["fact_ids"] == [ids[:FACTS] for ids in found[question_id]]
+
+
+def test_without_knowledge_no_facts_are_named(trained, predicted):
+    rows, _ = predicted(trained("none"), None)
+    assert all(row["fact_ids"] == [[]] * 4 for row in rows.values())
+
+
+def test_logits_are_those_of_the_named_facts(trained, predicted, folder):
+    """The model sees exactly the facts that the table names: given only those, same logits."""
+    run = trained("ffn")
+    rows, _ = predicted(run)
+    only = [
+        {"question_id": key, "choice": c, "fact_ids": ids, "scores": [0.0] * len(ids)}
+        for key, row in rows.items()
+        for c, ids in enumerate(row["fact_ids"])
+    ]
+    write_table(folder / "only.parquet", "retrieval", only)
+    again, _ = predicted(run, "only")
+    for key, row in rows.items():
+        assert again[key]["logits"] == pytest.approx(row["logits"], abs=1e-4)
+        assert [set(ids) for ids in again[key]["fact_ids"]] == [set(i) for i in row["fact_ids"]]
+
+
+@pytest.mark.parametrize("injection", ["none", "concat", "attention", "ffn"])
+def test_answers_do_not_depend_on_how_questions_are_batched(
+    injection, trained, predicted, folder, monkeypatch
+):
+    run, retrieval = trained(injection), None if injection == "none" else "question"
+    rows, _ = predicted(run, retrieval)
+    questions = list(read_rows(folder / "questions.parquet", "questions"))
+    write_table(folder / "backwards.parquet", "questions", reversed(questions))
+    monkeypatch.setattr(predict_module, "_BATCH_SIZE", 5)
+    again, _ = predicted(run, retrieval, "backwards")
+    assert list(again) == list(reversed(rows))
+    for key, row in rows.items():
+        assert again[key]["logits"] == pytest.approx(row["logits"], abs=1e-5)
+        assert again[key]["fact_ids"] == row["fact_ids"]
+
+
+def test_questions_may_have_different_numbers_of_choices_and_facts(trained, predicted, folder):
+    questions = list(read_rows(folder / "questions.parquet", "questions"))
+    for number, question in enumerate(questions):
+        count = 2 + number % 3
+        question["choices"] = question["choices"][:count]
+        question["answer"] = min(question["answer"], count - 1)
+    write_table(folder / "ragged.parquet", "questions", questions)
+    found = list(read_rows(folder / "question.parquet", "retrieval"))
+    for number, row in enumerate(found):
+        row["fact_ids"] = row["fact_ids"][: number % 5]
+        row["scores"] = row["scores"][: number % 5]
+    write_table(folder / "few.parquet", "retrieval", found)
+    rows, _ = predicted(trained("ffn"), "few", "ragged")
+    by_id = {row["question_id"]: row["fact_ids"] for row in found}
+    choices = {question["question_id"]: len(question["choices"]) for question in questions}
+    for key, row in rows.items():
+        assert len(row["logits"]) == len(row["fact_ids"]) == choices[key]
+        assert all(math.isfinite(logit) and abs(logit) < 1e4 for logit in row["logits"])
+        assert 0 <= row["prediction"] < choices[key]
+        assert all(len(ids) == min(FACTS, len(by_id[key])) for ids in row["fact_ids"])
+
+
+def test_inputs_that_were_cut_are_counted(trained, predicted):
+    _, metrics = predicted(trained("none", max_tokens=14), None)
+    assert 0 < metrics["test_inputs_cut"] <= 24 * 4
+
+
+def test_a_model_answers_in_the_precision_it_was_trained_in(trained, predicted, monkeypatch):
+    asked = []
+    original = torch.autocast
+
+    def spy(device, dtype, enabled):
+        asked.append((dtype, enabled))
+        return original(device, dtype, enabled=enabled)
+
+    monkeypatch.setattr(torch, "autocast", spy)
+    predicted(trained("ffn", precision="fp32"))
+    assert set(asked) == {(torch.bfloat16, False)}
+    asked.clear()
+    rows, _ = predicted(trained("ffn", precision="bf16"))
+    assert set(asked) == {(torch.bfloat16, True)}
+    assert all(math.isfinite(logit) for row in rows.values() for logit in row["logits"])
