@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import AutoModel, PreTrainedModel
@@ -169,7 +170,7 @@ class KformerForMultipleChoice(PreTrainedModel):
         """Hands the kept facts to the injection; returns their positions (R, N), −1 for none."""
         per_question = fact_ids.dim() == 3
         facts = self._embed_facts(fact_ids.flatten(0, -2), fact_tokens.flatten(0, -2))
-        facts = facts.view(-1, fact_ids.shape[-2], facts.shape[-1])  # (B or R, M, D)
+        facts = facts.view(*fact_ids.shape[:-1], facts.shape[-1]).flatten(0, -3)  # (B or R, M, D)
         mask = fact_tokens.bool().any(-1).flatten(0, -2)  # (B or R, M)
         if per_question:  # embedded once; every choice then sees the same candidates
             facts = facts.repeat_interleave(choices, dim=0)
@@ -215,5 +216,5 @@ def load_encoder(name: str | Path) -> PreTrainedModel:
         check_bundled_weights(Path(folder))
     try:
         return AutoModel.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise missing_encoder(name, error) from None

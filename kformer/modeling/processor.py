@@ -125,20 +125,20 @@ class KformerProcessor:
         self, facts: list[int], context: list[int], question: list[int], choice: list[int]
     ) -> tuple[list[int], bool]:
         """One choice's token ids, cut to fit, and whether context or question was cut."""
-        separators = 1 + sum(bool(part) for part in (facts, context, question))
-        room = self.config.max_tokens - len(self._start) - separators * len(self._separator)
-        room -= len(choice)
+        room = self.config.max_tokens - len(self._start) - len(choice) - len(self._separator)
         if room < 0:
             raise KformerError(
                 f"model.max_tokens: a choice has {len(choice)} tokens and alone fills more than "
                 f"{self.config.max_tokens}; raise max_tokens"
             )
-        kept_question = question[max(len(question) - room, 0) :]
-        room -= len(kept_question)
-        kept_context = context[max(len(context) - room, 0) :]
-        room -= len(kept_context)
+        kept_parts = []
+        for part, keep_end in ((question, True), (context, True), (facts, False)):
+            fits = min(len(part), max(room - len(self._separator), 0))
+            kept_parts.append(part[len(part) - fits :] if keep_end else part[:fits])
+            room -= fits + len(self._separator) if fits else 0
+        kept_question, kept_context, kept_facts = kept_parts
         ids = list(self._start)
-        for part in (facts[:room], kept_context, kept_question, choice):
+        for part in (kept_facts, kept_context, kept_question, choice):
             if part:
                 ids += part + self._separator
         was_cut = len(kept_question) < len(question) or len(kept_context) < len(context)
@@ -177,6 +177,12 @@ def load_tokenizer(name: str | Path) -> PreTrainedTokenizerBase:
         KformerError: there is none in reach.
     """
     try:
-        return AutoTokenizer.from_pretrained(locate_encoder(str(name)), trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(
+            locate_encoder(str(name)), trust_remote_code=False
+        )
     except (OSError, ValueError) as error:
         raise missing_encoder(name, error) from None
+    # Without its files transformers makes up a tokenizer that knows special tokens alone.
+    if len(tokenizer) <= len(tokenizer.all_special_ids):
+        raise missing_encoder(name, ValueError("it has no tokenizer"))
+    return tokenizer

@@ -107,10 +107,15 @@ def train(
     inputs = [_digest(path) for path in (questions, *(knowledge or ()))]
     identity = {"seed": seed, "inputs": inputs, **settings.model_dump(mode="json")}
     last = last_checkpoint(checkpoints, identity)
-    result = trainer.train(resume_from_checkpoint=str(last) if last else None)
+    if last and _steps_done(last) >= arguments.max_steps:
+        # Trainer would take one step more.
+        trainer.state = TrainerState.load_from_json(str(last / _STATE))
+        trainer._load_best_model()
+    else:
+        trainer.train(resume_from_checkpoint=str(last) if last else None)
 
     summary = {
-        "steps": result.global_step,
+        "steps": trainer.state.global_step,
         "seconds_per_step": stopwatch.seconds_per_step,
         "train_seconds": time.monotonic() - began,
         "validation_accuracy": trainer.state.best_metric,
@@ -185,7 +190,11 @@ def last_checkpoint(folder: Path, identity: Mapping[str, Any]) -> Path | None:
             complete.append(checkpoint)
         else:
             shutil.rmtree(checkpoint)
-    return max(complete, key=lambda path: int(path.name.split("-")[1]), default=None)
+    return max(complete, key=_steps_done, default=None)
+
+
+def _steps_done(checkpoint: Path) -> int:
+    return int(checkpoint.name.split("-")[1])
 
 
 def _digest(path: Path) -> str:
@@ -218,12 +227,11 @@ def _arguments(
         max_grad_norm=settings.max_grad_norm,
         bf16=bf16,
         use_cpu=not torch.accelerator.is_available(),
-        gradient_checkpointing=settings.gradient_checkpointing,
         eval_strategy="steps",
         eval_steps=every,
         save_strategy="steps",
         save_steps=every,
-        save_total_limit=1,
+        save_total_limit=2,  # the best and the last
         load_best_model_at_end=True,
         metric_for_best_model="accuracy",
         greater_is_better=True,

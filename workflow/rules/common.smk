@@ -50,6 +50,11 @@ os.environ.update(
     KFORMER_CONFIG=str(Path(RESULTS, "config.json").resolve()),
 )
 
+# glibc would hand the memory of large tensors back to the kernel after every training step and get
+# it again zeroed, page by page: a fifth of the time of a step on a CPU (benchmarks/README.md).
+os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**32))
+os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**32))
+
 # On this machine; a cluster's profile sets it for the cluster's own. Without a GPU nothing may wait
 # for one: several trainings then run side by side, a core each.
 GPU = 1 if shutil.which("nvidia-smi") else 0
