@@ -132,9 +132,9 @@ class DemoWorld(Section):
     """Seed of everything that is drawn; the same seed gives the same bytes."""
     train_questions: int = Field(default=960, gt=0, multiple_of=24)
     """Number of training questions, a multiple of 24: four people times six attributes."""
-    validation_questions: int = Field(default=120, gt=0, multiple_of=24)
+    validation_questions: int = Field(default=96, gt=0, multiple_of=24)
     """Number of validation questions, a multiple of 24."""
-    test_questions: int = Field(default=360, gt=0, multiple_of=24)
+    test_questions: int = Field(default=288, gt=0, multiple_of=24)
     """Number of test questions, a multiple of 24."""
     hard_share: float = Field(default=0.25, ge=0, le=1)
     """Share of questions in which a second person's facts compete."""

@@ -5,12 +5,12 @@ the settings and of the sources behind a file. Every rule gets just the settings
 its params, so that changing anything else re-runs nothing.
 """
 
+import fcntl
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
-
-from snakemake.exceptions import WorkflowError
 
 from kformer.config import fingerprint, load_experiment
 from kformer.errors import KformerError
@@ -32,7 +32,9 @@ def read_experiment():
             resolve(name, experiment.sources)
         return experiment
     except KformerError as error:
-        raise WorkflowError(str(error)) from None
+        sys.exit(
+            f"error: {error}"
+        )  # one line; a WorkflowError would add where in this file it is
 
 
 EXPERIMENT = read_experiment()
@@ -58,6 +60,23 @@ os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**32))
 # On this machine; a cluster's profile sets it for the cluster's own. Without a GPU nothing may wait
 # for one: several trainings then run side by side, a core each.
 GPU = 1 if shutil.which("nvidia-smi") else 0
+
+
+def hold_lock(path):
+    """Keeps a second run out of this folder for as long as this process lives.
+
+    Snakemake's own lock outlives a killed run and would have to be removed by hand; the profiles
+    switch it off. This one is the kernel's, which lets go of it however the process ends.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = path.open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit(
+            f"error: {path}: another run is going on in this folder; wait until it ends"
+        )
+    return lock
 
 
 # Sources
@@ -166,6 +185,7 @@ wildcard_constraints:
 
 
 onstart:
+    RUN_LOCK = hold_lock(Path("results/.lock"))
     write_json(Path(RESULTS, "config.json"), EXPERIMENT.model_dump(mode="json"))
     shell(
         "kformer prepare-tracking --uri {TRACKING_URI:q} --experiment {NAME}"

@@ -1,0 +1,233 @@
+"""Snakemake really runs a tiny study: what is made, what is made again, and what a kill does."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from kformer.tables import read_table
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+CONDITIONS = {
+    "none": {},
+    "kformer": {"model": {"injection": "ffn", "key_init": "identity"}},
+    "kformer-shuffled": {
+        "model": {"injection": "ffn", "key_init": "identity"},
+        "retrieval": {"control": "shuffle"},
+    },
+    "retrieval-only": {"answer_by": "retrieval", "retrieval": {"query": "choice"}},
+}
+
+
+def tiny_config(encoder: Path, **changes) -> dict:
+    config = {
+        "experiment": "tiny",
+        "questions": {"dataset": "demo"},
+        "knowledge": ["demo"],
+        "demo_world": {"train_questions": 48, "validation_questions": 24, "test_questions": 24},
+        "retrieval": {"top_k": 4},
+        "model": {"encoder": str(encoder), "facts": 3},
+        "training": {"max_steps": 12, "warmup_steps": 2, "evaluations": 3, "learning_rate": 0.001},
+        "seeds": [1],
+        "baseline": "none",
+        "conditions": CONDITIONS,
+    }
+    return config | changes
+
+
+def command(folder: Path, config: dict, *options: str) -> tuple[list[str], dict[str, str]]:
+    """Snakemake as a user calls it, in a folder of its own."""
+    file = folder / "config.yaml"
+    file.write_text(yaml.safe_dump(config, sort_keys=False))
+    call = [sys.executable, "-m", "snakemake", "--cores", "2", "--directory", str(folder)]
+    call += ["--snakefile", str(ROOT / "Snakefile"), "--configfile", str(file), *options]
+    environment = dict(os.environ, PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    return call, environment
+
+
+def snakemake(folder: Path, config: dict, *options: str) -> subprocess.CompletedProcess[str]:
+    call, environment = command(folder, config, *options)
+    return subprocess.run(call, env=environment, cwd=ROOT, text=True, capture_output=True)
+
+
+def planned(folder: Path, config: dict) -> set[str]:
+    """The jobs that Snakemake would run, such as ``train_model kformer 1``."""
+    done = snakemake(folder, config, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    jobs = set()
+    for block in re.split(r"\n(?=\[)", done.stdout + done.stderr):
+        rule = re.search(r"rule (\w+):", block)
+        of_run = re.search(r"wildcards: condition=([\w-]+)(?:, seed=(\d+))?", block)
+        if rule and rule[1] != "all":
+            jobs.add(" ".join([rule[1], *(part for part in (of_run or [])[1:] if part)]) if of_run else rule[1])
+    return jobs
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory, tiny_encoder) -> Path:
+    """A folder in which the tiny study was run from beginning to end."""
+    folder = tmp_path_factory.mktemp("study")
+    done = snakemake(folder, tiny_config(tiny_encoder), "all")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (folder / "output.txt").write_text(done.stdout + done.stderr)
+    return folder
+
+
+def test_one_command_makes_the_comparison_and_prints_it(study):
+    found = json.loads((study / "results/tiny/comparison.json").read_text())
+    assert [each["condition"] for each in found["conditions"]] == list(CONDITIONS)
+    assert found["questions"] == 24
+    assert found["chance"] == 0.25
+    trained = {each["condition"]: each["seconds_per_step"] for each in found["conditions"]}
+    assert trained.pop("retrieval-only") is None
+    assert all(seconds > 0 for seconds in trained.values())
+    assert (study / "results/tiny/accuracy.png").stat().st_size > 10_000
+    assert "retrieval-only" in (study / "output.txt").read_text()
+
+
+def test_one_mlflow_run_carries_training_and_evaluation(study):
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{study}/results/mlflow.db")
+    experiment = client.get_experiment_by_name("tiny")
+    runs = client.search_runs([experiment.experiment_id])
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    (kformer,) = [run for run in runs if run.data.tags.get("condition") == "kformer"]
+    assert {"train_loss", "validation_accuracy", "test_accuracy"} <= kformer.data.metrics.keys()
+    assert kformer.data.params["model.injection"] == "ffn"
+    artifacts = {each.path for each in client.list_artifacts(kformer.info.run_id)}
+    assert {"config.json", "settings.json", "summary.json"} <= artifacts
+    stages = {run.data.tags["stage"] for run in runs}
+    assert stages == {"demo-world", "questions", "facts", "retrieve", "shuffle", "run", "compare"}
+
+
+def test_the_resolved_config_lies_beside_the_results(study):
+    config = json.loads((study / "results/tiny/config.json").read_text())
+    assert config["training"]["weight_decay"] == 0.01
+
+
+def test_a_second_run_has_nothing_to_do(study, tiny_encoder):
+    done = snakemake(study, tiny_config(tiny_encoder), "all")
+    assert done.returncode == 0
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_changing_one_condition_runs_only_that_condition(study, tiny_encoder):
+    changed = {**CONDITIONS, "kformer": {"model": {"injection": "ffn", "key_scale": 2.0}}}
+    jobs = planned(study, tiny_config(tiny_encoder, conditions=changed))
+    assert jobs == {"train_model kformer 1", "evaluate_model kformer 1", "compare_conditions"}
+
+
+def test_adding_a_condition_runs_only_that_condition(study, tiny_encoder):
+    added = {**CONDITIONS, "attention": {"model": {"injection": "attention"}}}
+    jobs = planned(study, tiny_config(tiny_encoder, conditions=added))
+    assert jobs == {"train_model attention 1", "evaluate_model attention 1", "compare_conditions"}
+
+
+def test_adding_a_seed_only_adds_runs(study, tiny_encoder):
+    jobs = planned(study, tiny_config(tiny_encoder, seeds=[1, 2]))
+    trained = ("none", "kformer", "kformer-shuffled")
+    added = {f"{stage} {name} 2" for name in trained for stage in ("train_model", "evaluate_model")}
+    assert jobs == added | {"compare_conditions"}
+
+
+def test_changing_the_tracking_address_runs_nothing(study, tiny_encoder):
+    elsewhere = {"uri": f"sqlite:///{study}/elsewhere.db"}
+    assert planned(study, tiny_config(tiny_encoder, tracking=elsewhere)) == set()
+
+
+def test_changing_the_retrieval_leaves_the_baseline_alone(study, tiny_encoder):
+    jobs = planned(study, tiny_config(tiny_encoder, retrieval={"top_k": 5}))
+    assert "train_model kformer 1" in jobs
+    assert "train_model none 1" not in jobs
+
+
+def test_a_run_that_is_going_on_is_not_disturbed_by_another(study, tiny_encoder, tmp_path):
+    import fcntl
+
+    with (study / "results/.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = snakemake(study, tiny_config(tiny_encoder, seeds=[1, 2]), "all")
+    assert done.returncode != 0
+    assert "another run is going on" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        pytest.param("results/shared/retrieval/.*.partial", id="retrieval"),
+        pytest.param("results/tiny/checkpoints/kformer-1/checkpoint-4/*", id="training"),
+    ],
+)
+def test_a_killed_study_is_simply_started_again(study, tmp_path, tiny_encoder, begun):
+    call, environment = command(tmp_path, tiny_config(tiny_encoder), "all")
+    with (tmp_path / "killed.txt").open("w") as output:
+        process = subprocess.Popen(
+            call, env=environment, cwd=ROOT, start_new_session=True, stdout=output, stderr=output
+        )
+        folder, pattern = begun.rsplit("/", 1)
+        while process.poll() is None and not list(tmp_path.glob(f"{folder}/{pattern}")):
+            if "retrieval" in begun and list(tmp_path.glob("results/logs/retrieve_facts/*")):
+                break
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert not (tmp_path / "results/tiny/comparison.json").exists()
+
+    done = snakemake(tmp_path, tiny_config(tiny_encoder), "all")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not list(tmp_path.rglob("*.partial"))
+    for name in CONDITIONS:
+        run = "untrained" if name == "retrieval-only" else "seed-1"
+        file = f"results/tiny/runs/{name}/{run}/predictions.parquet"
+        assert read_table(tmp_path / file, "predictions").equals(
+            read_table(study / file, "predictions")
+        )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"trainign": {}}, "trainign: unknown key; did you mean training?"),
+        ({"training": {"max_step": 1}}, "training.max_step: unknown key; did you mean max_steps?"),
+        ({"baseline": "nothing"}, "baseline: 'nothing' is not a condition"),
+        (
+            {"conditions": {"none": {"model": {"injection": "ffn", "layers": [2, 9]}}}},
+            "conditions.none: model.layers: [2, 9) is out of range, the encoder has 4 layers",
+        ),
+        ({"conditions": {"none": {"model": {"injection": "glue"}}}}, "conditions.none.model.injection"),
+        ({"model": {"encoder": "./nowhere"}}, "./nowhere is no encoder folder"),
+        ({"sources": {"atomik": {}}}, "sources: 'atomik' is not a known source"),
+    ],
+)
+def test_a_wrong_config_stops_the_run_before_any_job(tmp_path, tiny_encoder, changes, message):
+    done = snakemake(tmp_path, tiny_config(tiny_encoder, **changes), "all")
+    assert done.returncode != 0
+    assert message in done.stdout + done.stderr
+    assert str(tmp_path / "config.yaml") in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_source_out_of_reach_says_what_to_do(tmp_path, tiny_encoder):
+    config = tiny_config(
+        tiny_encoder,
+        questions={"dataset": "social_iqa"},
+        sources={"social_iqa": {"url": str(tmp_path / "nowhere.zip")}},
+    )
+    done = snakemake(tmp_path, config, "all")
+    assert done.returncode != 0
+    (line,) = {line for line in done.stdout.splitlines() if line.startswith("error: ")}
+    assert "social_iqa" in line
+    assert "nowhere.zip" in line
+    assert not list((tmp_path / "resources").glob("social_iqa-*"))
