@@ -63,8 +63,7 @@ def render_markdown(comparison: Comparison) -> str:
     rows = [_cells(result, comparison) for result in comparison.conditions]
     parts = [
         f"# {comparison.experiment}",
-        f"{_statement(comparison)} {_seeds(comparison.conditions)} Every other condition is "
-        f"compared with `{comparison.baseline}`, question by question.",
+        f"{_statement(comparison)} {_seeds(comparison.conditions)}",
         _markdown_table(header, rows),
         "![The accuracy of each condition with its 95 % interval](accuracy.png)",
         "\n".join(f"- {_finding(result, comparison)}" for result in comparison.conditions),
@@ -78,7 +77,8 @@ def render_markdown(comparison: Comparison) -> str:
 def _statement(comparison: Comparison) -> str:
     return (
         f"{len(comparison.conditions)} conditions answered the same {comparison.questions:,} "
-        f"{comparison.split} questions; guessing gets {_percent(comparison.chance)} % right."
+        f"{comparison.split} questions; guessing gets {_percent(comparison.chance)} % right. "
+        f"Δ is the difference from {comparison.baseline}, question by question."
     )
 
 
@@ -130,7 +130,7 @@ def _cells(result: ConditionResult, comparison: Comparison) -> list[str]:
         result.condition,
         _percent(result.accuracy_mean) + spread,
         f"{_percent(low)}-{_percent(high)}",
-        "baseline" if is_baseline else _points(result.delta),
+        "" if is_baseline else _points(result.delta),
         _p(result.p_holm),
         _p(result.p_chance),
         "" if result.seconds_per_step is None else f"{result.seconds_per_step:.3f}",

@@ -49,7 +49,7 @@ def command(folder: Path, config: dict, *options: str) -> tuple[list[str], dict[
     file = folder / "config.yaml"
     file.write_text(yaml.safe_dump(config, sort_keys=False))
     call = [sys.executable, "-m", "snakemake", "--cores", "2", "--directory", str(folder)]
-    call += ["--snakefile", str(ROOT / "Snakefile"), "--configfile", str(file), *options]
+    call += ["--snakefile", str(ROOT / "Snakefile"), *options, "--configfile", str(file)]
     environment = dict(os.environ, PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     return call, environment
 

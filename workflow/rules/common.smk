@@ -15,7 +15,7 @@ from pathlib import Path
 from kformer.config import fingerprint, load_experiment
 from kformer.errors import KformerError
 from kformer.files import write_json
-from kformer.sources import SourceOverride, resolve
+from kformer.sources import CATALOGUE, SourceOverride, resolve
 
 
 def plain(section):
@@ -117,11 +117,11 @@ def facts_key(condition):
 
 
 def retrieval_key(condition):
-    """The key of a condition's retrieval; a control has its own, beside the one it shuffles."""
-    real = condition.retrieval.model_copy(update={"control": None})
-    key = f"{real.method}-{fingerprint(real, QUESTIONS_KEY, facts_key(condition))}"
-    RETRIEVALS[key] = (real, facts_key(condition))
-    return f"{key}-shuffled" if condition.retrieval.control else key
+    """The key of a condition's retrieval; a control shuffles what lies under the same key."""
+    settings = condition.retrieval.model_copy(update={"control": None})
+    key = f"{settings.method}-{fingerprint(settings, QUESTIONS_KEY, facts_key(condition))}"
+    RETRIEVALS[key] = (settings, facts_key(condition))
+    return key
 
 
 QUESTIONS = f"results/shared/questions/{QUESTIONS_KEY}/questions.parquet"
@@ -132,7 +132,8 @@ def facts_table(condition):
 
 
 def retrieval_table(condition):
-    return f"results/shared/retrieval/{retrieval_key(condition)}/retrieval.parquet"
+    file = "shuffled" if condition.retrieval.control else "retrieval"
+    return f"results/shared/retrieval/{retrieval_key(condition)}/{file}.parquet"
 
 
 # Runs
@@ -178,7 +179,7 @@ def train_settings(wildcards):
 
 
 wildcard_constraints:
-    source="[a-z0-9_]+",
+    source="|".join(CATALOGUE),
     key="[A-Za-z0-9_+-]+",
     condition="[^/]+",
     seed=r"\d+",

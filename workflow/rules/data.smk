@@ -11,9 +11,6 @@ rule generate_demo_world:
         "kformer demo-world --out {output} --settings {params.settings:q} 2>&1 | tee {log}"
 
 
-ruleorder: generate_demo_world > fetch_source
-
-
 rule fetch_source:
     output:
         directory("resources/{source}-{key}"),

@@ -25,7 +25,7 @@ rule shuffle_facts:
         questions=QUESTIONS,
         retrieval="results/shared/retrieval/{key}/retrieval.parquet",
     output:
-        "results/shared/retrieval/{key}-shuffled/retrieval.parquet",
+        "results/shared/retrieval/{key}/shuffled.parquet",
     log:
         "results/logs/shuffle_facts/{key}.log",
     conda:
@@ -33,6 +33,3 @@ rule shuffle_facts:
     shell:
         "kformer shuffle --questions {input.questions} --retrieval {input.retrieval}"
         " --out {output} 2>&1 | tee {log}"
-
-
-ruleorder: shuffle_facts > retrieve_facts
