@@ -29,7 +29,7 @@ from kformer.errors import KformerError
 from kformer.knowledge import KnowledgeSource
 from kformer.questions import Questions
 from kformer.section import Section, in_one_line
-from kformer.sources import SourceOverride
+from kformer.sources import SourceOverride, resolve
 
 # Names become folder names and parts of URLs.
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -233,6 +233,12 @@ def load_experiment(config: Mapping[str, Any], origin: str = "config") -> Experi
         KformerError: with every problem's path and what is allowed there.
     """
     experiment: Experiment = _load(Experiment, config, origin)
+    try:
+        for name in experiment.sources:
+            resolve(name, experiment.sources)
+        experiment.check_encoders()
+    except KformerError as error:
+        raise KformerError(f"{origin}: {error}") from None
     return experiment
 
 

@@ -304,7 +304,7 @@ class TestEncoders:
         self.with_layers(tiny_encoder, layers).check_encoders()
 
     def test_layers_beyond_its_depth_are_refused(self, tiny_encoder):
-        with pytest.raises(KformerError, match=r"^conditions\.x: model\.layers: ") as caught:
+        with pytest.raises(KformerError, match=r"^config.yaml: conditions\.x: model\.layers: ") as caught:
             self.with_layers(tiny_encoder, [3, 5]).check_encoders()
         message = str(caught.value)
         assert "4 layers" in message
@@ -317,7 +317,7 @@ class TestEncoders:
 
     def test_a_folder_that_is_no_encoder_is_refused(self, tmp_path):
         with pytest.raises(
-            KformerError, match=r"^conditions\.none: model\.encoder: .*config\.json"
+            KformerError, match=r"^config.yaml: conditions\.none: model\.encoder: .*config\.json"
         ):
             self.with_layers(tmp_path, "top3").check_encoders()
 

@@ -68,7 +68,7 @@ def planned(folder: Path, config: dict) -> set[str]:
         rule = re.search(r"rule (\w+):", block)
         of_run = re.search(r"wildcards: condition=([\w-]+)(?:, seed=(\d+))?", block)
         if rule and rule[1] != "all":
-            jobs.add(" ".join([rule[1], *(part for part in (of_run or [])[1:] if part)]) if of_run else rule[1])
+            jobs.add(" ".join([rule[1], *(filter(None, of_run.groups()) if of_run else ())]))
     return jobs
 
 
@@ -205,8 +205,11 @@ def test_a_killed_study_is_simply_started_again(study, tmp_path, tiny_encoder, b
             {"conditions": {"none": {"model": {"injection": "ffn", "layers": [2, 9]}}}},
             "conditions.none: model.layers: [2, 9) is out of range, the encoder has 4 layers",
         ),
-        ({"conditions": {"none": {"model": {"injection": "glue"}}}}, "conditions.none.model.injection"),
-        ({"model": {"encoder": "./nowhere"}}, "./nowhere is no encoder folder"),
+        (
+            {"conditions": {"none": {"model": {"injection": "glue"}}}},
+            "conditions.none.model.injection",
+        ),
+        ({"model": {"encoder": "./nowhere", "facts": 3}}, "./nowhere is no encoder folder"),
         ({"sources": {"atomik": {}}}, "sources: 'atomik' is not a known source"),
     ],
 )

@@ -26,15 +26,10 @@ def plain(section):
 def read_experiment():
     files = ", ".join(str(file) for file in workflow.configfiles) or "config"
     try:
-        experiment = load_experiment(config, files)
-        experiment.check_encoders()
-        for name in experiment.sources:
-            resolve(name, experiment.sources)
-        return experiment
+        return load_experiment(config, files)
     except KformerError as error:
-        sys.exit(
-            f"error: {error}"
-        )  # one line; a WorkflowError would add where in this file it is
+        # One line; a WorkflowError would add where in this file it was raised.
+        sys.exit(f"error: {error}")
 
 
 EXPERIMENT = read_experiment()
