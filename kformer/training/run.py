@@ -101,7 +101,7 @@ def train(
         train_dataset=training_set,
         eval_dataset=validation_set,
         compute_metrics=accuracy,
-        callbacks=[stopwatch, _Reporter(log)],
+        callbacks=[stopwatch, _Reporter(log, "/".join(out.parts[-2:]))],
     )
     trainer.remove_callback(PrinterCallback)  # `_Reporter` says the same, readably
     inputs = [_digest(path) for path in (questions, *(knowledge or ()))]
@@ -300,8 +300,8 @@ class _Reporter(TrainerCallback):
     }
     _SECONDS_BETWEEN_LINES = 10
 
-    def __init__(self, log: Log) -> None:
-        self._log = log
+    def __init__(self, log: Log, run: str) -> None:
+        self._log, self._run = log, run
         self._last_line = time.monotonic()
 
     def on_log(
@@ -319,4 +319,5 @@ class _Reporter(TrainerCallback):
         if args.disable_tqdm and named and (due or "validation_accuracy" in named):
             self._last_line = time.monotonic()
             shown = ", ".join(f"{key} {value:.4g}" for key, value in named.items())
-            print(f"step {state.global_step}/{state.max_steps}: {shown}", file=sys.stderr)
+            place = f"{self._run}: step {state.global_step}/{state.max_steps}"
+            print(f"{place}: {shown}", file=sys.stderr)
