@@ -1,18 +1,11 @@
 """Where bytes come from: official addresses and checksums, download, verify, unpack."""
 
-import errno
-import gzip
 import hashlib
 import logging
-import lzma
-import stat
-import tarfile
 import time
-import zipfile
-import zlib
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import IO, Annotated, Protocol
+from pathlib import Path, PurePosixPath
+from typing import Annotated
 from urllib.parse import unquote, urlsplit
 
 import httpx
@@ -21,6 +14,7 @@ from rich.console import Console
 from rich.progress import DownloadColumn, Progress
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
+from kformer.archives import BadArchive, unpack
 from kformer.errors import KformerError
 from kformer.files import replacing
 from kformer.section import Section
@@ -29,11 +23,6 @@ TRIES = 5
 RETRY_WAIT = wait_exponential(multiplier=1, max=30)  # seconds
 TIMEOUT = 60.0  # seconds without a byte
 SHOWN_FROM = 5_000_000  # bytes; a smaller download needs no progress bar
-
-# What an archive may unpack to before it is taken for a bomb.
-MAX_MEMBERS = 100_000
-MAX_UNPACKED = 2**30  # bytes; a large archive may hold up to MAX_RATIO times its own size
-MAX_RATIO = 200
 
 _CHUNK = 2**20
 _log = logging.getLogger(__name__)
@@ -131,7 +120,12 @@ def fetch_source(source: Source, downloads: Path, out: Path) -> dict[str, float]
             archive, name = _check_local(source, local), local.name
         with replacing(out) as partial:
             partial.mkdir()
-            unpacked = _unpack(source, archive, name, partial)
+            files, unpacked_bytes = unpack(archive, name, partial)
+    except BadArchive as error:
+        raise KformerError(
+            f"source {source.name}: archive {archive} {error}; delete it and get it again, or set "
+            f"sources.{source.name}.url to a good copy"
+        ) from error
     except PermissionError as error:
         raise KformerError(
             f"source {source.name}: no permission to use {error.filename}; change its permissions "
@@ -139,8 +133,8 @@ def fetch_source(source: Source, downloads: Path, out: Path) -> dict[str, float]
         ) from error
     return {
         "bytes": float(archive.stat().st_size),
-        "files": float(unpacked.files),
-        "unpacked_bytes": float(unpacked.bytes),
+        "files": float(files),
+        "unpacked_bytes": float(unpacked_bytes),
         "seconds": time.perf_counter() - start,
     }
 
@@ -330,126 +324,3 @@ def _append(response: httpx.Response, part: Path, had: int, source: Source) -> N
         for chunk in response.iter_raw():
             file.write(chunk)
             progress.advance(task, len(chunk))
-
-
-# Unpack
-
-
-class _Refused(Exception):
-    """What is wrong with an archive: a message that goes on from its name."""
-
-
-class _Readable(Protocol):
-    def read(self, size: int, /) -> bytes: ...
-
-
-class _Folder:
-    """Takes members in and counts them. Writes plain files only, and only inside itself."""
-
-    def __init__(self, path: Path, max_bytes: int) -> None:
-        self.path = path
-        self.max_bytes = max_bytes
-        self.files = 0
-        self.bytes = 0
-
-    def add(self, name: str, content: _Readable) -> None:
-        # Windows paths know both slashes, drives and shares.
-        path = PureWindowsPath(name)
-        if path.anchor or not path.parts or ".." in path.parts or "\0" in name:
-            raise _Refused(f"member {name!r} would be written outside its folder; refused")
-        if path.parts[0] == "__MACOSX":
-            return
-        self.files += 1
-        if self.files > MAX_MEMBERS:
-            raise _Refused(f"has more than {MAX_MEMBERS} members; refused")
-        target = self.path.joinpath(*path.parts)
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with target.open("wb") as file:
-                self._copy(content, file)
-        except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-            raise _Refused(f"member {name!r} is both a file and a folder; refused") from error
-
-    def _copy(self, content: _Readable, file: IO[bytes]) -> None:
-        while chunk := content.read(_CHUNK):
-            self.bytes += len(chunk)  # the real bytes: sizes in headers may lie
-            if self.bytes > self.max_bytes:
-                raise _Refused(f"unpacks to more than {self.max_bytes} bytes; refused")
-            file.write(chunk)
-
-
-# What the standard library is known to raise for broken bytes.
-_DAMAGED = (
-    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError),
-    *(EOFError, UnicodeDecodeError, NotImplementedError),
-)
-
-
-def _unpack(source: Source, archive: Path, name: str, out: Path) -> _Folder:
-    """Unpacks by content: zip, tar, gzip; any other file is taken as it is, under ``name``."""
-    folder = _Folder(out, max(MAX_UNPACKED, MAX_RATIO * archive.stat().st_size))
-    with archive.open("rb") as file:
-        magic = file.read(4)
-    try:
-        if magic in (b"PK\3\4", b"PK\5\6"):
-            _unpack_zip(archive, folder)
-        elif tarfile.is_tarfile(archive):
-            _unpack_tar(archive, folder)
-        elif magic.startswith(b"\x1f\x8b"):
-            with gzip.open(archive) as content:
-                folder.add(name.removesuffix(".gz"), content)
-        else:
-            with archive.open("rb") as content:
-                folder.add(name, content)
-        if not folder.files:
-            raise _Refused("holds no files")
-    except _Refused as error:
-        wrong = str(error)
-    except (OSError, *_DAMAGED) as error:
-        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
-            raise  # the disk's own; gzip, bzip2 and zip have only these two
-        wrong = f"is truncated or damaged ({_reason(error)})"
-    else:
-        return folder
-    raise KformerError(
-        f"source {source.name}: archive {archive} {wrong}; delete it and get it again, or set "
-        f"sources.{source.name}.url to a good copy"
-    )
-
-
-def _unpack_zip(path: Path, folder: _Folder) -> None:
-    with zipfile.ZipFile(path) as archive:
-        for info in archive.infolist():
-            if info.filename.endswith("/"):
-                continue
-            if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
-                raise _Refused(f"member {info.filename!r} is a link or a device; refused")
-            try:
-                content = archive.open(info)
-            except RuntimeError as error:  # it has a password, or an unknown compression
-                raise _Refused(f"member {info.filename!r} cannot be read: {error}") from error
-            with content:
-                folder.add(info.filename, content)
-
-
-def _unpack_tar(path: Path, folder: _Folder) -> None:
-    with tarfile.open(path) as archive:
-        for info in archive:
-            if info.isdir():
-                continue
-            content = archive.extractfile(info) if info.isreg() else None
-            if content is None:
-                raise _Refused(f"member {info.name!r} is a link or a device; refused")
-            folder.add(info.name, content)
-        _check_end(archive)
-
-
-def _check_end(archive: tarfile.TarFile) -> None:
-    """tarfile takes a broken header for the end, and gzip checks its sum only at the very end."""
-    stream = archive.fileobj
-    assert stream is not None
-    stream.seek(archive.offset)
-    if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-        raise tarfile.ReadError("no end mark")
-    while stream.read(_CHUNK):
-        pass

@@ -304,7 +304,9 @@ class TestEncoders:
         self.with_layers(tiny_encoder, layers).check_encoders()
 
     def test_layers_beyond_its_depth_are_refused(self, tiny_encoder):
-        with pytest.raises(KformerError, match=r"^config.yaml: conditions\.x: model\.layers: ") as caught:
+        with pytest.raises(
+            KformerError, match=r"^config.yaml: conditions\.x: model\.layers: "
+        ) as caught:
             self.with_layers(tiny_encoder, [3, 5]).check_encoders()
         message = str(caught.value)
         assert "4 layers" in message

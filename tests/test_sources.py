@@ -17,7 +17,7 @@ import pytest
 from pydantic import ValidationError
 from tenacity import wait_none
 
-from kformer import sources
+from kformer import archives, sources
 from kformer.errors import KformerError
 from kformer.sources import CATALOGUE, Source, SourceOverride, fetch_source, resolve
 
@@ -526,14 +526,14 @@ def test_links_in_a_zip_are_refused(tmp_path):
 
 @pytest.mark.parametrize("pack", [zipped, tarred, lambda members: gzip.compress(members["a"])])
 def test_a_bomb_is_refused(pack, tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "MAX_UNPACKED", 1000)
-    monkeypatch.setattr(sources, "MAX_RATIO", 2)
+    monkeypatch.setattr(archives, "MAX_UNPACKED", 1000)
+    monkeypatch.setattr(archives, "MAX_RATIO", 2)
     message = refusal_of_archive(pack({"a": b"0" * 100_000}), tmp_path)
     assert re.search(r"unpacks to more than \d+ bytes; refused", message)
 
 
 def test_too_many_members_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "MAX_MEMBERS", 1)
+    monkeypatch.setattr(archives, "MAX_MEMBERS", 1)
     assert "has more than 1 members" in refusal_of_archive(zipped(TEXTS), tmp_path)
 
 
@@ -560,7 +560,9 @@ def test_an_interrupted_unpacking_leaves_nothing_and_can_be_repeated(
     (tmp_path / "a.zip").write_bytes(content)
     source = source_of(content, tmp_path / "a.zip")
     with monkeypatch.context() as patch:
-        patch.setattr(sources._Folder, "_copy", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(
+            archives._Folder, "_copy", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
         with pytest.raises(KeyboardInterrupt):
             fetch_source(source, downloads, out)
     assert not out.exists()
