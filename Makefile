@@ -25,7 +25,7 @@ test: install
 
 # Only this machine can reach it: there is no password.
 ui: install
-	mlflow ui --backend-store-uri sqlite:///results/mlflow.db --host 127.0.0.1 --port 5000
+	mlflow ui --backend-store-uri sqlite:///results/mlflow.db --host 127.0.0.1 --port 5000 --workers 1
 
 clean:
 	rm -rf results resources .snakemake

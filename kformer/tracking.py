@@ -54,7 +54,9 @@ def prepare_store(uri: str, experiment: str, artifacts: Path) -> None:
         if client.get_experiment_by_name(experiment) is None:
             by_server = uri.startswith(("http://", "https://", "databricks"))
             location = None if by_server else artifacts.resolve().as_uri()
-            client.create_experiment(experiment, artifact_location=location)
+            # The kind makes the UI open on the table of training runs.
+            kind = {"mlflow.experimentKind": "custom_model_development"}
+            client.create_experiment(experiment, artifact_location=location, tags=kind)
     except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
         raise KformerError(
             f"tracking.uri: {uri} cannot be used ({_first_line(error)}); start the server, mend "
