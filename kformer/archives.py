@@ -50,7 +50,11 @@ class _Folder:
             target.parent.mkdir(parents=True, exist_ok=True)
             with target.open("wb") as file:
                 self._copy(content, file)
-        except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise BadArchive(f"member {name[:80]!r}… has too long a name; refused") from error
+            if not isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError):
+                raise
             raise BadArchive(f"member {name!r} is both a file and a folder; refused") from error
 
     def _copy(self, content: _Readable, file: IO[bytes]) -> None:

@@ -6,6 +6,7 @@ Everything heavy is imported inside the commands, so that light ones start fast.
 """
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -236,14 +237,19 @@ def show(
 
 @app.command()
 def prepare_tracking(
-    uri: Annotated[str, typer.Option(help="Address of the MLflow store or server.")],
-    experiment: Annotated[str, typer.Option(help="Name of the MLflow experiment.")],
     artifacts: Annotated[Path, typer.Option(help="Where artifacts go.")],
 ) -> None:
-    """Create the MLflow store and experiment, before parallel jobs open them."""
+    """Create the MLflow store and experiment, before parallel jobs open them.
+
+    Both are read from the environment: MLFLOW_TRACKING_URI and MLFLOW_EXPERIMENT_NAME.
+    """
     from kformer.tracking import prepare_store
 
-    prepare_store(uri, experiment, artifacts)
+    try:
+        uri, name = os.environ["MLFLOW_TRACKING_URI"], os.environ["MLFLOW_EXPERIMENT_NAME"]
+    except KeyError as error:
+        raise KformerError(f"{error.args[0]}: set this environment variable") from None
+    prepare_store(uri, name, artifacts)
 
 
 @app.command()
@@ -312,6 +318,10 @@ def main() -> None:
         app()
     except KformerError as error:
         sys.exit(f"error: {error}")
+    except OSError as error:
+        if error.filename is None:
+            raise
+        sys.exit(f"error: {error.filename}: {error.strerror}; mend that or name another place")
 
 
 if __name__ == "__main__":

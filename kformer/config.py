@@ -34,6 +34,8 @@ from kformer.sources import SourceOverride, resolve
 # Names become folder names and parts of URLs.
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Share = Annotated[float, Field(ge=0, lt=1)]
+Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]
+_RESERVED = ("shared", "logs", "mlflow.db")  # other things that lie in results/
 
 
 class Retrieval(Section):
@@ -86,7 +88,7 @@ class Training(Section):
     epochs: PositiveFloat | None = None
     """Passes over the training questions; null = no limit but `max_steps`."""
     max_train_questions: PositiveInt | None = None
-    """Train on the first so many training questions in an order drawn once; null = all."""
+    """Train on so many, drawn once, the same for every condition and seed; null = all."""
     evaluations: PositiveInt = 8
     """Validation passes, evenly spread, each with a checkpoint; the best one is kept."""
     weight_decay: NonNegativeFloat = 0.01
@@ -169,7 +171,7 @@ class Experiment(Section):
     retrieval: Retrieval = Retrieval()
     model: Model = Model()
     training: Training = Training()
-    seeds: Annotated[list[NonNegativeInt], Field(min_length=1)]
+    seeds: Annotated[list[Seed], Field(min_length=1)]
     """One training run per condition and seed."""
     baseline: Name
     """The condition with which all others are compared."""
@@ -182,8 +184,8 @@ class Experiment(Section):
         if self.baseline not in self.conditions:
             known = ", ".join(self.conditions)
             raise ValueError(f"baseline: {self.baseline!r} is not a condition; there are {known}")
-        if self.experiment == "shared":
-            raise ValueError("experiment: 'shared' is the folder of what experiments share")
+        if self.experiment in _RESERVED:
+            raise ValueError(f"experiment: {self.experiment!r} is taken; choose another name")
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError("seeds: the same seed is given twice")
         for name in self.conditions:

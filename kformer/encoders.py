@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def locate_encoder(name: str) -> str:
     if name == BUNDLED:
         return str(_bundled_folder())
     if name.startswith(("/", "./", "../", "~")):
-        folder = Path(name).expanduser()
+        folder = Path(os.path.expanduser(name))  # noqa: PTH111 (leaves an unknown user as it is)
         if not (folder / "config.json").is_file():
             raise KformerError(
                 f"model.encoder: {name} is no encoder folder (it has no config.json); give a "
@@ -34,11 +35,18 @@ def locate_encoder(name: str) -> str:
 
 
 def encoder_depth(name: str) -> int | None:
-    """The number of layers of an encoder that lies on this machine; None for one on a hub."""
+    """The number of layers of an encoder that lies on this machine; None for one on a hub.
+
+    Raises:
+        KformerError: as `locate_encoder` does, or its config.json is damaged.
+    """
     config = Path(locate_encoder(name)) / "config.json"
     if not config.is_file():
         return None
-    depth = json.loads(config.read_text("utf-8")).get("num_hidden_layers")
+    try:
+        depth = json.loads(config.read_text("utf-8")).get("num_hidden_layers")
+    except (ValueError, AttributeError):
+        raise KformerError(f"{config}: this is no encoder's config.json; get it again") from None
     return depth if isinstance(depth, int) else None
 
 

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from kformer.errors import KformerError
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -15,14 +17,18 @@ def replacing(path: Path) -> Iterator[Path]:
     The caller writes a file, or makes a folder, at the temporary path. When the block raises,
     the temporary path is removed and ``path`` stays as it was; what a killed process left
     behind is removed by the next one.
+
+    Raises:
+        KformerError: ``path`` is a folder with something in it. That is never deleted here: it
+            may be anybody's.
     """
     partial = path.with_name(f".{path.name}.partial")
+    if path.is_dir() and any(path.iterdir()):
+        raise KformerError(f"{path}: this folder is there already; delete it or name another one")
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove(partial)
     try:
         yield partial
-        if partial.is_dir():
-            _remove(path)  # a folder cannot be renamed over one that has files in it
         partial.replace(path)
     finally:
         _remove(partial)

@@ -9,12 +9,15 @@ Work never fails because of tracking: what cannot be logged is said once, loudly
 are written all the same. Only `prepare_store`, before any work, raises.
 """
 
+import hashlib
 import json
 import os
+import re
+import sqlite3
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +52,7 @@ def prepare_store(uri: str, experiment: str, artifacts: Path) -> None:
     os.environ.setdefault(*_FEW_RETRIES)
     try:
         if uri.startswith("sqlite:///"):
-            Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+            _check_writable(Path(uri.removeprefix("sqlite:///")))
         client = MlflowClient(uri)
         if client.get_experiment_by_name(experiment) is None:
             by_server = uri.startswith(("http://", "https://", "databricks"))
@@ -57,11 +60,22 @@ def prepare_store(uri: str, experiment: str, artifacts: Path) -> None:
             # The kind makes the UI open on the table of training runs.
             kind = {"mlflow.experimentKind": "custom_model_development"}
             client.create_experiment(experiment, artifact_location=location, tags=kind)
-    except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
+    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, ImportError) as error:
         raise KformerError(
-            f"tracking.uri: {uri} cannot be used ({_first_line(error)}); start the server, mend "
-            "the address, or leave it out to track in results/mlflow.db"
+            f"tracking.uri: {_without_password(uri)} cannot be used ({_first_line(error)}); start "
+            "the server, mend the address, or leave it out to track in results/mlflow.db"
         ) from None
+
+
+def _check_writable(database: Path) -> None:
+    """MLflow would try again and again for minutes where SQLite cannot write."""
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+
+
+def _without_password(uri: str) -> str:
+    return re.sub(r"//[^/@]*@", "//…@", uri)
 
 
 class Run:
@@ -162,7 +176,8 @@ def _open(
     os.environ.setdefault(*_FEW_RETRIES)
     client = MlflowClient(uri)
     remembered = _remembered(memory)
-    former = remembered.get("run_id") if remembered.get("uri") == uri else None
+    store = hashlib.sha256(uri.encode()).hexdigest()  # the address may hold a password
+    former = remembered.get("run_id") if remembered.get("store") == store else None
     same = remembered.get("settings") == json.loads(json.dumps(settings))
     if former and _can_go_on(client, former, go_on, same):
         client.update_run(former, status="RUNNING")
@@ -174,7 +189,7 @@ def _open(
         experiment.experiment_id if experiment else client.create_experiment(experiment_name)
     )
     run_id = client.create_run(experiment_id, run_name=name, tags=dict(tags)).info.run_id
-    write_json(memory, {"uri": uri, "run_id": run_id, "settings": settings})
+    write_json(memory, {"store": store, "run_id": run_id, "settings": settings})
     with _said_not_raised():
         _log_settings(client, run_id, settings, tags)
     if former:

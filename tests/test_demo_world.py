@@ -70,12 +70,12 @@ def test_another_seed_gives_another_world(tmp_path):
     assert one["facts.jsonl"] != two["facts.jsonl"]
 
 
-def test_a_world_takes_the_place_of_the_old_one(tmp_path):
-    write_world(SMALL, tmp_path / "world")
-    (tmp_path / "world" / "stray").write_text("stray")
-    write_world(SMALL, tmp_path / "world")
-    assert content(tmp_path / "world").keys() == {"questions.jsonl", "facts.jsonl"}
-    assert [path.name for path in tmp_path.iterdir()] == ["world"]
+def test_a_world_never_takes_the_place_of_a_folder_with_something_in_it(tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter").write_text("precious")
+    with pytest.raises(KformerError, match="there already"):
+        write_world(SMALL, tmp_path / "thesis")
+    assert (tmp_path / "thesis" / "chapter").read_text() == "precious"
 
 
 def test_every_split_has_its_size_and_every_question_its_own_id(questions):

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from kformer.errors import KformerError
 from kformer.files import replacing, write_json
 
 
@@ -28,22 +29,22 @@ def test_the_folder_of_the_file_is_made(tmp_path):
     assert (tmp_path / "a" / "b" / "file").read_text() == "new"
 
 
-def test_a_folder_takes_the_place_of_the_old_one(tmp_path):
-    path = tmp_path / "folder"
-    (path / "deep").mkdir(parents=True)
-    (path / "deep" / "old").write_text("old")
-    with replacing(path) as partial:
+def test_a_folder_takes_the_place_of_an_empty_one(tmp_path):
+    (tmp_path / "folder").mkdir()
+    with replacing(tmp_path / "folder") as partial:
         partial.mkdir()
         (partial / "new").write_text("new")
-    assert names_in(path) == ["new"]
+    assert names_in(tmp_path / "folder") == ["new"]
     assert names_in(tmp_path) == ["folder"]
 
 
-def test_a_folder_takes_the_place_of_a_file_and_a_file_that_of_an_empty_place(tmp_path):
-    (tmp_path / "thing").write_text("a file")
-    with replacing(tmp_path / "thing") as partial:
-        partial.mkdir()
-    assert (tmp_path / "thing").is_dir()
+def test_a_folder_with_something_in_it_is_never_replaced(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "thesis").write_text("precious")
+    with pytest.raises(KformerError, match="there already"), replacing(tmp_path / "folder"):
+        pass
+    assert (tmp_path / "folder" / "thesis").read_text() == "precious"
+    assert names_in(tmp_path) == ["folder"]
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
@@ -55,18 +56,6 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, error):
         raise error
     assert path.read_text() == "old"
     assert names_in(tmp_path) == ["file"]
-
-
-def test_a_failure_leaves_the_old_folder_and_nothing_else(tmp_path):
-    path = tmp_path / "folder"
-    path.mkdir()
-    (path / "old").write_text("old")
-    with pytest.raises(ValueError, match="broken"), replacing(path) as partial:
-        partial.mkdir()
-        (partial / "half").write_text("half")
-        raise ValueError("broken")
-    assert names_in(path) == ["old"]
-    assert names_in(tmp_path) == ["folder"]
 
 
 def test_what_a_killed_process_left_behind_is_removed(tmp_path):

@@ -248,9 +248,9 @@ def test_a_path_may_be_relative_or_start_at_home(tmp_path, monkeypatch, download
     (tmp_path / "my #1 file.zip").write_bytes(content)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
-    for url in ("my #1 file.zip", "~/my #1 file.zip", "file:my%20%231%20file.zip"):
-        fetch_source(source_of(content, url), downloads, out)
-        assert files_in(out) == TEXTS
+    for i, url in enumerate(("my #1 file.zip", "~/my #1 file.zip", "file:my%20%231%20file.zip")):
+        fetch_source(source_of(content, url), downloads, out / str(i))
+        assert files_in(out / str(i)) == TEXTS
 
 
 def test_the_content_decides_not_the_name(site, downloads, out):
@@ -259,11 +259,13 @@ def test_the_content_decides_not_the_name(site, downloads, out):
     assert files_in(out) == TEXTS
 
 
-def test_a_new_unpacking_replaces_the_old_one(tmp_path, downloads, out):
-    for members in (TEXTS, {"other.txt": b"x"}):
-        (tmp_path / "a.zip").write_bytes(zipped(members))
-        fetch_source(source_of(zipped(members), tmp_path / "a.zip"), downloads, out)
-        assert files_in(out) == members
+def test_a_folder_with_something_in_it_is_never_replaced(tmp_path, downloads, out):
+    (tmp_path / "a.zip").write_bytes(zipped(TEXTS))
+    out.mkdir(parents=True)
+    (out / "thesis").write_text("precious")
+    with pytest.raises(KformerError, match="there already"):
+        fetch_source(source_of(zipped(TEXTS), tmp_path / "a.zip"), downloads, out)
+    assert files_in(out) == {"thesis": b"precious"}
 
 
 def test_a_source_without_a_checksum_is_taken_and_its_checksum_told(site, downloads, out, caplog):
@@ -288,7 +290,7 @@ def test_a_finished_download_is_not_fetched_again(site, downloads, out):
     site.content = tarred(TEXTS)
     source = source_of(site.content, site.url())
     first = fetch_source(source, downloads, out)
-    again = fetch_source(source, downloads, out)
+    again = fetch_source(source, downloads, out.with_name("again"))
     assert len(site.ranges) == 1
     assert first["bytes"] == again["bytes"]
     assert [path.name for path in downloads.iterdir()] == [f"atomic-{source.key}"]

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.progress import track
 
 from kformer.errors import KformerError
 from kformer.modeling import KformerForMultipleChoice, KformerProcessor
+from kformer.progress import track
 from kformer.tables import Row, write_table
 from kformer.training.features import Example, Knowledge, load_examples
 
@@ -63,7 +63,7 @@ def _rows(
 ) -> Iterator[Row]:
     by_length = sorted(examples, key=lambda example: -example.features.length)
     starts = range(0, len(by_length), _BATCH_SIZE)
-    for start in track(starts, "answering"):
+    for start in track(starts, "answering batches", len(starts)):
         batch = by_length[start : start + _BATCH_SIZE]
         inputs = processor.collate([example.features for example in batch])
         on_device = {name: tensor.to(model.device) for name, tensor in inputs.items()}

@@ -28,9 +28,13 @@ def answer_by_retrieval(questions: Path, retrieval: Path, out: Path) -> dict[str
         for question in read_rows(questions, "questions"):
             if question["split"] != "test":
                 continue
-            per_choice = [
-                found[question["question_id"]][i] for i in range(len(question["choices"]))
-            ]
+            own = found[question["question_id"]]
+            if sorted(own) != list(range(len(question["choices"]))):
+                raise KformerError(
+                    f"{retrieval}: question {question['question_id']!r} does not have one query "
+                    "per choice; the table belongs to other questions"
+                )
+            per_choice = [own[i] for i in range(len(own))]
             logits = [max(row["scores"], default=0.0) for row in per_choice]
             prediction = logits.index(max(logits))
             right += prediction == question["answer"]

@@ -106,6 +106,7 @@ class KformerForMultipleChoice(PreTrainedModel):
         """
         pretrained = load_encoder(encoder)
         span = layer_span(layers, pretrained.config.num_hidden_layers)
+        settings["max_tokens"] = min(settings.get("max_tokens", 512), _longest_input(pretrained))
         config = KformerConfig(encoder=pretrained.config, injection_layers=span, **settings)
         model = cls(config)
         model.encoder.load_state_dict(pretrained.state_dict(), strict=False)  # all but its pooler
@@ -203,6 +204,14 @@ class KformerForMultipleChoice(PreTrainedModel):
         fit = torch.einsum("rd,rmd->rm", inputs.float(), facts.float())
         fit = fit.masked_fill(~mask, -torch.inf)
         return fit.topk(min(self.config.facts, facts.shape[1])).indices
+
+
+def _longest_input(encoder: PreTrainedModel) -> int:
+    """How many tokens an encoder has positions for."""
+    config = encoder.config
+    # RoBERTa counts its positions from behind the padding id.
+    skipped = config.pad_token_id + 1 if "roberta" in config.model_type else 0
+    return config.max_position_embeddings - skipped
 
 
 def load_encoder(name: str | Path) -> PreTrainedModel:

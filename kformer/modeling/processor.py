@@ -87,11 +87,11 @@ class KformerProcessor:
         """
         per_choice = len(facts) > 1
         texts = [list(each) for each in facts] or [[]]
-        heads = [self._tokens(" ".join(each[: self.config.facts])) for each in texts]
+        heads = [self._as_text(each) if self._facts_as_text else [] for each in texts]
         context_ids, question_ids = self._tokens(context), self._tokens(f"Q: {question}")
         inputs, cut = [], 0
         for position, choice in enumerate(choices):
-            head = heads[position if per_choice else 0] if self._facts_as_text else []
+            head = heads[position if per_choice else 0]
             ids, was_cut = self._input(
                 head, context_ids, question_ids, self._tokens(f"A: {choice}")
             )
@@ -117,6 +117,10 @@ class KformerProcessor:
 
     def _tokens(self, text: str) -> list[int]:
         return self.tokenizer.encode(text, add_special_tokens=False) if text else []
+
+    def _as_text(self, texts: Sequence[str]) -> list[int]:
+        """The first N facts one after the other, each cut as it is for the other methods."""
+        return [token for fact in self._facts(texts[: self.config.facts]) for token in fact]
 
     def _facts(self, texts: Sequence[str]) -> list[list[int]]:
         return [self._tokens(text)[: self.config.max_fact_tokens] for text in texts]

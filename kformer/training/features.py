@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.progress import track
 from torch.utils.data import Dataset
 
 from kformer.errors import KformerError
 from kformer.modeling import Features, KformerProcessor
+from kformer.progress import track
 from kformer.tables import Row, read_rows, read_table
 
 
@@ -105,7 +105,7 @@ def load_examples(
 def _examples(
     processor: KformerProcessor, rows: list[dict[str, Any]], knowledge: Knowledge | None, split: str
 ) -> Iterator[Example]:
-    for row in track(rows, f"tokenising {split}"):
+    for row in track(rows, f"tokenising {split}", len(rows)):
         candidates = knowledge.candidates(row["question_id"]) if knowledge else []
         facts = [knowledge.texts(each) for each in candidates] if knowledge else []
         yield Example(

@@ -38,10 +38,12 @@ from kformer.config import Model, Training
 from kformer.files import replacing, write_json
 from kformer.modeling import KformerForMultipleChoice, KformerProcessor
 from kformer.modeling.processor import load_tokenizer
+from kformer.progress import SECONDS_BETWEEN_LINES
 from kformer.section import Section
 from kformer.training.features import Example, Examples, Knowledge, load_examples
 
 Log = Callable[[Mapping[str, float], int], None]
+_IDENTITY = "identity.json"
 _STATE = "trainer_state.json"  # the last file that Trainer writes into a checkpoint
 
 
@@ -93,6 +95,8 @@ def train(
 
     bf16 = computes_in_bf16(settings.training.precision)
     arguments = _arguments(settings.training, len(training_set), seed, checkpoints, bf16)
+    # Several GPUs in one process would multiply the batch; a run uses one, several runs several.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
     stopwatch = Stopwatch()
     trainer = _Trainer(
         model=model,
@@ -125,12 +129,13 @@ def train(
         **parameter_counts(model),
         "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
+    shutil.rmtree(out / "model", ignore_errors=True)  # of a run that was killed right here
     with replacing(out / "model") as folder:
         model.save_pretrained(folder)
         processor.save_pretrained(folder)
     described = {"precision": "bf16" if bf16 else "fp32", "device": str(model.device)}
     write_json(out / "training.json", {"seed": seed, **summary, **described})
-    shutil.rmtree(checkpoints)
+    _clear(checkpoints)
     return summary
 
 
@@ -176,21 +181,40 @@ def last_checkpoint(folder: Path, identity: Mapping[str, Any]) -> Path | None:
     """The newest complete checkpoint of the same run; clears the folder of everything else.
 
     A checkpoint of a killed process may be incomplete, and one of other settings must not be
-    gone on from.
+    gone on from. What is not a checkpoint is left alone.
     """
-    marker = folder / "identity.json"
+    marker = folder / _IDENTITY
     plain = json.loads(json.dumps(identity))
     if not marker.is_file() or json.loads(marker.read_text("utf-8")) != plain:
-        shutil.rmtree(folder, ignore_errors=True)
+        _clear(folder)
         write_json(marker, identity)
         return None
     complete = []
     for checkpoint in folder.glob("checkpoint-*"):
-        if (checkpoint / _STATE).is_file():
+        if _is_complete(checkpoint):
             complete.append(checkpoint)
         else:
             shutil.rmtree(checkpoint)
     return max(complete, key=_steps_done, default=None)
+
+
+def _is_complete(checkpoint: Path) -> bool:
+    """Whether it and the best checkpoint so far, which it points to, have all their files."""
+    try:
+        state = json.loads((checkpoint / _STATE).read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    best = checkpoint.with_name(f"checkpoint-{state.get('best_global_step')}")
+    return all((each / "model.safetensors").is_file() for each in (checkpoint, best))
+
+
+def _clear(folder: Path) -> None:
+    """Removes the checkpoints, their identity first, so that what a kill leaves counts as none."""
+    (folder / _IDENTITY).unlink(missing_ok=True)
+    for checkpoint in folder.glob("checkpoint-*"):
+        shutil.rmtree(checkpoint)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def _steps_done(checkpoint: Path) -> int:
@@ -298,7 +322,6 @@ class _Reporter(TrainerCallback):
         "eval_loss": "validation_loss",
         "eval_accuracy": "validation_accuracy",
     }
-    _SECONDS_BETWEEN_LINES = 10
 
     def __init__(self, log: Log, run: str) -> None:
         self._log, self._run = log, run
@@ -315,7 +338,7 @@ class _Reporter(TrainerCallback):
         named = {self._NAMES[key]: value for key, value in logs.items() if key in self._NAMES}
         if named:
             self._log(named, state.global_step)
-        due = time.monotonic() - self._last_line > self._SECONDS_BETWEEN_LINES
+        due = time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES
         if args.disable_tqdm and named and (due or "validation_accuracy" in named):
             self._last_line = time.monotonic()
             shown = ", ".join(f"{key} {value:.4g}" for key, value in named.items())

@@ -180,7 +180,24 @@ class TestShuffle:
             )
 
         assert lists(tmp_path / "s") == lists(world / query)
-        assert metrics == {"queries": sum(lists(world / query).values())}
+        assert metrics["queries"] == sum(lists(world / query).values())
+
+    def test_no_question_gets_a_fact_of_its_own_where_that_can_be_avoided(self, tmp_path):
+        # Two questions a person, in a row: a plain circle would often join them.
+        ids = [f"{person}{n}" for person in "abcdefgh" for n in (1, 2)]
+        write_table(
+            tmp_path / "q", "questions", [question(each, "Who?", split="test") for each in ids]
+        )
+        found = [
+            {"question_id": each, "choice": None, "fact_ids": [ord(each[0])], "scores": [1.0]}
+            for each in ids
+        ]
+        write_table(tmp_path / "r", "retrieval", found)
+        for seed in range(20):
+            metrics = shuffle(tmp_path / "q", tmp_path / "r", tmp_path / "s", seed)
+            assert metrics["with_own_facts"] == 0
+            for row in read_rows(tmp_path / "s", "retrieval"):
+                assert row["fact_ids"] != [ord(row["question_id"][0])]
 
     def test_the_same_seed_gives_the_same_bytes(self, world, tmp_path):
         for name, seed in (("one", 1), ("same", 1), ("other", 2)):

@@ -432,8 +432,28 @@ def checkpoint(folder, step, complete=True):
     path.mkdir(parents=True)
     (path / "model.safetensors").write_bytes(b"")
     if complete:
-        (path / "trainer_state.json").write_text("{}")
+        (path / "trainer_state.json").write_text(json.dumps({"best_global_step": step}))
     return path
+
+
+def test_a_checkpoint_whose_best_one_is_gone_is_incomplete(tmp_path):
+    last_checkpoint(tmp_path, IDENTITY)
+    (checkpoint(tmp_path, 80) / "trainer_state.json").write_text('{"best_global_step": 40}')
+    assert last_checkpoint(tmp_path, IDENTITY) is None
+    assert not (tmp_path / "checkpoint-80").exists()
+
+
+def test_a_checkpoint_with_a_damaged_state_is_incomplete(tmp_path):
+    last_checkpoint(tmp_path, IDENTITY)
+    (checkpoint(tmp_path, 80) / "trainer_state.json").write_text("")
+    assert last_checkpoint(tmp_path, IDENTITY) is None
+
+
+def test_what_is_no_checkpoint_is_left_alone(tmp_path):
+    (tmp_path / "thesis").write_text("precious")
+    checkpoint(tmp_path, 80)
+    assert last_checkpoint(tmp_path, IDENTITY) is None
+    assert (tmp_path / "thesis").read_text() == "precious"
 
 
 def test_without_a_checkpoint_there_is_nothing_to_go_on_from(tmp_path):

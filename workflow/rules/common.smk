@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -46,6 +47,11 @@ os.environ.update(
     MLFLOW_EXPERIMENT_NAME=NAME,
     KFORMER_CONFIG=str(Path(RESULTS, "config.json").resolve()),
 )
+
+# So are the addresses of sources: what a source holds is named by its checksum.
+for name in CATALOGUE:
+    override = EXPERIMENT.sources.get(name, SourceOverride())
+    os.environ.update({f"KFORMER_SOURCE_{name}": plain(override)})
 
 # glibc would hand the memory of large tensors back to the kernel after every training step and get
 # it again zeroed, page by page: a fifth of the time of a step on a CPU (benchmarks/README.md).
@@ -164,10 +170,18 @@ def knowledge_options(wildcards):
     )
 
 
+# What a method does not read is no parameter of its: changing it trains nothing again.
+UNREAD = {
+    "none": {"layers", "facts", "key_init", "key_scale", "max_fact_tokens"},
+    "concat": {"layers", "key_init", "key_scale"},
+}
+
+
 def train_settings(wildcards):
     condition = CONDITIONS[wildcards.condition]
+    unread = UNREAD.get(condition.model.injection, set())
     sections = {
-        "model": condition.model.model_dump(mode="json"),
+        "model": condition.model.model_dump(mode="json", exclude=unread),
         "training": condition.training.model_dump(mode="json"),
     }
     return json.dumps(sections, sort_keys=True)
@@ -182,10 +196,13 @@ wildcard_constraints:
 
 onstart:
     RUN_LOCK = hold_lock(Path("results/.lock"))
-    write_json(Path(RESULTS, "config.json"), EXPERIMENT.model_dump(mode="json"))
-    shell(
-        "kformer prepare-tracking --uri {TRACKING_URI:q} --experiment {NAME}"
-        f" --artifacts {RESULTS}/mlflow-artifacts"
+    artifacts = f"{RESULTS}/mlflow-artifacts"
+    if subprocess.run(["kformer", "prepare-tracking", "--artifacts", artifacts]).returncode:
+        sys.exit(1)  # it has said why
+    # Without the tracking address, which may hold a password.
+    write_json(
+        Path(RESULTS, "config.json"),
+        EXPERIMENT.model_dump(mode="json", exclude={"tracking"}),
     )
 
 

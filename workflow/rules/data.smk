@@ -18,12 +18,8 @@ rule fetch_source:
         "results/logs/fetch_source/{source}-{key}.log",
     conda:
         "../envs/kformer.yaml"
-    params:
-        settings=lambda wildcards: plain(
-            EXPERIMENT.sources.get(wildcards.source, SourceOverride())
-        ),
     shell:
-        "kformer fetch {wildcards.source} --out {output} --settings {params.settings:q}"
+        'kformer fetch {wildcards.source} --out {output} --settings "$KFORMER_SOURCE_{wildcards.source}"'
         " 2>&1 | tee {log}"
 
 
