@@ -1,11 +1,18 @@
 """What tests of several parts need: a tiny encoder and a tiny demo world, both made on the spot."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from kformer.config import Retrieval
 from kformer.demo_world import DemoWorld, write_world
 from kformer.jsonl import read_jsonl
+from kformer.knowledge.demo import Demo as DemoFacts
+from kformer.knowledge.table import build_facts
+from kformer.questions.demo import Demo as DemoQuestions
+from kformer.questions.table import build_questions
+from kformer.retrieval.stages import retrieve
 
 TINY_WORLD = DemoWorld(train_questions=48, validation_questions=24, test_questions=24)
 
@@ -44,3 +51,27 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory, tiny_world: Path) -> 
     )
     BertModel(config).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_tables(tmp_path_factory: pytest.TempPathFactory, tiny_world: Path) -> Path:
+    """A folder with the tables of the tiny world: questions, facts, and two of retrieval."""
+    folder = tmp_path_factory.mktemp("tables")
+    questions, facts = folder / "questions.parquet", folder / "facts.parquet"
+    build_questions(DemoQuestions(), tiny_world, questions)
+    build_facts([DemoFacts()], {"demo": tiny_world}, facts)
+    for query in ("question", "choice"):
+        settings = Retrieval(top_k=6, query=query)
+        retrieve(settings, questions, facts, folder / f"{query}.parquet")
+    return folder
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Torch on one thread, so that what is computed twice is the same to the last bit."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -6,40 +6,21 @@ import math
 import pytest
 import torch
 
-from kformer.config import Retrieval
 from kformer.evaluation import predict as predict_module
 from kformer.evaluation.predict import predict
-from kformer.knowledge.demo import Demo as DemoFacts
-from kformer.knowledge.table import build_facts
 from kformer.modeling import KformerForMultipleChoice, KformerProcessor
 from kformer.modeling.processor import load_tokenizer
-from kformer.questions.demo import Demo as DemoQuestions
-from kformer.questions.table import build_questions
-from kformer.retrieval.stages import retrieve
 from kformer.tables import read_rows, write_table
 
 FACTS = 3
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-@pytest.fixture(scope="module")
-def folder(tiny_world, tmp_path_factory):
-    """A folder with the questions, facts and two retrieval tables of the tiny world."""
-    folder = tmp_path_factory.mktemp("tables")
-    build_questions(DemoQuestions(), tiny_world, folder / "questions.parquet")
-    build_facts([DemoFacts()], {"demo": tiny_world}, folder / "facts.parquet")
-    for query in ("question", "choice"):
-        settings = Retrieval(top_k=6, query=query)
-        tables = (folder / "questions.parquet", folder / "facts.parquet")
-        retrieve(settings, *tables, folder / f"{query}.parquet")
-    return folder
+@pytest.fixture
+def folder(tiny_tables):
+    return tiny_tables
 
 
 @pytest.fixture(scope="module")

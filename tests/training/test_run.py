@@ -10,14 +10,9 @@ import torch
 from safetensors.torch import load_file
 from transformers import EvalPrediction
 
-from kformer.config import Model, Retrieval, Training
+from kformer.config import Model, Training
 from kformer.errors import KformerError
-from kformer.knowledge.demo import Demo as DemoFacts
-from kformer.knowledge.table import build_facts
 from kformer.modeling import KformerForMultipleChoice, KformerProcessor
-from kformer.questions.demo import Demo as DemoQuestions
-from kformer.questions.table import build_questions
-from kformer.retrieval.stages import retrieve
 from kformer.training import run as run_module
 from kformer.training.run import (
     Stopwatch,
@@ -52,23 +47,14 @@ class Killed(BaseException):
     """What stops a run in the middle, as no handler of errors would."""
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
-def tables(tiny_world, tmp_path_factory):
+def tables(tiny_tables):
     """The questions table, and the facts and retrieval tables."""
-    folder = tmp_path_factory.mktemp("tables")
-    questions, facts = folder / "questions.parquet", folder / "facts.parquet"
-    build_questions(DemoQuestions(), tiny_world, questions)
-    build_facts([DemoFacts()], {"demo": tiny_world}, facts)
-    retrieve(Retrieval(top_k=6), questions, facts, folder / "retrieval.parquet")
-    return questions, (facts, folder / "retrieval.parquet")
+    knowledge = (tiny_tables / "facts.parquet", tiny_tables / "question.parquet")
+    return tiny_tables / "questions.parquet", knowledge
 
 
 @pytest.fixture

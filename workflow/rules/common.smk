@@ -197,7 +197,9 @@ wildcard_constraints:
 onstart:
     RUN_LOCK = hold_lock(Path("results/.lock"))
     artifacts = f"{RESULTS}/mlflow-artifacts"
-    if subprocess.run(["kformer", "prepare-tracking", "--artifacts", artifacts]).returncode:
+    if subprocess.run(
+        ["kformer", "prepare-tracking", "--artifacts", artifacts]
+    ).returncode:
         sys.exit(1)  # it has said why
     # Without the tracking address, which may hold a password.
     write_json(
