@@ -23,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 
+from kformer import __version__
 from kformer.demo_world import DemoWorld
 from kformer.encoders import encoder_depth, layer_span
 from kformer.errors import KformerError
@@ -262,9 +263,9 @@ def load_section(kind: Any, text: str) -> Any:
 
 
 def fingerprint(*parts: Any) -> str:
-    """A short name for settings: equal settings, equal name."""
+    """A short name for settings: equal settings and equal version of kformer, equal name."""
     plain = [part.model_dump(mode="json") if isinstance(part, Section) else part for part in parts]
-    canonical = json.dumps(plain, sort_keys=True)
+    canonical = json.dumps([__version__, plain], sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:10]
 
 

@@ -5,8 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic import model_validator as validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from kformer.errors import KformerError
 from kformer.questions import Questions
@@ -28,7 +27,7 @@ class _Question(BaseModel):
     type: str | None = None
     gold_facts: list[str] | None = None
 
-    @validator(mode="after")
+    @model_validator(mode="after")
     def _answer_is_a_choice(self) -> Self:
         if not 0 <= self.answer < len(self.choices):
             last = len(self.choices) - 1
