@@ -386,9 +386,16 @@ class TestFingerprint:
         ]
         assert len({fingerprint(*each) for each in parts}) == len(parts)
 
-    def test_it_is_the_same_tomorrow(self):
+    def test_it_is_the_same_tomorrow(self, monkeypatch):
         # Files of former runs are found by it: a change here re-runs everything everywhere.
-        assert fingerprint({"top_k": 30, "method": "bm25"}, "demo", None) == "0788c76f48"
+        monkeypatch.setattr("kformer.config.__version__", "1")
+        settings = {"top_k": 30, "method": "bm25"}
+        assert fingerprint(settings, "demo", None) == "14062da2c3"
+
+    def test_another_version_of_the_program_gives_another_name(self, monkeypatch):
+        before = fingerprint("settings")
+        monkeypatch.setattr("kformer.config.__version__", "another")
+        assert fingerprint("settings") != before
 
     def test_it_can_be_a_folder_name(self):
         assert fingerprint("any").isalnum()
