@@ -1,12 +1,12 @@
 """Finding and loading pre-trained encoders and their tokenizers by name."""
 
-import hashlib
 import json
 import os
 from importlib.util import find_spec
 from pathlib import Path
 
 from kformer.errors import KformerError
+from kformer.files import sha256_of
 
 BUNDLED = "bundled/all-MiniLM-L6-v2"
 # The unmodified sentence-transformers/all-MiniLM-L6-v2, as the `demo` extra installs it.
@@ -77,8 +77,7 @@ def missing_encoder(name: str | Path, error: Exception) -> KformerError:
 
 def check_bundled_weights(folder: Path) -> None:
     """Raises KformerError unless the bundled weights are the published ones."""
-    with (folder / "model.safetensors").open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = sha256_of(folder / "model.safetensors")
     if found != _BUNDLED_SHA256:
         raise KformerError(
             f"{folder / 'model.safetensors'}: sha256 is {found}, the published one is "

@@ -1,5 +1,6 @@
-"""Writing files so that a killed job never leaves half of one."""
+"""Writing files so that a killed job never leaves half of one, and telling them apart."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping
@@ -38,6 +39,12 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Writes readable JSON, whole or not at all."""
     with replacing(path) as partial:
         partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _remove(path: Path) -> None:

@@ -16,7 +16,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_expo
 
 from kformer.archives import BadArchive, unpack
 from kformer.errors import KformerError
-from kformer.files import replacing
+from kformer.files import replacing, sha256_of
 from kformer.section import Section
 
 TRIES = 5
@@ -181,8 +181,7 @@ def _check_local(source: Source, path: Path) -> Path:
 
 def _wrong_checksum(source: Source, path: Path) -> str | None:
     """What to say when the file is not the expected one."""
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = sha256_of(path)
     if source.sha256 is None:
         _log.warning(
             "source %s: nothing to check %s against; to hold on to these bytes, set "

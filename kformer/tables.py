@@ -96,8 +96,12 @@ def read_table(path: Path, name: TableName) -> pa.Table:
     Raises:
         KformerError: there is no such file, or it does not hold the table ``name``.
     """
-    _open(path, name)
-    return pq.read_table(path)
+    return _open(path, name).read()
+
+
+def count_rows(path: Path, name: TableName) -> int:
+    """How many rows a table has, without reading them; raises as `read_table` does."""
+    return _open(path, name).metadata.num_rows
 
 
 def read_rows(path: Path, name: TableName) -> Iterator[dict[str, Any]]:

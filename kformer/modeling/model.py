@@ -106,8 +106,8 @@ class KformerForMultipleChoice(PreTrainedModel):
         """
         pretrained = load_encoder(encoder)
         span = layer_span(layers, pretrained.config.num_hidden_layers)
-        settings["max_tokens"] = min(settings.get("max_tokens", 512), _longest_input(pretrained))
         config = KformerConfig(encoder=pretrained.config, injection_layers=span, **settings)
+        config.max_tokens = min(config.max_tokens, _longest_input(pretrained))
         model = cls(config)
         model.encoder.load_state_dict(pretrained.state_dict(), strict=False)  # all but its pooler
         if model.injection.embeds_facts:

@@ -60,6 +60,7 @@ class KformerProcessor:
         self._start = [t for t in (tokenizer.cls_token_id,) if t is not None]
         self._separator = [t for t in (tokenizer.sep_token_id,) if t is not None]
         self._facts_as_text = config.injection == "concat"
+        self._fact_tokens: dict[str, list[int]] = {}  # a fact is offered to many questions
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> "KformerProcessor":
@@ -123,7 +124,10 @@ class KformerProcessor:
         return [token for fact in self._facts(texts[: self.config.facts]) for token in fact]
 
     def _facts(self, texts: Sequence[str]) -> list[list[int]]:
-        return [self._tokens(text)[: self.config.max_fact_tokens] for text in texts]
+        for text in texts:
+            if text not in self._fact_tokens:
+                self._fact_tokens[text] = self._tokens(text)[: self.config.max_fact_tokens]
+        return [self._fact_tokens[text] for text in texts]
 
     def _input(
         self, facts: list[int], context: list[int], question: list[int], choice: list[int]

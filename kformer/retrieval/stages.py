@@ -10,7 +10,7 @@ from kformer.config import Retrieval
 from kformer.errors import KformerError
 from kformer.progress import track
 from kformer.retrieval.bm25 import SCORERS, Scorer, best
-from kformer.tables import Row, read_rows, read_table, write_table
+from kformer.tables import Row, count_rows, read_rows, read_table, write_table
 
 _SWAPS = 100  # tries to find a question that shares no fact
 
@@ -24,7 +24,7 @@ def retrieve(settings: Retrieval, questions: Path, facts: Path, out: Path) -> di
     texts = read_table(facts, "facts")["text"].to_pylist()
     ids = {text: fact_id for fact_id, text in enumerate(texts)}
     scorer = SCORERS[settings.method](texts)
-    total = read_table(questions, "questions").num_rows
+    total = count_rows(questions, "questions")
     tally = _Tally(ids)
 
     def rows() -> Iterator[Row]:

@@ -6,7 +6,6 @@ gone; checkpoints that only count when they are complete; and the measurements t
 shows beside the accuracy.
 """
 
-import hashlib
 import json
 import math
 import resource
@@ -35,7 +34,7 @@ from transformers.trainer_pt_utils import get_length_grouped_indices
 from transformers.utils import logging as transformers_logging
 
 from kformer.config import Model, Training
-from kformer.files import replacing, write_json
+from kformer.files import replacing, sha256_of, write_json
 from kformer.modeling import KformerForMultipleChoice, KformerProcessor
 from kformer.modeling.processor import load_tokenizer
 from kformer.progress import SECONDS_BETWEEN_LINES
@@ -108,7 +107,7 @@ def train(
         callbacks=[stopwatch, _Reporter(log, "/".join(out.parts[-2:]))],
     )
     trainer.remove_callback(PrinterCallback)  # `_Reporter` says the same, readably
-    inputs = [_digest(path) for path in (questions, *(knowledge or ()))]
+    inputs = [sha256_of(path) for path in (questions, *(knowledge or ()))]
     identity = {"seed": seed, "inputs": inputs, **settings.model_dump(mode="json")}
     last = last_checkpoint(checkpoints, identity)
     if last and _steps_done(last) >= arguments.max_steps:
@@ -219,11 +218,6 @@ def _clear(folder: Path) -> None:
 
 def _steps_done(checkpoint: Path) -> int:
     return int(checkpoint.name.split("-")[1])
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _arguments(

@@ -49,9 +49,12 @@ os.environ.update(
 )
 
 # So are the addresses of sources: what a source holds is named by its checksum.
-for name in CATALOGUE:
-    override = EXPERIMENT.sources.get(name, SourceOverride())
-    os.environ.update({f"KFORMER_SOURCE_{name}": plain(override)})
+os.environ.update(
+    {
+        f"KFORMER_SOURCE_{name}": plain(EXPERIMENT.sources.get(name, SourceOverride()))
+        for name in CATALOGUE
+    }
+)
 
 # glibc would hand the memory of large tensors back to the kernel after every training step and get
 # it again zeroed, page by page: a fifth of the time of a step on a CPU (benchmarks/README.md).
