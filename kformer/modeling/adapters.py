@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig
 
 from kformer.errors import KformerError
+from kformer.modeling.attention import DisentangledAttentionWithFacts
 
 
 @dataclass(frozen=True)
@@ -16,8 +17,9 @@ class LayerSites:
 
     Attributes:
         feed_forward_in: the module whose first argument is the FFN's input x.
-        feed_forward_out: the module whose result is fc2(gelu(fc1 x)), before dropout.
-        attention: the module that passes its keyword arguments on to the attention function.
+        feed_forward_out: the module whose result is the FFN's, before dropout and residual.
+        attention: the module that passes the keyword argument ``fact_slots`` on to where keys
+            and values are attended to.
     """
 
     feed_forward_in: nn.Module
@@ -25,31 +27,79 @@ class LayerSites:
     attention: nn.Module
 
 
-def _bert_like(encoder: Any) -> list[LayerSites]:
+@dataclass(frozen=True)
+class Adapter:
+    """What an injection and a scoring head must know about a family of encoders.
+
+    Attributes:
+        sites: finds the sites of every layer of an encoder, first layer first.
+        activation: the field of the encoder's config that names the FFN's activation.
+        scored_token: whose state is the input's: the first one's, or, where a token sees only
+            those before it, the last one's.
+        widening: the encoder's module that brings word embeddings to the width of its layers,
+            if they may be narrower.
+        attends_through_interface: whether the encoder calls transformers' attention interface,
+            so that facts join the attention there.
+    """
+
+    sites: Callable[[Any], list[LayerSites]]
+    activation: str = "hidden_act"
+    scored_token: Literal["first", "last"] = "first"
+    widening: str | None = None
+    attends_through_interface: bool = True
+
+
+def _bert_sites(encoder: Any) -> list[LayerSites]:
     return [
         LayerSites(layer.intermediate, layer.output.dense, layer.attention.self)
         for layer in encoder.encoder.layer
     ]
 
 
-ADAPTERS: dict[str, Callable[[PreTrainedModel], list[LayerSites]]] = {
-    "bert": _bert_like,
-    "electra": _bert_like,
-    "roberta": _bert_like,
-    "xlm-roberta": _bert_like,
+def _deberta_sites(encoder: Any) -> list[LayerSites]:
+    sites = _bert_sites(encoder)
+    for site in sites:  # the same parameters, another forward
+        site.attention.__class__ = DisentangledAttentionWithFacts
+    return sites
+
+
+def _modernbert_sites(encoder: Any) -> list[LayerSites]:
+    return [LayerSites(layer.mlp, layer.mlp, layer.attn) for layer in encoder.layers]
+
+
+def _decoder_sites(encoder: Any) -> list[LayerSites]:
+    return [LayerSites(layer.mlp, layer.mlp, layer.self_attn) for layer in encoder.layers]
+
+
+_BERT = Adapter(_bert_sites)
+_DECODER = Adapter(_decoder_sites, scored_token="last")
+
+ADAPTERS = {
+    "bert": _BERT,
+    "deberta-v2": Adapter(
+        _deberta_sites, widening="embeddings.embed_proj", attends_through_interface=False
+    ),
+    "electra": Adapter(_bert_sites, widening="embeddings_project"),
+    "llama": _DECODER,
+    "mistral": _DECODER,
+    "modernbert": Adapter(_modernbert_sites, activation="hidden_activation"),
+    "qwen2": _DECODER,
+    "qwen3": _DECODER,
+    "roberta": _BERT,
+    "xlm-roberta": _BERT,
 }
 
 
-def layer_sites(encoder: PreTrainedModel) -> list[LayerSites]:
-    """The sites of every layer, first layer first.
+def adapter_for(encoder: PreTrainedConfig) -> Adapter:
+    """The adapter of an encoder's family.
 
     Raises:
-        KformerError: no adapter knows this family of encoders.
+        KformerError: no adapter knows this family.
     """
-    family = encoder.config.model_type
+    family = encoder.model_type
     if family not in ADAPTERS:
         raise KformerError(
             f"model.encoder: the family {family!r} is not supported; "
             f"supported are {', '.join(sorted(ADAPTERS))}"
         )
-    return ADAPTERS[family](encoder)
+    return ADAPTERS[family]

@@ -4,7 +4,8 @@ Kformer (Yao et al., arXiv 2201.05742) reads an FFN as a key-value memory and ap
 to it as further slots, ``FFN'(x) = fc2(gelu(fc1 x)) + Σ_i gelu(x · k_i) v_i`` with
 ``k_i = W_k e_i + b_k`` and ``v_i = W_v e_i + b_v`` for the embedding ``e_i`` of fact i.
 
-Shapes: R rows (question-choice pairs), L tokens, N facts, D width.
+Shapes: R rows (question-choice pairs), G groups of rows that share their candidates, L tokens,
+M candidates, N facts kept, P injected layers, D width.
 """
 
 from dataclasses import dataclass
@@ -12,21 +13,35 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface, AttentionMaskInterface
+from transformers import PreTrainedModel
 from transformers.activations import ACT2FN
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import sdpa_mask
 
-from kformer.modeling.adapters import LayerSites
+from kformer.modeling.adapters import LayerSites, adapter_for
+from kformer.modeling.attention import ATTENTION_WITH_FACTS
 from kformer.modeling.configuration import KformerConfig
 
 
 @dataclass
-class FactSlots:
-    """The facts of the batch that is being computed: embeddings (R, N, D) and mask (R, N)."""
+class Facts:
+    """The facts of the batch that is being computed.
 
-    embeddings: Tensor
+    Attributes:
+        candidates: the embeddings (G, M, D); consecutive R/G rows share a group.
+        kept: which of its group's candidates each row keeps, (R, N).
+        mask: which of these are facts at all, (R, N).
+        tokens: the mask (R, L) of the input if activations are to be recorded, else None.
+    """
+
+    candidates: Tensor
+    kept: Tensor
     mask: Tensor
+    tokens: Tensor | None = None
+
+    def select(self, features: Tensor) -> Tensor:
+        """What belongs to the kept facts, (R, N, …), of features of all candidates (G, M, …)."""
+        rows, groups = self.kept.shape[0], features.shape[0]
+        group = torch.arange(rows, device=features.device) // (rows // groups)
+        return features[group[:, None], self.kept]
 
 
 class KeyProjection(nn.Linear):
@@ -36,145 +51,198 @@ class KeyProjection(nn.Linear):
     the fact's own; with none of it, as released, slots start almost inert.
     """
 
-    def __init__(self, width: int, identity: float) -> None:
-        super().__init__(width, width)
+    def __init__(self, width: int, key_width: int, identity: float) -> None:
+        super().__init__(width, key_width)
         self.identity = identity
 
 
-class FactProjection(nn.Module):
-    """Turns fact embeddings (R, N, D) into keys and values (R, N, D) of one layer."""
+class FactSlots(nn.Module):
+    """What one layer makes of the facts: a key and a value each.
 
-    def __init__(self, config: KformerConfig) -> None:
+    ``facts`` is None between the batches, and when there are no facts; the layer then is exactly
+    the encoder's own. ``activations`` (R, N) are recorded if `Facts.tokens` asks for it: how
+    strongly each fact fired, the highest over the tokens of the input.
+    """
+
+    def __init__(self, config: KformerConfig, site: LayerSites, key_width: int) -> None:
         super().__init__()
         width = config.encoder.hidden_size
         identity = config.key_scale if config.key_init == "identity" else 0.0
-        self.key = KeyProjection(width, identity)
-        self.value = nn.Linear(width, width)
+        self.key = KeyProjection(width, key_width, identity)
+        self.value = nn.Linear(width, key_width)
+        self.facts: Facts | None = None
+        self.activations: Tensor | None = None
 
-    def forward(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
-        return self.key(embeddings), self.value(embeddings)
+    def keys_values_mask(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Keys and values (R, N, D), and the mask (R, N)."""
+        facts = self.facts
+        assert facts is not None
+        if facts.candidates.shape[:2].numel() <= facts.kept.numel():  # cheaper before they spread
+            keys, values = (facts.select(f(facts.candidates)) for f in (self.key, self.value))
+        else:
+            kept = facts.select(facts.candidates)
+            keys, values = self.key(kept), self.value(kept)
+        return keys, values, facts.mask
+
+    @property
+    def recording(self) -> bool:
+        return self.facts is not None and self.facts.tokens is not None
+
+    def record(self, activations: Tensor) -> None:
+        """Notes how strongly the facts fired at each token, (R, L, N)."""
+        assert self.facts is not None and self.facts.tokens is not None
+        padding = ~self.facts.tokens.bool()[..., None]
+        highest = activations.detach().float().masked_fill(padding, -torch.inf).amax(1)
+        self.activations = highest.masked_fill(~self.facts.mask, 0.0)
+
+
+class FeedForwardSlots(FactSlots):
+    """Facts as further slots of the feed-forward key-value memory, with its own activation."""
+
+    def __init__(self, config: KformerConfig, site: LayerSites, key_width: int) -> None:
+        super().__init__(config, site, config.encoder.hidden_size)
+        self.activation = ACT2FN[getattr(config.encoder, adapter_for(config.encoder).activation)]
+        self._input: Tensor | None = None
+        site.feed_forward_in.register_forward_pre_hook(self._keep_input)
+        site.feed_forward_out.register_forward_hook(self._add_facts)
+
+    def _keep_input(self, module: nn.Module, args: tuple[Tensor, ...]) -> None:
+        if self.facts is not None:
+            self._input = args[0]
+
+    def _add_facts(self, module: nn.Module, args: Any, output: Tensor) -> Tensor:
+        if self.facts is None:
+            return output
+        assert self._input is not None
+        keys, values, mask = self.keys_values_mask()
+        fired = self.activation(self._input @ keys.transpose(1, 2))  # (R, L, N)
+        self._input = None
+        fired = fired.masked_fill(~mask[:, None, :], 0.0)
+        if self.recording:
+            self.record(fired)
+        return output + fired @ values
+
+
+class AttentionSlots(FactSlots):
+    """Facts as further keys and values of the self-attention, past its own projections."""
+
+    def __init__(self, config: KformerConfig, site: LayerSites, key_width: int) -> None:
+        super().__init__(config, site, key_width)
+        site.attention.register_forward_pre_hook(self._join, with_kwargs=True)
+
+    def _join(
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        if self.facts is None:
+            return None
+        return args, kwargs | {"fact_slots": self}
 
 
 class Injection(nn.Module):
-    """What a method adds to an encoder: a projection per layer, attached with hooks.
+    """What a method adds to an encoder: slots for the facts in some of its layers.
 
-    The model sets ``slots`` before it runs the encoder; ``None`` means that there are no facts
-    and leaves the encoder exactly as it is.
+    The slots are attached with hooks that are methods of modules, so that a deep copy of a model
+    reads its own facts.
     """
 
-    embeds_facts: ClassVar[bool] = True
+    slots_of_a_layer: ClassVar[type[FactSlots] | None] = None
+    embeds_facts: ClassVar[bool] = False
     """Whether the model must be given facts as tensors of their own."""
-    attention_function: ClassVar[str | None] = None
-    """The attention implementation that the encoder must use; None leaves it its own."""
+    joins_attention: ClassVar[bool] = False
 
-    def __init__(self, config: KformerConfig, sites: list[LayerSites]) -> None:
+    def __init__(self, config: KformerConfig, encoder: PreTrainedModel) -> None:
         super().__init__()
-        self.slots: FactSlots | None = None
-        start, end = config.injection_layers
-        self.layers = nn.ModuleList(FactProjection(config) for _ in range(start, end))
-        for projection, site in zip(self.layers, sites[start:end], strict=True):
-            self.attach(projection, site, config)
+        self.facts: Facts | None = None
+        self.layers = nn.ModuleList()
+        if self.slots_of_a_layer is not None:
+            start, end = config.injection_layers
+            width = _key_width(config.encoder)
+            for site in adapter_for(config.encoder).sites(encoder)[start:end]:
+                self.layers.append(self.slots_of_a_layer(config, site, width))
 
-    def attach(self, projection: nn.Module, site: LayerSites, config: KformerConfig) -> None:
-        """Hooks one layer's projection into the encoder."""
-        raise NotImplementedError
+    def own_facts(self, rows: int) -> Facts | None:
+        """The facts that a method brings along itself."""
+        return None
+
+    def use(self, facts: Facts | None) -> None:
+        """Sets the facts that the encoder's next pass reads."""
+        self.facts = facts
+        for layer in self.layers:
+            layer.facts = facts
+
+    def activations(self) -> Tensor:
+        """How strongly each fact fired in each layer of the last pass, (R, P, N)."""
+        recorded = torch.stack([layer.activations for layer in self.layers], dim=1)
+        for layer in self.layers:
+            layer.activations = None
+        return recorded
+
+    def _replicate_for_data_parallel(self) -> "Injection":
+        raise NotImplementedError(
+            "nn.DataParallel copies modules without their hooks' owners; use "
+            "DistributedDataParallel"
+        )
 
 
 class NoInjection(Injection):
     """Plain fine-tuning: the encoder as it is."""
 
-    embeds_facts = False
 
-    def __init__(self, config: KformerConfig, sites: list[LayerSites]) -> None:
-        nn.Module.__init__(self)
-        self.slots = None
-
-
-class ConcatInjection(NoInjection):
+class ConcatInjection(Injection):
     """Facts as text in the input; `kformer.modeling.processor` puts them there."""
 
 
 class FeedForwardInjection(Injection):
     """Kformer: facts as further slots of the feed-forward key-value memory."""
 
-    def attach(self, projection: nn.Module, site: LayerSites, config: KformerConfig) -> None:
-        activation = ACT2FN[config.encoder.hidden_act]
-        inputs: list[Tensor] = []
-
-        def remember_input(module: nn.Module, args: tuple[Tensor, ...]) -> None:
-            inputs[:] = args[:1]
-
-        def add_facts(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
-            x = inputs.pop()
-            if self.slots is None:
-                return output
-            keys, values = projection(self.slots.embeddings)
-            fired = activation(x @ keys.transpose(1, 2))  # (R, L, N)
-            fired = fired.masked_fill(~self.slots.mask[:, None, :], 0.0)
-            return output + fired @ values
-
-        site.feed_forward_in.register_forward_pre_hook(remember_input)
-        site.feed_forward_out.register_forward_hook(add_facts)
+    slots_of_a_layer = FeedForwardSlots
+    embeds_facts = True
 
 
 class AttentionInjection(Injection):
-    """Facts as further keys and values of the self-attention, past its own projections."""
+    """Facts as further keys and values of the self-attention."""
 
-    attention_function = "kformer_sdpa"
-
-    def attach(self, projection: nn.Module, site: LayerSites, config: KformerConfig) -> None:
-        def pass_facts(
-            module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-        ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-            if self.slots is None:
-                return None
-            keys, values = projection(self.slots.embeddings)
-            facts = {"fact_keys": keys, "fact_values": values, "fact_mask": self.slots.mask}
-            return args, kwargs | facts
-
-        site.attention.register_forward_pre_hook(pass_facts, with_kwargs=True)
+    slots_of_a_layer = AttentionSlots
+    embeds_facts = True
+    joins_attention = True
 
 
-def attention_with_facts(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    fact_keys: Tensor | None = None,
-    fact_values: Tensor | None = None,
-    fact_mask: Tensor | None = None,
-    **kwargs: Any,
-) -> tuple[Tensor, Tensor | None]:
-    """Scaled dot-product attention over the facts (R, N, D), then the tokens (R, H, L, D/H)."""
-    if fact_keys is None:
-        return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
-    assert fact_values is not None and fact_mask is not None
-    if attention_mask is None:  # transformers leaves out a mask that would mask nothing
-        attention_mask = fact_mask.new_ones(1, 1, query.shape[2], key.shape[2])
-    rows, heads, tokens = query.shape[:3]
-    attention_mask = attention_mask.expand(rows, 1, tokens, -1)
-    fact_columns = fact_mask[:, None, None, :].expand(rows, 1, tokens, -1)
+class StaticInjection(Injection):
+    """Control: Kformer's slots fed by N trained embeddings, the same ones for every question.
 
-    def split_heads(facts: Tensor) -> Tensor:
-        return facts.unflatten(-1, (heads, -1)).transpose(1, 2).to(key.dtype)
+    All is as in `FeedForwardInjection` but that the slots come from no fact. What this gains is
+    owed to parameters, not to knowledge.
+    """
 
-    return sdpa_attention_forward(
-        module,
-        query,
-        torch.cat([split_heads(fact_keys), key], dim=2),
-        torch.cat([split_heads(fact_values), value], dim=2),
-        torch.cat([fact_columns, attention_mask], dim=3),
-        **kwargs,
-    )
+    slots_of_a_layer = FeedForwardSlots
 
+    def __init__(self, config: KformerConfig, encoder: PreTrainedModel) -> None:
+        super().__init__(config, encoder)
+        self.embeddings = nn.Parameter(torch.empty(config.facts, config.encoder.hidden_size))
 
-AttentionInterface.register("kformer_sdpa", attention_with_facts)
-AttentionMaskInterface.register("kformer_sdpa", sdpa_mask)
+    def own_facts(self, rows: int) -> Facts:
+        kept = torch.arange(len(self.embeddings), device=self.embeddings.device).expand(rows, -1)
+        return Facts(self.embeddings[None], kept, torch.ones_like(kept, dtype=torch.bool))
+
 
 INJECTIONS: dict[str, type[Injection]] = {
     "none": NoInjection,
     "concat": ConcatInjection,
     "attention": AttentionInjection,
     "ffn": FeedForwardInjection,
+    "static": StaticInjection,
 }
+
+
+def attention_implementation(config: KformerConfig) -> str | None:
+    """The attention that the encoder must be built with; None leaves it its own."""
+    joins = INJECTIONS[config.injection].joins_attention
+    through_interface = adapter_for(config.encoder).attends_through_interface
+    return ATTENTION_WITH_FACTS if joins and through_interface else None
+
+
+def _key_width(encoder: Any) -> int:
+    """The width of all keys of a token, which heads may share among them."""
+    heads = getattr(encoder, "num_key_value_heads", None) or encoder.num_attention_heads
+    head_width = getattr(encoder, "head_dim", None)
+    return heads * (head_width or encoder.hidden_size // encoder.num_attention_heads)

@@ -2,13 +2,16 @@
 
 The method is Kformer's (Yao et al., arXiv 2201.05742): embed each fact as the mean of its tokens'
 embeddings, keep the facts that fit the input best, inject them, score each choice from the state
-of the first token.
+of one token.
 
-Shapes: B batch, C choices, L tokens, M candidate facts, N facts kept, T fact tokens, D width;
-R = B·C rows.
+Shapes: B batch, C choices, L tokens, M candidate facts, N facts kept, T fact tokens, P injected
+layers, D width, E width of word embeddings, which few encoders have narrower; R = B·C rows, in G
+groups that share their candidates (B, or R where facts are per choice).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,9 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 from transformers import AutoModel, PreTrainedModel
+from transformers import initialization as init
 from transformers.modeling_outputs import MultipleChoiceModelOutput
 
 from kformer.encoders import (
@@ -27,23 +32,35 @@ from kformer.encoders import (
     missing_encoder,
 )
 from kformer.errors import KformerError
-from kformer.modeling.adapters import layer_sites
+from kformer.modeling.adapters import adapter_for
 from kformer.modeling.configuration import KformerConfig
-from kformer.modeling.injection import INJECTIONS, FactSlots, KeyProjection
+from kformer.modeling.fact_embeddings import FactEmbeddings
+from kformer.modeling.injection import (
+    INJECTIONS,
+    Facts,
+    KeyProjection,
+    StaticInjection,
+    attention_implementation,
+)
 
 
 @dataclass
 class KformerOutput(MultipleChoiceModelOutput):
-    """Loss and logits (B, C); with ``output_facts`` also which candidates were kept.
+    """Loss and logits (B, C); with ``output_facts`` also what became of the facts.
 
-    ``kept_facts`` (B, C, N) holds positions among the M candidates, best first, −1 for none.
+    Attributes:
+        kept_facts: (B, C, N), positions among the M candidates, best first, −1 for none.
+        fact_activations: (B, C, P, N), how strongly each kept fact fired in each injected layer,
+            the highest over the tokens of the input: of the FFN's activation ``gelu(x · k_i)``
+            for ``ffn``, of the attention weight, mean over heads, for ``attention``.
     """
 
     kept_facts: Tensor | None = None
+    fact_activations: Tensor | None = None
 
 
 class ScoringHead(nn.Module):
-    """Scores the first token's state (R, D): dropout, dense, tanh, dropout, one number (R,)."""
+    """Scores one token's state (R, D): dropout, dense, tanh, dropout, one number (R,)."""
 
     def __init__(self, config: KformerConfig) -> None:
         super().__init__()
@@ -73,20 +90,19 @@ class KformerForMultipleChoice(PreTrainedModel):
                 f"model.injection: {config.injection!r} is unknown; known are "
                 f"{', '.join(INJECTIONS)}"
             )
-        method = INJECTIONS[config.injection]
+        self.adapter = adapter_for(config.encoder)
+        start, end = config.injection_layers
+        layer_span((start, end), config.encoder.num_hidden_layers)
+        config.encoder.use_cache = False  # a decoder reads each input once
         self.encoder = AutoModel.from_config(
-            config.encoder, attn_implementation=method.attention_function
+            config.encoder, attn_implementation=attention_implementation(config)
         )
         if getattr(self.encoder, "pooler", None) is not None:
             self.encoder.pooler = None  # ours is the scoring head
-        start, end = config.injection_layers
-        layer_span((start, end), config.encoder.num_hidden_layers)
-        self.injection = method(config, layer_sites(self.encoder))
-        if method.embeds_facts:
+        self.injection = INJECTIONS[config.injection](config, self.encoder)
+        if self.injection.embeds_facts:
             words = self.encoder.get_input_embeddings()
-            self.fact_embeddings = nn.Embedding(
-                words.num_embeddings, words.embedding_dim, words.padding_idx
-            )
+            self.fact_embeddings = FactEmbeddings(words.num_embeddings, words.embedding_dim)
         self.head = ScoringHead(config)
         self.post_init()
 
@@ -125,6 +141,8 @@ class KformerForMultipleChoice(PreTrainedModel):
         super()._init_weights(module)
         if isinstance(module, KeyProjection) and fresh:
             module.weight.diagonal().add_(module.identity)
+        if isinstance(module, StaticInjection):
+            init.normal_(module.embeddings, std=self.config.initializer_range)
 
     def forward(
         self,
@@ -143,67 +161,103 @@ class KformerForMultipleChoice(PreTrainedModel):
             fact_input_ids: (B, M, T) for facts per question, (B, C, M, T) for facts per choice.
             fact_attention_mask: the same shape; a fact that is all padding is no fact.
             labels: (B,), the right choice.
-            output_facts: also return which facts were kept.
+            output_facts: also return which facts were kept and how strongly each one fired.
         """
         batch, choices, _ = input_ids.shape
         is_choice = attention_mask.bool().any(-1)
         tokens = attention_mask.flatten(0, 1).clone()
-        tokens[:, 0] = 1  # attention over nothing at all would be NaN
+        tokens[:, 0] |= ~is_choice.flatten()  # attention over nothing at all would be NaN
         rows = input_ids.flatten(0, 1)
+        if self.config.encoder.pad_token_id is not None:  # RoBERTa counts positions by it
+            rows = rows.masked_fill(tokens == 0, self.config.encoder.pad_token_id)
 
-        kept = None
+        facts = self.injection.own_facts(len(rows))
         if self.injection.embeds_facts and fact_input_ids is not None:
             assert fact_attention_mask is not None, "facts need their attention mask"
-            kept = self._inject(rows, tokens, choices, fact_input_ids, fact_attention_mask)
-        else:
-            self.injection.slots = None
-
+            facts = self._read_facts(rows, tokens, choices, fact_input_ids, fact_attention_mask)
+        if facts is not None and output_facts:
+            facts.tokens = tokens
+        self.injection.use(facts)
         states = self.encoder(input_ids=rows, attention_mask=tokens).last_hidden_state
-        logits = self.head(states[:, 0]).float().view(batch, choices)
+        self.injection.use(None)
+
+        logits = self.head(self._scored(states, tokens)).float().view(batch, choices)
         logits = logits.masked_fill(~is_choice, torch.finfo(logits.dtype).min)
-        loss = F.cross_entropy(logits, labels) if labels is not None else None
-        shown = kept.view(batch, choices, -1) if output_facts and kept is not None else None
-        return KformerOutput(loss=loss, logits=logits, kept_facts=shown)
+        output = KformerOutput(logits=logits)
+        if labels is not None:
+            output.loss = F.cross_entropy(logits, labels)
+        if facts is not None and output_facts:
+            by_question = (batch, choices)
+            if fact_input_ids is not None and self.injection.embeds_facts:
+                output.kept_facts = facts.kept.masked_fill(~facts.mask, -1).unflatten(
+                    0, by_question
+                )
+            output.fact_activations = self.injection.activations().unflatten(0, by_question)
+        return output
 
-    def _inject(
+    def _scored(self, states: Tensor, tokens: Tensor) -> Tensor:
+        """The states (R, D) of the tokens that stand for their inputs, of (R, L, D)."""
+        if self.adapter.scored_token == "first":
+            return states[:, 0]
+        places = torch.arange(tokens.shape[1], device=tokens.device)
+        last = places.masked_fill(tokens == 0, 0).amax(-1)
+        return states[torch.arange(len(states), device=states.device), last]
+
+    def _read_facts(
         self, rows: Tensor, tokens: Tensor, choices: int, fact_ids: Tensor, fact_tokens: Tensor
-    ) -> Tensor | None:
-        """Hands the kept facts to the injection; returns their positions (R, N), −1 for none."""
-        per_question = fact_ids.dim() == 3
-        facts = self._embed_facts(fact_ids.flatten(0, -2), fact_tokens.flatten(0, -2))
-        facts = facts.view(*fact_ids.shape[:-1], facts.shape[-1]).flatten(0, -3)  # (B or R, M, D)
-        mask = fact_tokens.bool().any(-1).flatten(0, -2)  # (B or R, M)
-        if per_question:  # embedded once; every choice then sees the same candidates
-            facts = facts.repeat_interleave(choices, dim=0)
-            mask = mask.repeat_interleave(choices, dim=0)
-        if mask.shape[1] == 0:
-            self.injection.slots = None
+    ) -> Facts | None:
+        """The facts to inject: all candidates embedded, and the best for each row chosen."""
+        groups = fact_ids.shape[:-2].numel()  # B, or B·C for facts per choice
+        candidates = self.fact_embeddings(fact_ids.flatten(0, -2), fact_tokens.flatten(0, -2))
+        candidates = candidates.view(groups, fact_ids.shape[-2], candidates.shape[-1])
+        there = fact_tokens.bool().any(-1).flatten(0, -2)  # (G, M)
+        if there.numel() == 0:
             return None
-        kept = self._best_facts(rows, tokens, facts, mask)
-        facts = facts.gather(1, kept[..., None].expand(-1, -1, facts.shape[-1]))
-        mask = mask.gather(1, kept)
-        self.injection.slots = FactSlots(facts, mask)
-        return kept.masked_fill(~mask, -1)
-
-    def _embed_facts(self, fact_ids: Tensor, fact_tokens: Tensor) -> Tensor:
-        """The mean embedding (F, D) of the tokens of F facts (F, T)."""
-        table = self.fact_embeddings.weight
-        if fact_ids.numel() == 0:
-            return table.new_zeros(fact_ids.shape[0], table.shape[1])
-        weights = fact_tokens.to(table.dtype)
-        total = F.embedding_bag(fact_ids, table, mode="sum", per_sample_weights=weights)
-        return total / weights.sum(-1, keepdim=True).clamp(min=1)
+        there = there.repeat_interleave(len(rows) // groups, dim=0)  # (R, M)
+        kept = self._best_facts(rows, tokens, candidates, there)
+        if self.adapter.widening and self._words.shape[1] < self.config.encoder.hidden_size:
+            candidates = self.encoder.get_submodule(self.adapter.widening)(candidates)
+        return Facts(candidates, kept, there.gather(1, kept))
 
     @torch.no_grad()
-    def _best_facts(self, rows: Tensor, tokens: Tensor, facts: Tensor, mask: Tensor) -> Tensor:
+    def _best_facts(self, rows: Tensor, tokens: Tensor, facts: Tensor, there: Tensor) -> Tensor:
         """Positions (R, N) of the facts that fit the whole input, answer included, best first."""
-        words: Tensor = self.encoder.get_input_embeddings().weight
-        weights = tokens.to(words.dtype)
-        total = F.embedding_bag(rows, words, mode="sum", per_sample_weights=weights)
-        inputs = total / weights.sum(-1, keepdim=True)
-        fit = torch.einsum("rd,rmd->rm", inputs.float(), facts.float())
-        fit = fit.masked_fill(~mask, -torch.inf)
+        weights = tokens.to(self._words.dtype)
+        total = F.embedding_bag(rows, self._words, mode="sum", per_sample_weights=weights)
+        inputs = total.float() / tokens.sum(-1, keepdim=True)
+        # In full precision also under autocast: a rank must not hang on rounding.
+        with torch.autocast(rows.device.type, enabled=False):
+            inputs = inputs.view(len(facts), -1, inputs.shape[-1])  # (G, R/G, E)
+            fit = (inputs @ facts.float().transpose(1, 2)).flatten(0, 1)  # (R, M)
+        fit = fit.masked_fill(~there, -torch.inf)
         return fit.topk(min(self.config.facts, facts.shape[1])).indices
+
+    @property
+    def _words(self) -> Tensor:
+        """The encoder's word embeddings (V, E)."""
+        return self.encoder.get_input_embeddings().weight
+
+    def _set_gradient_checkpointing(
+        self,
+        enable: bool = True,
+        gradient_checkpointing_func: Callable[..., Any] = checkpoint,
+        **settings: Any,
+    ) -> None:
+        checkpointed = partial(self._checkpointed, gradient_checkpointing_func)
+        super()._set_gradient_checkpointing(enable, checkpointed, **settings)
+
+    def _checkpointed(self, checkpoint: Callable[..., Any], layer: Any, *args: Any) -> Any:
+        """Runs a layer so that the backward pass computes it again with the same facts."""
+        facts = self.injection.facts
+
+        def layer_with_facts(*args: Any) -> Any:
+            before = self.injection.facts
+            self.injection.use(facts)
+            result = layer(*args)
+            self.injection.use(before)
+            return result
+
+        return checkpoint(layer_with_facts, *args)
 
 
 def _longest_input(encoder: PreTrainedModel) -> int:

@@ -85,7 +85,7 @@ def train(
     set_seed(seed)
     model = build_model(settings.model)
     if settings.training.gradient_checkpointing:
-        model.gradient_checkpointing_enable()
+        model.activation_checkpointing_enable()
     processor = KformerProcessor(load_tokenizer(settings.model.encoder), model.config)
     facts = Knowledge(*knowledge) if knowledge else None
     limit = settings.training.max_train_questions

@@ -6,12 +6,39 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from transformers import BertConfig, RobertaConfig
+from transformers import AutoConfig
 
 from kformer.modeling import KformerConfig, KformerForMultipleChoice
 
 VOCABULARY = 60
-FAMILIES = {"bert": (BertConfig, 0), "roberta": (RobertaConfig, 1)}
+_BERT = {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1, "pad_token_id": 0}
+_DECODER = {"num_key_value_heads": 2, "attention_dropout": 0.1, "pad_token_id": None}
+FAMILIES = {
+    "bert": _BERT,
+    "roberta": _BERT | {"pad_token_id": 1},
+    "xlm-roberta": _BERT | {"pad_token_id": 1},
+    "electra": _BERT | {"embedding_size": 8},
+    "deberta-v2": _BERT
+    | {  # as DeBERTa-v3 has it
+        "relative_attention": True,
+        "position_buckets": 4,
+        "norm_rel_ebd": "layer_norm",
+        "share_att_key": True,
+        "pos_att_type": ["p2c", "c2p"],
+        "position_biased_input": False,
+        "type_vocab_size": 0,
+    },
+    "modernbert": {
+        "mlp_dropout": 0.1,
+        "attention_dropout": 0.1,
+        "local_attention": 4,
+        "pad_token_id": 0,
+    },
+    "llama": _DECODER,
+    "mistral": _DECODER | {"sliding_window": 4},
+    "qwen2": _DECODER,
+    "qwen3": _DECODER | {"head_dim": 6},
+}
 
 
 @pytest.fixture(autouse=True)
@@ -22,19 +49,23 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def encoder_config(family: str = "bert", dropout: float = 0.1):
-    kind, padding = FAMILIES[family]
-    return kind(
-        vocab_size=VOCABULARY,
-        hidden_size=16,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        intermediate_size=24,
-        max_position_embeddings=40,
-        pad_token_id=padding,
-        hidden_dropout_prob=dropout,
-        attention_probs_dropout_prob=dropout,
-    )
+def encoder_config(family: str = "bert", **settings):
+    """A tiny encoder of a family; token 0 or 1 is its padding, if it has one."""
+    sizes = {
+        "vocab_size": VOCABULARY,
+        "hidden_size": 16,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "intermediate_size": 24,
+        "max_position_embeddings": 40,
+        "bos_token_id": None,
+        "eos_token_id": None,
+    }
+    return AutoConfig.for_model(family, **sizes | FAMILIES[family] | settings)
+
+
+def without_dropout(family: str) -> dict[str, float]:
+    return {name: 0.0 for name in FAMILIES[family] if "dropout" in name}
 
 
 @pytest.fixture
@@ -42,7 +73,7 @@ def make_model() -> Callable[..., KformerForMultipleChoice]:
     """Builds a model in eval mode; ``lively`` weights are so large that everything matters."""
 
     def make(injection: str, family: str = "bert", lively: bool = True, **settings):
-        encoder = encoder_config(family, settings.pop("dropout", 0.1))
+        encoder = encoder_config(family, **settings.pop("encoder", {}))
         torch.manual_seed(settings.pop("seed", 0))
         settings = {"injection_layers": (1, 3), "facts": 3} | settings
         config = KformerConfig(encoder=encoder, injection=injection, **settings)

@@ -12,6 +12,7 @@ from kformer.errors import KformerError
 from kformer.modeling import KformerConfig, KformerForMultipleChoice
 
 METHODS = ["none", "ffn", "attention"]
+NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 INJECTED = ["ffn", "attention"]
 INPUTS = [
     [[2, 11, 12, 13, 3], [2, 14, 3], [2, 15, 16, 17, 18, 19, 3]],
@@ -201,7 +202,7 @@ def test_gradients_reach_everything_that_was_added(method, lively, make_model, t
 
 @pytest.mark.parametrize("method", METHODS)
 def test_gradient_checkpointing_changes_neither_loss_nor_gradients(method, make_model, to_tensors):
-    model = make_model(method, dropout=0.0).train()
+    model = make_model(method, encoder=NO_DROPOUT).train()
     tensors = to_tensors(INPUTS, FACTS) | {"labels": torch.tensor([0, 2])}
 
     def loss_and_gradients():
@@ -216,7 +217,7 @@ def test_gradient_checkpointing_changes_neither_loss_nor_gradients(method, make_
     runs = []
     layer = model.encoder.encoder.layer[1]
     handle = layer.intermediate.register_forward_hook(lambda *_: runs.append(1))
-    model.gradient_checkpointing_enable()
+    model.activation_checkpointing_enable()
     loss, found = loss_and_gradients()
     handle.remove()
     assert len(runs) == 2  # it really computed the layer again
@@ -310,13 +311,13 @@ def test_only_the_layers_of_the_span_get_projections(method, span, make_model, t
     model = make_model(method, injection_layers=span)
     assert len(model.injection.layers) == span[1] - span[0]
     read = []
-    for projection in model.injection.layers:
-        projection.register_forward_hook(lambda module, *_: read.append(module))
+    for slots in model.injection.layers:
+        slots.key.register_forward_hook(lambda module, *_: read.append(module))
     states = []
     for layer in model.encoder.encoder.layer:
         layer.register_forward_hook(lambda *call: states.append(call[2]))
     model(**to_tensors(INPUTS, FACTS))
-    assert read == list(model.injection.layers)  # each once, first layer first
+    assert read == [slots.key for slots in model.injection.layers]  # each once, first layer first
     with_facts, states[:] = list(states), []
     model(**to_tensors(INPUTS))
     changed = [not torch.equal(a[0], b[0]) for a, b in zip(with_facts, states, strict=True)]
@@ -366,7 +367,7 @@ def test_layers_out_of_range_are_refused_with_the_range(span, make_model):
 
 
 def test_an_unknown_injection_is_refused_with_the_known_ones(make_model):
-    with pytest.raises(KformerError, match="none, concat, attention, ffn") as error:
+    with pytest.raises(KformerError, match="none, concat, attention, ffn, static") as error:
         make_model("telepathy")
     assert "'telepathy'" in one_line(error)
 
@@ -382,6 +383,6 @@ def test_an_unknown_injection_is_refused_with_the_known_ones(make_model):
 )
 def test_an_unsupported_family_is_refused_with_the_supported_ones(method, encoder):
     config = KformerConfig(encoder=encoder, injection=method, injection_layers=(1, 3))
-    with pytest.raises(KformerError, match="bert, electra, roberta, xlm-roberta") as error:
+    with pytest.raises(KformerError, match="bert, deberta-v2, electra, llama, ") as error:
         KformerForMultipleChoice(config)
     assert repr(encoder.model_type) in one_line(error)

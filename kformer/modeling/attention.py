@@ -1,0 +1,147 @@
+"""Self-attention in which facts are further keys and values, past the layer's own projections.
+
+Facts have no position: every token sees all of them, also where tokens see only those before
+them, or only near ones.
+
+Shapes: R rows, H heads, L tokens, N facts, K width of all keys or values of a token.
+"""
+
+import math
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+from transformers.models.deberta_v2.modeling_deberta_v2 import DisentangledSelfAttention
+
+ATTENTION_WITH_FACTS = "kformer_sdpa"
+"""The name under which transformers finds scaled dot-product attention with facts."""
+
+
+class Slots(Protocol):
+    """The facts that one layer attends to."""
+
+    recording: bool
+
+    def keys_values_mask(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Keys and values (R, N, K), and the mask (R, N) of those that are there."""
+        ...
+
+    def record(self, activations: Tensor) -> None:
+        """Takes the weights (R, L, N) that the tokens gave to the facts."""
+        ...
+
+
+def attention_with_facts(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor,
+    fact_slots: Slots | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, Tensor | None]:
+    """Scaled dot-product attention over the facts, then the tokens.
+
+    Args and result are those of transformers' attention interface: query (R, H, L, K/H), key and
+    value alike with as many heads as keys have, mask (R or 1, 1, L, L), True where a token sees.
+    """
+    if fact_slots is not None:
+        key, value, attention_mask = _prepend(fact_slots, key, value, attention_mask)
+        if fact_slots.recording:
+            scale = kwargs.get("scaling") or 1 / math.sqrt(query.shape[-1])
+            _record(fact_slots, query, key, attention_mask, scale)
+    return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
+
+
+def _mask_that_is_there(*args: Any, **kwargs: Any) -> Tensor | None:
+    """transformers' mask for SDPA, also where the kernel would do without one: facts extend it."""
+    every = {"allow_is_causal_skip": False, "allow_is_bidirectional_skip": False}
+    return sdpa_mask(*args, **kwargs | every)
+
+
+AttentionInterface.register(ATTENTION_WITH_FACTS, attention_with_facts)
+AttentionMaskInterface.register(ATTENTION_WITH_FACTS, _mask_that_is_there)
+
+
+class DisentangledAttentionWithFacts(DisentangledSelfAttention):
+    """DeBERTa's attention (He et al., arXiv 2006.03654), which transformers has no interface for.
+
+    A fact has content and no position, so of the disentangled terms only content to content is
+    added for it.
+    """
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        attention_mask: Tensor,
+        output_attentions: bool = False,
+        query_states: Tensor | None = None,
+        relative_pos: Tensor | None = None,
+        rel_embeddings: Tensor | None = None,
+        fact_slots: Slots | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        if fact_slots is None:
+            return super().forward(
+                hidden_states,
+                attention_mask,
+                output_attentions,
+                query_states,
+                relative_pos,
+                rel_embeddings,
+            )
+        queried = hidden_states if query_states is None else query_states
+        heads = self.num_attention_heads
+        query = self.transpose_for_scores(self.query_proj(queried), heads)
+        key = self.transpose_for_scores(self.key_proj(hidden_states), heads)
+        value = self.transpose_for_scores(self.value_proj(hidden_states), heads)
+        terms = 1 + ("c2p" in self.pos_att_type) + ("p2c" in self.pos_att_type)
+        bias = query.new_zeros(query.shape[0], query.shape[1], key.shape[1])
+        if self.relative_attention:
+            bias = bias + self.disentangled_attention_bias(
+                query, key, relative_pos, self.pos_dropout(rel_embeddings), terms
+            )
+        query, key, value, bias = (x.unflatten(0, (-1, heads)) for x in (query, key, value, bias))
+        bias = bias.masked_fill(~attention_mask.bool(), torch.finfo(bias.dtype).min)
+        key, value, bias = _prepend(fact_slots, key, value, bias)
+        scale = 1 / math.sqrt(query.shape[-1] * terms)
+        if fact_slots.recording:
+            _record(fact_slots, query, key, bias, scale)
+        dropout = self.dropout.p if self.training else 0.0
+        mixed = F.scaled_dot_product_attention(query, key, value, bias, dropout, scale=scale)
+        return mixed.transpose(1, 2).flatten(2), None
+
+
+def _prepend(
+    slots: Slots, key: Tensor, value: Tensor, mask: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Keys, values and mask of facts and tokens; a mask of floats is added to the scores."""
+    fact_keys, fact_values, there = slots.keys_values_mask()
+    rows, heads = key.shape[:2]
+
+    def split(facts: Tensor) -> Tensor:
+        return facts.unflatten(-1, (heads, -1)).transpose(1, 2).to(key.dtype)
+
+    mask = mask.expand(rows, -1, -1, -1)
+    columns = there[:, None, None, :].expand(-1, *mask.shape[1:3], -1)
+    if mask.dtype != torch.bool:
+        hidden = torch.finfo(mask.dtype).min
+        columns = mask.new_zeros(columns.shape).masked_fill(~columns, hidden)
+    return (
+        torch.cat([split(fact_keys), key], dim=2),
+        torch.cat([split(fact_values), value], dim=2),
+        torch.cat([columns, mask], dim=3),
+    )
+
+
+@torch.no_grad()
+def _record(slots: Slots, query: Tensor, key: Tensor, mask: Tensor, scale: float) -> None:
+    """Hands over the weights of the facts, mean over heads, which SDPA keeps to itself."""
+    key = key.repeat_interleave(query.shape[1] // key.shape[1], dim=1)
+    scores = (query @ key.transpose(2, 3)).float() * scale
+    scores = scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask
+    facts = key.shape[2] - query.shape[2]
+    slots.record(scores.softmax(-1).mean(1)[..., :facts])

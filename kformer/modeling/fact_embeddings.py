@@ -1,0 +1,75 @@
+"""The word embeddings of facts: a copy of the encoder's own, trained separately."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class FactEmbeddings(nn.Embedding):
+    """A table (V, E) that turns facts into the mean of their tokens' embeddings.
+
+    A gradient of this table, and the optimiser's pass over it, would cost as much as those of the
+    encoder's own, though the facts of a data set use few of its rows. `train_only` trains just
+    these. Saved and loaded is always the whole table.
+    """
+
+    def __init__(self, num_embeddings: int, embedding_dim: int) -> None:
+        super().__init__(num_embeddings, embedding_dim)
+        self.rows: nn.Parameter | None = None
+        self.register_buffer("places", None, persistent=False)
+        self.register_state_dict_post_hook(_save_whole)
+        self.register_load_state_dict_pre_hook(_load_rows)
+
+    def train_only(self, tokens: Iterable[int]) -> None:
+        """Makes the rows of these tokens trainable and freezes all others.
+
+        For the rows of all tokens that facts in training have this changes nothing but the time:
+        no other row gets a gradient. Call it before the optimiser is made.
+        """
+        assert self.rows is None, "the rows to train have been chosen already"
+        ids = torch.tensor(sorted(set(tokens)), dtype=torch.long, device=self.weight.device)
+        self.places = torch.full((self.num_embeddings,), -1, device=ids.device)
+        self.places[ids] = torch.arange(len(ids), device=ids.device)
+        self.rows = nn.Parameter(self.weight.detach()[ids].clone())
+        self.weight.requires_grad_(False)
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """The mean embedding (F, E) of the tokens of F facts, (F, T) with their mask.
+
+        A fact without tokens is zero.
+        """
+        if ids.numel() == 0:
+            return self.weight.new_zeros(ids.shape[0], self.embedding_dim)
+        there = mask.bool()
+        if self.rows is None:
+            total = _sum(ids, self.weight, there)
+        else:
+            places = self.places[ids]
+            total = _sum(places.clamp(min=0), self.rows, there & (places >= 0))
+            total = total + _sum(ids, self.weight, there & (places < 0))
+        return total / there.sum(-1, keepdim=True).clamp(min=1)
+
+    def whole(self) -> Tensor:
+        """The table (V, E) with the trained rows in their places, without gradient."""
+        table = self.weight.detach()
+        if self.rows is None:
+            return table
+        return table.index_put((self.places >= 0,), self.rows.detach())
+
+
+def _sum(ids: Tensor, table: Tensor, there: Tensor) -> Tensor:
+    return F.embedding_bag(ids, table, mode="sum", per_sample_weights=there.to(table.dtype))
+
+
+def _save_whole(module: FactEmbeddings, state: dict[str, Any], prefix: str, _: Any) -> None:
+    if state.pop(f"{prefix}rows", None) is not None:
+        state[f"{prefix}weight"] = module.whole()
+
+
+def _load_rows(module: FactEmbeddings, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    if module.rows is not None and f"{prefix}weight" in state:
+        trained = (module.places >= 0).cpu()
+        state[f"{prefix}rows"] = state[f"{prefix}weight"][trained]
