@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -233,6 +233,40 @@ def show(
     from kformer.evaluation.report import render_table
 
     Console().print(render_table(read_comparison(comparison)))
+
+
+@app.command()
+def import_fairseq(
+    checkpoint: Annotated[Path, typer.Argument(help="A released `checkpoint_best.pt`.")],
+    out: Annotated[Path, typer.Argument(help="The folder to write, empty or not there yet.")],
+    injection: Annotated[
+        Literal["ffn", "attention", "none"], typer.Option(help="How its facts go in.")
+    ] = "ffn",
+    tokenizer: Annotated[
+        str | None, typer.Option(help="Hugging Face id or folder of its tokenizer.")
+    ] = None,
+) -> None:
+    """Turn a checkpoint of the released Kformer (fairseq) into a Hugging Face folder.
+
+    Nothing in the checkpoint is run; what is not part of the format is refused.
+
+    Example: `kformer import-fairseq checkpoint_best.pt kformer-social-iqa
+    --tokenizer roberta-base`
+    """
+    from transformers.utils import logging
+
+    from kformer.modeling.fairseq import import_checkpoint
+
+    logging.disable_progress_bar()
+    model = import_checkpoint(checkpoint, out, injection, tokenizer)
+    start, end = model.config.injection_layers
+    depth = model.config.encoder.num_hidden_layers
+    typer.echo(
+        f"{out}: {model.num_parameters():,} parameters, {depth} layers, "
+        + (f"facts into [{start}, {end})" if injection != "none" else "no facts")
+        + ("" if tokenizer else "; no tokenizer is in it, --tokenizer puts one there"),
+        err=True,
+    )
 
 
 @app.command()

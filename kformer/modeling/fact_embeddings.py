@@ -36,7 +36,7 @@ class FactEmbeddings(nn.Embedding):
         self.rows = nn.Parameter(self.weight.detach()[ids].clone())
         self.weight.requires_grad_(False)
 
-    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]
         """The mean embedding (F, E) of the tokens of F facts, (F, T) with their mask.
 
         A fact without tokens is zero.

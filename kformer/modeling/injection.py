@@ -8,6 +8,7 @@ Shapes: R rows (question-choice pairs), G groups of rows that share their candid
 M candidates, N facts kept, P injected layers, D width.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -167,15 +168,19 @@ class Injection(nn.Module):
     def use(self, facts: Facts | None) -> None:
         """Sets the facts that the encoder's next pass reads."""
         self.facts = facts
-        for layer in self.layers:
-            layer.facts = facts
+        for slots in self._slots:
+            slots.facts = facts
 
     def activations(self) -> Tensor:
         """How strongly each fact fired in each layer of the last pass, (R, P, N)."""
-        recorded = torch.stack([layer.activations for layer in self.layers], dim=1)
-        for layer in self.layers:
-            layer.activations = None
-        return recorded
+        recorded = [slots.activations for slots in self._slots]
+        for slots in self._slots:
+            slots.activations = None
+        return torch.stack([each for each in recorded if each is not None], dim=1)
+
+    @property
+    def _slots(self) -> Iterator[FactSlots]:
+        return (slots for slots in self.layers if isinstance(slots, FactSlots))
 
     def _replicate_for_data_parallel(self) -> "Injection":
         raise NotImplementedError(

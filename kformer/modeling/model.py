@@ -241,10 +241,10 @@ class KformerForMultipleChoice(PreTrainedModel):
         self,
         enable: bool = True,
         gradient_checkpointing_func: Callable[..., Any] = checkpoint,
-        **settings: Any,
+        every_n_layers: int = 1,
     ) -> None:
         checkpointed = partial(self._checkpointed, gradient_checkpointing_func)
-        super()._set_gradient_checkpointing(enable, checkpointed, **settings)
+        super()._set_gradient_checkpointing(enable, checkpointed, every_n_layers)
 
     def _checkpointed(self, checkpoint: Callable[..., Any], layer: Any, *args: Any) -> Any:
         """Runs a layer so that the backward pass computes it again with the same facts."""
@@ -253,9 +253,10 @@ class KformerForMultipleChoice(PreTrainedModel):
         def layer_with_facts(*args: Any) -> Any:
             before = self.injection.facts
             self.injection.use(facts)
-            result = layer(*args)
-            self.injection.use(before)
-            return result
+            try:  # it is left early once all is computed again that is needed
+                return layer(*args)
+            finally:
+                self.injection.use(before)
 
         return checkpoint(layer_with_facts, *args)
 
