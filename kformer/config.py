@@ -57,8 +57,9 @@ class Model(Section):
 
     encoder: str = "roberta-base"
     """A Hugging Face id, a local folder, or `bundled/all-MiniLM-L6-v2`."""
-    injection: Literal["none", "concat", "attention", "ffn"] = "none"
-    """How facts get in: not at all, as text, as attention keys and values, as FFN slots."""
+    injection: Literal["none", "concat", "attention", "ffn", "static"] = "none"
+    """How facts get in: not at all, as text, as attention keys and values, as FFN slots; `static`:
+    a control, FFN slots that are trained but come from no fact."""
     layers: Literal["top3", "bottom3", "all"] | tuple[NonNegativeInt, PositiveInt] = "top3"
     """The injected layers: a name, or [start, end), 0-based and half open."""
     facts: PositiveInt = 5
@@ -125,7 +126,7 @@ class Condition(Section):
 
     @property
     def uses_facts(self) -> bool:
-        return self.answer_by == "retrieval" or self.model.injection != "none"
+        return self.answer_by == "retrieval" or self.model.injection not in ("none", "static")
 
     @model_validator(mode="after")
     def _is_possible(self) -> Self:
@@ -140,8 +141,8 @@ class Condition(Section):
                 raise ValueError(
                     f"model.layers: [{start}, {end}] must be [start, end] with start < end"
                 )
-        injects = self.answer_by == "model" and self.model.injection != "none"
-        if injects and self.model.facts > self.retrieval.top_k:
+        reads_facts = self.answer_by == "model" and self.uses_facts
+        if reads_facts and self.model.facts > self.retrieval.top_k:
             raise ValueError(
                 f"model.facts: {self.model.facts} is more than retrieval.top_k: "
                 f"{self.retrieval.top_k}"
@@ -201,7 +202,7 @@ class Experiment(Section):
                 continue
             try:
                 depth = encoder_depth(condition.model.encoder)
-                if depth is not None and condition.model.injection in ("attention", "ffn"):
+                if depth is not None and condition.model.injection not in ("none", "concat"):
                     layer_span(condition.model.layers, depth)
             except KformerError as error:
                 raise KformerError(f"conditions.{name}: {error}") from None

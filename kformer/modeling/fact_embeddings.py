@@ -30,11 +30,13 @@ class FactEmbeddings(nn.Embedding):
         no other row gets a gradient. Call it before the optimiser is made.
         """
         assert self.rows is None, "the rows to train have been chosen already"
+        self.weight.requires_grad_(False)
         ids = torch.tensor(sorted(set(tokens)), dtype=torch.long, device=self.weight.device)
+        if len(ids) == 0:
+            return
         self.places = torch.full((self.num_embeddings,), -1, device=ids.device)
         self.places[ids] = torch.arange(len(ids), device=ids.device)
-        self.rows = nn.Parameter(self.weight.detach()[ids].clone())
-        self.weight.requires_grad_(False)
+        self.rows = nn.Parameter(self.weight[ids])
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]
         """The mean embedding (F, E) of the tokens of F facts, (F, T) with their mask.

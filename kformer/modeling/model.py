@@ -279,6 +279,6 @@ def load_encoder(name: str | Path) -> PreTrainedModel:
     if name == BUNDLED:
         check_bundled_weights(Path(folder))
     try:
-        return AutoModel.from_pretrained(folder, trust_remote_code=False)
+        return AutoModel.from_pretrained(folder, trust_remote_code=False, dtype=torch.float32)
     except (OSError, ValueError, SafetensorError) as error:
         raise missing_encoder(name, error) from None

@@ -2,9 +2,11 @@
 
 The input of one choice is ``[CLS] context [SEP] Q: question [SEP] A: choice [SEP]`` with the
 encoder's own special tokens, single separators as in the released Kformer, and empty parts left
-out. With ``injection: concat`` the facts come first, as one more part. What does not fit is cut in
-this order: facts from the end, then the context from its start, then the question from its start;
-the choice is never cut.
+out. Where an encoder has no such tokens, as decoders have not, it starts with the token for the
+beginning of a text, parts are separated by line breaks, and the token for the end of a text is
+the last, whose state is scored. With ``injection: concat`` the facts come first, as one more part.
+What does not fit is cut in this order: facts from the end, then the context from its start, then
+the question from its start; the choice is never cut.
 
 Shapes: B batch, C choices, L tokens, M facts, T fact tokens.
 """
@@ -50,22 +52,30 @@ class KformerProcessor:
 
     Example:
         >>> processor = KformerProcessor.from_pretrained("results/demo/runs/kformer/seed-1/model")
-        >>> features = processor("", "What is the pet of Zorbak?", ["cat", "dog"], [["..."]])
-        >>> model(**processor.collate([features]))
+        >>> features = processor("", "What is the pet of Zorbak?", ["cat", "dog"], ["..."])
+        >>> model(**processor.collate([features]), output_facts=True)
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, config: KformerConfig) -> None:
         self.tokenizer = tokenizer
         self.config = config
-        self._start = [t for t in (tokenizer.cls_token_id,) if t is not None]
-        self._separator = [t for t in (tokenizer.sep_token_id,) if t is not None]
+        self._start = _first_known(tokenizer.cls_token_id, tokenizer.bos_token_id)
+        self._separator = _first_known(tokenizer.sep_token_id) or self._tokens("\n")
+        self._end = _first_known(tokenizer.sep_token_id, tokenizer.eos_token_id) or self._separator
         self._facts_as_text = config.injection == "concat"
         self._fact_tokens: dict[str, list[int]] = {}  # a fact is offered to many questions
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> "KformerProcessor":
-        """The processor of a saved model."""
-        return cls(load_tokenizer(folder), AutoConfig.from_pretrained(folder))
+        """The processor of a saved model.
+
+        Raises:
+            KformerError: this is no folder of a Kformer model, or it has no tokenizer.
+        """
+        tokenizer, config = load_tokenizer(folder), AutoConfig.from_pretrained(folder)
+        if not isinstance(config, KformerConfig):
+            raise KformerError(f"{folder}: this is a {config.model_type} model, not a kformer one")
+        return cls(tokenizer, config)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Saves the tokenizer beside a saved model, whose config holds the rest."""
@@ -76,7 +86,7 @@ class KformerProcessor:
         context: str,
         question: str,
         choices: Sequence[str],
-        facts: Sequence[Sequence[str]],
+        facts: Sequence[str] | Sequence[Sequence[str]] = (),
     ) -> Features:
         """Tokenises one question.
 
@@ -84,10 +94,23 @@ class KformerProcessor:
             context: may be empty.
             question: the question.
             choices: C of them.
-            facts: one list for the whole question, or one list per choice; best first.
+            facts: the facts for the whole question, or C lists of them, one per choice; best
+                first.
+
+        Raises:
+            KformerError: a choice alone is longer than ``max_tokens``, or facts are neither a
+                flat list nor as many lists as there are choices.
         """
-        per_choice = len(facts) > 1
-        texts = [list(each) for each in facts] or [[]]
+        if isinstance(facts, str):
+            raise KformerError("facts: give a list of strings, not a single string")
+        per_choice = len(facts) > 0 and not isinstance(facts[0], str)
+        if per_choice and len(facts) != len(choices):
+            raise KformerError(
+                f"facts: {len(facts)} lists for {len(choices)} choices; give a list per choice, "
+                "or one flat list for the question"
+            )
+        lists: Any = facts if per_choice else [facts]
+        texts = [list(each) for each in lists]
         heads = [self._as_text(each) if self._facts_as_text else [] for each in texts]
         context_ids, question_ids = self._tokens(context), self._tokens(f"Q: {question}")
         inputs, cut = [], 0
@@ -133,7 +156,7 @@ class KformerProcessor:
         self, facts: list[int], context: list[int], question: list[int], choice: list[int]
     ) -> tuple[list[int], bool]:
         """One choice's token ids, cut to fit, and whether context or question was cut."""
-        room = self.config.max_tokens - len(self._start) - len(choice) - len(self._separator)
+        room = self.config.max_tokens - len(self._start) - len(choice) - len(self._end)
         if room < 0:
             raise KformerError(
                 f"model.max_tokens: a choice has {len(choice)} tokens and alone fills more than "
@@ -146,15 +169,16 @@ class KformerProcessor:
             room -= fits + len(self._separator) if fits else 0
         kept_question, kept_context, kept_facts = kept_parts
         ids = list(self._start)
-        for part in (kept_facts, kept_context, kept_question, choice):
+        for part in (kept_facts, kept_context, kept_question):
             if part:
                 ids += part + self._separator
+        ids += choice + self._end
         was_cut = len(kept_question) < len(question) or len(kept_context) < len(context)
         return ids, was_cut
 
     def _pad(self, batch: list[list[list[int]]]) -> tuple[Tensor, Tensor]:
         """Token ids and mask (B, K, longest) of K lists a question."""
-        padding = self.tokenizer.pad_token_id
+        padding = self.tokenizer.pad_token_id or 0  # decoders have none: any will do, it is masked
         width = max((len(ids) for row in batch for ids in row), default=0)
         ids = [[each + [padding] * (width - len(each)) for each in row] for row in batch]
         mask = [[[1] * len(each) + [0] * (width - len(each)) for each in row] for row in batch]
@@ -172,6 +196,10 @@ class KformerProcessor:
         ids, mask = self._pad_facts(rows)
         shape = (len(batch), choices, *ids.shape[1:])
         return ids.view(shape), mask.view(shape)
+
+
+def _first_known(*tokens: int | None) -> list[int]:
+    return [token for token in tokens if token is not None][:1]
 
 
 def _filled(rows: list[list[int]], count: int) -> list[list[int]]:

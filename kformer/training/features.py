@@ -48,6 +48,15 @@ class Examples(Dataset[Example]):
         return [example.features.length for example in self.examples]
 
     @property
+    def fact_tokens(self) -> set[int]:
+        """All tokens of all facts that are offered."""
+        tokens: set[int] = set()
+        for example in self.examples:
+            for facts in example.features.facts:
+                tokens.update(*facts)
+        return tokens
+
+    @property
     def inputs_cut(self) -> int:
         """How many inputs lost a part of their question or context."""
         return sum(example.features.cut for example in self.examples)
@@ -107,11 +116,12 @@ def _examples(
 ) -> Iterator[Example]:
     for row in track(rows, f"tokenising {split}", len(rows)):
         candidates = knowledge.candidates(row["question_id"]) if knowledge else []
-        facts = [knowledge.texts(each) for each in candidates] if knowledge else []
+        facts = [knowledge.texts(each) for each in candidates] if knowledge else [[]]
+        given = facts[0] if len(facts) == 1 else facts
         yield Example(
             question_id=row["question_id"],
             split=split,
             answer=row["answer"],
-            features=processor(row["context"], row["question"], row["choices"], facts),
+            features=processor(row["context"], row["question"], row["choices"], given),
             candidates=candidates,
         )

@@ -91,6 +91,9 @@ def train(
     limit = settings.training.max_train_questions
     training_set = load_examples(processor, questions, facts, "train", limit)
     validation_set = load_examples(processor, questions, facts, "validation")
+    counts = parameter_counts(model)
+    if model.injection.embeds_facts:
+        model.fact_embeddings.train_only(training_set.fact_tokens)
 
     bf16 = computes_in_bf16(settings.training.precision)
     arguments = _arguments(settings.training, len(training_set), seed, checkpoints, bf16)
@@ -125,7 +128,7 @@ def train(
         "best_step": trainer.state.best_global_step,
         "train_questions": len(training_set),
         "inputs_cut": training_set.inputs_cut + validation_set.inputs_cut,
-        **parameter_counts(model),
+        **counts,
         "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
     shutil.rmtree(out / "model", ignore_errors=True)  # of a run that was killed right here

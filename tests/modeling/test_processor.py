@@ -38,7 +38,7 @@ def spaced(letters: str) -> str:
 
 
 def test_a_choice_is_read_as_context_question_and_answer(make, read):
-    features = make()(spaced("abc"), spaced("de"), ["f g", "h"], [[]])
+    features = make()(spaced("abc"), spaced("de"), ["f g", "h"], [])
     assert [read(ids) for ids in features.choices] == [
         "[CLS] a b c [SEP] q : d e [SEP] a : f g [SEP]",
         "[CLS] a b c [SEP] q : d e [SEP] a : h [SEP]",
@@ -52,7 +52,7 @@ def test_an_empty_context_leaves_no_separator_behind(make, read):
 
 
 def test_facts_are_tokens_of_their_own_without_special_tokens(make, read):
-    features = make(facts=1, max_fact_tokens=3)("", "d", ["f", "g"], [["a b", "c d e f", ""]])
+    features = make(facts=1, max_fact_tokens=3)("", "d", ["f", "g"], ["a b", "c d e f", ""])
     assert [read(fact) for fact in features.facts[0]] == ["a b", "c d e", ""]
     assert not features.facts_per_choice
     assert read(features.choices[0]) == "[CLS] q : d [SEP] a : f [SEP]"
@@ -66,7 +66,7 @@ def test_facts_per_choice_stay_with_their_choice(make, read):
 
 def test_concat_puts_the_first_facts_before_everything_else(make, read):
     processor = make("concat", facts=2)
-    features = processor("c", "d", ["f", "g"], [["x y", "z", "w"]])
+    features = processor("c", "d", ["f", "g"], ["x y", "z", "w"])
     assert read(features.choices[0]) == "[CLS] x y z [SEP] c [SEP] q : d [SEP] a : f [SEP]"
     assert features.facts == []
     assert set(processor.collate([features])) == {"input_ids", "attention_mask"}
@@ -100,7 +100,7 @@ def test_concat_gives_each_choice_its_own_facts(make, read):
 def test_facts_are_cut_before_the_context_and_the_context_before_the_question(
     room, expected, cut, make, read
 ):
-    features = make("concat", max_tokens=room)(spaced("abc"), spaced("de"), ["f"], [["x y z"]])
+    features = make("concat", max_tokens=room)(spaced("abc"), spaced("de"), ["f"], ["x y z"])
     assert read(features.choices[0]) == expected
     assert features.cut == cut
 
@@ -119,7 +119,7 @@ letters = st.text("abcdefgh", max_size=9).map(spaced)
 def test_nothing_is_cut_that_fits_and_nothing_is_too_long(
     context, question, choice, fact, room, make, read
 ):
-    features = make("concat", max_tokens=room)(context, question, [choice, choice], [[fact]])
+    features = make("concat", max_tokens=room)(context, question, [choice, choice], [fact])
     without_fact = make("concat", max_tokens=room)(context, question, [choice, choice], [])
     parts = [part for part in (context, f"q : {question}", f"a : {choice}") if part]
     whole = f"[CLS] {' [SEP] '.join(parts)} [SEP]".split()
@@ -145,8 +145,8 @@ def test_a_choice_that_alone_is_too_long_is_an_error(make):
 
 def test_questions_with_facts_each_are_padded_to_one_batch(make, tokenizer):
     processor = make()
-    first = processor("", "d", ["f", "g h"], [["a b c", "d"]])
-    second = processor("a", "d", ["f", "g"], [["e"]])
+    first = processor("", "d", ["f", "g h"], ["a b c", "d"])
+    second = processor("a", "d", ["f", "g"], ["e"])
     batch = processor.collate([first, second], labels=[1, 0])
     assert batch["input_ids"].shape == batch["attention_mask"].shape == (2, 2, 11)
     assert batch["fact_input_ids"].shape == batch["fact_attention_mask"].shape == (2, 2, 3)
@@ -167,7 +167,7 @@ def test_facts_per_choice_get_a_dimension_more(make):
 def test_facts_per_question_and_per_choice_go_into_one_batch(make):
     processor = make()
     per_choice = processor("", "d", ["f", "g", "h"], [["a"], ["b", "c"], []])
-    per_question = processor("", "d", ["f", "g"], [["d e"]])
+    per_question = processor("", "d", ["f", "g"], ["d e"])
     batch = processor.collate([per_choice, per_question])
     assert batch["fact_input_ids"].shape == (2, 3, 2, 2)
     assert batch["fact_attention_mask"].sum(-1).tolist() == [
@@ -176,7 +176,7 @@ def test_facts_per_question_and_per_choice_go_into_one_batch(make):
     ]
 
 
-@pytest.mark.parametrize("facts", [[], [[]], [[], []], [["", ""]]])
+@pytest.mark.parametrize("facts", [[], [[], []], ["", ""], [["", ""], []]])
 def test_a_batch_without_facts_has_no_fact_tensors(facts, make):
     processor = make()
     batch = processor.collate([processor("", "d", ["f", "g"], facts)])
@@ -186,7 +186,7 @@ def test_a_batch_without_facts_has_no_fact_tensors(facts, make):
 def test_questions_with_fewer_choices_are_filled_with_padding(make):
     processor = make()
     batch = processor.collate(
-        [processor("", "d", ["f", "g", "h"], []), processor("", "d", ["f", "g"], [["a"]])]
+        [processor("", "d", ["f", "g", "h"], []), processor("", "d", ["f", "g"], ["a"])]
     )
     assert batch["input_ids"].shape[:2] == (2, 3)
     assert batch["attention_mask"].any(-1).tolist() == [[True] * 3, [True, True, False]]
@@ -199,7 +199,7 @@ def test_the_model_takes_what_collate_gives(make, tiny_encoder):
     model = KformerForMultipleChoice.from_encoder(tiny_encoder, injection="ffn").eval()
     questions = [
         processor("a", "d", ["f", "g", "h"], [["a"], ["b c", "d"], []]),
-        processor("", "d", ["f", "g"], [["e"]]),
+        processor("", "d", ["f", "g"], ["e"]),
         processor("", "d", ["f", "g"], []),
     ]
     with torch.no_grad():
@@ -217,7 +217,7 @@ def test_a_saved_processor_reads_the_same(make, tiny_encoder, tmp_path):
     processor = KformerProcessor(load_tokenizer(tiny_encoder), model.config)
     model.save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
-    question = (spaced("abc"), spaced("de"), ["f", "g"], [["x y z", "w"]])
+    question = (spaced("abc"), spaced("de"), ["f", "g"], ["x y z", "w"])
     again = KformerProcessor.from_pretrained(tmp_path)
     assert again(*question) == processor(*question)
     assert again.config.injection == "concat" and again.config.max_tokens == 14

@@ -126,7 +126,7 @@ def computed(monkeypatch):
 
     class Recording(Stopwatch):
         def on_step_end(self, args, state, control, model=None, **kwargs):
-            steps[state.global_step] = {n: p.detach().clone() for n, p in model.named_parameters()}
+            steps[state.global_step] = {n: p.clone() for n, p in model.state_dict().items()}
             super().on_step_end(args, state, control, **kwargs)
 
     monkeypatch.setattr(run_module, "Stopwatch", Recording)

@@ -177,6 +177,7 @@ def knowledge_options(wildcards):
 UNREAD = {
     "none": {"layers", "facts", "key_init", "key_scale", "max_fact_tokens"},
     "concat": {"layers", "key_init", "key_scale"},
+    "static": {"max_fact_tokens"},
 }
 
 
