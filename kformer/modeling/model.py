@@ -81,7 +81,10 @@ class KformerForMultipleChoice(PreTrainedModel):
     config_class = KformerConfig
     base_model_prefix = "kformer"
     supports_gradient_checkpointing = True
+    # Whether the encoder supports them, it says itself.
     _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_flex_attn = True
 
     def __init__(self, config: KformerConfig) -> None:
         super().__init__(config)
@@ -94,9 +97,8 @@ class KformerForMultipleChoice(PreTrainedModel):
         start, end = config.injection_layers
         layer_span((start, end), config.encoder.num_hidden_layers)
         config.encoder.use_cache = False  # a decoder reads each input once
-        self.encoder = AutoModel.from_config(
-            config.encoder, attn_implementation=attention_implementation(config)
-        )
+        attention = attention_implementation(config) or config.encoder._attn_implementation
+        self.encoder = AutoModel.from_config(config.encoder, attn_implementation=attention)
         if getattr(self.encoder, "pooler", None) is not None:
             self.encoder.pooler = None  # ours is the scoring head
         self.injection = INJECTIONS[config.injection](config, self.encoder)

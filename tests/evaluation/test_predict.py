@@ -177,8 +177,9 @@ def test_a_model_answers_in_the_precision_it_was_trained_in(trained, predicted, 
     asked = []
     original = torch.autocast
 
-    def spy(device, dtype, enabled):
-        asked.append((dtype, enabled))
+    def spy(device, dtype=None, enabled=True):
+        if dtype is not None:
+            asked.append((dtype, enabled))
         return original(device, dtype, enabled=enabled)
 
     monkeypatch.setattr(torch, "autocast", spy)

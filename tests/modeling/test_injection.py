@@ -23,6 +23,7 @@ class Reference:
     def score(self, tokens, facts):
         """The logit of one unpadded input, and the positions of the kept facts, best first."""
         embeddings, kept = self.filtered(tokens, facts)
+        self.fired = []  # how strongly each kept fact did, per injected layer
         x = self.embed(tokens)
         for layer in range(self.encoder.num_hidden_layers):
             x = self.layer(layer, x, embeddings)
@@ -60,6 +61,8 @@ class Reference:
             value = np.concatenate([self.linear(f"{slots}.value", facts), value])
         query, key, value = (self.heads(each) for each in (query, key, value))
         weights = softmax(query @ key.transpose(0, 2, 1) / np.sqrt(query.shape[-1]), axis=-1)
+        if inject == "attention":
+            self.fired.append(weights[:, :, : len(facts)].mean(0).max(0))
         mixed = (weights @ value).transpose(1, 0, 2).reshape(x.shape)
         mixed = self.linear(f"{place}.attention.output.dense", mixed)
         x = self.norm(f"{place}.attention.output.LayerNorm", x + mixed)
@@ -67,9 +70,10 @@ class Reference:
         fired = gelu(self.linear(f"{place}.intermediate.dense", x))
         out = self.linear(f"{place}.output.dense", fired)
         if inject == "ffn":
-            for fact in facts:
-                key = self.linear(f"{slots}.key", fact)
-                out = out + gelu(x @ key)[:, None] * self.linear(f"{slots}.value", fact)
+            fired = [gelu(x @ self.linear(f"{slots}.key", fact)) for fact in facts]
+            for strength, fact in zip(fired, facts, strict=True):
+                out = out + strength[:, None] * self.linear(f"{slots}.value", fact)
+            self.fired.append(np.max(fired, axis=1))
         return self.norm(f"{place}.output.LayerNorm", x + out)
 
     def heads(self, x):
@@ -96,6 +100,9 @@ def check_against_reference(model, tensors, inputs, facts_of):
             if output.kept_facts is not None:
                 shown = [i for i in output.kept_facts[b, c].tolist() if i >= 0]
                 assert shown == kept
+                found = output.fact_activations[b, c, :, : len(kept)].numpy(force=True)
+                if kept:
+                    np.testing.assert_allclose(found, reference.fired, atol=1e-5, rtol=1e-5)
     return output
 
 

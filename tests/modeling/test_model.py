@@ -1,6 +1,9 @@
 """What the model promises: masks, facts that count, initialisation, saving, clear errors."""
 
+import copy
 import itertools
+import pickle
+import shutil
 
 import pytest
 import torch
@@ -11,7 +14,7 @@ from transformers import AutoModelForMultipleChoice, BertConfig, GPT2Config, T5C
 from kformer.errors import KformerError
 from kformer.modeling import KformerConfig, KformerForMultipleChoice
 
-METHODS = ["none", "ffn", "attention"]
+METHODS = ["none", "ffn", "attention", "static"]
 NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 INJECTED = ["ffn", "attention"]
 INPUTS = [
@@ -98,6 +101,42 @@ def test_a_fact_that_is_there_twice_counts_twice(method, make_model, to_tensors)
     close(also_twice, twice)
 
 
+word = st.integers(5, 59)
+ragged = st.lists(  # questions: two choices, and none to many facts
+    st.tuples(
+        st.tuples(*[st.lists(word, min_size=1, max_size=6)] * 2),
+        st.lists(st.lists(word, max_size=4), max_size=7, unique_by=lambda fact: frozenset(fact)),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@settings(
+    max_examples=30,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(questions=ragged, padding=st.tuples(*[st.integers(0, 2)] * 3), data=st.data())
+def test_a_logit_depends_on_its_question_alone(
+    method, questions, padding, data, make_model, to_tensors
+):
+    """Not on the order of facts, on padding, or on how questions are batched."""
+    model = make_model(method)
+    inputs, facts = ([list(part) for part in parts] for parts in zip(*questions, strict=True))
+    together = logits(model, to_tensors(inputs, facts))
+    assert together.isfinite().all()
+    shuffled = [data.draw(st.permutations(each)) for each in facts]
+    sizes = dict(zip(("wider", "more_facts", "longer_facts"), padding, strict=True))
+    close(logits(model, to_tensors(inputs, shuffled, filler=7, **sizes)), together)
+    split = data.draw(st.integers(0, len(questions)))
+    parts = [slice(0, split), slice(split, None)]
+    apart = [logits(model, to_tensors(inputs[p], facts[p])) for p in parts if inputs[p]]
+    close(torch.cat(apart), together)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_a_batch_gives_the_same_as_its_questions_one_by_one(method, make_model, to_tensors):
     model = make_model(method)
@@ -181,8 +220,8 @@ def test_facts_change_the_logits(method, make_model, to_tensors):
     assert (one - logits(model, to_tensors(INPUTS))).abs().min() > 1e-3
 
 
-@pytest.mark.parametrize("method", ["none", "concat"])
-def test_methods_without_slots_ignore_fact_tensors(method, make_model, to_tensors):
+@pytest.mark.parametrize("method", ["none", "concat", "static"])
+def test_methods_that_come_without_facts_ignore_fact_tensors(method, make_model, to_tensors):
     model = make_model(method)
     assert not hasattr(model, "fact_embeddings")
     expected = logits(model, to_tensors(INPUTS))
@@ -227,27 +266,75 @@ def test_gradient_checkpointing_changes_neither_loss_nor_gradients(method, make_
         close(found[name], expected[name])
 
 
+# --- other ways to compute
+
+
 @pytest.mark.parametrize("method", METHODS)
-def test_a_roberta_learns_and_reads_facts(method, make_model, to_tensors):
-    model = make_model(method, "roberta", lively=False, key_init="identity").train()
-    tensors = to_tensors(INPUTS, FACTS, filler=1)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.05)
-    before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    for _ in range(2):
-        optimizer.zero_grad()
-        loss = model(**tensors, labels=torch.tensor([0, 2])).loss
-        assert loss.isfinite()
-        loss.backward()
-        optimizer.step()
-    moved = {n for n, p in model.named_parameters() if not torch.equal(p, before[n])}
-    assert {"head.dense.weight", "encoder.embeddings.word_embeddings.weight"} <= moved
-    model.eval()
-    with_facts, plain = logits(model, tensors), logits(model, to_tensors(INPUTS, filler=1))
-    masked = tensors | {"fact_attention_mask": torch.zeros_like(tensors["fact_attention_mask"])}
-    close(logits(model, masked), plain)
-    wider = to_tensors(INPUTS, FACTS, filler=1, wider=4, more_facts=1, longer_facts=2)
-    close(logits(model, wider), with_facts)
-    assert torch.allclose(with_facts, plain, atol=1e-5) == (method == "none")
+def test_bfloat16_stays_close_to_full_precision(method, make_model, to_tensors, tmp_path):
+    model = make_model(method, key_init="identity", facts=5)  # all are kept, none is a near tie
+    tensors = to_tensors(INPUTS, FACTS)
+    expected = logits(model, tensors)
+    tolerance = 0.04 * expected.abs().max()  # five of bf16's eight significant bits
+    with torch.autocast("cpu", torch.bfloat16):
+        assert (logits(model, tensors) - expected).abs().max() < tolerance
+    model.save_pretrained(tmp_path)
+    half = KformerForMultipleChoice.from_pretrained(tmp_path, dtype=torch.bfloat16).eval()
+    assert {parameter.dtype for parameter in half.parameters()} == {torch.bfloat16}
+    found = half(**tensors, output_facts=True)
+    assert (found.logits - expected).abs().max() < tolerance and found.logits.dtype == torch.float32
+
+
+def test_the_choice_of_facts_does_not_hang_on_autocast(make_model, to_tensors):
+    model = make_model("ffn")
+    facts = [[[30 + i, 31 + i] for i in range(25)]]
+    tensors = to_tensors(INPUTS[:1], facts)
+    expected = model(**tensors, output_facts=True).kept_facts
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(model(**tensors, output_facts=True).kept_facts, expected)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.parametrize("method", INJECTED)
+def test_a_compiled_model_computes_the_same(method, make_model, to_tensors):
+    model = make_model(method, encoder={"num_hidden_layers": 3})
+    tensors = to_tensors(INPUTS, FACTS)
+    with torch.no_grad():
+        expected = model(**tensors, output_facts=True)
+        found = torch.compile(model, fullgraph=True)(**tensors, output_facts=True)
+    close(found.logits, expected.logits)
+    close(found.fact_activations, expected.fact_activations)
+    assert torch.equal(found.kept_facts, expected.kept_facts)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_copy_reads_facts_of_its_own(method, copied, make_model, to_tensors):
+    model = make_model(method)
+    tensors = to_tensors(INPUTS, FACTS)
+    expected = logits(model, tensors)
+    twin = copied(model)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+    close(logits(twin, tensors), expected, atol=1e-6)
+
+
+def test_data_parallel_is_refused_as_it_would_mix_up_facts(make_model):
+    with pytest.raises(NotImplementedError, match="DistributedDataParallel"):
+        make_model("ffn").injection._replicate_for_data_parallel()  # as torch calls it
+
+
+@pytest.mark.parametrize(("method", "built"), [("ffn", "eager"), ("attention", "kformer_sdpa")])
+def test_the_attention_asked_for_is_used_unless_facts_join_it(
+    method, built, make_model, to_tensors, tmp_path
+):
+    model = make_model(method)
+    model.save_pretrained(tmp_path)
+    again = KformerForMultipleChoice.from_pretrained(tmp_path, attn_implementation="eager").eval()
+    assert again.encoder.config._attn_implementation == built
+    tensors = to_tensors(INPUTS, FACTS)
+    close(logits(again, tensors), logits(model, tensors))
 
 
 # --- how it starts, how it is kept
@@ -338,6 +425,21 @@ def test_a_model_from_an_encoder_starts_with_its_weights(tiny_encoder):
     with torch.no_grad():
         model.fact_embeddings.weight.add_(1)
     assert torch.equal(words, pretrained["embeddings.word_embeddings.weight"])
+
+
+def test_an_encoder_in_half_precision_is_trained_in_full(tiny_encoder, tmp_path):
+    from transformers import BertModel
+
+    BertModel.from_pretrained(tiny_encoder).bfloat16().save_pretrained(tmp_path / "half")
+    model = KformerForMultipleChoice.from_encoder(tmp_path / "half", injection="ffn")
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
+def test_static_slots_start_small_and_of_the_configured_number(make_model):
+    torch.manual_seed(0)
+    slots = make_model("static", lively=False, facts=500).injection.embeddings
+    assert slots.shape == (500, 16)
+    assert slots.std().item() == pytest.approx(0.02, rel=0.1)
 
 
 def test_the_identity_survives_starting_from_an_encoder(tiny_encoder):

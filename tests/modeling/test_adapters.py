@@ -1,0 +1,187 @@
+"""Every family of encoders: it learns, facts count, what is masked does not, and the formula."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from kformer.modeling import KformerForMultipleChoice
+from kformer.modeling.adapters import ADAPTERS
+
+from .conftest import FAMILIES, without_dropout
+
+INPUTS = [
+    [[2, 11, 12, 13, 3], [2, 14, 3], [2, 15, 16, 17, 18, 19, 3]],
+    [[2, 21, 3], [2, 22, 23, 24, 3], [2, 25, 26, 3]],
+]
+FACTS = [[[31, 32, 33], [34], [35, 36], [37, 38, 39], [40, 41]], [[44, 45], [46]]]
+ACTIVATIONS = {"llama": F.silu, "mistral": F.silu, "qwen2": F.silu, "qwen3": F.silu}
+METHODS = ["none", "ffn", "attention", "static"]
+INJECTED = ["ffn", "attention"]
+
+every_family = pytest.mark.parametrize("family", FAMILIES)
+
+
+def close(actual, expected, atol=1e-5):
+    torch.testing.assert_close(actual, expected, atol=atol, rtol=1e-5)
+
+
+def logits(model, tensors):
+    with torch.no_grad():
+        return model(**tensors).logits
+
+
+def test_every_adapter_is_tested():
+    assert FAMILIES.keys() == ADAPTERS.keys()
+
+
+@every_family
+@pytest.mark.parametrize("method", METHODS)
+def test_it_learns_and_reads_facts(family, method, make_model, to_tensors):
+    model = make_model(method, family, lively=False, key_init="identity").train()
+    tensors = to_tensors(INPUTS, FACTS, filler=1)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.05)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    for _ in range(2):
+        optimizer.zero_grad()
+        loss = model(**tensors, labels=torch.tensor([0, 2])).loss
+        assert loss.isfinite()
+        loss.backward()
+        optimizer.step()
+    moved = {n for n, p in model.named_parameters() if not torch.equal(p, before[n])}
+    # AdamW decays every weight that has a gradient, so what stays took no part.
+    assert before.keys() - moved <= {n for n in before if n.endswith("bias")}
+    model.eval()
+    with_facts, plain = logits(model, tensors), logits(model, to_tensors(INPUTS, filler=1))
+    masked = tensors | {"fact_attention_mask": torch.zeros_like(tensors["fact_attention_mask"])}
+    close(logits(model, masked), plain)
+    assert torch.allclose(with_facts, plain, atol=1e-5) == (method in ("none", "static"))
+
+
+@every_family
+@pytest.mark.parametrize("method", METHODS)
+def test_padding_never_changes_a_logit(family, method, make_model, to_tensors):
+    model = make_model(method, family)
+    expected = logits(model, to_tensors(INPUTS, FACTS))
+    padding = {"wider": 4, "more_choices": 1, "more_facts": 2, "longer_facts": 1}
+    for filler in (0, 1, 9):
+        padded = to_tensors(INPUTS, FACTS, filler=filler, **padding)
+        close(logits(model, padded)[:, :3], expected)
+
+
+@every_family
+@pytest.mark.parametrize("method", INJECTED)
+def test_facts_have_no_order_and_questions_no_neighbours(family, method, make_model, to_tensors):
+    model = make_model(method, family)
+    expected = logits(model, to_tensors(INPUTS, FACTS))
+    turned = [facts[::-1] for facts in FACTS]
+    close(logits(model, to_tensors(INPUTS, turned)), expected)
+    for place in range(2):
+        alone = to_tensors(INPUTS[place : place + 1], FACTS[place : place + 1])
+        close(logits(model, alone), expected[place : place + 1])
+
+
+@every_family
+@pytest.mark.parametrize("method", ["ffn", "static"])
+def test_slots_are_added_to_the_feed_forward_layer(family, method, make_model, to_tensors):
+    """FFN'(x) = FFN(x) + Σ_i act(x · k_i) v_i, with k, v and x read at the module's edges."""
+    model = make_model(method, family, facts=2)
+    sites = model.adapter.sites(model.encoder)
+    seen, slots = {}, {}
+    for number in range(4):
+        site = sites[number]
+        site.feed_forward_in.register_forward_pre_hook(
+            lambda _, args, n=number: seen.setdefault(n, []).append(args[0])
+        )
+        site.feed_forward_out.register_forward_hook(
+            lambda module, args, out, n=number: seen[n].extend([module.forward(*args), out])
+        )
+    for number, layer in enumerate(model.injection.layers, start=1):
+        for part in (layer.key, layer.value):
+            part.register_forward_hook(
+                lambda _, args, out, n=number: slots.setdefault(n, []).append(out)
+            )
+    one_input, two_facts = [[[2, 11, 12, 13, 3]]], [[[31, 32, 33], [34]]]
+    with torch.no_grad():
+        output = model(**to_tensors(one_input, two_facts), output_facts=True)
+    activation = ACTIVATIONS.get(family, F.gelu)
+    for number in range(4):
+        x, plain, found = seen[number]
+        if number not in (1, 2):
+            assert torch.equal(found, plain)
+            continue
+        keys, values = (part[0] for part in slots[number])
+        fired = activation(x[0] @ keys.T)
+        close(found[0], plain[0] + fired @ values)
+        strongest = fired.amax(0)
+        if method == "ffn":  # where kept facts stand best first
+            strongest = strongest[output.kept_facts[0, 0]]
+        close(output.fact_activations[0, 0, number - 1], strongest)
+
+
+@every_family
+def test_attention_weights_of_facts_are_shares(family, make_model, to_tensors):
+    model = make_model("attention", family)
+    with torch.no_grad():
+        output = model(**to_tensors(INPUTS, FACTS), output_facts=True)
+    assert output.fact_activations.shape == (2, 3, 2, 3)
+    there = (output.kept_facts >= 0)[:, :, None].expand(-1, -1, 2, -1)
+    assert (output.fact_activations[there] > 0).all() and (output.fact_activations < 1).all()
+    assert (output.fact_activations[~there] == 0).all() and (~there).any()
+
+
+@every_family
+@pytest.mark.parametrize("method", INJECTED)
+def test_a_saved_model_comes_back_exactly(family, method, make_model, to_tensors, tmp_path):
+    model = make_model(method, family)
+    model.save_pretrained(tmp_path)
+    again = KformerForMultipleChoice.from_pretrained(tmp_path).eval()
+    for name, value in model.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value), name
+    tensors = to_tensors(INPUTS, FACTS)
+    close(logits(again, tensors), logits(model, tensors), atol=1e-6)
+
+
+@every_family
+@pytest.mark.parametrize("method", INJECTED)
+def test_gradient_checkpointing_keeps_each_batch_with_its_facts(
+    family, method, make_model, to_tensors
+):
+    """Also when another batch was computed before the first one's backward pass."""
+    model = make_model(method, family, encoder=without_dropout(family)).train()
+    first, second = to_tensors(INPUTS[:1], FACTS[:1]), to_tensors(INPUTS[1:], FACTS[1:])
+
+    def gradients():
+        model.zero_grad()
+        losses = [model(**each, labels=torch.tensor([0])).loss for each in (first, second)]
+        losses[0].backward()
+        return {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+
+    expected = gradients()
+    model.activation_checkpointing_enable()
+    found = gradients()
+    assert found.keys() == expected.keys()
+    for name in expected:
+        close(found[name], expected[name])
+    assert model.injection.facts is None  # nothing lingers after the backward pass
+
+
+@pytest.mark.parametrize("family", ["llama", "mistral", "qwen2", "qwen3"])
+def test_a_decoder_is_scored_at_its_last_token(family, make_model, to_tensors):
+    model = make_model("ffn", family)
+    scored = []
+    model.head.register_forward_pre_hook(lambda _, args: scored.append(args[0]))
+    states = []
+    model.encoder.register_forward_hook(lambda *call: states.append(call[2].last_hidden_state))
+    logits(model, to_tensors(INPUTS[:1], FACTS[:1], wider=2))
+    assert torch.equal(scored[0], states[0][torch.arange(3), [4, 2, 6]])
+
+
+def test_narrow_word_embeddings_are_widened_as_the_encoder_does(make_model, to_tensors):
+    model = make_model("ffn", "electra")
+    assert model.fact_embeddings.weight.shape == (60, 8)
+    widened = []
+    model.encoder.embeddings_project.register_forward_hook(lambda *call: widened.append(call[2]))
+    read = []
+    model.injection.layers[0].key.register_forward_pre_hook(lambda _, args: read.append(args[0]))
+    logits(model, to_tensors([[[2, 11, 3]]], [[[31, 32]]]))
+    assert torch.equal(read[0], widened[0]) and read[0].shape == (1, 1, 16)
