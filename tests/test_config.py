@@ -194,7 +194,7 @@ def test_a_config_that_is_no_mapping_is_refused(content):
 def test_an_unknown_injection_lists_what_there_is(injection):
     message = refused(conditions={"none": {}, "x": {"model": {"injection": injection}}})
     assert message.startswith("conditions.x.model.injection: ")
-    for known in ("'none'", "'concat'", "'attention'", "'ffn'", repr(injection)):
+    for known in ("'none'", "'concat'", "'attention'", "'ffn'", "'static'", repr(injection)):
         assert known in message
 
 
@@ -275,6 +275,11 @@ class TestConditions:
         assert condition.knowledge == self.EXPERIMENT.knowledge
         assert condition.uses_facts
 
+    def test_slots_that_come_from_no_fact_need_no_retrieval(self):
+        static = {"model": {"injection": "static", "facts": 50}, "retrieval": {"top_k": 5}}
+        condition = load(conditions={"none": {}, "static": static}).condition("static")
+        assert not condition.uses_facts
+
     def test_a_value_that_equals_the_default_overrides_all_the_same(self):
         experiment = load(
             model={"facts": 7}, conditions={"none": {"model": {"facts": Model().facts}}}
@@ -312,6 +317,10 @@ class TestEncoders:
         assert "4 layers" in message
         assert "top3, bottom3, all" in message
         assert "\n" not in message
+
+    def test_layers_of_static_slots_are_checked_as_well(self, tiny_encoder):
+        with pytest.raises(KformerError, match=r"conditions\.x: model\.layers: "):
+            self.with_layers(tiny_encoder, [3, 5], "static").check_encoders()
 
     def test_layers_do_not_matter_where_nothing_is_injected(self, tiny_encoder):
         self.with_layers(tiny_encoder, [3, 5], "none").check_encoders()

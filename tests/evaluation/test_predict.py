@@ -67,9 +67,10 @@ def retrieved(folder, name="question"):
     return {key: lists if len(lists) > 1 else lists * 4 for key, lists in found.items()}
 
 
-@pytest.mark.parametrize("injection", ["none", "concat", "attention", "ffn"])
+@pytest.mark.parametrize("injection", ["none", "concat", "attention", "ffn", "static"])
 def test_every_test_question_gets_an_answer_and_no_other(injection, trained, predicted, folder):
     rows, metrics = predicted(trained(injection), None if injection == "none" else "question")
+    assert injection != "static" or not any(ids for row in rows.values() for ids in row["fact_ids"])
     asked = read_rows(folder / "questions.parquet", "questions")
     expected = [row for row in asked if row["split"] == "test"]
     assert list(rows) == [row["question_id"] for row in expected]  # in the order of the questions

@@ -140,6 +140,76 @@ def test_a_choice_that_alone_is_too_long_is_an_error(make):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("facts", [[["a"]], [["a"], ["b"], ["c"]], [[], [], []]])
+def test_facts_per_choice_must_be_as_many_as_choices(facts, make):
+    with pytest.raises(KformerError, match=f"facts: {len(facts)} lists for 2 choices"):
+        make()("", "d", ["f", "g"], facts)
+
+
+def test_a_single_string_is_no_list_of_facts(make):
+    with pytest.raises(KformerError, match="give a list of strings"):
+        make()("", "d", ["f", "g"], "the pet of a is b")
+
+
+# --- encoders without tokens for a beginning and for separating
+
+
+@pytest.fixture(scope="module")
+def bare_tokenizer():
+    """As decoders have it: an end of text, maybe a beginning, no separator and no padding."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    vocabulary = {token: i for i, token in enumerate(["<s>", "</s>", "\n", *"abcdefghAQ:"])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="a"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+
+    def make(**special):
+        return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("special", "start", "end"),
+    [
+        ({"bos_token": "<s>", "eos_token": "</s>"}, "<s>", "</s>"),
+        ({"eos_token": "</s>"}, "", "</s>"),
+        ({}, "", "\n"),
+    ],
+)
+def test_a_decoder_reads_lines_and_is_scored_at_the_end(special, start, end, bare_tokenizer):
+    tokenizer = bare_tokenizer(**special)
+    processor = KformerProcessor(tokenizer, KformerConfig(injection="concat", facts=2))
+    features = processor("ab", "c", ["d", "ef"], ["g", "h"])
+    texts = ["".join(tokenizer.convert_ids_to_tokens(ids)) for ids in features.choices]
+    spaced_question = "Q:ac"  # the space is unknown to it, and unknown is "a"
+    assert texts[1] == f"{start}gh\nab\n{spaced_question}\nA:aef{end}"
+    batch = processor.collate([features])
+    assert batch["attention_mask"].sum(-1).tolist() == [[len(ids) for ids in features.choices]]
+
+
+def test_a_tokenizer_that_is_only_a_sentencepiece_model_is_read(tmp_path):
+    """As DeBERTa-v3 comes."""
+    import sentencepiece
+
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(["Q: what is the pet of abc", "A: the pet of de is f"] * 9),
+        model_prefix=str(tmp_path / "spm"),
+        vocab_size=40,
+        hard_vocab_limit=False,
+        pad_id=0, bos_id=1, eos_id=2, unk_id=3,
+        pad_piece="[PAD]", bos_piece="[CLS]", eos_piece="[SEP]", unk_piece="[UNK]",
+        minloglevel=2,
+    )  # fmt: skip
+    (tmp_path / "config.json").write_text('{"model_type": "deberta-v2"}')
+    processor = KformerProcessor(load_tokenizer(tmp_path), KformerConfig())
+    (ids,) = processor("", "pet of abc", ["de"]).choices
+    tokens = processor.tokenizer.convert_ids_to_tokens(ids)
+    assert (tokens[0], tokens[-1], tokens.count("[SEP]")) == ("[CLS]", "[SEP]", 2)
+    assert "".join(tokens).replace("▁", " ") == "[CLS] Q: pet of abc[SEP] A: de[SEP]"
+
+
 # --- batches
 
 
@@ -221,6 +291,11 @@ def test_a_saved_processor_reads_the_same(make, tiny_encoder, tmp_path):
     again = KformerProcessor.from_pretrained(tmp_path)
     assert again(*question) == processor(*question)
     assert again.config.injection == "concat" and again.config.max_tokens == 14
+
+
+def test_a_folder_of_another_model_is_refused(tiny_encoder):
+    with pytest.raises(KformerError, match="this is a bert model, not a kformer one"):
+        KformerProcessor.from_pretrained(tiny_encoder)
 
 
 def test_a_folder_without_a_tokenizer_is_one_clear_line(tmp_path):

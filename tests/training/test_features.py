@@ -87,6 +87,18 @@ def test_cut_inputs_are_counted_over_all_questions(tiny_encoder, write_questions
     assert max(examples.lengths) <= 14
 
 
+@pytest.mark.parametrize("found", [[[2, 0]], [[2], [0, 2]], [[]]])
+def test_tokens_of_facts_are_those_of_all_facts_on_offer(
+    found, processor, write_questions, make_knowledge
+):
+    examples = load_examples(
+        processor, write_questions(test=1), make_knowledge({"test-0": found}), "test"
+    )
+    texts = [FACTS[i] for ids in found for i in ids]
+    encoded = [processor.tokenizer.encode(text, add_special_tokens=False) for text in texts]
+    assert examples.fact_tokens == {token for ids in encoded for token in ids}
+
+
 @pytest.mark.parametrize("found", [[[2, 0]], [[2], [0, 1]], [[]]])
 def test_questions_get_the_facts_that_were_found_for_them(
     found, processor, write_questions, make_knowledge

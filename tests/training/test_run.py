@@ -13,6 +13,7 @@ from transformers import EvalPrediction
 from kformer.config import Model, Training
 from kformer.errors import KformerError
 from kformer.modeling import KformerForMultipleChoice, KformerProcessor
+from kformer.modeling.fact_embeddings import FactEmbeddings
 from kformer.training import run as run_module
 from kformer.training.run import (
     Stopwatch,
@@ -91,7 +92,7 @@ def run(tables, tmp_path):
             if log:
                 log(metrics, step)
 
-        facts = None if settings.model.injection == "none" else knowledge
+        facts = None if settings.model.injection in ("none", "static") else knowledge
         out = tmp_path / name
         summary = train(
             settings, seed, questions, facts, out, tmp_path / f"{name}-checkpoints", remember
@@ -136,7 +137,7 @@ def computed(monkeypatch):
 # --- what it writes
 
 
-@pytest.mark.parametrize("injection", ["none", "concat", "attention", "ffn"])
+@pytest.mark.parametrize("injection", ["none", "concat", "attention", "ffn", "static"])
 def test_a_run_leaves_a_model_and_its_measurements(injection, settings, run, tmp_path):
     done = run(settings(injection, max_steps=4, evaluations=2))
     written = json.loads((done.out / "training.json").read_text())
@@ -146,7 +147,7 @@ def test_a_run_leaves_a_model_and_its_measurements(injection, settings, run, tmp
     assert (written["seed"], written["precision"], written["device"]) == (1, "fp32", "cpu")
     assert (written["train_questions"], written["inputs_cut"]) == (48, 0)
     assert written["seconds_per_step"] > 0 and written["train_seconds"] > 0
-    assert (written["added_parameters"] > 0) == (injection in ("attention", "ffn"))
+    assert (written["added_parameters"] > 0) == (injection in ("attention", "ffn", "static"))
     assert sorted(path.name for path in done.out.iterdir()) == ["model", "training.json"]
     assert not (tmp_path / "run-checkpoints").exists()
 
@@ -191,6 +192,20 @@ def test_the_measured_time_is_that_of_training_steps(monkeypatch):
         stopwatch.on_step_begin()
         stopwatch.on_step_end()
     assert stopwatch.seconds_per_step == 2.0
+
+
+def test_training_only_the_rows_of_facts_is_training_the_whole_table(settings, run, monkeypatch):
+    """Weight decay aside, which alone moves a row that no fact uses."""
+    some = run(settings(max_steps=6, weight_decay=0.0), "some")
+    monkeypatch.setattr(FactEmbeddings, "train_only", lambda self, tokens: None)
+    whole = run(settings(max_steps=6, weight_decay=0.0), "whole")
+    expected = weights(whole.out)
+    assert weights(some.out).keys() == expected.keys()
+    for name, value in weights(some.out).items():
+        torch.testing.assert_close(value, expected[name], atol=1e-6, rtol=1e-5)
+    start = build_model(settings().model).fact_embeddings.weight
+    moved = (expected["fact_embeddings.weight"] - start).abs().amax(-1) > 0
+    assert 0 < moved.sum() < len(moved)
 
 
 def test_added_parameters_are_those_of_the_injection(settings):

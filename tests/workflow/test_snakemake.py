@@ -133,6 +133,12 @@ def test_adding_a_condition_runs_only_that_condition(study, tiny_encoder):
     assert jobs == {"train_model attention 1", "evaluate_model attention 1", "compare_conditions"}
 
 
+def test_a_control_without_facts_retrieves_nothing(study, tiny_encoder):
+    static = {"model": {"injection": "static", "key_scale": 2.0}, "retrieval": {"top_k": 5}}
+    jobs = planned(study, tiny_config(tiny_encoder, conditions={**CONDITIONS, "static": static}))
+    assert jobs == {"train_model static 1", "evaluate_model static 1", "compare_conditions"}
+
+
 def test_adding_a_seed_only_adds_runs(study, tiny_encoder):
     jobs = planned(study, tiny_config(tiny_encoder, seeds=[1, 2]))
     trained = ("none", "kformer", "kformer-shuffled")
