@@ -153,7 +153,7 @@ def measure_all(common: dict[str, Any], turns: int) -> dict[str, dict[str, float
     """What `measure` finds for every injection, with the peak memory of each one alone."""
     where = f"{common['encoder']}, {common['facts']} facts"
     print(f"{where}: time", file=sys.stderr)
-    few = max(turns // 4, 1)  # concat is slow
+    few = max(turns // 4, 3)  # concat is slow
     cheap, dear = (
         in_a_process({**common, "injections": names, "turns": count})
         for names, count in zip(SIDE_BY_SIDE, (turns, few), strict=True)
