@@ -57,6 +57,8 @@ def layer_span(layers: str | tuple[int, int], depth: int) -> tuple[int, int]:
         KformerError: the encoder, which has ``depth`` layers, has no such span.
     """
     named = {"top3": (max(depth - 3, 0), depth), "bottom3": (0, min(3, depth)), "all": (0, depth)}
+    if isinstance(layers, str) and layers not in named:
+        raise KformerError(f"model.layers: {layers!r} is unknown; there are {', '.join(named)}")
     start, end = named[layers] if isinstance(layers, str) else layers
     if not 0 <= start < end <= depth:
         raise KformerError(

@@ -23,6 +23,7 @@ def replacing(path: Path) -> Iterator[Path]:
         KformerError: ``path`` is a folder with something in it. That is never deleted here: it
             may be anybody's.
     """
+    path = path.absolute()
     partial = path.with_name(f".{path.name}.partial")
     if path.is_dir() and any(path.iterdir()):
         raise KformerError(f"{path}: this folder is there already; delete it or name another one")

@@ -36,8 +36,8 @@ class Adapter:
         activation: the field of the encoder's config that names the FFN's activation.
         scored_token: whose state is the input's: the first one's, or, where a token sees only
             those before it, the last one's.
-        widening: the encoder's module that brings word embeddings to the width of its layers,
-            if they may be narrower.
+        projection: the encoder's module that brings word embeddings to the width of its layers,
+            if theirs may be another.
         attends_through_interface: whether the encoder calls transformers' attention interface,
             so that facts join the attention there.
     """
@@ -45,7 +45,7 @@ class Adapter:
     sites: Callable[[Any], list[LayerSites]]
     activation: str = "hidden_act"
     scored_token: Literal["first", "last"] = "first"
-    widening: str | None = None
+    projection: str | None = None
     attends_through_interface: bool = True
 
 
@@ -77,9 +77,9 @@ _DECODER = Adapter(_decoder_sites, scored_token="last")
 ADAPTERS = {
     "bert": _BERT,
     "deberta-v2": Adapter(
-        _deberta_sites, widening="embeddings.embed_proj", attends_through_interface=False
+        _deberta_sites, projection="embeddings.embed_proj", attends_through_interface=False
     ),
-    "electra": Adapter(_bert_sites, widening="embeddings_project"),
+    "electra": Adapter(_bert_sites, projection="embeddings_project"),
     "llama": _DECODER,
     "mistral": _DECODER,
     "modernbert": Adapter(_modernbert_sites, activation="hidden_activation"),

@@ -50,6 +50,18 @@ _NAMES = (  # ours, and those of the released checkpoint
     (r"\.output\.LayerNorm\.", ".final_layer_norm."),
     (r"^head\.", "classification_heads.sentence_classification_head."),
 )
+_TABLES = ("embed_tokens", "embed_positions")
+# What settings raise from which no model can be built.
+_IMPOSSIBLE = (
+    AttributeError,
+    TypeError,
+    ValueError,
+    RuntimeError,
+    AssertionError,
+    ZeroDivisionError,
+    StrictDataclassError,
+    KformerError,
+)
 _TOKEN_TYPES = "encoder.embeddings.token_type_embeddings.weight"  # fairseq's RoBERTa has none
 _NEVER_READ = re.compile(r"^encoder\.lm_head\.")
 _NEVER_READ_WITHOUT_FACTS = re.compile(r"^encoder\.lm_head\.|\.(kembed_tokens|kfc[12])\.")
@@ -76,7 +88,11 @@ def import_checkpoint(
     model = _build(checkpoint, settings, weights, injection)
     kept = None
     if tokenizer is not None:
-        kept = load_tokenizer(tokenizer)
+        try:
+            kept = load_tokenizer(tokenizer)
+        except KformerError as error:
+            reason = str(error).removeprefix("model.encoder: ")
+            raise KformerError(f"--tokenizer: {reason}") from None
         rows = model.config.encoder.vocab_size
         if len(kept) > rows:
             raise KformerError(
@@ -112,16 +128,26 @@ def _read(path: Path) -> tuple[argparse.Namespace, dict[str, Tensor]]:
             f"{path}: this is no released checkpoint: it must hold `args`, a Namespace, and "
             "`model`, a state dict"
         )
-    strange = [str(name) for name, value in weights.items() if not isinstance(value, Tensor)]
+    strange = [str(name) for name, value in weights.items() if not _is_weight(name, value)]
     if strange:
-        raise KformerError(f"{path}: model: no tensor: {', '.join(strange)}")
+        raise KformerError(f"{path}: model: no tensor of finite numbers: {', '.join(strange)}")
     return settings, dict(weights)
+
+
+def _is_weight(name: Any, value: Any) -> bool:
+    return (
+        isinstance(name, str)
+        and isinstance(value, Tensor)
+        and (value.layout, value.device.type) == (torch.strided, "cpu")
+        and value.is_floating_point()
+        and bool(value.isfinite().all())
+    )
 
 
 def _build(
     path: Path, settings: argparse.Namespace, weights: dict[str, Tensor], injection: str
 ) -> KformerForMultipleChoice:
-    model = KformerForMultipleChoice(_config(path, settings, weights, injection)).eval()
+    model = _untrained(path, settings, weights, injection).eval()
     first_layer = model.config.injection_layers[0]
     ours = model.state_dict()
     theirs = {_released(name, first_layer): name for name in ours if name != _TOKEN_TYPES}
@@ -143,16 +169,18 @@ def _build(
     return model
 
 
-def _config(
+def _untrained(
     path: Path, settings: argparse.Namespace, weights: dict[str, Tensor], injection: str
-) -> KformerConfig:
+) -> KformerForMultipleChoice:
+    """A model of the shape that the settings and the two tables of embeddings describe."""
     for name, computed in (("activation_fn", "gelu"), ("pooler_activation_fn", "tanh")):
         if getattr(settings, name, computed) != computed:
             raise KformerError(f"{path}: args.{name}: only {computed} can be imported")
-    words, positions = (
-        weights.get(f"encoder.sentence_encoder.{name}.weight", torch.empty(0, 0))
-        for name in ("embed_tokens", "embed_positions")
-    )
+    tables = [f"encoder.sentence_encoder.{name}.weight" for name in _TABLES]
+    missing = [name for name in tables if name not in weights]
+    if missing:
+        raise KformerError(f"{path}: model: missing: {', '.join(missing)}")
+    words, positions = (weights[name] for name in tables)
     try:
         start, end = (int(layer) for layer in settings.knowledge_layer)
         encoder = RobertaConfig(
@@ -170,7 +198,7 @@ def _config(
             pad_token_id=1,
             eos_token_id=2,
         )
-        return KformerConfig(
+        config = KformerConfig(
             encoder=encoder,
             injection=injection,
             injection_layers=(start, end),
@@ -179,7 +207,8 @@ def _config(
             max_fact_tokens=_LONGEST_FACT.get(getattr(settings, "task", ""), 45),
             head_dropout=getattr(settings, "pooler_dropout", 0.0),
         )
-    except (AttributeError, TypeError, ValueError, StrictDataclassError) as error:
+        return KformerForMultipleChoice(config)
+    except _IMPOSSIBLE as error:
         reason = " ".join(str(error).split())
         raise KformerError(f"{path}: args: {reason}; this is no released checkpoint") from None
 

@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.activations import ACT2FN
 
+from kformer.encoders import layer_span
 from kformer.modeling.adapters import LayerSites, adapter_for
-from kformer.modeling.attention import ATTENTION_WITH_FACTS
+from kformer.modeling.attention import ATTENTION_WITH_FACTS, DisentangledAttentionWithFacts
 from kformer.modeling.configuration import KformerConfig
 
 
@@ -74,6 +75,10 @@ class FactSlots(nn.Module):
         self.facts: Facts | None = None
         self.activations: Tensor | None = None
 
+    def use(self, facts: Facts | None) -> None:
+        """Sets the facts that the layer's next pass reads."""
+        self.facts = facts
+
     def keys_values_mask(self) -> tuple[Tensor, Tensor, Tensor]:
         """Keys and values (R, N, D), and the mask (R, N)."""
         facts = self.facts
@@ -107,6 +112,10 @@ class FeedForwardSlots(FactSlots):
         site.feed_forward_in.register_forward_pre_hook(self._keep_input)
         site.feed_forward_out.register_forward_hook(self._add_facts)
 
+    def use(self, facts: Facts | None) -> None:
+        super().use(facts)
+        self._input = None
+
     def _keep_input(self, module: nn.Module, args: tuple[Tensor, ...]) -> None:
         if self.facts is not None:
             self._input = args[0]
@@ -132,10 +141,14 @@ class AttentionSlots(FactSlots):
         site.attention.register_forward_pre_hook(self._join, with_kwargs=True)
 
     def _join(
-        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         if self.facts is None:
             return None
+        attends_to_facts = isinstance(module, DisentangledAttentionWithFacts) or (
+            module.config._attn_implementation == ATTENTION_WITH_FACTS
+        )
+        assert attends_to_facts, f"the encoder's attention must be {ATTENTION_WITH_FACTS}"
         return args, kwargs | {"fact_slots": self}
 
 
@@ -157,6 +170,7 @@ class Injection(nn.Module):
         self.layers = nn.ModuleList()
         if self.slots_of_a_layer is not None:
             start, end = config.injection_layers
+            layer_span((start, end), config.encoder.num_hidden_layers)
             width = _key_width(config.encoder)
             for site in adapter_for(config.encoder).sites(encoder)[start:end]:
                 self.layers.append(self.slots_of_a_layer(config, site, width))
@@ -169,7 +183,7 @@ class Injection(nn.Module):
         """Sets the facts that the encoder's next pass reads."""
         self.facts = facts
         for slots in self._slots:
-            slots.facts = facts
+            slots.use(facts)
 
     def activations(self) -> Tensor:
         """How strongly each fact fired in each layer of the last pass, (R, P, N)."""

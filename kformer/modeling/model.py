@@ -9,6 +9,7 @@ layers, D width, E width of word embeddings, which few encoders have narrower; R
 groups that share their candidates (B, or R where facts are per choice).
 """
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -75,7 +76,11 @@ class ScoringHead(nn.Module):
 
 
 class KformerForMultipleChoice(PreTrainedModel):
-    """An encoder that answers multiple-choice questions, with facts injected into it."""
+    """An encoder that answers multiple-choice questions, with facts injected into it.
+
+    While it computes, a model holds the facts of its batch: let one thread at a time use it, and
+    give every other one a deep copy.
+    """
 
     config: KformerConfig
     config_class = KformerConfig
@@ -93,12 +98,15 @@ class KformerForMultipleChoice(PreTrainedModel):
                 f"model.injection: {config.injection!r} is unknown; known are "
                 f"{', '.join(INJECTIONS)}"
             )
+        for name in ("facts", "max_tokens", "max_fact_tokens"):
+            if getattr(config, name) < 1:
+                raise KformerError(f"model.{name}: {getattr(config, name)} must be at least 1")
         self.adapter = adapter_for(config.encoder)
-        start, end = config.injection_layers
-        layer_span((start, end), config.encoder.num_hidden_layers)
         config.encoder.use_cache = False  # a decoder reads each input once
         attention = attention_implementation(config) or config.encoder._attn_implementation
-        self.encoder = AutoModel.from_config(config.encoder, attn_implementation=attention)
+        # A copy: another model of the same config may want another attention.
+        own = copy.deepcopy(config.encoder)
+        self.encoder = AutoModel.from_config(own, attn_implementation=attention)
         if getattr(self.encoder, "pooler", None) is not None:
             self.encoder.pooler = None  # ours is the scoring head
         self.injection = INJECTIONS[config.injection](config, self.encoder)
@@ -120,9 +128,17 @@ class KformerForMultipleChoice(PreTrainedModel):
             settings: further fields of `KformerConfig`.
 
         Raises:
-            KformerError: no such encoder, family not supported, or layers out of range.
+            KformerError: no such encoder, family not supported, unknown setting, or layers out of
+                range.
         """
+        unknown = settings.keys() - KformerConfig.__annotations__.keys()
+        if unknown:
+            known = ", ".join(sorted(KformerConfig.__annotations__.keys() - {"encoder"}))
+            raise KformerError(f"model: unknown: {', '.join(sorted(unknown))}; there are {known}")
         pretrained = load_encoder(encoder)
+        method = INJECTIONS.get(settings.get("injection", "none"))
+        if method is not None and method.slots_of_a_layer is None:
+            layers = "all"  # they do not matter, whatever they are
         span = layer_span(layers, pretrained.config.num_hidden_layers)
         config = KformerConfig(encoder=pretrained.config, injection_layers=span, **settings)
         config.max_tokens = min(config.max_tokens, _longest_input(pretrained))
@@ -135,6 +151,16 @@ class KformerForMultipleChoice(PreTrainedModel):
 
     def get_input_embeddings(self) -> nn.Module:
         return self.encoder.get_input_embeddings()
+
+    def set_attn_implementation(
+        self, attn_implementation: str | dict[Any, Any], allow_all_kernels: bool = False
+    ) -> None:
+        """Changes the encoder's attention, unless facts join it, which takes one of ours."""
+        if attention_implementation(self.config) is None:
+            super().set_attn_implementation(attn_implementation, allow_all_kernels)
+
+    def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Embedding:
+        raise NotImplementedError("resize the encoder's embeddings, then use `from_encoder`")
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -166,22 +192,31 @@ class KformerForMultipleChoice(PreTrainedModel):
             output_facts: also return which facts were kept and how strongly each one fired.
         """
         batch, choices, _ = input_ids.shape
-        is_choice = attention_mask.bool().any(-1)
-        tokens = attention_mask.flatten(0, 1).clone()
-        tokens[:, 0] |= ~is_choice.flatten()  # attention over nothing at all would be NaN
-        rows = input_ids.flatten(0, 1)
+        assert attention_mask.shape == input_ids.shape, (attention_mask.shape, input_ids.shape)
+        tokens, order = attention_mask.bool().flatten(0, 1).sort(descending=True, stable=True)
+        rows = input_ids.flatten(0, 1).gather(1, order)  # wherever padding was, it is on the right
+        is_choice = tokens.any(-1).view(batch, choices)
+        tokens[:, 0] = True  # attention over nothing at all would be NaN
         if self.config.encoder.pad_token_id is not None:  # RoBERTa counts positions by it
-            rows = rows.masked_fill(tokens == 0, self.config.encoder.pad_token_id)
+            rows = rows.masked_fill(~tokens, self.config.encoder.pad_token_id)
 
         facts = self.injection.own_facts(len(rows))
         if self.injection.embeds_facts and fact_input_ids is not None:
             assert fact_attention_mask is not None, "facts need their attention mask"
+            given = (fact_input_ids.shape, fact_attention_mask.shape)
+            assert given[0] == given[1], f"facts and their mask differ: {given}"
+            assert given[0][:-2] in ((batch,), (batch, choices)), (
+                f"facts {tuple(given[0])} are neither per question nor per choice of inputs "
+                f"{tuple(input_ids.shape)}"
+            )
             facts = self._read_facts(rows, tokens, choices, fact_input_ids, fact_attention_mask)
         if facts is not None and output_facts:
             facts.tokens = tokens
         self.injection.use(facts)
-        states = self.encoder(input_ids=rows, attention_mask=tokens).last_hidden_state
-        self.injection.use(None)
+        try:
+            states = self.encoder(input_ids=rows, attention_mask=tokens.long()).last_hidden_state
+        finally:
+            self.injection.use(None)
 
         logits = self.head(self._scored(states, tokens)).float().view(batch, choices)
         logits = logits.masked_fill(~is_choice, torch.finfo(logits.dtype).min)
@@ -201,8 +236,7 @@ class KformerForMultipleChoice(PreTrainedModel):
         """The states (R, D) of the tokens that stand for their inputs, of (R, L, D)."""
         if self.adapter.scored_token == "first":
             return states[:, 0]
-        places = torch.arange(tokens.shape[1], device=tokens.device)
-        last = places.masked_fill(tokens == 0, 0).amax(-1)
+        last = tokens.sum(-1) - 1
         return states[torch.arange(len(states), device=states.device), last]
 
     def _read_facts(
@@ -217,8 +251,8 @@ class KformerForMultipleChoice(PreTrainedModel):
             return None
         there = there.repeat_interleave(len(rows) // groups, dim=0)  # (R, M)
         kept = self._best_facts(rows, tokens, candidates, there)
-        if self.adapter.widening and self._words.shape[1] < self.config.encoder.hidden_size:
-            candidates = self.encoder.get_submodule(self.adapter.widening)(candidates)
+        if self.adapter.projection and self._words.shape[1] != self.config.encoder.hidden_size:
+            candidates = self.encoder.get_submodule(self.adapter.projection)(candidates)
         return Facts(candidates, kept, there.gather(1, kept))
 
     @torch.no_grad()
@@ -245,6 +279,8 @@ class KformerForMultipleChoice(PreTrainedModel):
         gradient_checkpointing_func: Callable[..., Any] = checkpoint,
         every_n_layers: int = 1,
     ) -> None:
+        if getattr(gradient_checkpointing_func, "keywords", {}).get("use_reentrant"):
+            raise ValueError("facts need checkpoints that are not reentrant: use_reentrant=False")
         checkpointed = partial(self._checkpointed, gradient_checkpointing_func)
         super()._set_gradient_checkpointing(enable, checkpointed, every_n_layers)
 

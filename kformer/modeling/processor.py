@@ -98,19 +98,22 @@ class KformerProcessor:
                 first.
 
         Raises:
-            KformerError: a choice alone is longer than ``max_tokens``, or facts are neither a
-                flat list nor as many lists as there are choices.
+            KformerError: a choice alone is longer than ``max_tokens``, choices are no list of
+                strings, or facts are neither that nor as many lists as there are choices.
         """
-        if isinstance(facts, str):
-            raise KformerError("facts: give a list of strings, not a single string")
+        if not choices or not _are_texts(choices):
+            raise KformerError("choices: give a list of strings")
+        lists = facts if isinstance(facts, Sequence) and not isinstance(facts, str) else [None]
+        if not _are_texts(facts) and not all(_are_texts(each) for each in lists):
+            raise KformerError("facts: give a list of strings, or such a list for each choice")
         per_choice = len(facts) > 0 and not isinstance(facts[0], str)
         if per_choice and len(facts) != len(choices):
             raise KformerError(
                 f"facts: {len(facts)} lists for {len(choices)} choices; give a list per choice, "
                 "or one flat list for the question"
             )
-        lists: Any = facts if per_choice else [facts]
-        texts = [list(each) for each in lists]
+        given: Any = facts if per_choice else [facts]
+        texts = [list(each) for each in given]
         heads = [self._as_text(each) if self._facts_as_text else [] for each in texts]
         context_ids, question_ids = self._tokens(context), self._tokens(f"Q: {question}")
         inputs, cut = [], 0
@@ -196,6 +199,12 @@ class KformerProcessor:
         ids, mask = self._pad_facts(rows)
         shape = (len(batch), choices, *ids.shape[1:])
         return ids.view(shape), mask.view(shape)
+
+
+def _are_texts(texts: Any) -> bool:
+    """Whether these are strings in a list or the like."""
+    is_list = isinstance(texts, Sequence) and not isinstance(texts, str)
+    return is_list and all(isinstance(text, str) for text in texts)
 
 
 def _first_known(*tokens: int | None) -> list[int]:

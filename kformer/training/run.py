@@ -8,6 +8,7 @@ shows beside the accuracy.
 
 import json
 import math
+import os
 import resource
 import shutil
 import statistics
@@ -34,6 +35,7 @@ from transformers.trainer_pt_utils import get_length_grouped_indices
 from transformers.utils import logging as transformers_logging
 
 from kformer.config import Model, Training
+from kformer.errors import KformerError
 from kformer.files import replacing, sha256_of, write_json
 from kformer.modeling import KformerForMultipleChoice, KformerProcessor
 from kformer.modeling.processor import load_tokenizer
@@ -78,9 +80,12 @@ def train(
         the content of ``training.json``.
 
     Raises:
-        KformerError: encoder missing, layers out of range, or tables that do not fit together.
+        KformerError: encoder missing, layers out of range, tables that do not fit together, or
+            one of several processes.
     """
     began = time.monotonic()
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise KformerError("WORLD_SIZE: a run is one process; start it without torchrun")
     transformers_logging.disable_progress_bar()  # those of loading and saving, not of training
     set_seed(seed)
     model = build_model(settings.model)

@@ -69,6 +69,21 @@ def test_padding_never_changes_a_logit(family, method, make_model, to_tensors):
 
 
 @every_family
+@pytest.mark.parametrize("method", METHODS)
+def test_padding_may_be_anywhere(family, method, make_model, to_tensors):
+    model = make_model(method, family)
+    tensors = to_tensors(INPUTS, FACTS)
+    left = {
+        name: tensor.flip(-1) if name.startswith(("input", "attention")) else tensor
+        for name, tensor in to_tensors(
+            [[ids[::-1] for ids in choices] for choices in INPUTS], FACTS, filler=1
+        ).items()
+    }
+    assert left["attention_mask"][0, 1].tolist() == [0, 0, 0, 0, 1, 1, 1]
+    close(logits(model, left), logits(model, tensors))
+
+
+@every_family
 @pytest.mark.parametrize("method", INJECTED)
 def test_facts_have_no_order_and_questions_no_neighbours(family, method, make_model, to_tensors):
     model = make_model(method, family)
@@ -176,11 +191,20 @@ def test_a_decoder_is_scored_at_its_last_token(family, make_model, to_tensors):
     assert torch.equal(scored[0], states[0][torch.arange(3), [4, 2, 6]])
 
 
-def test_narrow_word_embeddings_are_widened_as_the_encoder_does(make_model, to_tensors):
-    model = make_model("ffn", "electra")
-    assert model.fact_embeddings.weight.shape == (60, 8)
+@pytest.mark.parametrize("width", [8, 32])
+@pytest.mark.parametrize(
+    ("family", "projection"),
+    [("electra", "embeddings_project"), ("deberta-v2", "embeddings.embed_proj")],
+)
+def test_word_embeddings_of_another_width_are_projected_as_the_encoder_does(
+    family, projection, width, make_model, to_tensors
+):
+    model = make_model("ffn", family, encoder={"embedding_size": width})
+    assert model.fact_embeddings.weight.shape == (60, width)
     widened = []
-    model.encoder.embeddings_project.register_forward_hook(lambda *call: widened.append(call[2]))
+    model.encoder.get_submodule(projection).register_forward_hook(
+        lambda *call: widened.append(call[2])
+    )
     read = []
     model.injection.layers[0].key.register_forward_pre_hook(lambda _, args: read.append(args[0]))
     logits(model, to_tensors([[[2, 11, 3]]], [[[31, 32]]]))

@@ -186,6 +186,11 @@ def test_without_injection_the_weights_of_facts_are_not_needed(contents, tmp_pat
         ("knowledge_layer", "all", "args: "),
         ("encoder_embed_dim", "wide", "args: "),
         ("dropout", None, "args: "),
+        ("dropout", 3.0, "args: "),
+        ("encoder_attention_heads", 5, "args: "),
+        ("encoder_attention_heads", 0, "args: "),
+        ("encoder_embed_dim", -1, "args: "),
+        ("knowledge_layer", [2, 9], "args: "),
     ],
 )
 def test_settings_that_cannot_be_imported_are_named(name, value, said, contents, refusal):
@@ -206,7 +211,19 @@ def test_another_kind_of_checkpoint_is_refused(key, contents, refusal):
 
 def test_a_state_dict_with_something_else_in_it_is_refused(contents, refusal):
     contents["model"]["encoder.sentence_encoder.embed_tokens.weight"] = [1, 2]
-    assert "no tensor: encoder.sentence_encoder.embed_tokens.weight" in refusal()
+    assert "no tensor of finite numbers: encoder.sentence" in refusal()
+
+
+@pytest.mark.parametrize("damaged", [torch.full((32,), torch.nan), torch.ones(32).cfloat()])
+def test_weights_that_are_no_finite_numbers_are_named(damaged, contents, refusal):
+    contents["model"]["encoder.sentence_encoder.emb_layer_norm.bias"] = damaged
+    assert "no tensor of finite numbers: encoder.sentence_encoder.emb_layer_norm.bias" in refusal()
+
+
+@pytest.mark.parametrize("table", ["embed_tokens", "embed_positions"])
+def test_missing_tables_of_embeddings_are_named(table, contents, refusal):
+    del contents["model"][f"encoder.sentence_encoder.{table}.weight"]
+    assert f"missing: encoder.sentence_encoder.{table}.weight" in refusal()
 
 
 @settings(

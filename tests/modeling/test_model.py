@@ -320,6 +320,66 @@ def test_a_copy_reads_facts_of_its_own(method, copied, make_model, to_tensors):
     close(logits(twin, tensors), expected, atol=1e-6)
 
 
+def test_facts_stay_in_the_attention_whatever_is_asked_for_later(make_model, to_tensors):
+    model = make_model("attention")
+    tensors = to_tensors(INPUTS, FACTS)
+    expected = logits(model, tensors)
+    model.set_attn_implementation("eager")
+    close(logits(model, tensors), expected)
+    model.encoder.set_attn_implementation("eager")  # past the model
+    with pytest.raises(AssertionError, match="kformer_sdpa"):
+        model(**tensors)
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 2), (3, 4, 2), (3, 2, 4, 2)])
+def test_facts_that_belong_to_no_question_are_refused_with_the_shapes(
+    shape, make_model, to_tensors
+):
+    facts = torch.full(shape, 31)
+    with pytest.raises(AssertionError, match=r"neither per question nor per choice .*\(2, 3, 7\)"):
+        make_model("ffn")(
+            **to_tensors(INPUTS),
+            fact_input_ids=facts,
+            fact_attention_mask=torch.ones_like(facts),
+        )
+
+
+def test_masks_may_be_of_any_type(make_model, to_tensors):
+    model, tensors = make_model("ffn"), to_tensors(INPUTS, FACTS)
+    for kind in (torch.bool, torch.float32):
+        masks = {name: mask.to(kind) for name, mask in tensors.items() if "mask" in name}
+        close(logits(model, tensors | masks), logits(model, tensors))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_facts_are_embedded_once_for_all_choices(method, make_model, to_tensors):
+    if method not in INJECTED:
+        return
+    model, embedded = make_model(method), []
+    model.fact_embeddings.register_forward_pre_hook(lambda _, args: embedded.append(len(args[0])))
+    logits(model, to_tensors(INPUTS, FACTS))
+    assert embedded == [2 * 5]  # of two questions with three choices each
+
+
+def test_nothing_lingers_after_an_error(make_model, to_tensors):
+    model = make_model("ffn")
+    handle = model.encoder.encoder.layer[2].register_forward_hook(lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        model(**to_tensors(INPUTS, FACTS))
+    handle.remove()
+    assert all(slots.facts is None and slots._input is None for slots in model.injection.layers)
+    copy.deepcopy(model)
+
+
+def test_what_facts_cannot_follow_is_refused(make_model):
+    model = make_model("ffn")
+    with pytest.raises(ValueError, match="use_reentrant=False"):
+        model.activation_checkpointing_enable({"use_reentrant": True})
+    with pytest.raises(NotImplementedError, match="from_encoder"):
+        model.resize_token_embeddings(70)
+    assert model.encoder.get_input_embeddings().weight.shape == (60, 16)
+
+
 def test_data_parallel_is_refused_as_it_would_mix_up_facts(make_model):
     with pytest.raises(NotImplementedError, match="DistributedDataParallel"):
         make_model("ffn").injection._replicate_for_data_parallel()  # as torch calls it
@@ -466,6 +526,37 @@ def test_layers_out_of_range_are_refused_with_the_range(span, make_model):
         make_model("ffn", injection_layers=span)
     message = one_line(error)
     assert "model.layers" in message and "4 layers" in message and "end <= 4" in message
+
+
+@pytest.mark.parametrize("method", ["none", "concat"])
+def test_layers_do_not_matter_where_nothing_is_injected(method, make_model, tiny_encoder):
+    make_model(method, injection_layers=(9, 12))
+    KformerForMultipleChoice.from_encoder(tiny_encoder, layers=(9, 12), injection=method)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"injecton": "ffn"}, "unknown: injecton; there are .*injection"),
+        ({"layers": "top2", "injection": "ffn"}, "model.layers: 'top2' is unknown"),
+        ({"facts": 0}, "model.facts: 0 must be at least 1"),
+        ({"max_tokens": -1}, "model.max_tokens: -1 must be at least 1"),
+    ],
+)
+def test_settings_that_mean_nothing_are_refused(settings, said, tiny_encoder):
+    with pytest.raises(KformerError, match=said) as error:
+        KformerForMultipleChoice.from_encoder(tiny_encoder, **settings)
+    one_line(error)
+
+
+def test_inputs_are_no_longer_than_an_encoder_has_positions_for(tiny_encoder, tmp_path):
+    from transformers import RobertaModel
+
+    from .conftest import encoder_config
+
+    RobertaModel(encoder_config("roberta")).save_pretrained(tmp_path)
+    for encoder, expected in ((tiny_encoder, 96), (tmp_path, 38)):
+        assert KformerForMultipleChoice.from_encoder(encoder).config.max_tokens == expected
 
 
 def test_an_unknown_injection_is_refused_with_the_known_ones(make_model):

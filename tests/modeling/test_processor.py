@@ -146,9 +146,16 @@ def test_facts_per_choice_must_be_as_many_as_choices(facts, make):
         make()("", "d", ["f", "g"], facts)
 
 
-def test_a_single_string_is_no_list_of_facts(make):
-    with pytest.raises(KformerError, match="give a list of strings"):
-        make()("", "d", ["f", "g"], "the pet of a is b")
+@pytest.mark.parametrize("facts", ["the pet of a is b", [["a"], "bc"], ["a", ["b"]], [None], None])
+def test_what_is_no_list_of_facts_is_refused(facts, make):
+    with pytest.raises(KformerError, match="facts: give a list of strings"):
+        make()("", "d", ["f", "g"], facts)
+
+
+@pytest.mark.parametrize("choices", ["fg", [], [None, "f"]])
+def test_what_is_no_list_of_choices_is_refused(choices, make):
+    with pytest.raises(KformerError, match="choices: give a list of strings"):
+        make()("", "d", choices)
 
 
 # --- encoders without tokens for a beginning and for separating

@@ -196,7 +196,13 @@ def test_the_measured_time_is_that_of_training_steps(monkeypatch):
 
 def test_training_only_the_rows_of_facts_is_training_the_whole_table(settings, run, monkeypatch):
     """Weight decay aside, which alone moves a row that no fact uses."""
+    chosen = []
+    train_only = FactEmbeddings.train_only
+    monkeypatch.setattr(
+        FactEmbeddings, "train_only", lambda self, t: chosen.append(t) or train_only(self, t)
+    )
     some = run(settings(max_steps=6, weight_decay=0.0), "some")
+    assert len(chosen) == 1 and chosen[0]
     monkeypatch.setattr(FactEmbeddings, "train_only", lambda self, tokens: None)
     whole = run(settings(max_steps=6, weight_decay=0.0), "whole")
     expected = weights(whole.out)
@@ -215,6 +221,12 @@ def test_added_parameters_are_those_of_the_injection(settings):
     assert plain["added_parameters"] == 0
     assert counts["added_parameters"] == 2 * 2 * (width * width + width) + words * width
     assert counts["parameters"] == plain["parameters"] + counts["added_parameters"]
+
+
+def test_one_of_several_processes_is_refused(settings, run, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(KformerError, match="WORLD_SIZE"):
+        run(settings())
 
 
 def test_layers_out_of_range_stop_a_run_before_it_trains(settings, run, tmp_path):
