@@ -47,11 +47,11 @@ class FactEmbeddings(nn.Embedding):
             return self.weight.new_zeros(ids.shape[0], self.embedding_dim)
         there = mask.bool()
         if self.rows is None:
-            total = _sum(ids, self.weight, there)
+            total = embedding_sum(ids, self.weight, there)
         else:
             places = self.places[ids]
-            total = _sum(places.clamp(min=0), self.rows, there & (places >= 0))
-            total = total + _sum(ids, self.weight, there & (places < 0))
+            total = embedding_sum(places.clamp(min=0), self.rows, there & (places >= 0))
+            total = total + embedding_sum(ids, self.weight, there & (places < 0))
         return total / there.sum(-1, keepdim=True).clamp(min=1)
 
     def whole(self) -> Tensor:
@@ -62,7 +62,8 @@ class FactEmbeddings(nn.Embedding):
         return table.index_put((self.places >= 0,), self.rows.detach())
 
 
-def _sum(ids: Tensor, table: Tensor, there: Tensor) -> Tensor:
+def embedding_sum(ids: Tensor, table: Tensor, there: Tensor) -> Tensor:
+    """The sums (F, E) of a table's rows (V, E) for the ids (F, T) that are there, (F, T)."""
     return F.embedding_bag(ids, table, mode="sum", per_sample_weights=there.to(table.dtype))
 
 

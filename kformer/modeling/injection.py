@@ -9,6 +9,7 @@ M candidates, N facts kept, P injected layers, D width.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -97,7 +98,7 @@ class FactSlots(nn.Module):
     def record(self, activations: Tensor) -> None:
         """Notes how strongly the facts fired at each token, (R, L, N)."""
         assert self.facts is not None and self.facts.tokens is not None
-        padding = ~self.facts.tokens.bool()[..., None]
+        padding = ~self.facts.tokens[..., None]
         highest = activations.detach().float().masked_fill(padding, -torch.inf).amax(1)
         self.activations = highest.masked_fill(~self.facts.mask, 0.0)
 
@@ -179,8 +180,17 @@ class Injection(nn.Module):
         """The facts that a method brings along itself."""
         return None
 
-    def use(self, facts: Facts | None) -> None:
-        """Sets the facts that the encoder's next pass reads."""
+    @contextmanager
+    def using(self, facts: Facts | None) -> Iterator[None]:
+        """Has the encoder read these facts, and afterwards, come what may, those from before."""
+        before = self.facts
+        self._use(facts)
+        try:
+            yield
+        finally:
+            self._use(before)
+
+    def _use(self, facts: Facts | None) -> None:
         self.facts = facts
         for slots in self._slots:
             slots.use(facts)

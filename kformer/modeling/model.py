@@ -35,7 +35,7 @@ from kformer.encoders import (
 from kformer.errors import KformerError
 from kformer.modeling.adapters import adapter_for
 from kformer.modeling.configuration import KformerConfig
-from kformer.modeling.fact_embeddings import FactEmbeddings
+from kformer.modeling.fact_embeddings import FactEmbeddings, embedding_sum
 from kformer.modeling.injection import (
     INJECTIONS,
     Facts,
@@ -209,14 +209,11 @@ class KformerForMultipleChoice(PreTrainedModel):
                 f"facts {tuple(given[0])} are neither per question nor per choice of inputs "
                 f"{tuple(input_ids.shape)}"
             )
-            facts = self._read_facts(rows, tokens, choices, fact_input_ids, fact_attention_mask)
+            facts = self._read_facts(rows, tokens, fact_input_ids, fact_attention_mask)
         if facts is not None and output_facts:
             facts.tokens = tokens
-        self.injection.use(facts)
-        try:
+        with self.injection.using(facts):
             states = self.encoder(input_ids=rows, attention_mask=tokens.long()).last_hidden_state
-        finally:
-            self.injection.use(None)
 
         logits = self.head(self._scored(states, tokens)).float().view(batch, choices)
         logits = logits.masked_fill(~is_choice, torch.finfo(logits.dtype).min)
@@ -240,7 +237,7 @@ class KformerForMultipleChoice(PreTrainedModel):
         return states[torch.arange(len(states), device=states.device), last]
 
     def _read_facts(
-        self, rows: Tensor, tokens: Tensor, choices: int, fact_ids: Tensor, fact_tokens: Tensor
+        self, rows: Tensor, tokens: Tensor, fact_ids: Tensor, fact_tokens: Tensor
     ) -> Facts | None:
         """The facts to inject: all candidates embedded, and the best for each row chosen."""
         groups = fact_ids.shape[:-2].numel()  # B, or B·C for facts per choice
@@ -258,9 +255,7 @@ class KformerForMultipleChoice(PreTrainedModel):
     @torch.no_grad()
     def _best_facts(self, rows: Tensor, tokens: Tensor, facts: Tensor, there: Tensor) -> Tensor:
         """Positions (R, N) of the facts that fit the whole input, answer included, best first."""
-        weights = tokens.to(self._words.dtype)
-        total = F.embedding_bag(rows, self._words, mode="sum", per_sample_weights=weights)
-        inputs = total.float() / tokens.sum(-1, keepdim=True)
+        inputs = embedding_sum(rows, self._words, tokens).float() / tokens.sum(-1, keepdim=True)
         # In full precision also under autocast: a rank must not hang on rounding.
         with torch.autocast(rows.device.type, enabled=False):
             inputs = inputs.view(len(facts), -1, inputs.shape[-1])  # (G, R/G, E)
@@ -289,12 +284,8 @@ class KformerForMultipleChoice(PreTrainedModel):
         facts = self.injection.facts
 
         def layer_with_facts(*args: Any) -> Any:
-            before = self.injection.facts
-            self.injection.use(facts)
-            try:  # it is left early once all is computed again that is needed
+            with self.injection.using(facts):
                 return layer(*args)
-            finally:
-                self.injection.use(before)
 
         return checkpoint(layer_with_facts, *args)
 

@@ -1,10 +1,12 @@
 """Tiny models with random, large weights, and ragged lists of tokens as padded tensors."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from torch import Tensor
 from transformers import AutoConfig
 
@@ -39,6 +41,29 @@ FAMILIES = {
     "qwen2": _DECODER,
     "qwen3": _DECODER | {"head_dim": 6},
 }
+
+
+INPUTS = [
+    [[2, 11, 12, 13, 3], [2, 14, 3], [2, 15, 16, 17, 18, 19, 3]],
+    [[2, 21, 3], [2, 22, 23, 24, 3], [2, 25, 26, 3]],
+]
+FACTS = [[[31, 32, 33], [34], [35, 36], [37, 38, 39], [40, 41]], [[44, 45], [46]]]
+properties = partial(
+    settings,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+"""How properties are tested: the same examples each time, with fixtures that none changes."""
+
+
+def close(actual, expected, atol=1e-5):
+    torch.testing.assert_close(actual, expected, atol=atol, rtol=1e-5)
+
+
+def logits(model, tensors):
+    with torch.no_grad():
+        return model(**tensors).logits
 
 
 @pytest.fixture(autouse=True)

@@ -7,27 +7,13 @@ from torch.nn import functional as F
 from kformer.modeling import KformerForMultipleChoice
 from kformer.modeling.adapters import ADAPTERS
 
-from .conftest import FAMILIES, without_dropout
+from .conftest import FACTS, FAMILIES, INPUTS, close, logits, without_dropout
 
-INPUTS = [
-    [[2, 11, 12, 13, 3], [2, 14, 3], [2, 15, 16, 17, 18, 19, 3]],
-    [[2, 21, 3], [2, 22, 23, 24, 3], [2, 25, 26, 3]],
-]
-FACTS = [[[31, 32, 33], [34], [35, 36], [37, 38, 39], [40, 41]], [[44, 45], [46]]]
 ACTIVATIONS = {"llama": F.silu, "mistral": F.silu, "qwen2": F.silu, "qwen3": F.silu}
 METHODS = ["none", "ffn", "attention", "static"]
 INJECTED = ["ffn", "attention"]
 
 every_family = pytest.mark.parametrize("family", FAMILIES)
-
-
-def close(actual, expected, atol=1e-5):
-    torch.testing.assert_close(actual, expected, atol=atol, rtol=1e-5)
-
-
-def logits(model, tensors):
-    with torch.no_grad():
-        return model(**tensors).logits
 
 
 def test_every_adapter_is_tested():

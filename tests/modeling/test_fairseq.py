@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 from typer.testing import CliRunner
@@ -17,6 +17,8 @@ from kformer.cli import app
 from kformer.errors import KformerError
 from kformer.modeling import KformerForMultipleChoice, KformerProcessor
 from kformer.modeling.fairseq import import_checkpoint
+
+from .conftest import properties
 
 GOLDEN = Path(__file__).parent / "golden"
 PADDING = 1
@@ -226,12 +228,7 @@ def test_missing_tables_of_embeddings_are_named(table, contents, refusal):
     assert f"missing: encoder.sentence_encoder.{table}.weight" in refusal()
 
 
-@settings(
-    max_examples=60,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@properties(max_examples=60)
 @given(damage=st.binary(max_size=200) | st.integers(0, 216_000))
 def test_damaged_files_are_one_line(damage, tmp_path):
     whole = (GOLDEN / "med_qa/checkpoint_best.pt").read_bytes()

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import erf, softmax
+
+from .conftest import properties
 
 METHODS = ["ffn", "attention"]
 
@@ -144,12 +146,7 @@ rows = st.lists(word, min_size=1, max_size=6)
 
 
 @pytest.mark.parametrize("method", METHODS)
-@settings(
-    max_examples=25,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@properties(max_examples=25)
 @given(questions=st.lists(st.tuples(rows, rows, texts), min_size=1, max_size=3))
 def test_any_ragged_batch_agrees_with_each_input_alone(method, questions, make_model, to_tensors):
     inputs = [[first, second] for first, second, _ in questions]

@@ -7,30 +7,18 @@ import shutil
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoModelForMultipleChoice, BertConfig, GPT2Config, T5Config
 
 from kformer.errors import KformerError
 from kformer.modeling import KformerConfig, KformerForMultipleChoice
 
+from .conftest import FACTS, INPUTS, close, encoder_config, logits, properties
+
 METHODS = ["none", "ffn", "attention", "static"]
 NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 INJECTED = ["ffn", "attention"]
-INPUTS = [
-    [[2, 11, 12, 13, 3], [2, 14, 3], [2, 15, 16, 17, 18, 19, 3]],
-    [[2, 21, 3], [2, 22, 23, 24, 3], [2, 25, 26, 3]],
-]
-FACTS = [[[31, 32, 33], [34], [35, 36], [37, 38, 39], [40, 41]], [[44, 45], [46]]]
-
-
-def close(actual, expected, atol=1e-5):
-    torch.testing.assert_close(actual, expected, atol=atol, rtol=1e-5)
-
-
-def logits(model, tensors):
-    with torch.no_grad():
-        return model(**tensors).logits
 
 
 def without_injection(model):
@@ -48,12 +36,7 @@ def without_injection(model):
 
 @pytest.mark.parametrize("filler", [0, 7])
 @pytest.mark.parametrize("method", METHODS)
-@settings(
-    max_examples=15,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@properties(max_examples=15)
 @given(sizes=st.tuples(*[st.integers(0, 3)] * 4))
 def test_padding_never_changes_a_logit(method, filler, sizes, make_model, to_tensors):
     model = make_model(method)
@@ -113,12 +96,7 @@ ragged = st.lists(  # questions: two choices, and none to many facts
 
 
 @pytest.mark.parametrize("method", METHODS)
-@settings(
-    max_examples=30,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@properties(max_examples=30)
 @given(questions=ragged, padding=st.tuples(*[st.integers(0, 2)] * 3), data=st.data())
 def test_a_logit_depends_on_its_question_alone(
     method, questions, padding, data, make_model, to_tensors
@@ -551,8 +529,6 @@ def test_settings_that_mean_nothing_are_refused(settings, said, tiny_encoder):
 
 def test_inputs_are_no_longer_than_an_encoder_has_positions_for(tiny_encoder, tmp_path):
     from transformers import RobertaModel
-
-    from .conftest import encoder_config
 
     RobertaModel(encoder_config("roberta")).save_pretrained(tmp_path)
     for encoder, expected in ((tiny_encoder, 96), (tmp_path, 38)):
