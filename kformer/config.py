@@ -9,15 +9,16 @@ training run. ``workflow/schemas/config.schema.json`` is generated from these cl
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
+    BeforeValidator,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
-    StringConstraints,
     TypeAdapter,
     ValidationError,
     model_validator,
@@ -28,12 +29,11 @@ from kformer.demo_world import DemoWorld
 from kformer.encoders import encoder_depth, layer_span
 from kformer.errors import KformerError
 from kformer.knowledge import KnowledgeSource
+from kformer.own_data import OwnData
 from kformer.questions import Questions
-from kformer.section import Section, in_one_line
-from kformer.sources import SourceOverride, resolve
+from kformer.section import Name, Section, in_one_line
+from kformer.sources import CATALOGUE, SourceOverride, resolve
 
-# Names become folder names and parts of URLs.
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]
 _RESERVED = ("shared", "logs", "mlflow.db")  # other things that lie in results/
@@ -130,9 +130,15 @@ class Condition(Section):
 
     @model_validator(mode="after")
     def _is_possible(self) -> Self:
-        names = [reader.source for reader in self.knowledge]
-        if len(set(names)) != len(names):
-            raise ValueError(f"knowledge: a source is given twice in {', '.join(names)}")
+        labels = [reader.label for reader in self.knowledge]
+        if len(set(labels)) != len(labels):
+            raise ValueError(
+                f"knowledge: a source is given twice in {', '.join(labels)}; "
+                "give those of your own a name each"
+            )
+        for reader in self.knowledge:
+            if isinstance(reader, OwnData) and reader.label in CATALOGUE:
+                raise ValueError(f"knowledge: name: {reader.label} is taken; choose another one")
         if self.answer_by == "retrieval" and self.retrieval.query != "choice":
             raise ValueError("answer_by: retrieval needs retrieval.query: choice")
         if not isinstance(self.model.layers, str):
@@ -157,6 +163,12 @@ class Tracking(Section):
     """Address of a tracking server or store; null = results/mlflow.db, one file on this machine."""
 
 
+def _without_null(conditions: Any) -> Any:
+    if isinstance(conditions, dict):
+        return {name: value for name, value in conditions.items() if value is not None}
+    return conditions
+
+
 class Experiment(Section):
     """A whole study: data, knowledge, conditions, seeds."""
 
@@ -177,8 +189,13 @@ class Experiment(Section):
     """One training run per condition and seed."""
     baseline: Name
     """The condition with which all others are compared."""
-    conditions: Annotated[dict[Name, ConditionOverride], Field(min_length=1)]
-    """The conditions by name; `{}` is the experiment's own settings."""
+    conditions: Annotated[
+        dict[Name, ConditionOverride],
+        BeforeValidator(_without_null, json_schema_input_type=dict[Name, ConditionOverride | None]),
+        Field(min_length=1),
+    ]
+    """The conditions by name; `{}` is the experiment's own settings, null leaves one out that
+    another config file has."""
     tracking: Tracking = Tracking()
 
     @model_validator(mode="after")
@@ -190,9 +207,27 @@ class Experiment(Section):
             raise ValueError(f"experiment: {self.experiment!r} is taken; choose another name")
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError("seeds: the same seed is given twice")
-        for name in self.conditions:
-            self.condition(name)
+        _ = self.needed_sources  # which resolves every condition
         return self
+
+    @property
+    def needed_sources(self) -> dict[str, SourceOverride]:
+        """What has to be fetched for the experiment, by name; `kformer.sources` resolves it."""
+        readers: list[Any] = [self.questions]
+        for name in self.conditions:
+            condition = self.condition(name)
+            if condition.uses_facts:
+                readers += condition.knowledge
+        needed: dict[str, SourceOverride] = {}
+        for reader in readers:
+            if reader.archive in (None, "demo"):
+                continue
+            own = isinstance(reader, OwnData)
+            override = reader.override if own else self.sources.get(reader.archive)
+            override = override or SourceOverride()
+            if needed.setdefault(reader.archive, override) != override:
+                raise ValueError(f"knowledge: two sources are called {reader.archive}; name one")
+        return needed
 
     def check_encoders(self) -> None:
         """Raises KformerError for an encoder on this machine that is missing or too shallow."""
@@ -206,6 +241,20 @@ class Experiment(Section):
                     layer_span(condition.model.layers, depth)
             except KformerError as error:
                 raise KformerError(f"conditions.{name}: {error}") from None
+
+    def check_paths(self) -> None:
+        """Raises KformerError for own data that is not where the config says."""
+        places: list[tuple[str, Any]] = [("questions", self.questions)]
+        for name in self.conditions:
+            places += [
+                (f"conditions.{name}.knowledge", each) for each in self.condition(name).knowledge
+            ]
+        for place, reader in places:
+            if isinstance(reader, OwnData) and reader.path and not Path(reader.path).exists():
+                raise KformerError(
+                    f"{place}: path: there is nothing at {reader.path}; correct it, or put a file "
+                    "or a folder there"
+                )
 
     def condition(self, name: str) -> Condition:
         """One condition, resolved against the experiment's own settings."""
@@ -239,8 +288,10 @@ def load_experiment(config: Mapping[str, Any], origin: str = "config") -> Experi
     experiment: Experiment = _load(Experiment, config, origin)
     try:
         for name in experiment.sources:
-            resolve(name, experiment.sources)
+            if name not in CATALOGUE:
+                resolve(name, {})  # which names those that there are
         experiment.check_encoders()
+        experiment.check_paths()
     except KformerError as error:
         raise KformerError(f"{origin}: {error}") from None
     return experiment
@@ -265,8 +316,9 @@ def load_section(kind: Any, text: str) -> Any:
 
 def fingerprint(*parts: Any) -> str:
     """A short name for settings: equal settings and equal version of kformer, equal name."""
-    plain = [part.model_dump(mode="json") if isinstance(part, Section) else part for part in parts]
-    canonical = json.dumps([__version__, plain], sort_keys=True)
+    canonical = json.dumps(
+        [__version__, parts], sort_keys=True, default=lambda part: part.model_dump(mode="json")
+    )
     return hashlib.sha256(canonical.encode()).hexdigest()[:10]
 
 

@@ -16,9 +16,22 @@ def track(items: Iterable[T], what: str, total: int) -> Iterator[T]:
     if sys.stderr.isatty():
         yield from show_bar(items, what, total=total)
         return
-    last_line = time.monotonic()
+    ticker = Ticker(what)
     for done, item in enumerate(items):
-        if time.monotonic() - last_line > SECONDS_BETWEEN_LINES:
-            last_line = time.monotonic()
-            print(f"{what}: {done:,} of {total:,}", file=sys.stderr)
+        ticker.tell(done, total)
         yield item
+
+
+class Ticker:
+    """A line on stderr every few seconds, for work whose end may be unknown."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._last_line = time.monotonic()
+
+    def tell(self, done: int, total: int | None = None) -> None:
+        """Says how many are done, if it is time to."""
+        if time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
+            self._last_line = time.monotonic()
+            of_all = f" of {total:,}" if total is not None else ""
+            print(f"{self._what}: {done:,}{of_all}", file=sys.stderr)

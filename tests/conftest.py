@@ -7,7 +7,7 @@ import pytest
 
 from kformer.config import Retrieval
 from kformer.demo_world import DemoWorld, write_world
-from kformer.jsonl import read_jsonl
+from kformer.text_files import read_jsonl
 from kformer.knowledge.demo import Demo as DemoFacts
 from kformer.knowledge.table import build_facts
 from kformer.questions.demo import Demo as DemoQuestions

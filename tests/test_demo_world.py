@@ -11,7 +11,7 @@ from kformer import demo_world
 from kformer.config import load_experiment
 from kformer.demo_world import ATTRIBUTES, DemoWorld, write_world
 from kformer.errors import KformerError
-from kformer.jsonl import read_jsonl
+from kformer.text_files import read_jsonl
 
 SIZES = {"train": 480, "validation": 48, "test": 240}
 WORLD = DemoWorld(**{f"{split}_questions": size for split, size in SIZES.items()})

@@ -1,8 +1,7 @@
 """Readers of knowledge sources: one class a source, chosen in the config by name.
 
-A reader is its own settings: a `Section` with ``source`` as discriminator and ``read(folder)``,
-which yields rows of the facts table without their ids. A new source is one file here and one line
-below. In a config, a bare name stands for that source with its default settings.
+A reader is its own settings, see `kformer.knowledge.reader`. A new source is one file here and one
+line below. In a config, a bare name stands for that source with its default settings.
 """
 
 from typing import Annotated, Any
@@ -10,7 +9,12 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from kformer.knowledge.atomic import Atomic
+from kformer.knowledge.atomic2020 import Atomic2020
+from kformer.knowledge.conceptnet import ConceptNet
 from kformer.knowledge.demo import Demo
+from kformer.knowledge.medquad import MedQuad
+from kformer.knowledge.own import JsonlFacts, TsvFacts, TxtFacts
+from kformer.knowledge.textbooks import Textbooks
 
 
 def _from_name(value: Any) -> Any:
@@ -18,5 +22,17 @@ def _from_name(value: Any) -> Any:
 
 
 KnowledgeSource = Annotated[
-    Annotated[Atomic | Demo, Field(discriminator="source")], BeforeValidator(_from_name)
+    Annotated[
+        Atomic
+        | Atomic2020
+        | ConceptNet
+        | Demo
+        | JsonlFacts
+        | MedQuad
+        | Textbooks
+        | TsvFacts
+        | TxtFacts,
+        Field(discriminator="source"),
+    ],
+    BeforeValidator(_from_name),
 ]

@@ -2,14 +2,15 @@
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from kformer.errors import KformerError
-from kformer.jsonl import parse_json
-from kformer.section import Section
-from kformer.tables import Row
+from kformer.knowledge.reader import Fact
+from kformer.knowledge.triples import Triples
+from kformer.text_files import find_files, parse_json
 
 # The archive also has `_all`, which is these three together, and `_all_agg`, the same once more
 # with one row an event.
@@ -42,45 +43,40 @@ TEMPLATES = {
 }
 
 
-class Atomic(Section):
+class Atomic(Triples):
     """The official archive, or as many of its train, dev and test files as are there."""
 
     source: Literal["atomic"] = "atomic"
     """Where the facts come from."""
 
-    def read(self, folder: Path) -> Iterator[Row]:
-        """Streams rows of the facts table but for their ids, one for each different sentence.
+    def read(self, place: Path, counts: Counter[str]) -> Iterator[Fact]:
+        """Streams the facts; answers that say "none" are skipped.
 
         Raises:
             KformerError: none of the files is there, or one is malformed.
         """
-        paths = [path for name in _FILES for path in sorted(folder.rglob(name))]
-        if not paths:
-            raise KformerError(
-                f"{folder}: no {_FILES[0]} below it, nor dev or tst; "
-                "unpack the official ATOMIC archive there"
-            )
-        seen = set()
-        for path in paths:
+        for path in find_files(place, _FILES, "the official ATOMIC archive"):
             for event, relation, answer in _annotations(path):
-                text = to_sentence(event, relation, answer)
-                if text is not None and text not in seen:
-                    seen.add(text)
-                    yield {
-                        "text": text,
-                        "relation": relation,
-                        "source": self.source,
-                        "origin": f"{event} | {relation}",
-                    }
+                text = to_sentence(event, relation, answer, self)
+                if text is None:
+                    counts["none"] += 1
+                else:
+                    yield Fact(text, relation, f"{event} | {relation}")
 
 
-def to_sentence(event: str, relation: str, answer: str) -> str | None:
-    """Writes an annotation as English, or returns None if the answer is "none"."""
-    answer = _tidy(answer)
-    if answer.casefold() in ("", "none"):
+def to_sentence(event: str, relation: str, answer: str, templates: Triples) -> str | None:
+    """Writes an annotation as English, or returns None if event or answer say nothing.
+
+    ``templates`` says how for relations that the user has given a template for, and for those
+    that are not in `TEMPLATES`.
+    """
+    event, answer = _tidy(event), _tidy(answer)
+    if not event or answer.casefold() in ("", "none"):
         return None
+    if relation not in TEMPLATES or relation in templates.templates:
+        return templates.sentence(_named(event), relation, _named(answer))
     answer = _FILLER.sub("", answer.lower() if answer.isupper() else answer[0].lower() + answer[1:])
-    event = _named(_tidy(event))
+    event = _named(event)
     link = TEMPLATES[relation].link
     return f"{event[0].upper()}{event[1:]}{link} {_complete(relation, _named(answer))}."
 

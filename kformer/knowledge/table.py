@@ -1,70 +1,99 @@
 """The stage that turns knowledge sources into the facts table."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from kformer.errors import KformerError
 from kformer.knowledge import KnowledgeSource
-from kformer.section import Text, in_one_line
-from kformer.tables import Row, write_table
-
-
-class _Fact(BaseModel):
-    """A row of the facts table without its id, as every reader must give it."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-    text: Text
-    relation: str | None = None
-    source: str
-    origin: str
+from kformer.knowledge.reader import Fact
+from kformer.knowledge.seen import SeenTexts
+from kformer.progress import Ticker
+from kformer.tables import ROWS_PER_BATCH, SCHEMAS, write_batches
 
 
 def build_facts(
-    readers: Sequence[KnowledgeSource], folders: Mapping[str, Path], out: Path
+    readers: Sequence[KnowledgeSource], places: Sequence[Path], out: Path
 ) -> dict[str, float]:
-    """Writes the facts table of one or several sources, one after the other.
+    """Writes the facts table of one or several sources, one after the other, in bounded memory.
 
     A fact whose text has been there before is dropped, within a source and across them.
 
     Args:
         readers: the sources in the order in which their facts are numbered.
-        folders: where each source's files lie, by its name.
+        places: the file or folder of each source.
         out: the table to write.
+
+    Returns:
+        of each source how many facts were read, dropped as duplicates, and kept, and what else
+        its reader counted, such as what it skipped; and how many were kept and dropped in all.
 
     Raises:
         KformerError: a source that cannot be read, or no facts at all.
     """
-    counts: dict[str, float] = {f"{reader.source}_facts": 0 for reader in readers}
-    counts |= {"facts": 0, "duplicates_dropped": 0}
+    kept: Counter[str] = Counter({reader.label: 0 for reader in readers})
+    duplicates: Counter[str] = Counter({reader.label: 0 for reader in readers})
+    counted: dict[str, Counter[str]] = {reader.label: Counter() for reader in readers}
 
-    def numbered() -> Iterator[Row]:
-        seen: set[str] = set()
-        for reader in readers:
-            for fact in _checked(reader, folders[reader.source]):
-                text = fact.text.strip()
-                if text in seen:
-                    counts["duplicates_dropped"] += 1
-                    continue
-                seen.add(text)
-                yield {**fact.model_dump(), "text": text, "fact_id": len(seen) - 1}
-                counts[f"{reader.source}_facts"] += 1
-        if not seen:
-            places = ", ".join(str(folder) for folder in folders.values())
+    def tables() -> Iterator[pa.Table]:
+        seen = SeenTexts()
+        for reader, place in zip(readers, places, strict=True):
+            for facts in _batches(reader, place, counted[reader.label]):
+                new = seen.add(facts["text"].to_pylist())
+                duplicates[reader.label] += len(new) - int(new.sum())
+                first_id = kept.total()
+                kept[reader.label] += int(new.sum())
+                yield _numbered(facts.filter(pa.array(new)), first_id, reader.label)
+        if not kept.total():
+            where = ", ".join(str(place) for place in places)
             raise KformerError(
-                f"{places}: no facts at all; check that the files of "
-                f"{', '.join(folders)} have content"
+                f"{where}: no facts at all; check that the files of {', '.join(kept)} have content"
             )
 
-    counts["facts"] = write_table(out, "facts", numbered())
-    return counts
+    facts = write_batches(out, "facts", tables())
+    counts: dict[str, float] = {}
+    for name in kept:
+        counts[f"{name}_read"] = kept[name] + duplicates[name]
+        counts[f"{name}_duplicates"] = duplicates[name]
+        counts[f"{name}_facts"] = kept[name]
+        counts |= {f"{name}_{what}": count for what, count in sorted(counted[name].items())}
+    return counts | {"facts": facts, "duplicates_dropped": duplicates.total()}
 
 
-def _checked(reader: KnowledgeSource, folder: Path) -> Iterator[_Fact]:
-    for position, row in enumerate(reader.read(folder), start=1):
+def _batches(reader: KnowledgeSource, place: Path, counts: Counter[str]) -> Iterator[pa.Table]:
+    """Facts as tables with the columns of `Fact`, texts stripped."""
+    facts = reader.read(place, counts)
+    read = 0
+    ticker = Ticker(f"facts of {reader.label}")
+    while batch := list(islice(facts, ROWS_PER_BATCH)):
         try:
-            yield _Fact.model_validate(row)
-        except ValidationError as error:
-            raise KformerError(f"{folder}: fact {position}: {in_one_line(error)}") from None
+            columns = [pa.array(each, pa.string()) for each in zip(*batch, strict=True)]
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            reason = " ".join(str(error).split())
+            raise KformerError(
+                f"{place}: facts {read + 1} to {read + len(batch)}: a value is no text ({reason})"
+            ) from None
+        table = pa.table(columns, names=Fact._fields)
+        texts = pc.utf8_trim_whitespace(table["text"])
+        blank = pc.index(pc.fill_null(texts, ""), "").as_py()
+        if blank >= 0:
+            raise KformerError(
+                f"{place}: fact {read + blank + 1}: text: must not be empty; write one or remove it"
+            )
+        read += len(batch)
+        ticker.tell(read)
+        yield table.set_column(0, "text", texts)
+
+
+def _numbered(facts: pa.Table, first_id: int, source: str) -> pa.Table:
+    count = facts.num_rows
+    ids = pa.array(np.arange(first_id, first_id + count))
+    sources = pa.repeat(pa.scalar(source), count)
+    return pa.table(
+        [ids, facts["text"], facts["relation"], sources, facts["origin"]], schema=SCHEMAS["facts"]
+    )

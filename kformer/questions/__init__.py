@@ -1,8 +1,7 @@
 """Readers of question sets: one class a data set, chosen in the config by its ``dataset`` name.
 
-A reader is its own settings: a `Section` with the name as discriminator, ``source`` (where its
-bytes come from, see `kformer.sources`), and ``read(folder)``, which yields rows of the questions
-table. A new data set is one file here and one line below.
+A reader is its own settings, see `kformer.questions.reader`. A new data set is one file here and
+one line below.
 """
 
 from typing import Annotated
@@ -10,6 +9,10 @@ from typing import Annotated
 from pydantic import Field
 
 from kformer.questions.demo import Demo
+from kformer.questions.med_qa import MedQa
+from kformer.questions.own import CsvQuestions, JsonlQuestions
 from kformer.questions.social_iqa import SocialIqa
 
-Questions = Annotated[Demo | SocialIqa, Field(discriminator="dataset")]
+Questions = Annotated[
+    CsvQuestions | Demo | JsonlQuestions | MedQa | SocialIqa, Field(discriminator="dataset")
+]

@@ -2,19 +2,18 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
-from kformer.jsonl import read_jsonl
-from kformer.section import Section
+from kformer.questions.reader import Reader
 from kformer.tables import Row
+from kformer.text_files import read_jsonl
 
 
-class Demo(Section):
+class Demo(Reader):
     """Four-choice questions about invented people; see `kformer.demo_world`."""
 
     dataset: Literal["demo"] = "demo"
-    source: ClassVar[str] = "demo"
 
-    def read(self, folder: Path) -> Iterator[Row]:
-        for _, row in read_jsonl(folder / "questions.jsonl"):
+    def read(self, place: Path) -> Iterator[Row]:
+        for _, row in read_jsonl(place / "questions.jsonl"):
             yield row

@@ -1,27 +1,24 @@
 """Social IQA (Sap et al., EMNLP 2019): commonsense questions about people, three choices each."""
 
-import hashlib
 import re
 from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from kformer.errors import KformerError
-from kformer.jsonl import read_jsonl, read_lines
-from kformer.section import Section
+from kformer.questions.reader import Reader, drawn
 from kformer.tables import Row
+from kformer.text_files import read_jsonl, read_lines
 
 _CHOICES = ("answerA", "answerB", "answerC")
 _LABELS = {"1": 0, "2": 1, "3": 2}
 
 
-class SocialIqa(Section):
+class SocialIqa(Reader):
     """The official archive: the official dev set is our test split, the official test is hidden."""
-
-    source: ClassVar[str] = "social_iqa"
 
     dataset: Literal["social_iqa"] = "social_iqa"
     """Which data set to answer."""
@@ -30,7 +27,7 @@ class SocialIqa(Section):
     split_seed: int = 0
     """Chooses which contexts go to validation."""
 
-    def read(self, folder: Path) -> Iterator[Row]:
+    def read(self, place: Path) -> Iterator[Row]:
         """Streams rows of the questions table: the official train file, then the dev file.
 
         Raises:
@@ -38,7 +35,7 @@ class SocialIqa(Section):
                 in number.
         """
         for name in ("train", "dev"):
-            for row, (question, answer) in enumerate(_labelled(_find(folder, f"{name}.jsonl"))):
+            for row, (question, answer) in enumerate(_labelled(_find(place, f"{name}.jsonl"))):
                 yield {
                     "question_id": f"{name}-{row:06d}",
                     "split": self._split_of(question["context"]) if name == "train" else "test",
@@ -51,10 +48,9 @@ class SocialIqa(Section):
                 }
 
     def _split_of(self, context: str) -> str:
-        # By context, since several questions share one; by SHA-256, since it is the same anywhere.
-        key = f"{self.split_seed}\n{_normalised(context)}"
-        position = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2**64
-        return "validation" if position < self.validation_share else "train"
+        # By context, since several questions share one.
+        in_validation = drawn(context, self.split_seed) < self.validation_share
+        return "validation" if in_validation else "train"
 
 
 def _find(folder: Path, name: str) -> Path:

@@ -151,7 +151,7 @@ class TestRankBm25:
         assert best(Bm25s(["a b", "a c"]).scores("a"), 4).tolist() == [0, 1]
 
     def test_on_a_demo_world_it_finds_what_the_fast_one_finds(self, tiny_world):
-        from kformer.jsonl import read_jsonl
+        from kformer.text_files import read_jsonl
 
         facts = [row["text"] for _, row in read_jsonl(tiny_world / "facts.jsonl")]
         fast, reference = Bm25s(facts), RankBm25(facts)

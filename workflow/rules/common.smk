@@ -8,6 +8,8 @@ its params, so that changing anything else re-runs nothing.
 import fcntl
 import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -16,7 +18,7 @@ from pathlib import Path
 from kformer.config import fingerprint, load_experiment
 from kformer.errors import KformerError
 from kformer.files import write_json
-from kformer.sources import CATALOGUE, SourceOverride, resolve
+from kformer.sources import resolve
 
 
 def plain(section):
@@ -49,11 +51,9 @@ os.environ.update(
 )
 
 # So are the addresses of sources: what a source holds is named by its checksum.
-os.environ.update(
-    {
-        f"KFORMER_SOURCE_{name}": plain(EXPERIMENT.sources.get(name, SourceOverride()))
-        for name in CATALOGUE
-    }
+SOURCES = EXPERIMENT.needed_sources
+os.environ["KFORMER_SOURCES"] = json.dumps(
+    {name: override.model_dump(mode="json") for name, override in SOURCES.items()}
 )
 
 # glibc would hand the memory of large tensors back to the kernel after every training step and get
@@ -86,37 +86,43 @@ def hold_lock(path):
 # Sources
 
 
-def source(name):
-    return resolve(name, EXPERIMENT.sources)
-
-
-def source_key(name):
-    """Names a source by its content: by its checksum or, for the demo, by what generates it."""
-    if name == "demo":
+def source_key(reader):
+    """Names what a reader reads: by its checksum, by what generates it, or by where it lies."""
+    if reader.archive is None:
+        return reader.path
+    if reader.archive == "demo":
         return f"demo-{fingerprint(EXPERIMENT.demo_world)}"
-    return f"{name}-{source(name).key}"
+    return f"{reader.archive}-{resolve(reader.archive, SOURCES).key}"
 
 
-def source_folder(name):
-    # The key stands for the content, so its age does not matter.
-    return ancient(f"resources/{source_key(name)}")
+def source_place(reader):
+    """The file or folder that a reader is given."""
+    return reader.path if reader.archive is None else f"resources/{source_key(reader)}"
+
+
+def source_files(reader):
+    """What a reader depends on: own files and their age, or a folder whose key says it all."""
+    if reader.archive is not None:
+        return [ancient(source_place(reader))]
+    path = Path(reader.path)
+    return sorted(map(str, path.rglob("*"))) if path.is_dir() else [reader.path]
 
 
 # Questions, facts, retrieval: keys, and what each key stands for
 
 QUESTIONS_KEY = (
     f"{EXPERIMENT.questions.dataset}-"
-    f"{fingerprint(EXPERIMENT.questions, source_key(EXPERIMENT.questions.source))}"
+    f"{fingerprint(EXPERIMENT.questions, source_key(EXPERIMENT.questions))}"
 )
 FACTS = {}
 RETRIEVALS = {}
 
 
 def facts_key(condition):
-    names = [reader.source for reader in condition.knowledge]
-    settings = [reader.model_dump(mode="json") for reader in condition.knowledge]
-    key = f"{'+'.join(names)}-{fingerprint(settings, [source_key(name) for name in names])}"
-    FACTS[key] = condition.knowledge
+    readers = condition.knowledge
+    labels = "+".join(reader.label for reader in readers)
+    key = f"{labels}-{fingerprint(readers, [source_key(reader) for reader in readers])}"
+    FACTS[key] = readers
     return key
 
 
@@ -192,8 +198,8 @@ def train_settings(wildcards):
 
 
 wildcard_constraints:
-    source="|".join(CATALOGUE),
-    key="[A-Za-z0-9_+-]+",
+    source="|".join(map(re.escape, SOURCES)) or "none",
+    key="[A-Za-z0-9_.+-]+",
     condition="[^/]+",
     seed=r"\d+",
 

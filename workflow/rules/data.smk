@@ -19,13 +19,13 @@ rule fetch_source:
     conda:
         "../envs/kformer.yaml"
     shell:
-        'kformer fetch {wildcards.source} --out {output} --settings "$KFORMER_SOURCE_{wildcards.source}"'
+        'kformer fetch {wildcards.source} --out {output} --settings "$KFORMER_SOURCES"'
         " 2>&1 | tee {log}"
 
 
 rule read_questions:
     input:
-        folder=source_folder(EXPERIMENT.questions.source),
+        source_files(EXPERIMENT.questions),
     output:
         "results/shared/questions/{key}/questions.parquet",
     log:
@@ -33,16 +33,17 @@ rule read_questions:
     conda:
         "../envs/kformer.yaml"
     params:
+        place=source_place(EXPERIMENT.questions),
         settings=plain(EXPERIMENT.questions),
     shell:
-        "kformer questions --folder {input.folder} --out {output}"
+        "kformer questions --input {params.place:q} --out {output}"
         " --settings {params.settings:q} 2>&1 | tee {log}"
 
 
 rule read_facts:
     input:
-        folders=lambda wildcards: [
-            source_folder(each.source) for each in FACTS[wildcards.key]
+        lambda wildcards: [
+            file for reader in FACTS[wildcards.key] for file in source_files(reader)
         ],
     output:
         "results/shared/facts/{key}/facts.parquet",
@@ -51,13 +52,13 @@ rule read_facts:
     conda:
         "../envs/kformer.yaml"
     params:
-        settings=lambda wildcards: json.dumps(
-            [each.model_dump(mode="json") for each in FACTS[wildcards.key]]
+        places=lambda wildcards: " ".join(
+            f"--input {shlex.quote(source_place(reader))}"
+            for reader in FACTS[wildcards.key]
         ),
-        folders=lambda wildcards, input: " ".join(
-            f"--folder {each.source}={folder}"
-            for each, folder in zip(FACTS[wildcards.key], input.folders)
+        settings=lambda wildcards: json.dumps(
+            [reader.model_dump(mode="json") for reader in FACTS[wildcards.key]]
         ),
     shell:
-        "kformer facts {params.folders} --out {output} --settings {params.settings:q}"
+        "kformer facts {params.places} --out {output} --settings {params.settings:q}"
         " 2>&1 | tee {log}"

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kformer.errors import KformerError
-from kformer.jsonl import read_jsonl, read_lines
+from kformer.text_files import read_jsonl, read_lines
 
 
 def read(tmp_path, content: bytes):

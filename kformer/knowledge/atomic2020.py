@@ -1,0 +1,43 @@
+"""ATOMIC-2020 (Hwang et al., AAAI 2021): everyday events, things, and what connects them."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from kformer.errors import KformerError
+from kformer.knowledge.atomic import to_sentence
+from kformer.knowledge.reader import Fact
+from kformer.knowledge.triples import Triples
+from kformer.text_files import find_files, read_lines
+
+_FILES = ("train.tsv", "dev.tsv", "test.tsv")
+
+
+class Atomic2020(Triples):
+    """The official archive: head, relation and tail in tab-separated files."""
+
+    source: Literal["atomic2020"] = "atomic2020"
+
+    def read(self, place: Path, counts: Counter[str]) -> Iterator[Fact]:
+        """Streams the facts, of the train file first; tails that say "none" are skipped.
+
+        Raises:
+            KformerError: none of the files is there, or a line is malformed.
+        """
+        for path in find_files(place, _FILES, "the official ATOMIC-2020 archive"):
+            for number, line in read_lines(path):
+                cells = line.split("\t")
+                if len(cells) == 2:  # the tail is empty, and the line was stripped
+                    cells.append("")
+                if len(cells) != 3:
+                    raise KformerError(
+                        f"{path}:{number}: {len(cells)} columns, expected head, relation and tail "
+                        "with tabs between them"
+                    )
+                head, relation, tail = cells
+                text = to_sentence(head, relation, tail, self)
+                if text is None:
+                    counts["none"] += 1
+                else:
+                    yield Fact(text, relation, f"{head} | {relation}")

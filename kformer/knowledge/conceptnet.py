@@ -1,0 +1,60 @@
+"""ConceptNet 5 (Speer et al., AAAI 2017): common knowledge about words and what they stand for."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from kformer.errors import KformerError
+from kformer.knowledge.reader import Fact
+from kformer.knowledge.triples import Triples
+from kformer.text_files import files_below, read_lines
+
+
+class ConceptNet(Triples):
+    """The English part of the official assertions, or of files with relation, head and tail.
+
+    A line of the assertions has five columns: the assertion's address, relation, start, end, and
+    JSON with its sources. A line of the other files starts with relation, head and tail; what
+    follows, such as a weight, is not read. Addresses (`/r/IsA`, `/c/en/car/n`) and plain words
+    (`IsA`, `car`) may stand in either.
+    """
+
+    source: Literal["conceptnet"] = "conceptnet"
+
+    def read(self, place: Path, counts: Counter[str]) -> Iterator[Fact]:
+        """Streams the facts; assertions about words of other languages are skipped.
+
+        Raises:
+            KformerError: there is no file, or a line has too few columns.
+        """
+        for path in files_below(place, (".csv", ".tsv", ".txt")):
+            for number, line in read_lines(path):
+                cells = [cell.strip() for cell in line.split("\t")]
+                if cells[0].startswith("/a/"):
+                    del cells[0]
+                if len(cells) < 3:
+                    raise KformerError(
+                        f"{path}:{number}: {len(cells)} columns, expected relation, head and tail "
+                        "with tabs between them, or a line of ConceptNet's assertions"
+                    )
+                relation, head, tail = cells[0].removeprefix("/r/"), *map(_term, cells[1:3])
+                if head is None or tail is None:
+                    counts["other_languages"] += 1
+                elif not (relation and head and tail):
+                    counts["empty"] += 1
+                else:
+                    text = self.sentence(head, relation, tail)
+                    yield Fact(text, relation, f"{cells[1]} {cells[0]} {cells[2]}")
+
+
+def _term(address: str) -> str | None:
+    """The words of a term, or None if they are not English: ``/c/en/hot_dog/n`` is "hot dog"."""
+    if address.startswith("/c/"):
+        language, _, rest = address[3:].partition("/")
+        address = rest.split("/")[0]
+        if language != "en":
+            return None
+    elif "://" in address:  # a link into another knowledge base
+        return None
+    return address.replace("_", " ").strip()

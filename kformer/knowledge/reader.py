@@ -1,0 +1,45 @@
+"""What every reader of knowledge is, and what it yields."""
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from kformer.section import Section
+
+
+class Fact(NamedTuple):
+    """A row of the facts table but for its id and its source."""
+
+    text: str
+    relation: str | None
+    """Such as an ATOMIC dimension; None = none."""
+    origin: str
+    """Where in the source: event and relation, book and paragraphs, address."""
+
+
+class Reader(Section, ABC):
+    """The settings of one source of knowledge, and how its files are read."""
+
+    source: str
+    """Where the facts come from."""
+
+    @property
+    def label(self) -> str:
+        """What its facts are called in the facts table and its metrics."""
+        return self.source
+
+    @property
+    def archive(self) -> str | None:
+        """The name in `kformer.sources` of the files that are read; None = in place."""
+        return self.source
+
+    @abstractmethod
+    def read(self, place: Path, counts: Counter[str]) -> Iterator[Fact]:
+        """Streams the facts; raises KformerError for what cannot be read.
+
+        Args:
+            place: the file or folder that holds the source.
+            counts: takes how much was skipped for which reason, and what else is worth counting.
+        """

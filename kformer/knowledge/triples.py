@@ -1,0 +1,110 @@
+"""Turning (head, relation, tail) into English: the table of templates, and how it is applied."""
+
+import re
+from string import Formatter
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from kformer.knowledge.reader import Reader
+
+# ``they`` is who the head is about, ``others`` is everybody else.
+TEMPLATES = {
+    # ATOMIC
+    "oEffect": "{head}. As a result, for others: {tail}.",
+    "oReact": "{head}. As a result, others feel {tail}.",
+    "oWant": "{head}. As a result, others want {tail}.",
+    "xAttr": "{head}. They are seen as {tail}.",
+    "xEffect": "{head}. As a result: {tail}.",
+    "xIntent": "{head} because they wanted {tail}.",
+    "xNeed": "{head}. Before that, they needed {tail}.",
+    "xReact": "{head}. As a result, they feel {tail}.",
+    "xWant": "{head}. As a result, they want {tail}.",
+    # ATOMIC-2020
+    "HasSubEvent": "{head} includes {tail}.",
+    "HinderedBy": "{head}. This can be hindered if {tail}.",
+    "IsAfter": "{head} happens after {tail}.",
+    "IsBefore": "{head} happens before {tail}.",
+    "MadeUpOf": "{head} is made up of {tail}.",
+    "ObjectUse": "{head} can be used to {tail}.",
+    "isAfter": "{head} happens after {tail}.",
+    "isBefore": "{head} happens before {tail}.",
+    "isFilledBy": "{head}, for example {tail}.",
+    "xReason": "{head} because {tail}.",
+    # ConceptNet; some are ATOMIC-2020's as well
+    "Antonym": "{head} is the opposite of {tail}.",
+    "AtLocation": "{head} is found at {tail}.",
+    "CapableOf": "{head} can {tail}.",
+    "Causes": "{head} causes {tail}.",
+    "CausesDesire": "{head} makes people want {tail}.",
+    "CreatedBy": "{head} is created by {tail}.",
+    "DefinedAs": "{head} is defined as {tail}.",
+    "DerivedFrom": "the word {head} is derived from {tail}.",
+    "Desires": "{head} wants {tail}.",
+    "DistinctFrom": "{head} is not {tail}.",
+    "Entails": "{head} entails {tail}.",
+    "EtymologicallyDerivedFrom": "the word {head} comes from {tail}.",
+    "EtymologicallyRelatedTo": "the word {head} has the same origin as {tail}.",
+    "FormOf": "{head} is a form of {tail}.",
+    "HasA": "{head} has {tail}.",
+    "HasContext": "{head} is used in the context of {tail}.",
+    "HasFirstSubevent": "{head} begins with {tail}.",
+    "HasLastSubevent": "{head} ends with {tail}.",
+    "HasPrerequisite": "{head} requires {tail}.",
+    "HasProperty": "{head} is {tail}.",
+    "HasSubevent": "{head} includes {tail}.",
+    "InstanceOf": "{head} is an instance of {tail}.",
+    "IsA": "{head} is a kind of {tail}.",
+    "LocatedNear": "{head} is near {tail}.",
+    "MadeOf": "{head} is made of {tail}.",
+    "MannerOf": "{head} is a way to {tail}.",
+    "MotivatedByGoal": "people {head} because they want {tail}.",
+    "NotCapableOf": "{head} cannot {tail}.",
+    "NotDesires": "{head} does not want {tail}.",
+    "NotHasProperty": "{head} is not {tail}.",
+    "ObstructedBy": "{head} can be prevented by {tail}.",
+    "PartOf": "{head} is part of {tail}.",
+    "ReceivesAction": "{head} can be {tail}.",
+    "RelatedTo": "{head} is related to {tail}.",
+    "SimilarTo": "{head} is similar to {tail}.",
+    "SymbolOf": "{head} is a symbol of {tail}.",
+    "Synonym": "{head} means the same as {tail}.",
+    "UsedFor": "{head} is used for {tail}.",
+}
+
+
+def naming(*places: str) -> AfterValidator:
+    """Checks that a template names these places, and nothing else."""
+
+    def check(template: str) -> str:
+        try:
+            fields = [field[1:] for field in Formatter().parse(template) if field[1] is not None]
+        except ValueError as error:
+            raise ValueError(f"{template!r} is no template: {error}") from None
+        if {field[0] for field in fields} != set(places) or any(any(f[1:]) for f in fields):
+            wanted = " and ".join(f"{{{place}}}" for place in places)
+            raise ValueError(f"{template!r} must name {wanted}, and nothing else")
+        return template
+
+    return AfterValidator(check)
+
+
+class Triples(Reader):
+    """A reader that turns triples into sentences."""
+
+    templates: dict[str, Annotated[str, naming("head", "tail")]] = Field(default_factory=dict)
+    """Sentences for relations, over the built-in ones: `xNeed: "{head} needs {tail}."`."""
+
+    def sentence(self, head: str, relation: str, tail: str) -> str:
+        """Writes a triple as a sentence; a relation without a template is written as words."""
+        template = self.templates.get(relation) or TEMPLATES.get(relation)
+        if template is None:
+            template = f"{{head}} {_as_words(relation)} {{tail}}."
+        text = template.format(head=head.rstrip(" ."), tail=tail.rstrip(" ."))
+        return text[:1].upper() + text[1:]
+
+
+def _as_words(relation: str) -> str:
+    """``isMadeOf`` and ``is_made_of`` as ``is made of``, safe to be part of a template."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", relation.replace("_", " ")).lower()
+    return words.replace("{", "{{").replace("}", "}}")

@@ -1,0 +1,126 @@
+"""What the readers of people's own data share: where the data lies, and its records one by one.
+
+A record that cannot be read is a value too, so that `kformer check` can list all of them where a
+stage stops at the first.
+"""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, Self, TypeVar
+
+from pydantic import BaseModel, ValidationError, model_validator
+
+from kformer.errors import KformerError
+from kformer.section import Section, in_one_line
+from kformer.sources import Sha256, SourceOverride
+from kformer.text_files import decoded, parse_object, raw_lines
+
+JSONL = (".jsonl", ".ndjson", ".json")
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+class OwnData(Section):
+    """Where own data lies: at a path, to be read in place, or at an address, to be fetched."""
+
+    path: str | None = None
+    """A file, compressed or not, or a folder of such files; read where it lies."""
+    url: str | None = None
+    """`http(s)://`, `hf://`, `file:` or a plain path of an archive or a file, which is fetched,
+    verified and unpacked first."""
+    sha256: Sha256 | None = None
+    """Of the file at `url`; without one, the first file fetched is the one expected ever after."""
+
+    @model_validator(mode="after")
+    def _lies_in_one_place(self) -> Self:
+        if (self.path is None) == (self.url is None):
+            raise ValueError("give either path (read in place) or url (fetched)")
+        if self.sha256 and not self.url:
+            raise ValueError("sha256: belongs to a url; what lies at a path is read as it is")
+        return self
+
+    @property
+    def override(self) -> SourceOverride:
+        """The address as `kformer.sources` takes it."""
+        return SourceOverride(url=self.url, sha256=self.sha256)
+
+
+class Record(NamedTuple):
+    """One record of a file, or why it cannot be read."""
+
+    file: Path
+    line: int
+    content: dict[str, Any] | KformerError
+
+    @property
+    def where(self) -> str:
+        return f"{self.file}:{self.line}"
+
+    def parse(self, model: type[_Model]) -> _Model:
+        """The record as a model; raises KformerError, naming the line, if it is none."""
+        if isinstance(self.content, KformerError):
+            raise self.content
+        try:
+            return model.model_validate(self.content)
+        except ValidationError as error:
+            raise KformerError(f"{self.where}: {in_one_line(error)}") from None
+
+
+def jsonl_records(path: Path) -> Iterator[Record]:
+    """Streams the objects of a JSON-lines file; blank lines are none."""
+    for number, line in raw_lines(path):
+        if line.strip():
+            where = f"{path}:{number}"
+            try:
+                yield Record(path, number, parse_object(decoded(line, where), where))
+            except KformerError as error:
+                yield Record(path, number, error)
+
+
+def csv_records(path: Path) -> Iterator[Record]:
+    """Streams the rows of a table with a header: tabs in a ``.tsv`` file, else commas.
+
+    A quoted cell may hold line ends; a record's line is then its last one. Empty cells are left
+    out.
+
+    Raises:
+        KformerError: the header is missing, or names a column twice.
+    """
+    delimiter = "\t" if ".tsv" in path.suffixes else ","
+    # What is no UTF-8 is told record by record, so it must get through the parser first.
+    lines = (line.decode(errors="surrogateescape") for _, line in raw_lines(path))
+    rows = csv.reader(lines, delimiter=delimiter, strict=True)
+    header: list[str] = []
+    while True:
+        try:
+            cells = [cell.strip() for cell in next(rows)]
+            where = f"{path}:{rows.line_num}"
+            decoded("".join(cells).encode(errors="surrogateescape"), where)
+        except StopIteration:
+            break
+        except csv.Error as error:
+            problem = f"{path}:{rows.line_num}: not valid CSV ({error}); mend the quotes"
+            yield Record(path, rows.line_num, KformerError(problem))
+            continue
+        except KformerError as error:
+            yield Record(path, rows.line_num, error)
+            continue
+        if not header:
+            header = _checked_header(cells, where)
+        elif len(cells) > len(header):
+            more = f"{where}: {len(cells)} cells, but the header names {len(header)} columns"
+            yield Record(
+                path, rows.line_num, KformerError(f"{more}; quote cells with {delimiter!r}")
+            )
+        elif any(cells):
+            content = {name: cell for name, cell in zip(header, cells, strict=False) if cell}
+            yield Record(path, rows.line_num, content)
+    if not header:
+        raise KformerError(f"{path}: empty; the first line must name the columns")
+
+
+def _checked_header(cells: list[str], where: str) -> list[str]:
+    if twice := next((cell for cell in cells if cell and cells.count(cell) > 1), None):
+        raise KformerError(f"{where}: the column {twice!r} is there twice; rename one")
+    return cells

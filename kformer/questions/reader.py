@@ -1,0 +1,38 @@
+"""What every reader of questions is."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+from kformer.section import Section
+from kformer.tables import Row
+
+
+class Reader(Section, ABC):
+    """The settings of one set of questions, and how its files are read."""
+
+    dataset: str
+    """Which questions to answer."""
+
+    @property
+    def archive(self) -> str | None:
+        """The name in `kformer.sources` of the files that are read; None = in place."""
+        return self.dataset
+
+    @abstractmethod
+    def read(self, place: Path) -> Iterator[Row]:
+        """Streams rows of the questions table; raises KformerError for what cannot be read.
+
+        Args:
+            place: the file or folder that holds the questions.
+        """
+
+
+def drawn(text: str, seed: int) -> float:
+    """A number in [0, 1) that depends on a text and a seed alone: the same on any machine.
+
+    It deals questions out to splits; those with the same text go together.
+    """
+    key = f"{seed}\n{' '.join(text.split()).casefold()}"
+    return int.from_bytes(sha256(key.encode()).digest()[:8], "big") / 2**64

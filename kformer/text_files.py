@@ -1,0 +1,161 @@
+"""Reading text files line by line, compressed or not, with errors that name the line."""
+
+import bz2
+import gzip
+import json
+import lzma
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any, cast
+
+from kformer.errors import KformerError
+
+MAX_LINE = 16 * 2**20  # bytes; so a file without line ends cannot fill the memory
+
+_BOM = b"\xef\xbb\xbf"
+_SUFFIXES = (".gz", ".bz2", ".xz")
+_COMPRESSED: dict[bytes, Callable[[Path], Any]] = {
+    b"\x1f\x8b": gzip.GzipFile,
+    b"BZh": bz2.BZ2File,
+    b"\xfd7zXZ\0": lzma.LZMAFile,
+}
+
+
+def files_below(place: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    """The files of a folder with one of these suffixes, in the order of their paths.
+
+    A compressed file may have a further suffix, as in ``facts.tsv.gz``. What is hidden is left
+    out. A file stands for itself, whatever its name.
+
+    Raises:
+        KformerError: there is nothing at ``place``, or no such file below it.
+    """
+    if place.is_file():
+        return [place]
+    names = tuple(f"{suffix}{more}" for suffix in suffixes for more in ("", *_SUFFIXES))
+    found = [
+        path
+        for path in sorted(place.rglob("*"))
+        if path.name.lower().endswith(names)
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(place).parts)
+    ]
+    if not found:
+        state = f"no {' or '.join(suffixes)} file below it" if place.is_dir() else "does not exist"
+        raise KformerError(f"{place}: {state}; name a file or a folder with such files")
+    return found
+
+
+def find_files(place: Path, names: tuple[str, ...], archive: str) -> list[Path]:
+    """Those of an archive's files that are there, in the order of ``names``.
+
+    Raises:
+        KformerError: none of them is below ``place``.
+    """
+    found = [path for name in names for path in sorted(place.rglob(name))]
+    if not found:
+        raise KformerError(f"{place}: no {' or '.join(names)} below it; unpack {archive} there")
+    return found
+
+
+def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Streams the objects of a JSON-lines file, each with its 1-based line number.
+
+    Raises:
+        KformerError: a line is not UTF-8, not JSON or not an object.
+    """
+    for number, line in read_lines(path):
+        yield number, parse_object(line, f"{path}:{number}")
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Streams the lines of a UTF-8 file that are not blank, stripped, with 1-based numbers.
+
+    Raises:
+        KformerError: there is no such file, it is damaged, or a line is not UTF-8.
+    """
+    for number, line in raw_lines(path):
+        if text := decoded(line, f"{path}:{number}").strip():
+            yield number, text
+
+
+def raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Streams all lines of a file without a byte-order mark, with 1-based numbers.
+
+    gzip, bzip2 and xz are recognised by content.
+
+    Raises:
+        KformerError: there is no such file, it is damaged, or a line is longer than `MAX_LINE`.
+    """
+    if not path.is_file():
+        raise KformerError(f"{path}: there is no such file; check the folder it should be in")
+    number = 0
+    try:
+        with _open(path) as file:
+            while line := file.readline(MAX_LINE + 1):
+                number += 1
+                if len(line) > MAX_LINE:
+                    raise KformerError(
+                        f"{path}:{number}: the line is longer than {MAX_LINE:,} bytes; "
+                        "is this a text file?"
+                    )
+                yield number, line.removeprefix(_BOM) if number == 1 else line
+    except (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError) as error:
+        raise _damaged(path, number, error) from None
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise _damaged(path, number, error) from None  # bzip2's
+
+
+def decoded(line: bytes, where: str) -> str:
+    """The text of a line.
+
+    Raises:
+        KformerError: it is not UTF-8; the message starts with ``where``.
+    """
+    try:
+        return line.decode()
+    except UnicodeDecodeError as error:
+        raise KformerError(f"{where}: not UTF-8 ({error.reason}); save the file as UTF-8") from None
+
+
+def parse_object(text: str, where: str) -> dict[str, Any]:
+    """Parses a JSON object; raises as `parse_json` does, also for anything but an object."""
+    value = parse_json(text, where)
+    if not isinstance(value, dict):
+        raise KformerError(f"{where}: not a JSON object; each line must be one {{…}}")
+    return value
+
+
+def parse_json(text: str, where: str) -> Any:
+    """Parses JSON that can also be written back as UTF-8.
+
+    Raises:
+        KformerError: it is malformed, or nested too deeply, or holds half of a surrogate pair;
+            the message starts with ``where``.
+    """
+    try:
+        value = json.loads(text)
+        if "\\u" in text:  # the only way in for half of a pair, which no Parquet file can hold
+            json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise KformerError(
+            f"{where}: not valid JSON ({error}); mend it or download it again"
+        ) from None
+    return value
+
+
+def _open(path: Path) -> IO[bytes]:
+    with path.open("rb") as file:
+        start = file.read(6)
+    for magic, opened in _COMPRESSED.items():
+        if start.startswith(magic):
+            return cast(IO[bytes], opened(path))
+    return path.open("rb")
+
+
+def _damaged(path: Path, line: int, error: Exception) -> KformerError:
+    reason = str(error) or type(error).__name__
+    return KformerError(f"{path}: damaged after line {line} ({reason}); get the file again")
