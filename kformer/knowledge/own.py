@@ -22,7 +22,12 @@ _TRIPLE = ("head", "relation", "tail")
 class FactRow(BaseModel):
     """A fact of your own: one line of a JSON-lines file. Other keys are not read."""
 
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True, title="Fact")
+    model_config = ConfigDict(
+        frozen=True,
+        use_attribute_docstrings=True,
+        title="Fact",
+        json_schema_extra={"oneOf": [{"required": ["text"]}, {"required": list(_TRIPLE)}]},
+    )
 
     text: Text | None = None
     """The fact as a sentence, or …"""

@@ -1,18 +1,22 @@
 """Splitting running text into passages of a given length that end where sentences end."""
 
 import re
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import NonNegativeInt, PositiveInt, model_validator
 
 from kformer.knowledge.reader import Reader
 from kformer.text_files import decoded, raw_lines
 
-_SENTENCE_END = re.compile(r"""([.!?…]["'”’)\]]*)\s+(?![a-z])""")
-_ENDS_SENTENCE = re.compile(r"""[.!?…:;,]["'”’)\]]*$""")
 _HEADING_WORDS = 12
+_NO_HEADING = re.compile(r"""[.!?…:;,]["'”’)\]]*$""")
+_BATCH = 2**18  # characters that are looked at together
 _LONGEST_PARAGRAPH = 2**20  # characters; what is longer is read in parts, so memory is bounded
 
 
@@ -44,23 +48,93 @@ class Passages(Reader):
         A paragraph that looks like a heading and stands before one that does not starts a new
         passage, and is put in front of each passage until the next heading. Only a sentence that
         is longer than a whole passage is split within.
+
+        Args:
+            paragraphs: texts that are not blank, with single spaces between words.
         """
-        packer = _Packer(self.words, self.overlap)
+        batch = _Batch()
         waiting: str | None = None  # what may be a heading
         number = 0
         for number, paragraph in enumerate(paragraphs, start=1):
             is_heading = _looks_like_heading(paragraph)
             if waiting is not None:
                 if is_heading:  # a list of short lines, rather
-                    yield from packer.add(waiting, number - 1)
+                    batch.add(number - 1, waiting)
                 else:
-                    yield from packer.start_section(waiting)
+                    batch.start_section(waiting)
             waiting = paragraph if is_heading else None
             if not is_heading:
-                yield from packer.add(paragraph, number)
+                batch.add(number, paragraph)
+            if batch.characters > _BATCH:
+                passages, batch = self._take(batch, is_last=False)
+                yield from passages
         if waiting is not None:
-            yield from packer.add(waiting, number)
-        yield from packer.rest()
+            batch.add(number, waiting)
+        yield from self._take(batch, is_last=True)[0]
+
+    def _take(self, batch: "_Batch", is_last: bool) -> tuple[list[Passage], "_Batch"]:
+        """The passages of a batch, and what has to wait for the text that follows."""
+        rest = _Batch()
+        if not batch.paragraphs:
+            return [], rest
+        text = _Text([paragraph for _, paragraph in batch.paragraphs])
+        passages = []
+        bounds = [text.paragraphs[first] for _, first in batch.sections] + [text.words]
+        start, done = 0, batch.emitted
+        for (heading, _), begin, end in zip(batch.sections, bounds, bounds[1:], strict=False):
+            start, done = max(start, begin), max(done, begin)
+            is_open = end == text.words and not is_last
+            spans, start, done = self._spans(text.sentence_ends, start, done, end, is_open)
+            for first, stop in spans:
+                places = text.paragraph_at(first), text.paragraph_at(stop - 1)
+                numbers = [batch.paragraphs[place][0] for place in places]
+                passages.append(Passage(heading + text.between(first, stop), *numbers))
+        if done < text.words:
+            place = text.paragraph_at(start)
+            rest.sections = [(batch.sections[-1][0], 0)]
+            rest.emitted = done - start
+            rest.add(batch.paragraphs[place][0], text.rest_of_paragraph(start))
+            for paragraph in batch.paragraphs[place + 1 :]:
+                rest.add(*paragraph)
+        return passages, rest
+
+    def _spans(
+        self, ends: Sequence[int], start: int, done: int, end: int, is_open: bool
+    ) -> tuple[list[tuple[int, int]], int, int]:
+        """Which words make up the passages of a section, and where the next passage would begin.
+
+        Args:
+            ends: the places of words before which a sentence ends, ascending.
+            start: the first word.
+            done: the first word that is in no passage yet.
+            end: the word after the last one.
+            is_open: more words follow behind ``end``.
+
+        Returns:
+            the first word of each passage and the one after its last; then ``start`` and ``done``
+            as they are now.
+        """
+        spans = []
+        while done < end:
+            if start + self.words < end:
+                stop = _last_at_most(ends, start + self.words)
+                if stop <= start:  # a sentence that is longer than a passage
+                    stop = start + self.words
+            elif is_open:
+                break
+            else:
+                stop = end
+            spans.append((start, stop))
+            start, done = self._next_start(ends, stop), stop
+        return spans, start, done
+
+    def _next_start(self, ends: Sequence[int], done: int) -> int:
+        """Goes back by the overlap, as far as the next sentence still fits."""
+        following = bisect_right(ends, done)
+        if following == len(ends) or ends[following] - done > self.words:
+            return done
+        earliest = max(done - self.overlap, ends[following] - self.words)
+        return min(ends[bisect_left(ends, earliest)], done)
 
 
 def paragraphs_of(path: Path) -> Iterator[str]:
@@ -72,7 +146,7 @@ def paragraphs_of(path: Path) -> Iterator[str]:
     lines: list[str] = []
     length = 0
     for number, line in raw_lines(path):
-        text = _in_one_line(decoded(line, f"{path}:{number}"))
+        text = _in_one_line(decoded(line, f"{path}:{number}")) if line != b"\n" else ""
         if lines and (not text or length > _LONGEST_PARAGRAPH):
             yield " ".join(lines)
             lines, length = [], 0
@@ -83,74 +157,85 @@ def paragraphs_of(path: Path) -> Iterator[str]:
         yield " ".join(lines)
 
 
-class _Packer:
-    """Fills passages with sentences."""
+@dataclass
+class _Batch:
+    """Paragraphs that are looked at together, with the sections that they belong to."""
 
-    def __init__(self, words: int, overlap: int) -> None:
-        self._words, self._overlap = words, overlap
-        self._heading = ""
-        self._sentences: list[tuple[str, int, int]] = []  # text, words, paragraph
-        self._count = 0  # words in them
-        self._has_new = False  # more than what overlaps with the passage before
+    paragraphs: list[tuple[int, str]] = field(default_factory=list)  # number, text
+    # heading, first paragraph; what comes before the first heading has none
+    sections: list[tuple[str, int]] = field(default_factory=lambda: [("", 0)])
+    characters: int = 0
+    emitted: int = 0  # so many words at the start are in a passage already
 
-    def start_section(self, heading: str) -> Iterator[Passage]:
-        yield from self.rest()
-        self._heading = f"{heading}: "
+    def start_section(self, heading: str) -> None:
+        self.sections.append((f"{heading}: ", len(self.paragraphs)))
 
-    def add(self, paragraph: str, number: int) -> Iterator[Passage]:
-        for sentence in _sentences(paragraph):
-            words = sentence.count(" ") + 1
-            pieces = [(sentence, words)] if words <= self._words else self._pieces(sentence)
-            for piece, length in pieces:
-                if self._count + length > self._words:
-                    yield from self._full(length)
-                self._sentences.append((piece, length, number))
-                self._count += length
-                self._has_new = True
-
-    def rest(self) -> Iterator[Passage]:
-        if self._has_new:
-            yield self._passage()
-        self._keep_last(0)
-
-    def _full(self, length: int) -> Iterator[Passage]:
-        if self._has_new:
-            yield self._passage()
-        self._keep_last(min(self._overlap, self._words - length))
-
-    def _passage(self) -> Passage:
-        text = self._heading + " ".join([text for text, _, _ in self._sentences])
-        return Passage(text, self._sentences[0][2], self._sentences[-1][2])
-
-    def _keep_last(self, words: int) -> None:
-        start, kept = len(self._sentences), 0
-        while start and kept + self._sentences[start - 1][1] <= words:
-            start -= 1
-            kept += self._sentences[start][1]
-        self._sentences = self._sentences[start:]
-        self._count, self._has_new = kept, False
-
-    def _pieces(self, sentence: str) -> list[tuple[str, int]]:
-        words = sentence.split(" ")
-        starts = range(0, len(words), self._words)
-        groups = [words[start : start + self._words] for start in starts]
-        return [(" ".join(group), len(group)) for group in groups]
+    def add(self, number: int, text: str) -> None:
+        self.paragraphs.append((number, text))
+        self.characters += len(text)
 
 
-def _sentences(paragraph: str) -> Iterator[str]:
-    start = 0
-    for end in _SENTENCE_END.finditer(paragraph):
-        yield paragraph[start : end.end(1)]
-        start = end.end()
-    if start < len(paragraph):
-        yield paragraph[start:]
+class _Text:
+    """Paragraphs joined by spaces, and where words, sentences and paragraphs begin and end.
+
+    Python would look at each sentence, NumPy looks at all words at once: that is what makes
+    splitting fast enough for corpora of gigabytes.
+    """
+
+    def __init__(self, paragraphs: Sequence[str]) -> None:
+        self._text = " ".join(paragraphs)
+        codes = np.frombuffer(self._text.encode("utf-32-le"), np.uint32)
+        self._starts = np.concatenate([[0], np.flatnonzero(codes == ord(" ")) + 1])
+        lengths = np.array([len(paragraph) + 1 for paragraph in paragraphs])
+        self._paragraph_ends = np.cumsum(lengths) - 1
+        first_characters = np.concatenate([[0], self._paragraph_ends + 1])
+        self.words = len(self._starts)
+        self.paragraphs: list[int] = np.searchsorted(self._starts, first_characters).tolist()
+        """The first word of each paragraph, and the number of words."""
+        self.sentence_ends: list[int] = self._find_sentence_ends(codes).tolist()
+
+    def _find_sentence_ends(self, codes: NDArray[np.uint32]) -> NDArray[np.int64]:
+        starts = self._starts[1:]
+        last, last_but_one = codes[starts - 2], codes[np.maximum(starts - 3, 0)]
+        is_end = _IS_TERMINAL[last] | (_IS_CLOSING[last] & _IS_TERMINAL[last_but_one])
+        is_end &= ~_IS_LOWER[codes[starts]]
+        is_end[np.array(self.paragraphs[1:-1], np.int64) - 1] = True
+        return np.append(np.flatnonzero(is_end) + 1, self.words)
+
+    def between(self, start: int, stop: int) -> str:
+        """The words from ``start`` to before ``stop``."""
+        end = self._starts[stop] - 1 if stop < self.words else len(self._text)
+        return self._text[self._starts[start] : end]
+
+    def paragraph_at(self, word: int) -> int:
+        return bisect_right(self.paragraphs, word) - 1
+
+    def rest_of_paragraph(self, word: int) -> str:
+        """From a word to the end of its paragraph."""
+        return self._text[self._starts[word] : self._paragraph_ends[self.paragraph_at(word)]]
+
+
+def _table(characters: Iterable[str]) -> NDArray[np.bool_]:
+    """Which of all characters are these."""
+    table = np.zeros(0x110000, np.bool_)
+    table[[ord(character) for character in characters]] = True
+    return table
+
+
+_IS_TERMINAL = _table(".!?…")
+_IS_CLOSING = _table("\"'”’)]")
+_IS_LOWER = _table("abcdefghijklmnopqrstuvwxyz")  # "e.g. this"
+
+
+def _last_at_most(ends: Sequence[int], place: int) -> int:
+    return ends[bisect_right(ends, place) - 1] if ends[0] <= place else 0
 
 
 def _looks_like_heading(paragraph: str) -> bool:
     return (
         paragraph.count(" ") < _HEADING_WORDS
         and not paragraph[0].islower()
-        and not _ENDS_SENTENCE.search(paragraph)
+        and not _NO_HEADING.search(paragraph)
         and any(letter.isalpha() for letter in paragraph)
     )
 

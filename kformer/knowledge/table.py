@@ -44,7 +44,7 @@ def build_facts(
         seen = SeenTexts()
         for reader, place in zip(readers, places, strict=True):
             for facts in _batches(reader, place, counted[reader.label]):
-                new = seen.add(facts["text"].to_pylist())
+                new = seen.add(facts["text"].cast(pa.binary()).to_pylist())
                 duplicates[reader.label] += len(new) - int(new.sum())
                 first_id = kept.total()
                 kept[reader.label] += int(new.sum())

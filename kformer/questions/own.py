@@ -12,13 +12,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, m
 from kformer.own_data import JSONL, OwnData, Record, csv_records, jsonl_records
 from kformer.questions.reader import Reader, drawn
 from kformer.section import Text
-from kformer.tables import Row
+from kformer.tables import SPLITS, Row
 from kformer.text_files import files_below
 
-# What the splits are called elsewhere, also as names of files.
-_SPLITS = {"dev": "validation", "val": "validation", "valid": "validation"} | {
-    split: split for split in ("train", "validation", "test")
-}
+# What the splits are called, here and elsewhere, also as names of files.
+_AnySplit = Literal["train", "validation", "dev", "val", "valid", "test"]
+_SPLITS = {name: name for name in SPLITS} | dict.fromkeys(("dev", "val", "valid"), "validation")
 
 
 _LETTERS = frozenset(ascii_uppercase)
@@ -38,6 +37,18 @@ def _as_list(choices: Any) -> Any:
     return choices
 
 
+_ListOrLetters = (
+    Annotated[list[Text], Field(min_length=2, max_length=26)]
+    | Annotated[dict[str, Text], Field(min_length=2, max_length=26)]
+)
+
+
+def _number_or_text(answer: Any) -> Any:
+    if isinstance(answer, bool) or not isinstance(answer, int | str):
+        raise ValueError(f"must be a position from 0, a letter or a text (not {answer!r:.60})")
+    return answer
+
+
 class QuestionRow(BaseModel):
     """A question of your own: one line of a JSON-lines file. Other keys are not read."""
 
@@ -45,9 +56,13 @@ class QuestionRow(BaseModel):
 
     question: Text
     """What is asked."""
-    choices: Annotated[list[Text], Field(min_length=2, max_length=26), BeforeValidator(_as_list)]
+    choices: Annotated[
+        list[Text],
+        Field(min_length=2, max_length=26),
+        BeforeValidator(_as_list, json_schema_input_type=_ListOrLetters),
+    ]
     """The possible answers, as a list, or as an object with the letters A, B, … as keys."""
-    answer: StrictInt | Text
+    answer: Annotated[StrictInt | Text, BeforeValidator(_number_or_text)]
     """The right one: its position from 0, its letter, or its text."""
     context: str = ""
     """What comes before the question; cut first where an input is too long."""
@@ -89,7 +104,10 @@ class QuestionRow(BaseModel):
             )
         if len(readings) > 1:
             named = " or ".join(str(each) for each in sorted(readings))
-            raise ValueError(f"answer: {given!r:.60} may mean choice {named}; give the position")
+            raise ValueError(
+                f"answer: {given!r:.60} may mean choice {named}; write it another way, as position "
+                "(from 0), letter or text"
+            )
         return readings.pop()
 
 
