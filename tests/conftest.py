@@ -1,18 +1,19 @@
-"""What tests of several parts need: a tiny encoder and a tiny demo world, both made on the spot."""
+"""What tests of several parts need: tiny encoders, worlds and folders, made on the spot."""
 
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from kformer.config import Retrieval
 from kformer.demo_world import DemoWorld, write_world
-from kformer.text_files import read_jsonl
 from kformer.knowledge.demo import Demo as DemoFacts
 from kformer.knowledge.table import build_facts
 from kformer.questions.demo import Demo as DemoQuestions
 from kformer.questions.table import build_questions
 from kformer.retrieval.stages import retrieve
+from kformer.text_files import read_jsonl
 
 TINY_WORLD = DemoWorld(train_questions=48, validation_questions=24, test_questions=24)
 
@@ -59,7 +60,7 @@ def tiny_tables(tmp_path_factory: pytest.TempPathFactory, tiny_world: Path) -> P
     folder = tmp_path_factory.mktemp("tables")
     questions, facts = folder / "questions.parquet", folder / "facts.parquet"
     build_questions(DemoQuestions(), tiny_world, questions)
-    build_facts([DemoFacts()], {"demo": tiny_world}, facts)
+    build_facts([DemoFacts()], [tiny_world], facts)
     for query in ("question", "choice"):
         settings = Retrieval(top_k=6, query=query)
         retrieve(settings, questions, facts, folder / f"{query}.parquet")
@@ -75,3 +76,21 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def folder_of(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[Mapping[str, str | bytes]], Path]:
+    """Writes files, named by their paths, into a new folder and returns it."""
+    base = tmp_path_factory.mktemp("folders")
+
+    def write(files: Mapping[str, str | bytes]) -> Path:
+        folder = Path(tempfile.mkdtemp(dir=base))
+        for name, content in files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return folder
+
+    return write

@@ -94,7 +94,7 @@ def test_the_same_rows_give_the_same_bytes(tmp_path):
 
 
 def test_a_long_table_is_written_and_read_batch_by_batch(tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "_ROWS_PER_BATCH", 10)
+    monkeypatch.setattr(tables, "ROWS_PER_BATCH", 10)
     most_at_once = 0
     to_arrow = tables._to_arrow
 
@@ -111,7 +111,7 @@ def test_a_long_table_is_written_and_read_batch_by_batch(tmp_path, monkeypatch):
 
 
 def test_more_rows_than_one_batch_holds(tmp_path):
-    count = tables._ROWS_PER_BATCH + 1
+    count = tables.ROWS_PER_BATCH + 1
     rows = ({**RETRIEVAL, "question_id": str(i)} for i in range(count))
     assert write_table(tmp_path / "t", "retrieval", rows) == count
     assert [row["question_id"] for row in read_rows(tmp_path / "t", "retrieval")] == [
@@ -153,14 +153,14 @@ def test_a_row_without_a_required_column_is_an_error(tmp_path):
 
 
 def test_an_error_says_between_which_rows_it_is(tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "_ROWS_PER_BATCH", 2)
+    monkeypatch.setattr(tables, "ROWS_PER_BATCH", 2)
     rows = [{**FACT, "text": 5 if i == 4 else "text"} for i in range(5)]
     with pytest.raises(KformerError, match="rows 4 to 5 do not fit"):
         write_table(tmp_path / "t", "facts", rows)
 
 
 def test_a_source_of_rows_that_breaks_leaves_the_old_table_as_it_was(tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "_ROWS_PER_BATCH", 2)
+    monkeypatch.setattr(tables, "ROWS_PER_BATCH", 2)
     path = tmp_path / "table.parquet"
     write_table(path, "facts", [FACT])
     before = path.read_bytes()

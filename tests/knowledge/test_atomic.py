@@ -1,13 +1,16 @@
 import csv
 import json
+from collections import Counter
+from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kformer.errors import KformerError
 from kformer.knowledge.atomic import TEMPLATES, Atomic, to_sentence
-from kformer.tables import write_table
+from kformer.knowledge.reader import Fact
+from kformer.knowledge.table import build_facts
 
 COLUMNS = ["event", *TEMPLATES, "prefix", "split"]
 
@@ -27,24 +30,22 @@ def write_csv(folder, rows, name="v4_atomic_dev.csv", encoding="utf-8"):
 
 
 def texts(folder):
-    return [fact["text"] for fact in Atomic().read(folder)]
+    return [fact.text for fact in Atomic().read(folder, Counter())]
 
 
-def test_rows(tmp_path):
+def test_facts(tmp_path):
     write_csv(tmp_path / "atomic_data", [row(xReact=["glad"], oWant=["to eat"])])
-    assert list(Atomic().read(tmp_path)) == [
-        {
-            "text": "Dana feeds the thing. As a result, others want to eat.",
-            "relation": "oWant",
-            "source": "atomic",
-            "origin": "PersonX feeds the ___ | oWant",
-        },
-        {
-            "text": "Dana feeds the thing. As a result, Dana feels glad.",
-            "relation": "xReact",
-            "source": "atomic",
-            "origin": "PersonX feeds the ___ | xReact",
-        },
+    assert list(Atomic().read(tmp_path, Counter())) == [
+        Fact(
+            "Dana feeds the thing. As a result, others want to eat.",
+            "oWant",
+            "PersonX feeds the ___ | oWant",
+        ),
+        Fact(
+            "Dana feeds the thing. As a result, Dana feels glad.",
+            "xReact",
+            "PersonX feeds the ___ | xReact",
+        ),
     ]
 
 
@@ -59,10 +60,13 @@ def test_files_are_read_in_order_and_the_unions_not_at_all(tmp_path):
     ]
 
 
-def test_none_and_duplicates_are_dropped(tmp_path):
+def test_none_and_duplicates_are_dropped_and_counted(tmp_path, build):
     answers = ["none", "None.", " NONE ", "", " . ", "glad", "Glad.", "glad", "nonetheless glad"]
     write_csv(tmp_path, [row(xReact=answers), row(xReact=["glad"])])
-    assert [text.split("feels ")[1] for text in texts(tmp_path)] == ["glad.", "nonetheless glad."]
+    rows, counts = build(Atomic(), tmp_path)
+    assert [row["text"].split("feels ")[1] for row in rows] == ["glad.", "nonetheless glad."]
+    assert counts["atomic_none"] == 5
+    assert counts["atomic_duplicates"] == 3
 
 
 def test_bom_quotes_newlines_and_other_letters(tmp_path):
@@ -80,8 +84,7 @@ def test_no_newline_at_the_end(tmp_path):
 def test_same_bytes_every_time(tmp_path):
     write_csv(tmp_path, [row(f"PersonX buys {i} ___", xWant=["to eat", "rest"]) for i in range(50)])
     for name in ("a", "b"):
-        numbered = ({"fact_id": i, **fact} for i, fact in enumerate(Atomic().read(tmp_path)))
-        assert write_table(tmp_path / name, "facts", numbered) == 100
+        assert build_facts([Atomic()], [tmp_path], tmp_path / name)["facts"] == 100
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
@@ -97,7 +100,7 @@ def test_same_bytes_every_time(tmp_path):
     ],
 )
 def test_events(event, sentence):
-    assert to_sentence(event, "xAttr", "calm") == f"{sentence}. Dana is seen as calm."
+    assert to_sentence(event, "xAttr", "calm", Atomic()) == f"{sentence}. Dana is seen as calm."
 
 
 @pytest.mark.parametrize(
@@ -108,7 +111,7 @@ def test_spellings_of_persons(person):
     for own in ("'s", "\u2019s"):
         answer = f"to see {person} at {person}{own} home"
         sentence = "Dana rests. As a result, Dana wants to see Morgan at Morgan's home."
-        assert to_sentence("PersonX rests", "xWant", answer) == sentence
+        assert to_sentence("PersonX rests", "xWant", answer, Atomic()) == sentence
 
 
 @pytest.mark.parametrize(
@@ -139,12 +142,24 @@ def test_spellings_of_persons(person):
     ],
 )
 def test_answers(relation, answer, rest):
-    assert to_sentence("PersonX rests", relation, answer) == f"Dana rests{rest}."
+    assert to_sentence("PersonX rests", relation, answer, Atomic()) == f"Dana rests{rest}."
+
+
+def test_a_template_of_ones_own_takes_the_place_of_the_built_in_one():
+    atomic = Atomic(templates={"xNeed": "{tail}, so that {head}"})
+    needed = to_sentence("PersonX eats a ___ .", "xNeed", "to find PersonY's", atomic)
+    assert needed == "To find Morgan's, so that Dana eats something"
+    assert to_sentence("PersonX rests", "xNeed", "none", atomic) is None
+    assert to_sentence("PersonX rests", "xAttr", "calm", atomic) == (
+        "Dana rests. Dana is seen as calm."
+    )
 
 
 def test_no_file(tmp_path):
     write_csv(tmp_path, [row()], "v4_atomic_all.csv")
-    with pytest.raises(KformerError, match=r"no v4_atomic_trn\.csv below it"):
+    with pytest.raises(
+        KformerError, match=r"no v4_atomic_trn\.csv or v4_\w+\.csv or v4_\w+\.csv below it"
+    ):
         texts(tmp_path)
 
 
@@ -210,6 +225,7 @@ answers = st.lists(words, max_size=3).map(json.dumps)
 cells = answers | st.text(st.characters(codec="utf-8"), max_size=10)
 
 
+@settings(max_examples=100, deadline=None)
 @given(
     st.lists(
         st.fixed_dictionaries(
@@ -220,29 +236,22 @@ cells = answers | st.text(st.characters(codec="utf-8"), max_size=10)
         max_size=3,
     )
 )
-def test_any_rows_give_facts_or_our_error(tmp_path_factory, rows):
-    folder = write_csv(tmp_path_factory.getbasetemp() / "any_rows", rows)
-    check_facts(folder)
+def test_any_rows_give_facts_or_our_error(tmp_path_factory, build, rows):
+    check_facts(build, write_csv(tmp_path_factory.getbasetemp() / "any_rows", rows))
 
 
+@settings(max_examples=100, deadline=None)
 @given(
     st.binary(max_size=60) | st.text(max_size=60).map(lambda text: text.encode(errors="replace"))
 )
-def test_any_bytes_give_facts_or_our_error(tmp_path_factory, content):
+def test_any_bytes_give_facts_or_our_error(tmp_path_factory, build, content):
     folder = write_csv(tmp_path_factory.getbasetemp() / "any_bytes", [row(xAttr=["kind"])])
     with (folder / "v4_atomic_dev.csv").open("ab") as file:
         file.write(content)
-    check_facts(folder)
+    check_facts(build, folder)
 
 
-def check_facts(folder):
-    try:
-        facts = list(Atomic().read(folder))
-    except KformerError as error:
-        assert "\n" not in str(error)
-        return
-    write_table(
-        folder / "facts.parquet", "facts", ({"fact_id": i, **f} for i, f in enumerate(facts))
-    )
-    assert all(fact["text"].endswith(".") for fact in facts)
-    assert len({fact["text"] for fact in facts}) == len(facts)
+def check_facts(build, folder):
+    with suppress(KformerError):
+        rows, _ = build(Atomic(), folder)
+        assert all(row["text"].endswith(".") for row in rows)

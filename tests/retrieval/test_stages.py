@@ -56,7 +56,7 @@ def world(tiny_world, tmp_path_factory):
     """The tables of the tiny demo world, with retrieval per question and per choice."""
     folder = tmp_path_factory.mktemp("tables")
     build_questions(DemoQuestions(), tiny_world, folder / "questions")
-    build_facts([DemoFacts()], {"demo": tiny_world}, folder / "facts")
+    build_facts([DemoFacts()], [tiny_world], folder / "facts")
     for query in ("question", "choice"):
         settings = Retrieval(top_k=4, query=query)
         retrieve(settings, folder / "questions", folder / "facts", folder / query)

@@ -1,0 +1,45 @@
+"""Building a questions table, with what has to hold for any data set and content of its files."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kformer.errors import KformerError
+from kformer.questions.reader import Reader
+from kformer.questions.table import build_questions
+from kformer.tables import SPLITS, read_rows
+
+
+@pytest.fixture(scope="session")
+def build(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[Reader, Path], list[dict[str, Any]]]:
+    """Builds the questions of a data set; returns the rows, checked.
+
+    What is refused is refused in one line, and leaves nothing behind.
+    """
+    folder = tmp_path_factory.mktemp("questions")
+
+    def run(reader: Reader, place: Path) -> list[dict[str, Any]]:
+        out = folder / "questions.parquet"
+        out.unlink(missing_ok=True)
+        try:
+            counts = build_questions(reader, place, out)
+        except KformerError as error:
+            assert not list(folder.iterdir())
+            assert not {"\n", "\r"} & set(str(error))
+            raise
+        rows = list(read_rows(out, "questions"))
+        assert [path.name for path in folder.iterdir()] == ["questions.parquet"]
+        assert len({row["question_id"] for row in rows}) == len(rows) == sum(counts.values())
+        assert {row["split"] for row in rows} == set(SPLITS)
+        for row in rows:
+            assert row["question"].strip()
+            assert len(row["choices"]) >= 2
+            assert all(choice.strip() for choice in row["choices"])
+            assert 0 <= row["answer"] < len(row["choices"])
+        return rows
+
+    return run
