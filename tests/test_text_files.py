@@ -1,9 +1,18 @@
+"""Reading lines: odd line ends, encodings, compression, damage; and finding the files."""
+
+import bz2
+import gzip
+import lzma
+
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from kformer import text_files
 from kformer.errors import KformerError
-from kformer.text_files import read_jsonl, read_lines
+from kformer.text_files import files_below, find_files, raw_lines, read_jsonl, read_lines
+
+COMPRESSED = pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])
 
 
 def read(tmp_path, content: bytes):
@@ -55,12 +64,141 @@ def test_lines_are_stripped_and_numbered(tmp_path):
     assert list(read_lines(path)) == [(1, "1"), (3, "3")]
 
 
+def lines_of(tmp_path, content):
+    path = tmp_path / "some.txt"
+    path.write_bytes(content)
+    return list(raw_lines(path))
+
+
+def refused(tmp_path, content):
+    with pytest.raises(KformerError) as caught:
+        lines_of(tmp_path, content)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_raw_lines_keep_all_but_the_byte_order_mark(tmp_path):
+    bom = b"\xef\xbb\xbf"
+    lines = lines_of(tmp_path, bom + b" a\r\n\n" + bom + b"\xff\rb")
+    assert lines == [(1, b" a\r\n"), (2, b"\n"), (3, bom + b"\xff\rb")]
+
+
+@COMPRESSED
+def test_compressed_files_are_known_by_their_content(tmp_path, compress):
+    text = "\ufeffé 1\n2".encode()
+    assert lines_of(tmp_path, compress(text)) == [(1, "é 1\n".encode()), (2, b"2")]
+    assert lines_of(tmp_path, compress(b"")) == []
+
+
+@COMPRESSED
+def test_compressed_files_one_after_the_other_are_one(tmp_path, compress):
+    assert lines_of(tmp_path, compress(b"1\n") + compress(b"2\n")) == [(1, b"1\n"), (2, b"2\n")]
+
+
+def test_a_name_says_nothing_about_compression(tmp_path):
+    (tmp_path / "plain.txt.gz").write_text("a\n")
+    assert list(raw_lines(tmp_path / "plain.txt.gz")) == [(1, b"a\n")]
+
+
+@COMPRESSED
+def test_half_a_compressed_file_is_refused_and_says_how_far_it_was_read(tmp_path, compress):
+    path = tmp_path / "some.txt"
+    whole = compress(b"".join(b"line %d\n" % i for i in range(50_000)))
+    path.write_bytes(whole[: len(whole) // 2])
+    read = []
+    with pytest.raises(KformerError) as caught:
+        read.extend(raw_lines(path))
+    message = str(caught.value)
+    assert message.startswith(f"{path}: damaged after line {len(read)} (")
+    assert message.endswith("); get the file again")
+    assert "\n" not in message
+
+
+@COMPRESSED
+@pytest.mark.parametrize("place", [0.3, 0.6, 0.9])
+def test_a_compressed_file_with_a_wrong_byte_is_refused(tmp_path, compress, place):
+    whole = bytearray(compress(bytes(i * i % 251 for i in range(100_000))))
+    whole[int(place * len(whole))] ^= 0xFF
+    assert "damaged after line" in refused(tmp_path, bytes(whole))
+
+
+def test_what_only_begins_like_a_compressed_file_is_refused(tmp_path):
+    for content in (b"\x1f\x8b", b"\x1f\x8bxyz", b"\xfd7zXZ\0"):
+        assert "damaged after line 0" in refused(tmp_path, content)
+
+
+def test_a_line_that_is_too_long_is_refused_by_its_number(tmp_path, monkeypatch):
+    monkeypatch.setattr(text_files, "MAX_LINE", 10)
+    assert len(lines_of(tmp_path, b"123456789\n" * 3)) == 3
+    message = refused(tmp_path, b"short\n1234567890\n")
+    assert message == (
+        f"{tmp_path / 'some.txt'}:2: the line is longer than 10 bytes; is this a text file?"
+    )
+
+
+def test_a_line_that_is_too_long_is_refused_before_all_of_it_is_unpacked(tmp_path):
+    bomb = gzip.compress(bytes(4 * text_files.MAX_LINE))
+    assert len(bomb) < 100_000
+    assert "the line is longer than 16,777,216 bytes" in refused(tmp_path, bomb)
+
+
+def test_no_file_and_a_folder_are_refused(tmp_path):
+    for path in (tmp_path / "nowhere", tmp_path):
+        with pytest.raises(KformerError, match=f"{path}: there is no such file; check the folder"):
+            list(raw_lines(path))
+
+
+def test_files_below_a_folder_come_by_suffix_in_the_order_of_their_paths(folder_of):
+    wanted = ["B.TSV", "a.tsv", "a/1.tsv.gz", "a/10.csv", "a/2.csv.bz2", "b.CSV.XZ", "é.tsv"]
+    others = ["a.txt", "tsv", "a.tsv.zip", "a.tsv.gz.part", "b.csvs", "a/folder.tsv/x.txt"]
+    hidden = [".a.tsv", ".git/b.tsv", "a/.ipynb_checkpoints/c.csv", "a/._1.tsv"]
+    folder = folder_of(dict.fromkeys([*wanted, *others, *hidden], ""))
+    found = [str(path.relative_to(folder)) for path in files_below(folder, (".tsv", ".csv"))]
+    assert found == sorted(wanted, key=lambda name: name.split("/"))
+
+
+def test_a_hidden_folder_may_be_named_itself(folder_of):
+    folder = folder_of({".cache/facts/a.tsv": ""}) / ".cache" / "facts"
+    assert files_below(folder, (".tsv",)) == [folder / "a.tsv"]
+
+
+def test_a_file_stands_for_itself_whatever_its_name(folder_of):
+    path = folder_of({".odd": ""}) / ".odd"
+    assert files_below(path, (".tsv",)) == [path]
+
+
+def test_a_place_without_such_files_is_refused(folder_of):
+    folder = folder_of({"a.txt": ""})
+    with pytest.raises(KformerError, match=rf"{folder}: no \.tsv or \.csv file below it; name a"):
+        files_below(folder, (".tsv", ".csv"))
+    with pytest.raises(KformerError, match=r"nowhere: does not exist; name a file or a folder"):
+        files_below(folder / "nowhere", (".tsv",))
+
+
+def test_the_files_of_an_archive_are_found_in_the_order_of_their_names(folder_of):
+    folder = folder_of(dict.fromkeys(["x/dev.tsv", "b/y/train.tsv", "a/train.tsv", "all.tsv"], ""))
+    found = find_files(folder, ("train.tsv", "dev.tsv", "test.tsv"), "the archive")
+    names = [str(path.relative_to(folder)) for path in found]
+    assert names == ["a/train.tsv", "b/y/train.tsv", "x/dev.tsv"]
+    with pytest.raises(
+        KformerError, match=r"no a\.tsv or b\.tsv below it; unpack the archive there"
+    ):
+        find_files(folder, ("a.tsv", "b.tsv"), "the archive")
+
+
+starts = st.sampled_from([b"", b"\x1f\x8b", b"\x1f\x8b\x08\x1f", b"BZh9", b"BZh", b"\xfd7zXZ\0"])
+
+
+@settings(max_examples=100, deadline=None)
 @given(
-    st.lists(st.binary(max_size=30) | st.text(max_size=30).map(lambda t: t.encode()), max_size=5)
+    starts,
+    st.lists(st.binary(max_size=30) | st.text(max_size=30).map(lambda t: t.encode()), max_size=5),
+    st.sampled_from([bytes, gzip.compress, bz2.compress, lzma.compress]),
 )
-def test_any_lines_give_objects_or_our_error(tmp_path_factory, lines):
+@example(b"BZh9", [b"", b""], bytes)
+def test_any_lines_give_objects_or_our_error(tmp_path_factory, start, lines, compress):
     path = tmp_path_factory.getbasetemp() / "any.jsonl"
-    path.write_bytes(b"\n".join(lines))
+    path.write_bytes(compress(start + b"\n".join(lines)))
     try:
         assert all(isinstance(value, dict) for _, value in read_jsonl(path))
     except KformerError as error:
