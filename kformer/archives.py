@@ -7,15 +7,18 @@ import stat
 import tarfile
 import zipfile
 import zlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PureWindowsPath
-from typing import IO, Protocol
+from typing import IO, Protocol, TypeVar
 
 # What an archive may unpack to before it is taken for a bomb.
 MAX_MEMBERS = 100_000
 MAX_UNPACKED = 2**30  # bytes; a large archive may hold up to MAX_RATIO times its own size
 MAX_RATIO = 200
+MAX_TAR_HEADER = 2**20  # bytes; tarfile reads long names and attributes into memory
 
 _CHUNK = 2**20
+_Member = TypeVar("_Member")
 
 
 class BadArchive(Exception):
@@ -43,8 +46,6 @@ class _Folder:
         if path.parts[0] == "__MACOSX":
             return
         self.files += 1
-        if self.files > MAX_MEMBERS:
-            raise BadArchive(f"has more than {MAX_MEMBERS} members; refused")
         target = self.path.joinpath(*path.parts)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -87,7 +88,7 @@ def unpack(archive: Path, name: str, out: Path) -> tuple[int, int]:
     try:
         if magic in (b"PK\3\4", b"PK\5\6"):
             _unpack_zip(archive, folder)
-        elif tarfile.is_tarfile(archive):
+        elif _is_tar(archive):
             _unpack_tar(archive, folder)
         elif magic.startswith(b"\x1f\x8b"):
             with gzip.open(archive) as content:
@@ -106,7 +107,7 @@ def unpack(archive: Path, name: str, out: Path) -> tuple[int, int]:
 
 def _unpack_zip(path: Path, folder: _Folder) -> None:
     with zipfile.ZipFile(path) as archive:
-        for info in archive.infolist():
+        for info in _counted(archive.infolist()):
             if info.filename.endswith("/"):
                 continue
             if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
@@ -119,9 +120,33 @@ def _unpack_zip(path: Path, folder: _Folder) -> None:
                 folder.add(info.filename, content)
 
 
+class _TarInfo(tarfile.TarInfo):
+    """Refuses headers that would fill the memory before a member is seen."""
+
+    _IN_MEMORY = (
+        *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+        *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+    )
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_TarInfo":
+        info = super().frombuf(buf, encoding, errors)
+        if info.type in cls._IN_MEMORY and info.size > MAX_TAR_HEADER:
+            raise BadArchive(f"has a header of {info.size} bytes; refused")
+        return info
+
+
+def _is_tar(path: Path) -> bool:
+    try:
+        with tarfile.open(path, tarinfo=_TarInfo):
+            return True
+    except tarfile.TarError:
+        return False
+
+
 def _unpack_tar(path: Path, folder: _Folder) -> None:
-    with tarfile.open(path) as archive:
-        for info in archive:
+    with tarfile.open(path, tarinfo=_TarInfo) as archive:
+        for info in _counted(archive):
             if info.isdir():
                 continue
             content = archive.extractfile(info) if info.isreg() else None
@@ -129,6 +154,14 @@ def _unpack_tar(path: Path, folder: _Folder) -> None:
                 raise BadArchive(f"member {info.name!r} is a link or a device; refused")
             folder.add(info.name, content)
         _check_end(archive)
+
+
+def _counted(members: Iterable[_Member]) -> Iterator[_Member]:
+    """Folders count too: they are bytes of the archive and names in memory."""
+    for count, member in enumerate(members, 1):
+        if count > MAX_MEMBERS:
+            raise BadArchive(f"has more than {MAX_MEMBERS} members; refused")
+        yield member
 
 
 def _check_end(archive: tarfile.TarFile) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from pydantic import BaseModel
 
 from kformer.config import load_section
 from kformer.errors import KformerError
@@ -31,6 +32,21 @@ app = typer.Typer(
 )
 
 Settings = Annotated[str, typer.Option(help="The stage's part of the config, as JSON.")]
+SourceSettings = Annotated[
+    str,
+    typer.Option(
+        "--settings",
+        help="JSON: the sources that the experiment needs, and what is other than in the "
+        'catalogue, such as `{"social_iqa": {}, "atomic": {"url": "my_atomic.tgz"}}`.',
+    ),
+]
+Downloads = Annotated[
+    Path, typer.Option(envvar="KFORMER_DOWNLOADS", help="Where archives are kept.")
+]
+Lock = Annotated[
+    Path,
+    typer.Option(help="Checksums of files whose owners publish none; keep it with the config."),
+]
 Out = Annotated[Path, typer.Option(help="What to write.")]
 QuestionsFile = Annotated[Path, typer.Option(help="The questions table.")]
 FactsFile = Annotated[Path, typer.Option(help="The facts table.")]
@@ -43,23 +59,56 @@ MaybeRetrieval = Annotated[
 
 @app.command()
 def fetch(
-    name: Annotated[str, typer.Argument(help="A source of the catalogue, such as `social_iqa`.")],
+    name: Annotated[str, typer.Argument(help="A source, such as `social_iqa`.")],
     out: Out,
-    settings: Settings = "{}",
-    downloads: Annotated[Path, typer.Option(help="Where archives are kept.")] = Path(
-        "resources/downloads"
-    ),
+    settings: SourceSettings = "{}",
+    downloads: Downloads = Path("resources/downloads"),
+    lock: Lock = Path("sources.lock.json"),
 ) -> None:
     """Download a source, verify its sha256, and unpack it.
 
     Example: `kformer fetch social_iqa --out resources/social_iqa`
     """
-    from kformer.sources import SourceOverride, fetch_source, resolve
+    from kformer.fetch import fetch_source
+    from kformer.sources import SourceOverride, resolve
 
-    override = load_section(SourceOverride, settings)
-    source = resolve(name, {name: override})
+    overrides = load_section(dict[str, SourceOverride], settings)
+    source = resolve(name, overrides)
+    needed = [resolve(each, overrides) for each in overrides]
     with _stage(f"fetch {name}", _beside(out), source.model_dump()) as stage:
-        stage.finish(fetch_source(source, downloads, out))
+        stage.finish(fetch_source(source, downloads, lock, out, needed))
+
+
+@app.command()
+def sources(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Sources to list; all, if none is named.")
+    ] = None,
+    settings: SourceSettings = "{}",
+    downloads: Downloads = Path("resources/downloads"),
+    lock: Lock = Path("sources.lock.json"),
+) -> None:
+    """List sources: what is here, where from, how big, under what licence; verify what is here.
+
+    The exit status is 1 if a file is damaged.
+
+    Example: `kformer sources atomic conceptnet`
+    """
+    from rich.console import Console
+
+    from kformer.source_list import inspect, lines
+    from kformer.sources import CATALOGUE, SourceOverride, resolve
+
+    overrides = load_section(dict[str, SourceOverride], settings)
+    files = []
+    with Console(stderr=True).status("verifying") as status:
+        for name in names or sorted({*CATALOGUE, *overrides}):
+            status.update(f"verifying {name}")
+            files.append(inspect(resolve(name, overrides), downloads, lock))
+    for line in lines(files):
+        Console().print(line, soft_wrap=True)  # addresses stay whole, to be copied
+    if problems := [file.problem for file in files if file.problem]:
+        raise KformerError("; ".join(problems))
 
 
 @app.command()
@@ -77,13 +126,13 @@ def demo_world(out: Out, settings: Settings = "{}") -> None:
 
 @app.command()
 def questions(
-    folder: Annotated[Path, typer.Option(help="The unpacked data set.")],
+    place: Annotated[Path, typer.Option("--input", help="Folder or file with the data set.")],
     out: Out,
     settings: Settings,
 ) -> None:
     """Turn a data set into the questions table.
 
-    Example: `kformer questions --folder resources/social_iqa --out questions.parquet
+    Example: `kformer questions --input resources/social_iqa --out questions.parquet
     --settings '{"dataset": "social_iqa"}'`
     """
     from kformer.questions import Questions
@@ -91,33 +140,36 @@ def questions(
 
     reader = load_section(Questions, settings)
     with _stage(f"questions {reader.dataset}", _beside(out), reader.model_dump()) as stage:
-        stage.finish(build_questions(reader, folder, out))
+        stage.finish(build_questions(reader, place, out))
 
 
 @app.command()
 def facts(
+    places: Annotated[
+        list[Path],
+        typer.Option("--input", help="Folder or file of each source, in their order."),
+    ],
     out: Out,
     settings: Settings,
-    folder: Annotated[
-        list[str], typer.Option(help="`name=folder`: the unpacked files of one source.")
-    ],
 ) -> None:
     """Turn knowledge sources into the facts table.
 
-    Example: `kformer facts --folder atomic=resources/atomic --out facts.parquet
-    --settings '["atomic"]'`
+    Example: `kformer facts --input resources/atomic --input my_books --out facts.parquet
+    --settings '["atomic", {"source": "txt", "path": "my_books"}]'`
     """
     from kformer.knowledge import KnowledgeSource
     from kformer.knowledge.table import build_facts
 
     readers = load_section(list[KnowledgeSource], settings)
-    folders = {name: Path(path) for name, _, path in (each.partition("=") for each in folder)}
-    names = [reader.source for reader in readers]
-    if sorted(folders) != sorted(names):
-        raise KformerError(f"--folder: give one name=folder for each of {', '.join(names)}")
+    if len(places) != len(readers):
+        raise KformerError(
+            f"--input: {len(places)} given for {len(readers)} sources in --settings; "
+            "give one for each, in their order"
+        )
     plain = {"knowledge": [reader.model_dump() for reader in readers]}
-    with _stage(f"facts {'+'.join(names)}", _beside(out), plain) as stage:
-        stage.finish(build_facts(readers, folders, out))
+    labels = "+".join(reader.label for reader in readers)
+    with _stage(f"facts {labels}", _beside(out), plain) as stage:
+        stage.finish(build_facts(readers, places, out))
 
 
 @app.command()
@@ -287,14 +339,50 @@ def prepare_tracking(
 
 
 @app.command()
-def schema() -> None:
-    """Print the JSON schema of the config.
+def check(
+    place: Annotated[
+        Path, typer.Argument(help="A file, compressed or not, or a folder.", metavar="FILE")
+    ],
+    kind: Annotated[
+        Literal["questions", "facts"] | None,
+        typer.Option("--as", help="What it holds; without this, seen from the file."),
+    ] = None,
+) -> None:
+    """Check questions or facts of your own: lists all problems, and says how much is fine.
 
-    Example: `kformer schema > workflow/schemas/config.schema.json`
+    The exit status is 1 if there are any.
+
+    Example: `kformer check my_questions.csv`
+    """
+    from kformer.check import check as check_data
+    from kformer.check import summary
+
+    report = check_data(place, kind, typer.echo)
+    typer.echo(f"{place}: {summary(report)}")
+    if report.problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def schema(
+    of: Annotated[
+        Literal["config", "question", "fact"], typer.Argument(help="Of what.", metavar="WHAT")
+    ] = "config",
+) -> None:
+    """Print a JSON schema: of the config, or of a line of your own questions or facts.
+
+    Example: `kformer schema question > workflow/schemas/question.schema.json`
     """
     from kformer.config import Experiment
+    from kformer.knowledge.own import FactRow
+    from kformer.questions.own import QuestionRow
 
-    typer.echo(json.dumps(Experiment.model_json_schema(), indent=2, ensure_ascii=False))
+    models: dict[str, type[BaseModel]] = {
+        "config": Experiment,
+        "question": QuestionRow,
+        "fact": FactRow,
+    }
+    typer.echo(json.dumps(models[of].model_json_schema(), indent=2, ensure_ascii=False))
 
 
 @dataclass

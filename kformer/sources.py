@@ -1,31 +1,16 @@
-"""Where bytes come from: official addresses and checksums, download, verify, unpack."""
+"""Where bytes come from: the catalogue of official addresses and checksums, and what a config may
+change in it. How they get here is in `kformer.fetch`."""
 
 import hashlib
-import logging
-import time
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated
 from urllib.parse import unquote, urlsplit
 
-import httpx
-from pydantic import StringConstraints
-from rich.console import Console
-from rich.progress import DownloadColumn, Progress
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
+from pydantic import StringConstraints, ValidationError
 
-from kformer.archives import BadArchive, unpack
 from kformer.errors import KformerError
-from kformer.files import replacing, sha256_of
-from kformer.section import Section
-
-TRIES = 5
-RETRY_WAIT = wait_exponential(multiplier=1, max=30)  # seconds
-TIMEOUT = 60.0  # seconds without a byte
-SHOWN_FROM = 5_000_000  # bytes; a smaller download needs no progress bar
-
-_CHUNK = 2**20
-_log = logging.getLogger(__name__)
+from kformer.section import Name, Section, Text, in_one_line
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$", to_lower=True)]
 
@@ -33,9 +18,11 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$", to_lower
 class Source(Section):
     """One file that its owners publish: a data set or a body of knowledge."""
 
-    name: str
+    name: Name
     url: str
-    """``http(s)://``, ``file:`` or a plain path (relative to the working directory)."""
+    """``http(s)://``, ``hf://``, ``file:`` or a plain path (relative to the working directory)."""
+    mirrors: tuple[str, ...] = ()
+    """Other addresses of the same bytes, tried in this order where ``url`` does not give them."""
     licence: str
     sha256: Sha256 | None = None
     """Of the file as published; None when nobody published one."""
@@ -47,12 +34,22 @@ class Source(Section):
         """Twelve hex digits for folder names: of the sha256 or, without one, of the url's."""
         return (self.sha256 or hashlib.sha256(self.url.encode()).hexdigest())[:12]
 
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        return (self.url, *self.mirrors)
+
+    def setting(self, address: str) -> str:
+        """The key of the config that gives this address."""
+        return "url" if address == self.url else "mirrors"
+
 
 class SourceOverride(Section):
     """Points a source elsewhere. With a url alone, the official checksum must still hold."""
 
-    url: str | None = None
-    """``http(s)://``, ``file:`` or a plain path (relative to the working directory)."""
+    url: Text | None = None
+    """``http(s)://``, ``hf://``, ``file:`` or a plain path (relative to the working directory)."""
+    mirrors: tuple[Text, ...] = ()
+    """Other addresses of the same file, tried in this order where the url does not give it."""
     sha256: Sha256 | None = None
     """Of the file at the other address, where its bytes are not the official ones."""
 
@@ -76,6 +73,30 @@ CATALOGUE: dict[str, Source] = {
             sha256="f22779944e6613044d530875dd9592a333be2e3cb83d25493b36bba7c59b2ba9",
             size=19_083_782,
         ),
+        Source(
+            name="atomic2020",
+            url="https://ai2-atomic.s3-us-west-2.amazonaws.com/data/atomic2020_data-feb2021.zip",
+            licence="CC BY 4.0",
+        ),
+        Source(
+            # About 0.5 GB, and 10 GB unpacked.
+            name="conceptnet",
+            url="https://s3.amazonaws.com/conceptnet/downloads/2019/edges/conceptnet-assertions-5.7.0.csv.gz",
+            licence="CC BY-SA 4.0",
+        ),
+        Source(
+            name="med_qa",
+            url="hf://datasets/bigbio/med_qa/data_clean.zip",
+            licence="MIT; textbooks: their publishers'",
+            sha256="1c2ca8130b3d86d9a99a432ab9bef14f3bb9807bef20facd9ac86ba36960f629",
+            size=131_741_885,
+        ),
+        Source(
+            # GitHub packs this archive when it is asked for, so its bytes may change.
+            name="medquad",
+            url="https://github.com/abachaa/MedQuAD/archive/577bd37b96c0.zip",
+            licence="CC BY 4.0",
+        ),
     )
 }
 
@@ -83,243 +104,75 @@ CATALOGUE: dict[str, Source] = {
 def resolve(name: str, overrides: Mapping[str, SourceOverride]) -> Source:
     """Returns the source called ``name`` as the user's config has it.
 
+    A name that is not in the catalogue is the user's own data, if its override has a url.
+
     Raises:
-        KformerError: ``name``, or a name in ``overrides``, is not in the catalogue.
+        KformerError: ``name``, or a name in ``overrides``, is neither in the catalogue nor has a
+            url; or an address in the override of ``name`` cannot be used.
     """
-    if unknown := sorted({name, *overrides} - CATALOGUE.keys()):
+    with_url = {each for each, override in overrides.items() if override.url}
+    if unknown := sorted({name, *overrides} - CATALOGUE.keys() - with_url):
         known = ", ".join(sorted(CATALOGUE))
         raise KformerError(f"sources: {unknown[0]!r} is not a known source; known are: {known}")
-    official = CATALOGUE[name]
-    given = overrides.get(name, SourceOverride()).model_dump(exclude_none=True)
-    if given.get("sha256", official.sha256) != official.sha256:
-        given["size"] = None  # other bytes
-    return official.model_copy(update=given)
+    given = overrides.get(name, SourceOverride())
+    source = _overridden(CATALOGUE[name], given) if name in CATALOGUE else _own(name, given)
+    for address in (given.url, *given.mirrors):
+        if address:
+            locate(source, address)
+    return source
 
 
-def fetch_source(source: Source, downloads: Path, out: Path) -> dict[str, float]:
-    """Gets the file of ``source``, verifies its checksum and unpacks it to the folder ``out``.
+def _overridden(official: Source, given: SourceOverride) -> Source:
+    changes = given.model_dump(exclude_none=True)
+    if not given.url and not given.mirrors:
+        del changes["mirrors"]
+    if changes.get("sha256", official.sha256) != official.sha256:
+        changes["size"] = None  # other bytes
+    return official.model_copy(update=changes)
 
-    What comes over the network is kept in ``downloads``: an interrupted transfer goes on from
-    where it was, a finished file is verified again but not fetched again. A local file is read
-    where it lies. ``out`` appears whole or not at all.
 
-    Returns:
-        ``bytes`` (of the file as published), ``files`` and ``unpacked_bytes`` (in ``out``),
-        ``seconds`` (wall time of all of it).
+def _own(name: str, given: SourceOverride) -> Source:
+    try:
+        return Source(name=name, licence="your own", **given.model_dump())
+    except ValidationError as error:  # the name becomes part of file names
+        raise KformerError(f"sources: {in_one_line(error)}") from None
+
+
+# Addresses
+
+
+def locate(source: Source, address: str) -> str | Path:
+    """Where an address of ``source`` leads: to an http(s) address, or to a path of this machine.
+
+    Hugging Face hub files are ``hf://datasets/OWNER/NAME[@REVISION]/PATH``, or without
+    ``datasets/`` for the files of a model.
 
     Raises:
-        KformerError: the file cannot be had, is not the expected one, is damaged, or holds
-            what should not be unpacked.
+        KformerError: the address cannot be used.
     """
-    start = time.perf_counter()
     try:
-        local = _local_path(source)
-        if local is None:
-            archive, name = _download(source, downloads), _name_in_address(source)
-        else:
-            archive, name = _check_local(source, local), local.name
-        with replacing(out) as partial:
-            partial.mkdir()
-            files, unpacked_bytes = unpack(archive, name, partial)
-    except BadArchive as error:
-        raise KformerError(
-            f"source {source.name}: archive {archive} {error}; delete it and get it again, or set "
-            f"sources.{source.name}.url to a good copy"
-        ) from error
-    except PermissionError as error:
-        raise KformerError(
-            f"source {source.name}: no permission to use {error.filename}; change its permissions "
-            f"or set sources.{source.name}.url to a file that can be read"
-        ) from error
-    return {
-        "bytes": float(archive.stat().st_size),
-        "files": float(files),
-        "unpacked_bytes": float(unpacked_bytes),
-        "seconds": time.perf_counter() - start,
-    }
-
-
-# Where the file is
-
-
-def _local_path(source: Source) -> Path | None:
-    """The path that a ``file:`` address or a plain path names; None for http(s)."""
-    try:
-        parts = urlsplit(source.url)
+        parts = urlsplit(address)
         if parts.scheme in ("http", "https"):
-            return None
+            return address
+        if parts.scheme == "hf":
+            return _hub_address(address)
         if parts.scheme == "file" and parts.netloc in ("", "localhost"):
             return Path(unquote(parts.path)).expanduser()
-        if "://" not in source.url:
-            return Path(source.url).expanduser()
-        reason = "neither http(s)://, nor file:///path, nor a plain path"
+        if "://" not in address:
+            return Path(address).expanduser()
+        reason = "neither http(s)://, nor hf://, nor file:///path, nor a plain path"
     except (ValueError, RuntimeError) as error:  # brackets without an address in them; no such ~
-        reason = str(error)
+        reason = " ".join(str(error).split()).rstrip(".")
     raise KformerError(
-        f"source {source.name}: the address {source.url!r} cannot be used: {reason}; "
-        f"correct sources.{source.name}.url"
+        f"source {source.name}: the address {address!r} cannot be used: {reason}; "
+        f"correct sources.{source.name}.{source.setting(address)}"
     )
 
 
-def _name_in_address(source: Source) -> str:
-    return PurePosixPath(unquote(urlsplit(source.url).path)).name or source.name
+def _hub_address(address: str) -> str:
+    from huggingface_hub import hf_hub_url, parse_hf_uri
 
-
-def _check_local(source: Source, path: Path) -> Path:
-    if not path.is_file():
-        found = "is a folder, not a file" if path.is_dir() else "does not exist"
-        raise KformerError(
-            f"source {source.name}: {path.absolute()} {found}; correct sources.{source.name}.url"
-        )
-    if wrong := _wrong_checksum(source, path):
-        raise KformerError(
-            f"source {source.name}: {path.absolute()} {wrong}; get the file again, or set "
-            f"sources.{source.name}.sha256 if these are the bytes that you want"
-        )
-    return path
-
-
-def _wrong_checksum(source: Source, path: Path) -> str | None:
-    """What to say when the file is not the expected one."""
-    found = sha256_of(path)
-    if source.sha256 is None:
-        _log.warning(
-            "source %s: nothing to check %s against; to hold on to these bytes, set "
-            "sources.%s.sha256 to %s",
-            *(source.name, path, source.name, found),
-        )
-        return None
-    if found == source.sha256:
-        return None
-    sizes = f"{path.stat().st_size} bytes" + (f" of {source.size}" if source.size else "")
-    return f"has sha256 {found} ({sizes}), expected {source.sha256}"
-
-
-# Download
-
-
-def _download(source: Source, downloads: Path) -> Path:
-    """Returns the verified file in ``downloads``; what is not the expected file is deleted."""
-    # Named by content, so that a change of mirror neither loses nor mixes anything.
-    archive = downloads / f"{source.name}-{source.key}"
-    part = downloads / f".{archive.name}.part"
-    fetched = archive
-    if not archive.exists():
-        downloads.mkdir(parents=True, exist_ok=True)
-        _transfer_with_retries(source, part)
-        fetched = part
-    if wrong := _wrong_checksum(source, fetched):
-        fetched.unlink()
-        raise KformerError(
-            f"source {source.name}: the file from {source.url} {wrong}; deleted {fetched}: run "
-            f"again, or set sources.{source.name}.sha256 if the owners have changed the file"
-        )
-    fetched.replace(archive)
-    _version_file(part).unlink(missing_ok=True)
-    return archive
-
-
-def _transfer_with_retries(source: Source, part: Path) -> None:
-    retrying = Retrying(
-        stop=stop_after_attempt(TRIES),
-        wait=RETRY_WAIT,
-        retry=retry_if_exception(_may_pass),
-        reraise=True,
-    )
-    try:
-        with _client() as client:
-            retrying(_transfer, client, source, part)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        expected = f" (expected sha256 {source.sha256})" if source.sha256 else ""
-        raise KformerError(
-            f"source {source.name}: {source.url} cannot be fetched: {_reason(error)}; download it "
-            f"by hand{expected} and set sources.{source.name}.url to the path of the file"
-        ) from error
-
-
-def _client() -> httpx.Client:
-    """Asks for the bytes as they are stored, through the proxies that the environment names."""
-    try:
-        return httpx.Client(
-            headers={"Accept-Encoding": "identity"}, follow_redirects=True, timeout=TIMEOUT
-        )
-    except (ImportError, ValueError) as error:
-        raise KformerError(
-            f"the proxy that the environment names cannot be used: {error}; correct HTTPS_PROXY, "
-            "HTTP_PROXY or ALL_PROXY"
-        ) from error
-
-
-def _may_pass(error: BaseException) -> bool:
-    """Whether the next try may fare better."""
-    if isinstance(error, httpx.HTTPStatusError):
-        # 416: the part file did not fit and is gone now.
-        status = error.response.status_code
-        return status >= 500 or status in (408, 416, 429)
-    return isinstance(error, httpx.TransportError)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, httpx.HTTPStatusError):
-        return f"HTTP {error.response.status_code} {error.response.reason_phrase}".rstrip()
-    return " ".join(f"{type(error).__name__}: {error}".split())
-
-
-def _transfer(client: httpx.Client, source: Source, part: Path) -> None:
-    """One try, from where ``part`` ends; on a return ``part`` is complete."""
-    had = part.stat().st_size if part.exists() else 0
-    with client.stream("GET", source.url, headers=_range_headers(source, part, had)) as response:
-        content_range = response.headers.get("Content-Range", "")
-        if response.status_code == 416:
-            if had and content_range == f"bytes */{had}":
-                return
-            part.unlink(missing_ok=True)
-        response.raise_for_status()
-        if response.status_code == 206:
-            if not content_range.startswith(f"bytes {had}-"):
-                part.unlink(missing_ok=True)
-                raise httpx.RemoteProtocolError(f"asked from byte {had}, got {content_range!r}")
-        else:  # the whole: nothing was asked for, or the server does not resume, or it has changed
-            had = 0
-            part.write_bytes(b"")
-            _version_file(part).write_text(_version(response), "utf-8")
-        _append(response, part, had, source)
-
-
-def _range_headers(source: Source, part: Path, had: int) -> dict[str, str]:
-    """Asks for the rest of the same version of the file."""
-    version_file = _version_file(part)
-    version = version_file.read_text("utf-8") if version_file.exists() else ""
-    if not had or not (version or source.sha256):  # nothing would notice a mixture of versions
-        return {}
-    return {"Range": f"bytes={had}-"} | ({"If-Range": version} if version else {})
-
-
-def _version_file(part: Path) -> Path:
-    return part.with_suffix(".version")
-
-
-def _version(response: httpx.Response) -> str:
-    """What If-Range may name: a strong ETag, else the date."""
-    etag: str = response.headers.get("ETag", "")
-    if etag and not etag.startswith("W/"):
-        return etag
-    return str(response.headers.get("Last-Modified", ""))
-
-
-def _append(response: httpx.Response, part: Path, had: int, source: Source) -> None:
-    length = response.headers.get("Content-Length", "")
-    total = had + int(length) if length.isdigit() else source.size
-    with (
-        part.open("ab") as file,
-        Progress(
-            *Progress.get_default_columns(),
-            DownloadColumn(),
-            console=Console(stderr=True),
-            disable=total is not None and total < SHOWN_FROM,
-        ) as progress,
-    ):
-        task = progress.add_task(source.name, total=total, completed=had)
-        for chunk in response.iter_raw():
-            file.write(chunk)
-            progress.advance(task, len(chunk))
+    file = parse_hf_uri(address)
+    if file.is_bucket or not file.path_in_repo:
+        raise ValueError("it names no file, as hf://datasets/OWNER/NAME[@REVISION]/PATH does")
+    return hf_hub_url(file.id, file.path_in_repo, repo_type=file.type, revision=file.revision)

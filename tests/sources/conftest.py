@@ -1,0 +1,196 @@
+"""Archives made on the spot, and sites on loopback ports that serve them well or badly."""
+
+import gzip
+import hashlib
+import io
+import re
+import socket
+import tarfile
+import threading
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from tenacity import wait_none
+
+from kformer import download
+from kformer.sources import Source
+
+TEXTS = {"data/train.txt": b"one\n" * 5000, "data/dev.txt": b"two\n"}
+
+
+def zipped(members: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()
+
+
+def tarred(members: dict[str, bytes | tarfile.TarInfo], mode: str = "w:gz") -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode=mode) as archive:
+        for name, content in members.items():
+            if isinstance(content, tarfile.TarInfo):
+                archive.addfile(content)
+            else:
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def gzipped(members: dict[str, bytes]) -> bytes:
+    """A gzip file holds one member and need not say its name."""
+    (content,) = members.values()
+    return gzip.compress(content, mtime=0)
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def source_of(content: bytes, url: object, *mirrors: object) -> Source:
+    return Source(
+        name="atomic",
+        url=str(url),
+        mirrors=tuple(map(str, mirrors)),
+        licence="none",
+        sha256=sha256(content),
+    )
+
+
+def unpublished(url: object, *mirrors: object) -> Source:
+    """A source whose checksum nobody published."""
+    return Source(name="atomic", url=str(url), mirrors=tuple(map(str, mirrors)), licence="none")
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+class Site(ThreadingHTTPServer):
+    """Serves one content on a loopback port, as well or badly as a test asks for."""
+
+    daemon_threads = True
+    content = b""
+    content_type = "application/octet-stream"
+    etag = '"first"'
+    knows_ranges = True
+    breaks_after: int | None = None  # bytes; the first answer only
+    retry_after: str | None = None  # goes with every one of the statuses
+    redirect: str | None = None
+    statuses: list[int]  # given one by one before the content is served
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Page)
+        self.statuses = []
+        self.requests: list[dict[str, str]] = []  # headers of each, and its path as "path"
+
+    def url(self, name: str = "atomic_data.tgz", host: str = "127.0.0.1") -> str:
+        return f"http://{host}:{self.server_port}/{name}"
+
+    @property
+    def ranges(self) -> list[str | None]:
+        return [request.get("range") for request in self.requests]
+
+
+class Page(BaseHTTPRequestHandler):
+    server: Site
+
+    def do_GET(self):
+        site, content, first = self.server, self.server.content, 0
+        headers = {key.lower(): value for key, value in self.headers.items()}
+        site.requests.append(headers | {"path": self.path})
+        if site.statuses:
+            self.send_response(site.statuses.pop(0))
+            if site.retry_after:
+                self.send_header("Retry-After", site.retry_after)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        if site.redirect:
+            self.send_response(302)
+            self.send_header("Location", site.redirect)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        same = self.headers.get("If-Range", site.etag) == site.etag
+        if site.knows_ranges and same and (wanted := self.headers.get("Range")):
+            first = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1])
+            if first >= len(content):
+                self.send_response(416)
+                self.send_header("Content-Range", f"bytes */{len(content)}")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {first}-{len(content) - 1}/{len(content)}")
+        else:
+            self.send_response(200)
+        self.send_header("ETag", site.etag)
+        self.send_header("Content-Type", site.content_type)
+        self.send_header("Content-Length", str(len(content) - first))
+        self.end_headers()
+        end, site.breaks_after = site.breaks_after, None
+        self.wfile.write(content[first:end])
+
+    def log_message(self, *_):
+        pass
+
+
+@contextmanager
+def serving() -> Iterator[Site]:
+    with Site() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def mirror() -> Iterator[Site]:
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def dead() -> str:
+    """An address where nobody answers."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    return f"http://127.0.0.1:{port}/atomic_data.tgz"
+
+
+@pytest.fixture(autouse=True)
+def no_waits_and_no_proxies(monkeypatch):
+    monkeypatch.setattr(download, "RETRY_WAIT", wait_none())
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.fixture
+def downloads(tmp_path: Path) -> Path:
+    return tmp_path / "downloads"
+
+
+@pytest.fixture
+def lock(tmp_path: Path) -> Path:
+    return tmp_path / "sources.lock.json"
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "sources" / "atomic"

@@ -1,0 +1,248 @@
+"""Unpacking: every kind of archive, and what is refused."""
+
+import gzip
+import io
+import os
+import re
+import tarfile
+import tempfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from kformer import archives
+from kformer.archives import BadArchive, unpack
+
+from .conftest import TEXTS, files_in, gzipped, tarred, zipped
+
+properties = settings(deadline=None, derandomize=True, max_examples=150)
+
+
+def link(name: str, kind: bytes) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, "/etc/passwd"
+    return info
+
+
+def unpacked(content: bytes, tmp_path: Path, name: str = "a") -> dict[str, bytes]:
+    archive, out = tmp_path / "archive", tmp_path / "out"
+    archive.write_bytes(content)
+    out.mkdir()
+    files, size = unpack(archive, name, out)
+    found = files_in(out)
+    assert (files, size) == (len(found), sum(map(len, found.values())))
+    return found
+
+
+def refusal(content: bytes, tmp_path: Path) -> str:
+    with pytest.raises(BadArchive) as caught:
+        unpacked(content, tmp_path)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "files"),
+    [
+        ("a.zip", zipped(TEXTS), TEXTS),
+        ("a.tgz", tarred(TEXTS), TEXTS),
+        ("a.tar", tarred(TEXTS, "w"), TEXTS),
+        ("a.tar.xz", tarred(TEXTS, "w:xz"), TEXTS),
+        ("a.tsv.gz", gzip.compress(b"a\tb\n"), {"a.tsv": b"a\tb\n"}),
+        ("a.tsv", b"a\tb\n", {"a.tsv": b"a\tb\n"}),
+        ("download", zipped(TEXTS), TEXTS),
+    ],
+)
+def test_the_content_decides_not_the_name(name, content, files, tmp_path):
+    assert unpacked(content, tmp_path, name) == files
+
+
+def test_what_macs_and_folders_add_is_left_out(tmp_path):
+    members = {"data/": b"", "__MACOSX/data/._train.txt": b"junk", **TEXTS}
+    assert unpacked(zipped(members), tmp_path) == TEXTS
+
+
+# Damage
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        zipped(TEXTS),
+        tarred(TEXTS),
+        tarred({"a.bin": os.urandom(100_000), **TEXTS}),
+        tarred(TEXTS, "w"),
+        tarred(TEXTS, "w:xz"),
+        gzip.compress(os.urandom(100_000)),
+    ],
+    ids=["zip", "tgz", "large tgz", "tar", "tar.xz", "gz"],
+)
+@pytest.mark.parametrize("kept", [0.5, 0.9, 1])
+def test_a_truncated_archive_is_told(content, kept, tmp_path):
+    length = int(len(content) * kept) - 10
+    if content[257:262] == b"ustar":  # the end of a plain tar is nothing but padding
+        length = min(length, 20_000)
+    assert "is truncated or damaged" in refusal(content[:length], tmp_path)
+
+
+def test_a_tar_with_a_broken_header_in_the_middle_is_not_taken_for_shorter(tmp_path):
+    content = bytearray(tarred(TEXTS, "w"))
+    content[content.index(b"data/dev.txt")] ^= 1
+    assert "is truncated or damaged" in refusal(bytes(content), tmp_path)
+
+
+def test_a_wrong_sum_in_an_archive_is_told(tmp_path):
+    content = bytearray(tarred(TEXTS))
+    content[-8] ^= 1
+    assert "is truncated or damaged" in refusal(bytes(content), tmp_path)
+
+
+def test_an_archive_without_files_is_refused(tmp_path):
+    assert "holds no files" in refusal(zipped({}), tmp_path)
+
+
+def test_a_member_with_a_password_is_refused(tmp_path):
+    content = bytearray(zipped({"secret": b"x"}))
+    content[6] |= 1  # the flag in the member's header, and in the directory
+    content[content.index(b"PK\1\2") + 8] |= 1
+    assert "member 'secret' cannot be read: " in refusal(bytes(content), tmp_path)
+
+
+def test_a_name_for_both_a_file_and_a_folder_is_refused(tmp_path):
+    message = refusal(zipped({"a": b"x", "a/b": b"x"}), tmp_path)
+    assert "member 'a/b' is both a file and a folder" in message
+
+
+# Harm
+
+
+@pytest.mark.parametrize(
+    "name", ["../../evil", "a/../../evil", "/evil", "C:\\evil", "C:evil", "..\\evil", "\\\\a\\evil"]
+)
+@pytest.mark.parametrize("pack", [zipped, tarred])
+def test_a_member_that_leads_outside_is_refused(pack, name, tmp_path):
+    message = refusal(pack({"good.txt": b"x", name: b"evil"}), tmp_path)
+    assert f"member {name!r} would be written outside its folder; refused" in message
+    assert not list(tmp_path.rglob("evil"))
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE])
+def test_links_and_devices_in_a_tar_are_refused(kind, tmp_path):
+    message = refusal(tarred({"x": link("x", kind)}), tmp_path)
+    assert "member 'x' is a link or a device; refused" in message
+
+
+def test_links_in_a_zip_are_refused(tmp_path):
+    info = zipfile.ZipInfo("x")
+    info.external_attr = 0o120777 << 16
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(info, "/etc/passwd")
+    assert "member 'x' is a link or a device" in refusal(buffer.getvalue(), tmp_path)
+
+
+@pytest.mark.parametrize("pack", [zipped, tarred, gzipped])
+def test_a_bomb_is_refused(pack, tmp_path, monkeypatch):
+    monkeypatch.setattr(archives, "MAX_UNPACKED", 1000)
+    monkeypatch.setattr(archives, "MAX_RATIO", 2)
+    message = refusal(pack({"a": b"0" * 100_000}), tmp_path)
+    assert re.search(r"unpacks to more than \d+ bytes; refused", message)
+
+
+@pytest.mark.parametrize(
+    ("packed", "unpacked_bytes"),
+    [
+        pytest.param(500_000_000, 10_000_000_000, id="conceptnet"),
+        pytest.param(131_741_885, 1_000_000_000, id="med_qa"),
+    ],
+)
+def test_what_the_catalogue_offers_is_no_bomb(packed, unpacked_bytes):
+    assert unpacked_bytes < max(archives.MAX_UNPACKED, archives.MAX_RATIO * packed)
+
+
+@pytest.mark.parametrize("members", [TEXTS, {"a/": b"", "b/": b""}], ids=["files", "folders"])
+def test_too_many_members_are_refused(members, tmp_path, monkeypatch):
+    monkeypatch.setattr(archives, "MAX_MEMBERS", 1)
+    assert "has more than 1 members" in refusal(zipped(members), tmp_path)
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["first", "second"])
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_a_tar_header_that_would_fill_the_memory_is_refused(kind, first, tmp_path):
+    bomb = tarfile.TarInfo("bomb")
+    bomb.type, bomb.size = kind, 2**33
+    content = gzip.decompress(tarred({} if first else {"a": b"x"}))[: 0 if first else 1024]
+    content += bomb.tobuf(tarfile.GNU_FORMAT) + bytes(2048)
+    assert f"has a header of {2**33} bytes; refused" in refusal(gzip.compress(content), tmp_path)
+
+
+def test_a_long_name_that_is_honest_is_taken(tmp_path):
+    name = "/".join(["a" * 100] * 5)
+    assert unpacked(tarred({name: b"x"}), tmp_path) == {name: b"x"}
+
+
+def test_a_name_that_is_too_long_for_the_disk_is_refused(tmp_path):
+    assert "has too long a name; refused" in refusal(zipped({"a" * 300: b"x"}), tmp_path)
+
+
+# Properties: whatever the bytes, nothing but the folder is written, nothing but BadArchive raised
+
+parts = st.sampled_from(["..", ".", "", "a", "b", "C:", "~", "\\", "\0", "é", "a" * 300, "\udc80"])
+names = st.one_of(
+    st.lists(parts, min_size=1, max_size=4).map("/".join), st.text(min_size=1, max_size=8)
+)
+contents = st.dictionaries(names, st.binary(max_size=20), min_size=1, max_size=4)
+MAGICS = [b"", b"PK\3\4", b"PK\5\6", b"\x1f\x8b\x08", b"BZh9", b"\xfd7zXZ\0"]
+edits = st.lists(st.tuples(st.integers(0, 2**20), st.integers(0, 255)), max_size=6)
+
+
+def check_safe(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        sandbox, out = Path(folder), Path(folder, "in", "out")
+        out.mkdir(parents=True)
+        archive = sandbox / "archive"
+        archive.write_bytes(content)
+        try:
+            unpack(archive, "a.txt", out)
+        except BadArchive as error:
+            assert "\n" not in str(error)
+        outside = [path for path in sandbox.rglob("*") if not path.is_relative_to(out)]
+        assert sorted(outside) == [archive, out.parent]
+        assert not [path for path in out.rglob("*") if path.is_symlink()]
+
+
+@properties
+@given(
+    st.sampled_from([b"", b"PK\3\4", b"PK\5\6", b"\x1f\x8b\x08", b"BZh9", b"\xfd7zXZ\0"]),
+    st.binary(),
+)
+def test_random_bytes_are_safe(magic, rest):
+    check_safe(magic + rest)
+
+
+@properties
+@given(contents, st.sampled_from([zipped, tarred]))
+def test_any_names_are_safe(members, pack):
+    try:
+        content = pack(members)
+    except (UnicodeEncodeError, ValueError):  # a name that no archive can hold
+        return
+    check_safe(content)
+
+
+@properties
+@given(
+    st.sampled_from([zipped(TEXTS), tarred(TEXTS), tarred(TEXTS, "w"), gzipped({"a": b"x" * 99})]),
+    edits,
+    st.integers(0, 2**20),
+)
+@example(zipped(TEXTS), [], 2**20)
+def test_mutated_archives_are_safe(content, edits, length):
+    mutated = bytearray(content)
+    for place, byte in edits:
+        mutated[place % len(mutated)] = byte
+    check_safe(bytes(mutated[: max(1, length % (2 * len(mutated)))]))

@@ -1,0 +1,263 @@
+"""`kformer fetch` and `kformer sources` as a user types them."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from kformer import cli
+from kformer.sources import CATALOGUE, Source
+
+from .conftest import TEXTS, files_in, sha256, tarred, zipped
+
+_COLOURS = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
+OFFICIAL = tarred(TEXTS)
+
+
+@pytest.fixture(autouse=True)
+def catalogue(monkeypatch, tmp_path, dead):
+    """Two sources whose addresses nobody answers, one of them with a published checksum."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("KFORMER_DOWNLOADS", raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.chdir(tmp_path)
+    for name in CATALOGUE.keys() - {"atomic", "medquad"}:
+        monkeypatch.delitem(CATALOGUE, name)
+    official = {"sha256": sha256(OFFICIAL), "size": len(OFFICIAL), "licence": "CC BY 4.0"}
+    atomic = Source(name="atomic", url=dead, **official)
+    medquad = Source(name="medquad", url=f"{dead}-quad", licence="CC0")
+    monkeypatch.setitem(CATALOGUE, "atomic", atomic)
+    monkeypatch.setitem(CATALOGUE, "medquad", medquad)
+
+
+@pytest.fixture
+def kformer(monkeypatch, capsys):
+    """Runs a command as the shell would; returns its exit status, stdout and stderr."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["kformer", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = (_COLOURS.sub("", text) for text in capsys.readouterr())
+        if isinstance(ended.value.code, str):  # Python prints it and exits with 1
+            return 1, out, f"{err}{ended.value.code}\n"
+        return ended.value.code or 0, out, err
+
+    return run
+
+
+@pytest.fixture
+def mistake(kformer):
+    """Runs a command that fails; returns its one line."""
+
+    def run(*arguments):
+        status, out, err = kformer(*arguments)
+        assert (status, out) == (1, "")
+        assert err.startswith("error: ")
+        assert err.count("\n") == 1
+        return err
+
+    return run
+
+
+def kept(name, folder="resources/downloads"):
+    path = cli.Path(folder).absolute() / f"{name}-{CATALOGUE[name].key}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def override(**settings):
+    return ("--settings", json.dumps(settings))
+
+
+class TestFetch:
+    def test_a_source_of_the_catalogue(self, kformer, tmp_path):
+        kept("atomic").write_bytes(OFFICIAL)
+        status, out, err = kformer("fetch", "atomic", "--out", "got")
+        assert (status, out) == (0, "")
+        assert err.startswith(f"fetch atomic: bytes {float(len(OFFICIAL)):.4g}, files 2, ")
+        assert files_in(tmp_path / "got") == TEXTS
+        assert not (tmp_path / "sources.lock.json").exists()
+
+    def test_settings_name_sources(self, kformer, tmp_path):
+        (tmp_path / "other.zip").write_bytes(zipped(TEXTS))
+        changed = {"url": "other.zip", "sha256": sha256(zipped(TEXTS))}
+        settings = override(atomic=changed, medquad={})
+        status, _, err = kformer("fetch", "atomic", "--out", "got", *settings)
+        assert status == 0, err
+        assert files_in(tmp_path / "got") == TEXTS
+
+    def test_data_of_ones_own_is_locked(self, kformer, tmp_path):
+        (tmp_path / "my.zip").write_bytes(zipped(TEXTS))
+        settings = override(mine={"url": "my.zip"})
+        status, _, err = kformer("fetch", "mine", "--out", "got", *settings, "--lock", "my.lock")
+        assert status == 0, err
+        assert json.loads((tmp_path / "my.lock").read_text())["my.zip"]["source"] == "mine"
+        (tmp_path / "my.zip").write_bytes(OFFICIAL)
+        status, _, err = kformer("fetch", "mine", "--out", "new", *settings, "--lock", "my.lock")
+        assert status == 1
+        assert "delete the entry 'my.zip' from my.lock" in err
+
+    @pytest.mark.parametrize("way", ["option", "environment"])
+    def test_the_cache_can_be_shared(self, way, kformer, tmp_path, monkeypatch):
+        kept("atomic", "shared").write_bytes(OFFICIAL)
+        if way == "environment":
+            monkeypatch.setenv("KFORMER_DOWNLOADS", "shared")
+        option = ("--downloads", "shared") if way == "option" else ()
+        status, _, err = kformer("fetch", "atomic", "--out", "got", *option)
+        assert status == 0, err
+
+    def test_without_internet_all_that_is_missing_is_listed(self, kformer):
+        settings = override(atomic={}, medquad={})
+        status, _, err = kformer("fetch", "medquad", "--out", "got", *settings)
+        assert status == 1
+        first, *rest = err.splitlines()[-3:]
+        assert first.startswith("error: source medquad: ")
+        assert sorted(rest) == sorted(
+            [
+                f"  atomic: {CATALOGUE['atomic'].url} ({len(OFFICIAL):,} bytes, "
+                f"sha256 {sha256(OFFICIAL)}) -> {kept('atomic')}",
+                f"  medquad: {CATALOGUE['medquad'].url} -> {kept('medquad')}",
+            ]
+        )
+
+    @pytest.mark.parametrize(
+        ("settings", "words"),
+        [
+            ("{", "--settings: not valid JSON"),
+            ("[]", "--settings: "),
+            ('{"atomic": {"urk": "x"}}', "atomic.urk: unknown key; did you mean url? allowed here"),
+            ('{"url": "x"}', "--settings: url: "),
+            ('{"atomci": {}}', "'atomci' is not a known source; known are: atomic, medquad"),
+            ('{"atomic": {"sha256": "x"}}', "atomic.sha256: "),
+            ('{"atomic": {"mirrors": "x"}}', "atomic.mirrors: "),
+        ],
+    )
+    @pytest.mark.parametrize("command", [("fetch", "atomic", "--out", "got"), ("sources",)])
+    def test_mistakes_in_settings(self, command, settings, words, mistake):
+        assert words in mistake(*command, "--settings", settings)
+
+
+class TestSources:
+    def test_nothing_is_here(self, kformer, tmp_path):
+        status, out, err = kformer("sources")
+        assert (status, err) == (0, "")
+        assert [line.split() for line in out.splitlines()] == [
+            ["atomic", "not", "here", str(len(OFFICIAL)), "bytes", "CC", "BY", "4.0"],
+            ["from", CATALOGUE["atomic"].url],
+            ["put", "at", str(kept("atomic"))],
+            ["medquad", "not", "here", "size", "unknown", "CC0"],
+            ["from", CATALOGUE["medquad"].url],
+            ["put", "at", str(kept("medquad"))],
+        ]
+
+    def test_what_is_here_is_verified(self, kformer):
+        kept("atomic").write_bytes(OFFICIAL)
+        status, out, err = kformer("sources", "atomic")
+        assert (status, err) == (0, "")
+        first, _, last = out.splitlines()
+        assert "  here, verified  " in first
+        assert last.split() == ["lies", "at", str(kept("atomic"))]
+
+    def test_without_a_checksum_it_is_locked_once_it_was_fetched(self, kformer):
+        kept("medquad").write_bytes(zipped(TEXTS))
+        _, out, _ = kformer("sources", "medquad")
+        assert "  here, not locked  " in out
+        assert kformer("fetch", "medquad", "--out", "got")[0] == 0
+        status, out, _ = kformer("sources", "medquad")
+        assert status == 0
+        assert "  here, locked  " in out
+
+    def test_of_a_locked_file_that_is_not_here_the_size_is_known(self, kformer):
+        kept("medquad").write_bytes(zipped(TEXTS))
+        kformer("fetch", "medquad", "--out", "got")
+        kept("medquad").unlink()
+        _, out, _ = kformer("sources", "medquad")
+        assert "  not here  " in out
+        assert f"  {len(zipped(TEXTS))} bytes" in out
+
+    def test_what_is_damaged_is_told_and_kept(self, kformer):
+        kept("atomic").write_bytes(b"rotten")
+        status, out, err = kformer("sources")
+        assert status == 1
+        assert "  here, DAMAGED  " in out
+        assert out.count("\n") == 6
+        assert err.startswith(f"error: source atomic: {kept('atomic')} has sha256 ")
+        assert "; delete that file to get it again, or set sources.atomic.sha256 if" in err
+        assert err.count("\n") == 1
+        assert kept("atomic").exists()
+
+    def test_what_differs_from_the_lock_file_is_damaged(self, kformer):
+        kept("medquad").write_bytes(zipped(TEXTS))
+        kformer("fetch", "medquad", "--out", "got")
+        kept("medquad").write_bytes(OFFICIAL)
+        status, out, err = kformer("sources")
+        assert status == 1
+        assert "  here, DAMAGED  " in out
+        assert f"delete the entry {CATALOGUE['medquad'].url!r} from sources.lock.json" in err
+
+    def test_two_damaged_files_are_both_told_in_one_line(self, kformer):
+        kept("atomic").write_bytes(b"rotten")
+        (kept("atomic").parent / "my.zip").write_bytes(b"rotten")
+        mine = {"url": "resources/downloads/my.zip", "sha256": "0" * 64}
+        status, _, err = kformer("sources", *override(mine=mine))
+        assert status == 1
+        assert err.count("has sha256") == 2
+        assert err.count("\n") == 1
+
+    def test_own_data_mirrors_and_paths(self, kformer, tmp_path):
+        (tmp_path / "my.zip").write_bytes(zipped(TEXTS))
+        settings = override(mine={"url": "my.zip"}, atomic={"mirrors": ["a.tgz", "b.tgz"]})
+        _, out, _ = kformer("sources", *settings)
+        lines = [" ".join(line.split()) for line in out.splitlines()]
+        assert f"from {CATALOGUE['atomic'].url} (and 2 mirrors)" in lines
+        assert f"mine here, not locked {len(zipped(TEXTS))} bytes your own" in lines
+        assert f"lies at {tmp_path / 'my.zip'}" in lines
+
+    def test_a_path_that_is_missing_is_not_here(self, kformer, tmp_path):
+        status, out, _ = kformer("sources", "mine", *override(mine={"url": "none.zip"}))
+        assert status == 0
+        assert "mine  not here  " in out
+        assert f"put at   {tmp_path / 'none.zip'}" in out
+
+    def test_an_unknown_name(self, mistake):
+        assert "'wikipedia' is not a known source; known are: " in mistake("sources", "wikipedia")
+
+    def test_a_malformed_lock_file(self, mistake, tmp_path):
+        (tmp_path / "sources.lock.json").write_text("{")
+        assert "sources.lock.json: not a lock file of sources: " in mistake("sources")
+
+
+def in_a_shell(folder, *arguments, **environment):
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("KFORMER")}
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env=clean | {"COLUMNS": "80"} | environment,
+        timeout=60,
+        check=True,
+    )
+
+
+def test_every_head_line_of_the_real_catalogue_fits_80_columns_and_addresses_are_whole(tmp_path):
+    done = in_a_shell(tmp_path, "-m", "kformer.cli", "sources")
+    assert done.stderr == ""
+    lines = done.stdout.splitlines()
+    assert all(len(line) <= 80 for line in lines[::3])
+    assert "  from     hf://datasets/bigbio/med_qa/data_clean.zip" in lines
+    assert any(line.endswith("/conceptnet-assertions-5.7.0.csv.gz") for line in lines)
+
+
+def test_nothing_heavy_is_loaded(tmp_path):
+    code = (
+        "import sys\nfrom kformer import cli\nsys.argv = ['kformer', 'sources']\n"
+        "try:\n    cli.main()\nexcept SystemExit:\n    pass\n"
+        "print({'torch', 'transformers', 'mlflow'} & sys.modules.keys())"
+    )
+    assert in_a_shell(tmp_path, "-c", code).stdout.splitlines()[-1] == "set()"

@@ -1,0 +1,328 @@
+"""One download: resumed, tried again, through proxies, and from the Hugging Face hub."""
+
+import gzip
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from kformer import download
+from kformer.download import Download, NotFetched
+from kformer.errors import KformerError
+from kformer.sources import locate
+
+from .conftest import sha256, unpublished
+
+CONTENT = os.urandom(300_000)
+TOKEN = "hf_of_a_test"
+
+
+@pytest.fixture
+def part(tmp_path):
+    return tmp_path / ".atomic.part"
+
+
+@pytest.fixture
+def get(part):
+    """Downloads from an address; returns what came."""
+
+    def run(address, checked=True):
+        url = locate(unpublished(address), address)
+        Download("atomic", address, url, part, checked, None).run()
+        return part.read_bytes()
+
+    return run
+
+
+@pytest.fixture
+def refusal(get):
+    def run(address, checked=True):
+        with pytest.raises(NotFetched) as caught:
+            get(address, checked)
+        assert "\n" not in str(caught.value)
+        return caught.value
+
+    return run
+
+
+@pytest.fixture(autouse=True)
+def content(site):
+    site.content = CONTENT
+
+
+def interrupt(part, content, address, version='"first"'):
+    """Leaves what a killed download leaves."""
+    part.write_bytes(content)
+    part.with_suffix(".version").write_text(f"{address}\n{version}")
+
+
+# Resuming
+
+
+def test_a_broken_transfer_goes_on_where_it_broke(site, get):
+    site.breaks_after = 200_000
+    assert get(site.url()) == CONTENT
+    assert site.ranges == [None, "bytes=200000-"]
+
+
+@pytest.mark.parametrize("version", ['"first"', ""])
+def test_a_killed_download_goes_on_from_its_part(version, site, part, get):
+    interrupt(part, CONTENT[:100], site.url(), version)
+    assert get(site.url()) == CONTENT
+    assert site.ranges == ["bytes=100-"]
+    assert site.requests[0].get("if-range", "") == version
+
+
+def test_a_server_that_does_not_resume_sends_all(site, part, get):
+    site.knows_ranges = False
+    interrupt(part, b"x" * 100, site.url())
+    assert get(site.url()) == CONTENT
+    assert site.ranges == ["bytes=100-"]
+
+
+def test_a_file_that_changed_in_between_is_fetched_from_the_start(site, part, get):
+    site.etag = '"second"'
+    interrupt(part, b"x" * 100, site.url())
+    assert get(site.url()) == CONTENT
+
+
+def test_without_checksum_and_version_nothing_is_resumed(site, part, get):
+    interrupt(part, b"x" * 100, site.url(), version="")
+    assert get(site.url(), checked=False) == CONTENT
+    assert site.ranges == [None]
+
+
+def test_what_came_from_another_address_is_not_resumed(site, part, get):
+    interrupt(part, b"x" * 100, site.url("another"))
+    assert get(site.url()) == CONTENT
+    assert site.ranges == [None]
+
+
+def test_a_part_that_was_complete_is_taken(site, part, get):
+    interrupt(part, CONTENT, site.url())
+    assert get(site.url()) == CONTENT
+    assert site.ranges == [f"bytes={len(CONTENT)}-"]
+
+
+def test_a_part_that_is_too_long_is_dropped(site, part, get):
+    interrupt(part, CONTENT + b"more", site.url())
+    assert get(site.url()) == CONTENT
+    assert site.ranges[1:] == [None]
+
+
+def test_bytes_come_as_they_are_stored(site, get):
+    site.content = gzip.compress(CONTENT)
+    assert get(site.url()) == site.content
+    assert site.requests[0]["accept-encoding"] == "identity"
+
+
+# Trying again
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 503])
+def test_an_ill_server_is_tried_again(status, site, get, caplog):
+    site.statuses = [status, status]
+    assert get(site.url()) == CONTENT
+    assert len(site.requests) == 3
+    assert f"source atomic: {site.url()}: HTTP {status}" in caplog.text
+    assert "trying again in 0 s (try 2 of 5 failed)" in caplog.text
+
+
+def test_it_is_not_tried_for_ever(site, refusal):
+    site.statuses = [503] * 100
+    error = refusal(site.url())
+    assert str(error) == "cannot be fetched: HTTP 503 Service Unavailable"
+    assert error.reached
+    assert len(site.requests) == download.TRIES
+
+
+def test_the_waits_grow(site, get, monkeypatch):
+    waits = []
+    monkeypatch.undo()  # the waits as they are, not slept
+    monkeypatch.setattr(time, "sleep", waits.append)
+    site.statuses = [503, 429, 503, 503]
+    assert get(site.url()) == CONTENT
+    assert [wait for wait in waits if wait >= 1] == [1, 2, 4, 8]
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_server_that_asks_for_patience_gets_it(status, site, get):
+    site.statuses, site.retry_after = [status], "1"
+    start = time.monotonic()
+    assert get(site.url()) == CONTENT
+    assert time.monotonic() - start >= 1
+
+
+def test_a_server_that_asks_for_too_much_patience_is_left(site, refusal):
+    site.statuses, site.retry_after = [503], "86400"
+    refusal(site.url())
+    assert len(site.requests) == 1
+
+
+def test_a_date_to_wait_for_is_passed_over(site, get):
+    site.statuses, site.retry_after = [503], "Fri, 01 Jan 2100 00:00:00 GMT"
+    assert get(site.url()) == CONTENT
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
+def test_what_is_not_there_is_not_tried_again(status, site, refusal):
+    site.statuses = [status] * 2
+    error = refusal(site.url())
+    assert str(error).startswith(f"cannot be fetched: HTTP {status} ")
+    assert "HF_TOKEN" not in str(error)
+    assert error.reached
+    assert len(site.requests) == 1
+
+
+def test_an_address_that_nobody_answers_is_told_apart(dead, refusal):
+    error = refusal(dead)
+    assert str(error).startswith("cannot be fetched: ConnectError: ")
+    assert not error.reached
+
+
+def test_a_redirect_is_followed_and_a_circle_left(site, mirror, get, refusal):
+    mirror.redirect = site.url("elsewhere")
+    assert get(mirror.url()) == CONTENT
+    mirror.redirect = mirror.url()
+    assert "TooManyRedirects" in str(refusal(mirror.url()))
+
+
+@pytest.mark.parametrize("checked", [True, False])
+def test_a_web_page_is_taken_only_where_a_checksum_tells(checked, site, get, refusal):
+    site.content_type = "text/html"
+    if checked:
+        assert get(site.url(), checked) == CONTENT
+    else:
+        assert str(refusal(site.url(), checked)) == "answers with a web page instead of the file"
+
+
+# Proxies
+
+
+def test_the_proxy_that_the_environment_names_is_used(site, get, monkeypatch):
+    monkeypatch.setenv("http_proxy", site.url(""))
+    assert get("http://example.invalid/data/a.zip") == CONTENT
+    assert site.requests[0]["path"] == "http://example.invalid/data/a.zip"
+    assert site.requests[0]["host"] == "example.invalid"
+
+
+def test_a_proxy_that_does_not_answer_is_told(dead, refusal, monkeypatch):
+    monkeypatch.setenv("https_proxy", dead.removesuffix("/atomic_data.tgz"))
+    error = refusal("https://example.invalid/a.zip")
+    assert not error.reached
+
+
+def test_no_proxy_is_for_what_it_names(site, dead, get, monkeypatch):
+    monkeypatch.setenv("http_proxy", dead)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    assert get(site.url()) == CONTENT
+
+
+def test_a_proxy_that_cannot_be_used_is_told(site, get, monkeypatch):
+    monkeypatch.setenv("ALL_PROXY", "nonsense://127.0.0.1:1")
+    with pytest.raises(KformerError, match="proxy that the environment names cannot be used"):
+        get(site.url())
+
+
+# The Hugging Face hub
+
+
+@pytest.fixture
+def hub(site, monkeypatch):
+    from huggingface_hub import constants
+
+    template = site.url("{repo_id}/resolve/{revision}/{filename}")
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    return site
+
+
+def test_a_hub_file_is_asked_for_with_the_users_token(hub, get):
+    assert get("hf://datasets/me/mine@v1/data/a b.zip") == CONTENT
+    (request,) = hub.requests
+    assert request["path"] == "/datasets/me/mine/resolve/v1/data/a%20b.zip"
+    assert request["authorization"] == f"Bearer {TOKEN}"
+    assert request["accept-encoding"] == "identity"
+
+
+def test_a_hub_file_is_resumed(hub, part, get):
+    interrupt(part, CONTENT[:100], "hf://me/mine/a.zip")
+    assert get("hf://me/mine/a.zip") == CONTENT
+    assert hub.ranges == ["bytes=100-"]
+    assert hub.requests[0]["authorization"] == f"Bearer {TOKEN}"
+
+
+def test_the_token_stays_on_the_hub(hub, mirror, get):
+    """The hub sends for large files to another host; here localhost for 127.0.0.1."""
+    mirror.content = b"from another host"
+    hub.redirect = mirror.url(host="localhost")
+    assert get("hf://me/mine/a.zip") == b"from another host"
+    assert "authorization" in hub.requests[0]
+    assert "authorization" not in mirror.requests[0]
+
+
+def test_the_token_stays_on_its_port(hub, mirror, get):
+    mirror.content = CONTENT
+    hub.redirect = mirror.url()
+    get("hf://me/mine/a.zip")
+    assert "authorization" not in mirror.requests[0]
+
+
+def test_the_token_follows_where_the_hub_renames_a_repository(hub, get):
+    hub.redirect = hub.url("renamed")
+    with pytest.raises(NotFetched, match="TooManyRedirects"):  # it redirects that one as well
+        get("hf://me/mine/a.zip")
+    assert hub.requests[1]["path"] == "/renamed"
+    assert "authorization" in hub.requests[1]
+
+
+def test_a_user_may_keep_the_token_to_themselves(hub, get, monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_IMPLICIT_TOKEN", True)
+    assert get("hf://me/mine/a.zip") == CONTENT
+    assert "authorization" not in hub.requests[0]
+
+
+def test_an_ordinary_address_gets_no_token(hub, get):
+    get(hub.url())
+    assert "authorization" not in hub.requests[0]
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_private_repository_is_told(status, hub, refusal):
+    hub.statuses = [status]
+    error = refusal("hf://me/mine/a.zip")
+    assert str(error).endswith(" (for a private or gated repository set HF_TOKEN)")
+    assert TOKEN not in str(error)
+
+
+def test_the_hub_is_left_alone_where_the_user_says_so(hub, refusal, monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    error = refusal("hf://me/mine/a.zip")
+    assert "HF_HUB_OFFLINE is set" in str(error)
+    assert not error.reached
+    assert hub.requests == []
+
+
+def test_the_hub_that_the_environment_names_is_asked(site, tmp_path):
+    environment = {
+        **os.environ,
+        **{"HF_ENDPOINT": site.url("").rstrip("/"), "HF_TOKEN": TOKEN, "HF_HUB_OFFLINE": "0"},
+        **{"KFORMER_DOWNLOADS": "downloads", "MLFLOW_TRACKING_URI": ""},
+    }
+    override = f'{{"mine": {{"url": "hf://me/mine/a.bin", "sha256": "{sha256(CONTENT)}"}}}}'
+    command = [sys.executable, "-m", "kformer.cli", "fetch", "mine", "--out", "out"]
+    subprocess.run(
+        [*command, "--settings", override], cwd=tmp_path, env=environment, check=True, timeout=60
+    )
+    assert (tmp_path / "out" / "a.bin").read_bytes() == CONTENT
+    (request,) = site.requests
+    assert request["path"] == "/me/mine/resolve/main/a.bin"
+    assert request["authorization"] == f"Bearer {TOKEN}"
+    assert [path.name for path in (tmp_path / "downloads").glob("mine-*")]

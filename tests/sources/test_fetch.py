@@ -1,0 +1,362 @@
+"""Fetching: from every kind of address, mirrors, the cache, and what to do by hand."""
+
+import logging
+import multiprocessing
+import time
+
+import pytest
+
+from kformer import fetch
+from kformer.archives import BadArchive
+from kformer.errors import KformerError
+from kformer.fetch import fetch_source, kept_at
+from kformer.sources import Source
+
+from .conftest import TEXTS, files_in, gzipped, sha256, source_of, tarred, unpublished, zipped
+
+
+@pytest.fixture
+def get(downloads, lock, out):
+    """Fetches a source into the folder ``out``, or another one."""
+
+    def run(source, to=out, needed=()):
+        return fetch_source(source, downloads, lock, to, needed)
+
+    return run
+
+
+@pytest.fixture
+def refusal(get, out):
+    """The message of the expected error, after checking what holds for every one."""
+
+    def run(source, needed=(), lines=1):
+        with pytest.raises(KformerError) as caught:
+            get(source, needed=needed)
+        message = str(caught.value)
+        assert message.startswith("source atomic: ")
+        assert len(message.splitlines()) == lines
+        assert not out.exists()
+        assert not out.parent.exists() or not list(out.parent.iterdir())
+        return message
+
+    return run
+
+
+def seen(downloads):
+    """What a user sees in the folder of downloads."""
+    return sorted(path.name for path in downloads.iterdir() if not path.name.startswith("."))
+
+
+# Every kind of address
+
+
+@pytest.mark.parametrize("way", ["http", "file:", "path"])
+@pytest.mark.parametrize(
+    ("name", "content", "files"),
+    [
+        ("a.zip", zipped(TEXTS), TEXTS),
+        ("a.tgz", tarred(TEXTS), TEXTS),
+        ("a.tsv.gz", gzipped({"a.tsv": b"a\tb\n"}), {"a.tsv": b"a\tb\n"}),
+        ("a.tsv", b"a\tb\n", {"a.tsv": b"a\tb\n"}),
+    ],
+    ids=["zip", "tgz", "gz", "plain"],
+)
+def test_every_kind_of_file_comes_from_every_kind_of_address(
+    way, name, content, files, site, tmp_path, downloads, out, get
+):
+    site.content = content
+    local = tmp_path / "my files" / name
+    local.parent.mkdir()
+    local.write_bytes(content)
+    url = {"http": site.url(name), "file:": local.as_uri(), "path": str(local)}[way]
+
+    metrics = get(source_of(content, url))
+
+    assert files_in(out) == files
+    assert metrics.pop("seconds") > 0
+    assert metrics == {
+        "bytes": len(content),
+        "files": len(files),
+        "unpacked_bytes": sum(map(len, files.values())),
+    }
+    assert downloads.exists() == (way == "http")  # local files are not copied
+
+
+def test_a_path_may_be_relative_or_start_at_home(tmp_path, monkeypatch, out, get):
+    content = zipped(TEXTS)
+    (tmp_path / "my #1 file.zip").write_bytes(content)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for i, url in enumerate(("my #1 file.zip", "~/my #1 file.zip", "file:my%20%231%20file.zip")):
+        get(source_of(content, url), out / str(i))
+        assert files_in(out / str(i)) == TEXTS
+
+
+def test_a_folder_with_something_in_it_is_never_replaced(tmp_path, out, get):
+    (tmp_path / "a.zip").write_bytes(zipped(TEXTS))
+    out.mkdir(parents=True)
+    (out / "thesis").write_text("precious")
+    with pytest.raises(KformerError, match="there already"):
+        get(source_of(zipped(TEXTS), tmp_path / "a.zip"))
+    assert files_in(out) == {"thesis": b"precious"}
+
+
+# The cache
+
+
+def test_a_finished_download_is_not_fetched_again(site, downloads, out, get):
+    site.content = tarred(TEXTS)
+    source = source_of(site.content, site.url())
+    first = get(source)
+    again = get(source, out.with_name("again"))
+    assert len(site.requests) == 1
+    assert first["bytes"] == again["bytes"]
+    assert seen(downloads) == [f"atomic-{source.key}"]
+
+
+def test_a_finished_download_is_verified_again(site, downloads, refusal):
+    source = source_of(b"right", site.url())
+    kept = downloads / f"atomic-{source.key}"
+    downloads.mkdir()
+    kept.write_bytes(b"rotten")
+    message = refusal(source)
+    assert f"{kept} has sha256 {sha256(b'rotten')} (6 bytes), expected {source.sha256}; " in message
+    assert "; deleted it: get it again, or set sources.atomic.sha256 if these are" in message
+    assert not kept.exists()
+
+
+def test_a_cache_that_one_may_only_read_is_good_enough(dead, downloads, out, get, monkeypatch):
+    content = tarred(TEXTS)
+    source = source_of(content, dead)
+    downloads.mkdir()
+    (downloads / f"atomic-{source.key}").write_bytes(content)
+    monkeypatch.setattr(fetch, "_alone", None)  # it would write; root may write anywhere
+    get(source)
+    assert files_in(out) == TEXTS
+
+
+def test_two_processes_that_fetch_the_same_file_transfer_it_once(site, tmp_path, downloads, lock):
+    site.content = tarred({"a.bin": b"x" * 100, **TEXTS})
+    source = source_of(site.content, site.url())
+    context = multiprocessing.get_context("spawn")
+    outs = [tmp_path / "one", tmp_path / "two"]
+    processes = [
+        context.Process(target=fetch_source, args=(source, downloads, lock, out)) for out in outs
+    ]
+    with fetch._alone(source, kept_at(source, downloads)):  # so that both have to wait
+        for process in processes:
+            process.start()
+        time.sleep(1.5)
+        assert site.requests == []
+    for process in processes:
+        process.join(60)
+        assert process.exitcode == 0
+    assert len(site.requests) == 1
+    assert files_in(outs[0]) == files_in(outs[1]) != {}
+
+
+# What is not the expected file
+
+
+def test_a_wrong_download_is_named_and_deleted(site, downloads, refusal):
+    site.content = tarred(TEXTS)
+    message = refusal(source_of(b"other", site.url()))
+    assert f"the file from {site.url()} has sha256 {sha256(site.content)}" in message
+    assert f"({len(site.content)} bytes), expected {sha256(b'other')}; deleted it; " in message
+    assert [path.suffix for path in downloads.iterdir()] == [".lock"]
+
+
+def test_a_wrong_local_file_is_named_and_kept(tmp_path, refusal):
+    local = tmp_path / "a.zip"
+    local.write_bytes(zipped(TEXTS))
+    message = refusal(source_of(b"other", local))
+    assert f"{local} has sha256 {sha256(zipped(TEXTS))}" in message
+    assert "or set sources.atomic.sha256 if these are the bytes that you want" in message
+    assert local.exists()
+
+
+def test_a_missing_local_file_is_named(tmp_path, refusal):
+    message = refusal(source_of(b"", tmp_path / "none.zip"))
+    assert f"{tmp_path}/none.zip does not exist; correct sources.atomic.url" in message
+
+
+def test_a_folder_is_not_a_file(tmp_path, refusal):
+    assert "is a folder, not a file" in refusal(source_of(b"", tmp_path))
+
+
+def test_a_file_without_permission_is_named(tmp_path, refusal, monkeypatch):
+    def deny(*_):
+        raise PermissionError(13, "Permission denied", "a.zip")
+
+    (tmp_path / "a.zip").write_bytes(b"")
+    monkeypatch.setattr(fetch, "_from_path", deny)  # root may read everything
+    assert "no permission to use a.zip" in refusal(source_of(b"", tmp_path / "a.zip"))
+
+
+def test_a_malformed_address_is_told_before_anything_is_tried(site, refusal):
+    message = refusal(source_of(b"", site.url(), "ftp://host/a.zip"))
+    assert "'ftp://host/a.zip' cannot be used" in message
+    assert site.requests == []
+
+
+def test_a_damaged_archive_is_told(tmp_path, refusal):
+    content = tarred(TEXTS)[:-20]
+    (tmp_path / "a.tgz").write_bytes(content)
+    message = refusal(source_of(content, tmp_path / "a.tgz"))
+    assert f"archive {tmp_path}/a.tgz is truncated or damaged" in message
+    assert "delete it and get it again, or set sources.atomic.url to a good copy" in message
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, BadArchive("is bad")])
+def test_an_interrupted_unpacking_leaves_nothing_and_can_be_repeated(
+    error, tmp_path, lock, out, get, monkeypatch
+):
+    def interrupted(_archive, _name, folder):
+        (folder / "half").write_text("half")
+        raise error
+
+    (tmp_path / "a.zip").write_bytes(zipped(TEXTS))
+    source = unpublished(tmp_path / "a.zip")
+    with monkeypatch.context() as patch:
+        patch.setattr(fetch, "unpack", interrupted)
+        with pytest.raises((KeyboardInterrupt, KformerError)):
+            get(source)
+    assert not out.exists()
+    assert not lock.exists()
+    get(source)
+    assert files_in(out) == TEXTS
+
+
+# Mirrors
+
+
+def test_mirrors_are_not_asked_while_the_first_address_is_good(site, mirror, get):
+    site.content = tarred(TEXTS)
+    get(source_of(site.content, site.url(), mirror.url()))
+    assert mirror.requests == []
+
+
+def test_where_nobody_answers_the_mirror_is_asked(dead, mirror, out, get, caplog):
+    mirror.content = tarred(TEXTS)
+    get(source_of(mirror.content, dead, mirror.url()))
+    assert files_in(out) == TEXTS
+    (line,) = (each for each in caplog.messages if "trying again" not in each)
+    assert line.startswith(f"source atomic: {dead} cannot be fetched: ConnectError: ")
+    assert line.endswith(f"; trying {mirror.url()}")
+
+
+def test_where_the_bytes_are_wrong_the_mirror_is_asked(site, mirror, downloads, out, get, caplog):
+    site.content, mirror.content = tarred({"a": b"x"}), tarred(TEXTS)
+    source = source_of(mirror.content, site.url(), mirror.url())
+    get(source)
+    assert files_in(out) == TEXTS
+    assert f"the file from {site.url()} has sha256 {sha256(site.content)}" in caplog.text
+    assert f"trying {mirror.url()}" in caplog.text
+    assert (downloads / f"atomic-{source.key}").read_bytes() == mirror.content
+
+
+def test_a_mirror_does_not_go_on_where_another_address_broke_off(site, mirror, out, get):
+    mirror.content = tarred({"a.bin": bytes(range(256)) * 100, **TEXTS})
+    site.content, site.breaks_after = b"wrong bytes " * 100, 100
+    source = source_of(mirror.content, site.url(), mirror.url())
+    get(source)
+    assert mirror.ranges == [None]
+    assert "a.bin" in files_in(out)
+
+
+def test_a_mirror_may_be_a_path_and_a_missing_path_may_have_a_mirror(dead, site, tmp_path, get):
+    site.content = tarred(TEXTS)
+    local = tmp_path / "a.tgz"
+    local.write_bytes(site.content)
+    get(source_of(site.content, dead, local), tmp_path / "one")
+    get(source_of(site.content, tmp_path / "none.tgz", site.url()), tmp_path / "two")
+    assert files_in(tmp_path / "one") == files_in(tmp_path / "two") == TEXTS
+
+
+def test_a_plain_file_is_called_as_in_the_first_address_whoever_gives_it(dead, site, out, get):
+    site.content = b"a\tb\n"
+    get(source_of(site.content, dead, site.url("download?id=7")))
+    assert files_in(out) == {"atomic_data.tgz": b"a\tb\n"}
+
+
+def test_if_all_fail_each_address_and_its_reason_is_named(site, mirror, tmp_path, refusal):
+    site.statuses = [404]
+    mirror.content = b"wrong"
+    none = tmp_path / "none.tgz"
+    message = refusal(source_of(b"", site.url(), mirror.url(), none))
+    assert f"{site.url()} cannot be fetched: HTTP 404 Not Found; " in message
+    assert f"the file from {mirror.url()} has sha256 {sha256(b'wrong')} (5 bytes), " in message
+    assert f"{none} does not exist; correct sources.atomic.mirrors" in message
+
+
+# Without internet
+
+
+def test_what_is_not_there_is_told_with_where_to_put_it(site, downloads, refusal):
+    site.statuses = [404]
+    source = source_of(b"", site.url())
+    message = refusal(source)
+    assert f"{site.url()} cannot be fetched: HTTP 404 Not Found; get it by hand" in message
+    assert f"(sha256 {sha256(b'')}) and put it at {downloads}/atomic-{source.key}, or" in message
+
+
+def test_without_internet_one_message_says_which_files_to_put_where(
+    dead, downloads, refusal, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    size = {"size": 1_234_567}
+    atomic = source_of(b"1", dead, f"{dead}-mirror").model_copy(update=size)
+    here = source_of(b"2", "https://host/2").model_copy(update={"name": "here"})
+    local = source_of(b"3", "data/3.zip").model_copy(update={"name": "local"})
+    other = Source(name="other", url="https://host/4.zip", licence="none")
+    hub = Source(name="hub", url="hf://datasets/me/mine/a b.zip", licence="none")
+    downloads.mkdir()
+    (downloads / f"here-{here.key}").write_bytes(b"2")
+
+    message = refusal(atomic, needed=[here, local, atomic, other, hub], lines=4)
+
+    first, *rest = message.splitlines()
+    assert f"{dead} cannot be fetched: ConnectError: " in first
+    assert f"; {dead}-mirror cannot be fetched: ConnectError: " in first
+    assert "; without internet, get each file below elsewhere, put it where its arrow " in first
+    assert "or set sources.<name>.url to its path" in first
+    assert rest == [
+        f"  atomic: {dead} (1,234,567 bytes, sha256 {sha256(b'1')}) -> "
+        f"{downloads}/atomic-{atomic.key}",
+        f"  other: https://host/4.zip -> {downloads}/other-{other.key}",
+        "  hub: https://huggingface.co/datasets/me/mine/resolve/main/a%20b.zip -> "
+        f"{downloads}/hub-{hub.key}",
+    ]
+
+
+def test_the_path_to_put_a_file_at_is_absolute(dead, lock, out, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    source = source_of(b"", dead)
+    with pytest.raises(KformerError, match=f"-> {tmp_path}/cache/atomic-{source.key}"):
+        fetch_source(source, tmp_path.relative_to(tmp_path) / "cache", lock, out)
+
+
+@pytest.mark.parametrize("published", [True, False])
+def test_a_file_that_was_put_there_by_hand_is_used(published, dead, downloads, lock, out, get):
+    content = tarred(TEXTS)
+    source = source_of(content, dead) if published else unpublished(dead)
+    with pytest.raises(KformerError) as caught:
+        get(source)
+    path = str(caught.value).rpartition(" -> ")[2]
+    with open(path, "wb") as file:  # noqa: PTH123 the message is all that a user has
+        file.write(content)
+    get(source)
+    assert files_in(out) == TEXTS
+    assert lock.exists() == (not published)
+
+
+def test_a_locked_file_is_listed_with_its_checksum(dead, site, downloads, lock, out, get, caplog):
+    caplog.set_level(logging.ERROR)
+    site.content = tarred(TEXTS)
+    get(unpublished(site.url()))
+    for path in downloads.iterdir():
+        path.unlink()
+    lock.write_text(lock.read_text().replace(site.url(), dead))
+    with pytest.raises(KformerError) as caught:
+        get(unpublished(dead), out.with_name("again"))
+    assert f"({len(site.content):,} bytes, sha256 {sha256(site.content)}) -> " in str(caught.value)
