@@ -96,7 +96,7 @@ def csv_records(path: Path) -> Iterator[Record]:
         try:
             cells = [cell.strip() for cell in next(rows)]
             where = f"{path}:{rows.line_num}"
-            decoded("".join(cells).encode(errors="surrogateescape"), where)
+            decoded(delimiter.join(cells).encode(errors="surrogateescape"), where)
         except StopIteration:
             break
         except csv.Error as error:
@@ -106,6 +106,8 @@ def csv_records(path: Path) -> Iterator[Record]:
         except KformerError as error:
             yield Record(path, rows.line_num, error)
             continue
+        if not any(cells):
+            continue
         if not header:
             header = _checked_header(cells, where)
         elif len(cells) > len(header):
@@ -113,7 +115,7 @@ def csv_records(path: Path) -> Iterator[Record]:
             yield Record(
                 path, rows.line_num, KformerError(f"{more}; quote cells with {delimiter!r}")
             )
-        elif any(cells):
+        else:
             content = {name: cell for name, cell in zip(header, cells, strict=False) if cell}
             yield Record(path, rows.line_num, content)
     if not header:
@@ -121,6 +123,7 @@ def csv_records(path: Path) -> Iterator[Record]:
 
 
 def _checked_header(cells: list[str], where: str) -> list[str]:
-    if twice := next((cell for cell in cells if cell and cells.count(cell) > 1), None):
+    names = [cell.lower() for cell in cells]
+    if twice := next((name for name in names if name and names.count(name) > 1), None):
         raise KformerError(f"{where}: the column {twice!r} is there twice; rename one")
     return cells
