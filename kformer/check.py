@@ -24,8 +24,8 @@ _ALL = (*JSONL, *_TABLES, ".txt")
 class Report:
     """What was found in a file or folder."""
 
-    fine: Counter[Kind] = field(default_factory=Counter)
-    """How many questions and facts are as they should be."""
+    fine: Counter[str] = field(default_factory=Counter)
+    """How many questions, facts and lines of text are as they should be."""
     problems: int = 0
     splits: Counter[str] = field(default_factory=Counter)
     """Questions by split; ``no split`` for those that the config will deal out."""
@@ -59,7 +59,9 @@ def check(place: Path, kind: Kind | None, tell: Tell) -> Report:
 
 def summary(report: Report) -> str:
     """A report as text: what is fine, and what is worth knowing."""
-    parts = [f"{count:,} {kind} are fine" for kind, count in report.fine.items()]
+    parts = [f"{count:,} {kind} are fine" for kind, count in report.fine.items()] or [
+        "nothing is fine"
+    ]
     if report.splits:
         splits = ", ".join(f"{split} {count:,}" for split, count in report.splits.items())
         parts[-1] += f" ({splits})"
@@ -93,7 +95,7 @@ class _Checker:
             except KformerError as error:
                 self.problem(error)
             else:
-                self.report.fine[kind] += 1
+                self.report.fine["lines of text" if _is_text(path) else kind] += 1
 
     def _check_question(self, record: Record) -> None:
         row = as_row(record.parse(QuestionRow), record)
@@ -110,7 +112,7 @@ class _Checker:
     def _check_fact(self, record: Record) -> None:
         text = as_fact(record.parse(FactRow), record, JsonlFacts(path=".")).text.strip()
         digest = blake2b(text.encode(), digest_size=16).digest()
-        self.report.duplicates += digest in self._facts
+        self.report.duplicates += digest in self._facts and not _is_text(record.file)
         self._facts.add(digest)
         self._note_keys(record, FactRow)
 
@@ -121,7 +123,7 @@ class _Checker:
 
 def _kind_of(path: Path) -> Kind:
     """Whether a file has questions or facts, by its name and its first record."""
-    if ".txt" in path.suffixes:
+    if _is_text(path):
         return "facts"
     if ".csv" in path.suffixes:
         return "questions"
@@ -138,7 +140,7 @@ def _records(path: Path, kind: Kind) -> Iterator[Record]:
         return CsvQuestions.records(path) if _is_table(path) else jsonl_records(path)
     if _is_table(path):
         return tsv_records(path)
-    return _line_records(path) if ".txt" in path.suffixes else jsonl_records(path)
+    return _line_records(path) if _is_text(path) else jsonl_records(path)
 
 
 def _line_records(path: Path) -> Iterator[Record]:
@@ -155,3 +157,7 @@ def _line_records(path: Path) -> Iterator[Record]:
 
 def _is_table(path: Path) -> bool:
     return any(suffix in _TABLES for suffix in path.suffixes)
+
+
+def _is_text(path: Path) -> bool:
+    return ".txt" in path.suffixes

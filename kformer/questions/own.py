@@ -68,9 +68,10 @@ class QuestionRow(BaseModel):
     """What comes before the question; cut first where an input is too long."""
     id: StrictInt | Text | None = None
     """A name that no other question has; without one, file and line are the name."""
-    split: Annotated[Literal["train", "validation", "test"] | None, BeforeValidator(_as_split)] = (
-        None
-    )
+    split: Annotated[
+        Literal["train", "validation", "test"] | None,
+        BeforeValidator(_as_split, json_schema_input_type=_AnySplit | None),
+    ] = None
     """Also `dev`, `val`, `valid`; without one, the file's name or `test_share` and
     `validation_share` of the config decide."""
     type: str | None = None
