@@ -215,5 +215,5 @@ def as_row(question: QuestionRow, record: Record) -> dict[str, Any]:
         "choices": [choice.strip() for choice in question.choices],
         "answer": question.answer_position,
         "type": question.type,
-        "gold_facts": question.gold_facts,
+        "gold_facts": question.gold_facts and [fact.strip() for fact in question.gold_facts],
     }

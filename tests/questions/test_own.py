@@ -75,7 +75,7 @@ class TestAQuestion:
             id="first",
             split="test",
             type="easy",
-            gold_facts=["The pet is ___."],
+            gold_facts=[" The pet is ___. "],
             more={"of": "mine"},
         )
         assert read(lines(whole)) == [
