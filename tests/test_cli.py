@@ -79,7 +79,8 @@ def write_lines(path, *rows):
 
 def settings_for(path):
     content = path.read_bytes()
-    return json.dumps({"url": str(path), "sha256": hashlib.sha256(content).hexdigest()})
+    sha256 = hashlib.sha256(content).hexdigest()
+    return json.dumps({"atomic": {"url": str(path), "sha256": sha256}})
 
 
 class TestStages:
@@ -87,8 +88,8 @@ class TestStages:
         size = {"train_questions": 24, "validation_questions": 24, "test_questions": 24}
         for command in (
             ("demo-world", "--out", "world", "--settings", json.dumps(size)),
-            ("questions", "--folder", "world", "--out", "q", "--settings", DEMO),
-            ("facts", "--folder", "demo=world", "--out", "f", "--settings", '["demo"]'),
+            ("questions", "--input", "world", "--out", "q", "--settings", DEMO),
+            ("facts", "--input", "world", "--out", "f", "--settings", '["demo"]'),
             (*"retrieve --questions q --facts f --out r --settings".split(), '{"query": "choice"}'),
             ("shuffle", "--questions", "q", "--retrieval", "r", "--out", "s"),
             (*"answer-by-retrieval --questions q --retrieval r".split(), "--out", "p/x/untrained"),
@@ -100,7 +101,7 @@ class TestStages:
         assert sorted(path.name for path in Path().iterdir()) == ["f", "p", "q", "r", "s", "world"]
 
     def test_a_stage_says_what_it_did_on_stderr(self, kformer, tiny_world):
-        _, out, err = kformer("questions", "--folder", tiny_world, "--out", "q", "--settings", DEMO)
+        _, out, err = kformer("questions", "--input", tiny_world, "--out", "q", "--settings", DEMO)
         assert out == ""
         assert (
             "questions demo: train_questions 48, validation_questions 24, test_questions 24" in err
@@ -112,6 +113,19 @@ class TestStages:
         status, _, err = kformer("fetch", "atomic", "--out", "got", "--settings", settings)
         assert status == 0, err
         assert (tmp_path / "got" / "atomic.txt").read_text() == "content"
+
+    def test_a_check_lists_all_problems_and_says_what_is_fine(self, kformer, tmp_path):
+        (tmp_path / "q.csv").write_text("question,A,B,answer\nWho?,x,y,A\nWho?,x,y,C\n,x,y,A\n")
+        status, out, err = kformer("check", "q.csv")
+        assert (status, err) == (1, "")
+        lines = out.splitlines()
+        assert lines[0].startswith("q.csv:3: answer: 'C' is neither a choice, nor a letter")
+        assert lines[1] == "q.csv:4: question: Field required"
+        assert lines[2] == "q.csv: 1 questions are fine (no split 1); 2 problems"
+
+    def test_a_check_of_what_is_fine_ends_well(self, kformer, tmp_path):
+        (tmp_path / "f.tsv").write_text("rain\tCauses\twet streets\n")
+        assert kformer("check", "f.tsv") == (0, "f.tsv: 1 facts are fine; 0 problems\n", "")
 
     def test_the_schema_is_json(self, kformer):
         status, out, _ = kformer("schema")
@@ -139,7 +153,8 @@ class TestMistakes:
 
     def test_a_wrong_checksum(self, mistake, tmp_path):
         (tmp_path / "atomic.tgz").write_bytes(b"other bytes")
-        settings = json.dumps({"url": str(tmp_path / "atomic.tgz"), "sha256": "0" * 64})
+        override = {"url": str(tmp_path / "atomic.tgz"), "sha256": "0" * 64}
+        settings = json.dumps({"atomic": override})
         line = mistake("fetch", "atomic", "--out", "got", "--settings", settings)
         assert hashlib.sha256(b"other bytes").hexdigest() in line
         assert "0" * 64 in line
@@ -166,35 +181,34 @@ class TestMistakes:
         assert "there is no such file" in line
 
     def test_the_table_of_another_stage(self, kformer, mistake, tiny_world):
-        kformer("questions", "--folder", tiny_world, "--out", "q", "--settings", DEMO)
+        kformer("questions", "--input", tiny_world, "--out", "q", "--settings", DEMO)
         arguments = "retrieve --questions q --facts q --out r --settings {}".split()
         assert "q: holds questions, but a facts table is needed here" in mistake(*arguments)
 
-    def test_a_folder_that_names_no_source(self, mistake, tiny_world):
-        settings = ("--out", "f", "--settings", '["demo"]')
-        for folder in (tiny_world, f"atomic={tiny_world}"):
-            line = mistake("facts", "--folder", folder, *settings)
-            assert "--folder: give one name=folder for each of demo" in line
+    def test_more_places_than_sources(self, mistake, tiny_world):
+        places = ("--input", tiny_world, "--input", tiny_world)
+        line = mistake("facts", *places, "--out", "f", "--settings", '["demo"]')
+        assert "--input: 2 given for 1 sources in --settings; give one for each" in line
 
     def test_no_facts_at_all(self, mistake, tmp_path):
         write_lines(tmp_path / "data" / "facts.jsonl")
-        line = mistake("facts", "--folder", "demo=data", "--out", "f", "--settings", '["demo"]')
+        line = mistake("facts", "--input", "data", "--out", "f", "--settings", '["demo"]')
         assert "no facts at all" in line
 
     def test_a_malformed_line(self, mistake, tmp_path):
         write_lines(tmp_path / "data" / "questions.jsonl", QUESTION, '{"question_id": ')
-        line = mistake("questions", "--folder", "data", "--out", "q", "--settings", DEMO)
+        line = mistake("questions", "--input", "data", "--out", "q", "--settings", DEMO)
         assert "data/questions.jsonl:2: not valid JSON" in line
 
     def test_a_label_out_of_range(self, mistake, tmp_path):
         write_lines(tmp_path / "data" / "questions.jsonl", {**QUESTION, "answer": 2})
-        line = mistake("questions", "--folder", "data", "--out", "q", "--settings", DEMO)
+        line = mistake("questions", "--input", "data", "--out", "q", "--settings", DEMO)
         assert "question 'a': answer is 2, out of range 0 to 1" in line
 
     def test_a_missing_file_of_a_data_set(self, mistake, tmp_path):
         (tmp_path / "data").mkdir()
         settings = '{"dataset": "social_iqa"}'
-        line = mistake("questions", "--folder", "data", "--out", "q", "--settings", settings)
+        line = mistake("questions", "--input", "data", "--out", "q", "--settings", settings)
         assert "train.jsonl" in line
 
     def test_a_run_to_compare_that_is_not_there(self, mistake):
@@ -211,8 +225,8 @@ class TestMistakes:
     @pytest.mark.parametrize(
         "command",
         [
-            ("questions", "--folder", "nowhere", "--out", "q", "--settings", DEMO),
-            ("facts", "--folder", "demo=nowhere", "--out", "f", "--settings", '["demo"]'),
+            ("questions", "--input", "nowhere", "--out", "q", "--settings", DEMO),
+            ("facts", "--input", "nowhere", "--out", "f", "--settings", '["demo"]'),
             ("show", "nowhere.json"),
             ("demo-world", "--out", "w", "--settings", '{"train_questions": 12000}'),
         ],
@@ -240,7 +254,17 @@ class TestHelp:
         status, out, _ = kformer("--help")
         assert status == 0
         for command in (
-            *("fetch", "demo-world", "questions", "facts", "retrieve", "shuffle", "train"),
+            *(
+                "fetch",
+                "sources",
+                "check",
+                "demo-world",
+                "questions",
+                "facts",
+                "retrieve",
+                "shuffle",
+                "train",
+            ),
             *("evaluate", "answer-by-retrieval", "compare", "show", "prepare-tracking", "schema"),
         ):
             assert command in out

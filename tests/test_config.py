@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from snakemake.utils import update_config
 
 from kformer import encoders
 from kformer.config import (
@@ -20,7 +21,9 @@ from kformer.config import (
     load_section,
 )
 from kformer.errors import KformerError
+from kformer.knowledge.own import FactRow
 from kformer.questions import Questions
+from kformer.questions.own import QuestionRow
 
 ROOT = Path(__file__).parents[1]
 BASE = {
@@ -47,12 +50,133 @@ def refused(**changes):
     return message.removeprefix("config.yaml: ")
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("config/*.yaml")), ids=lambda path: path.name)
-def test_the_configs_that_we_ship_load(path):
-    experiment = load_experiment(yaml.safe_load(path.read_text("utf-8")), str(path))
+def shipped(*names):
+    """Configs of ours, laid over each other as Snakemake does it."""
+    config: dict = {}
+    for name in names:
+        update_config(config, yaml.safe_load((ROOT / "config" / name).read_text("utf-8")))
+    return load_experiment(config, names[-1])
+
+
+TASKS = ("social_iqa.yaml", "med_qa.yaml")
+ABLATIONS = {
+    "ablation_layers.yaml": [
+        "layers-1-3",
+        "layers-4-6",
+        "layers-7-9",
+        "layers-10-12",
+        "layers-all",
+    ],
+    "ablation_facts.yaml": ["facts-1", "facts-3", "facts-5", "facts-10", "facts-20"],
+    "ablation_retriever.yaml": ["bm25-question", "bm25-choice", "rank-bm25-question", "shuffled"],
+}
+
+
+def test_every_config_that_we_ship_is_known_to_these_tests():
+    names = {path.name for path in ROOT.glob("config/*.yaml")}
+    assert names == {"config.yaml", *TASKS, *ABLATIONS}
+
+
+@pytest.mark.parametrize("name", ["config.yaml", *TASKS])
+def test_the_configs_that_we_ship_load(name):
+    experiment = shipped(name)
     assert experiment.baseline in experiment.conditions
-    for name in experiment.conditions:
-        experiment.condition(name)
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("ablation", ABLATIONS)
+def test_an_ablation_is_laid_over_either_task(task, ablation):
+    experiment = shipped(task, ablation)
+    assert list(experiment.conditions) == ["none", *ABLATIONS[ablation]]
+    assert experiment.questions == shipped(task).questions
+
+
+def test_the_ablations_vary_what_they_are_called_after():
+    layers = shipped("med_qa.yaml", "ablation_layers.yaml")
+    spans = [layers.condition(name).model.layers for name in layers.conditions][1:]
+    assert spans == [(0, 3), (3, 6), (6, 9), (9, 12), "all"]
+    facts = shipped("med_qa.yaml", "ablation_facts.yaml")
+    assert [facts.condition(name).model.facts for name in facts.conditions][1:] == [1, 3, 5, 10, 20]
+
+
+def test_a_condition_that_is_null_is_left_out():
+    experiment = load(conditions={"none": {}, "concat": None})
+    assert list(experiment.conditions) == ["none"]
+    assert "at least 1 item" in refused(conditions={"none": None})
+
+
+class TestSources:
+    """What an experiment needs to fetch, and own data that is read in place."""
+
+    def test_just_what_the_conditions_read_is_needed(self):
+        experiment = load(
+            questions={"dataset": "med_qa"},
+            knowledge=["textbooks", "medquad"],
+            sources={"medquad": {"url": "here.zip"}, "atomic": {"url": "unused.tgz"}},
+            conditions={
+                "none": {},
+                "ffn": {"model": {"injection": "ffn"}},
+                "without": {"knowledge": ["conceptnet"]},
+            },
+        )
+        assert list(experiment.needed_sources) == ["med_qa", "medquad"]
+        assert experiment.needed_sources["medquad"].url == "here.zip"
+
+    def test_own_data_at_an_address_is_fetched_under_its_name(self):
+        experiment = load(
+            questions={"dataset": "jsonl", "url": "https://example.org/q.jsonl"},
+            knowledge=[{"source": "txt", "url": "books.zip", "name": "books", "sha256": "ab" * 32}],
+            conditions={"none": {"model": {"injection": "ffn"}}},
+        )
+        needed = experiment.needed_sources
+        assert needed["jsonl_questions"].url == "https://example.org/q.jsonl"
+        assert needed["books"].sha256 == "ab" * 32
+
+    def test_own_data_at_a_path_must_be_there(self, tmp_path):
+        (tmp_path / "q.csv").touch()
+        load(questions={"dataset": "csv", "path": str(tmp_path / "q.csv")})
+        message = refused(questions={"dataset": "csv", "path": str(tmp_path / "p.csv")})
+        assert message.startswith(f"questions: path: there is nothing at {tmp_path}/p.csv; correct")
+        message = refused(knowledge=[{"source": "txt", "path": "nowhere"}])
+        assert message.startswith("conditions.none.knowledge: path: there is nothing at nowhere;")
+
+    @pytest.mark.parametrize(
+        ("place", "what"),
+        [
+            ({}, "give either path (read in place) or url (fetched)"),
+            ({"path": "a", "url": "b"}, "give either path (read in place) or url (fetched)"),
+            ({"path": "a", "sha256": "ab" * 32}, "sha256: belongs to a url"),
+        ],
+    )
+    def test_own_data_lies_in_one_place(self, place, what):
+        assert what in refused(questions={"dataset": "jsonl", **place})
+
+    def test_two_sources_of_a_kind_need_names(self, tmp_path):
+        one = {"source": "txt", "path": str(tmp_path)}
+        assert "a source is given twice in txt, txt; give those of your own a name" in refused(
+            knowledge=[one, one]
+        )
+        load(knowledge=[one, one | {"name": "other"}])
+
+    def test_own_knowledge_may_not_take_the_name_of_a_source_of_ours(self, tmp_path):
+        mine = {"source": "txt", "path": str(tmp_path), "name": "atomic"}
+        assert "name: atomic is taken; choose another one" in refused(knowledge=[mine])
+
+    def test_two_addresses_under_one_name_are_refused(self):
+        with_url = [{"source": "txt", "url": url, "name": "books"} for url in ("a.zip", "b.zip")]
+        conditions = {
+            name: {"knowledge": [knowledge], "model": {"injection": "ffn"}}
+            for name, knowledge in zip(("none", "other"), with_url, strict=True)
+        }
+        assert "two sources are called books" in refused(conditions=conditions)
+
+    def test_a_template_must_name_head_and_tail(self):
+        knowledge = [{"source": "atomic", "templates": {"xWant": "{head} wants."}}]
+        message = refused(knowledge=knowledge)
+        assert "templates.xWant: '{head} wants.' must name {head} and {tail}" in message
+
+    def test_a_misspelt_source_is_answered_with_the_known_ones(self):
+        assert "'atomci' is not a known source" in refused(sources={"atomci": {"url": "a.tgz"}})
 
 
 def test_the_demo_is_the_default_config():
@@ -410,10 +534,13 @@ class TestFingerprint:
         assert fingerprint("any").isalnum()
 
 
-def test_the_schema_for_editors_is_that_of_the_classes():
-    written = (ROOT / "workflow" / "schemas" / "config.schema.json").read_text("utf-8")
-    assert json.loads(written) == json.loads(json.dumps(Experiment.model_json_schema())), (
-        "the schema has drifted: kformer schema > workflow/schemas/config.schema.json"
+@pytest.mark.parametrize(
+    ("name", "model"), [("config", Experiment), ("question", QuestionRow), ("fact", FactRow)]
+)
+def test_the_schemas_for_editors_are_those_of_the_classes(name, model):
+    written = (ROOT / "workflow" / "schemas" / f"{name}.schema.json").read_text("utf-8")
+    assert json.loads(written) == json.loads(json.dumps(model.model_json_schema())), (
+        f"the schema has drifted: kformer schema {name} > workflow/schemas/{name}.schema.json"
     )
 
 

@@ -86,7 +86,7 @@ class MedQuad(Passages):
 
 def _parse(path: Path) -> ET.Element:
     content = path.read_bytes()
-    if _DOCTYPE.search(content):
+    if _DOCTYPE.search(content.replace(b"\0", b"")):  # also in UTF-16 or UTF-32
         raise KformerError(f"{path}: declares a document type, as MedQuAD never does; refused")
     try:
         return ET.fromstring(content)

@@ -242,6 +242,6 @@ def _looks_like_heading(paragraph: str) -> bool:
 
 def _in_one_line(line: str) -> str:
     text = line.strip()
-    if "  " in text or "\t" in text:
+    if "  " in text or not text.isprintable():  # a space of another kind is not printable
         return " ".join(text.split())
     return text

@@ -1,0 +1,151 @@
+"""Checking one's own data: every problem with its place, and how much is fine."""
+
+import gzip
+import json
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kformer.check import check, summary
+from kformer.errors import KformerError
+from kformer.knowledge.own import FactRow, JsonlFacts
+from kformer.knowledge.table import build_facts
+from kformer.own_data import Record
+from kformer.questions.own import QuestionRow
+
+GOOD = {"question": "Who?", "choices": ["x", "y"], "answer": 0}
+
+
+@pytest.fixture
+def checked(tmp_path):
+    """Checks content; returns the report and the problems, without the folder in front."""
+
+    def run(name, content, kind=None):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        problems: list[str] = []
+        report = check(tmp_path, kind, problems.append)
+        assert report.problems == len(problems)
+        assert all("\n" not in problem for problem in problems)
+        return report, [problem.removeprefix(f"{tmp_path}/") for problem in problems]
+
+    return run
+
+
+def jsonl(*rows):
+    return "".join(f"{row if isinstance(row, str) else json.dumps(row)}\n" for row in rows)
+
+
+def test_all_problems_are_listed_not_only_the_first(checked):
+    rows = [GOOD, "oops", GOOD | {"answer": 2}, GOOD | {"choices": ["x"]}, GOOD, "[]"]
+    report, problems = checked("q.jsonl", jsonl(*rows))
+    assert [problem.split(" ")[0] for problem in problems] == [
+        "q.jsonl:2:",
+        "q.jsonl:3:",
+        "q.jsonl:4:",
+        "q.jsonl:6:",
+    ]
+    assert report.fine == {"questions": 2}
+
+
+def test_questions_and_facts_are_told_apart(checked):
+    checked("a.jsonl", jsonl(GOOD))
+    checked("b.jsonl", jsonl({"text": "Rain is wet."}))
+    checked("c.csv", "question,A,B,answer\nWho?,x,y,B\n")
+    checked("d.tsv", "Question\tA\tB\tanswer\nWho?\tx\ty\tB\n")
+    checked("e.tsv", "rain\tCauses\tfloods\n")
+    report, problems = checked("f.txt", "Some text.\n\nMore.\n")
+    assert problems == []
+    assert report.fine == {"questions": 3, "facts": 2, "lines of text": 2}
+
+
+def test_the_kind_may_be_told(checked):
+    _, problems = checked("a.jsonl", jsonl({"text": "Rain is wet."}), "questions")
+    assert problems[0].startswith("a.jsonl:1: question: Field required")
+
+
+def test_an_id_given_twice_names_both_places(checked):
+    rows = [GOOD | {"id": 1}, GOOD, GOOD | {"id": "1"}]
+    _, problems = checked("q.jsonl", jsonl(*rows))
+    (problem,) = problems
+    assert problem.startswith("q.jsonl:3: id: '1' is that of ")
+    assert problem.endswith("q.jsonl:1 too; give each question its own")
+
+
+def test_what_is_worth_knowing_is_told(checked):
+    rows = [
+        GOOD | {"split": "dev", "conntext": "misspelt"},
+        GOOD | {"choices": ["x", "x"]},
+    ]
+    report, _ = checked("q.jsonl", jsonl(*rows))
+    assert summary(report) == (
+        "2 questions are fine (validation 1, no split 1); 0 problems; "
+        "1 questions have the same choice twice; not read: conntext (1)"
+    )
+
+
+def test_facts_that_are_there_twice_are_counted(checked):
+    triple = {"head": "rain", "relation": "Causes", "tail": "floods"}
+    rows = [triple, {"text": "Rain causes floods."}, {"text": "Rain causes floods. "}]
+    report, problems = checked("f.jsonl", jsonl(*rows))
+    assert (problems, report.duplicates, report.fine) == ([], 2, {"facts": 3})
+
+
+def test_a_damaged_file_is_one_problem_and_the_others_are_read(checked):
+    checked("a.jsonl.gz", gzip.compress(jsonl(GOOD, *[GOOD] * 500).encode())[:-9])
+    checked("b.csv", "")
+    report, problems = checked("c.jsonl", jsonl(GOOD))
+    assert [problem.split(":")[0] for problem in problems] == ["a.jsonl.gz", "b.csv"]
+    assert report.fine["questions"] >= 1
+
+
+def test_nothing_to_check_is_an_error(tmp_path):
+    with pytest.raises(KformerError, match="does not exist"):
+        check(tmp_path / "nowhere", None, print)
+    with pytest.raises(KformerError, match="file below it"):
+        check(tmp_path, None, print)
+
+
+@given(content=st.binary(max_size=200), suffix=st.sampled_from(["jsonl", "csv", "tsv", "txt"]))
+def test_any_bytes_are_fine_or_problems(content, suffix, tmp_path_factory):
+    path = tmp_path_factory.getbasetemp() / f"any.{suffix}"
+    path.write_bytes(content)
+    problems: list[str] = []
+    check(path, None, problems.append)
+    assert all(problem.startswith(str(path)) for problem in problems)
+    assert all("\n" not in problem for problem in problems)
+
+
+def test_what_is_fine_builds_a_table(checked, tmp_path):
+    report, _ = checked("f.jsonl", jsonl({"text": "a"}, {"text": "b", "relation": "r"}))
+    built = build_facts([JsonlFacts(path=".")], [tmp_path], tmp_path / "out" / "facts.parquet")
+    assert built["jsonl_read"] == report.fine["facts"]
+
+
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-1, 3),
+    st.sampled_from(["", " ", "a", "A", "b"]),
+    st.lists(st.sampled_from(["a", "b", " "]), max_size=3),
+    st.dictionaries(st.sampled_from("ABC"), st.sampled_from(["a", "b"]), max_size=3),
+)
+
+
+@pytest.mark.parametrize("model", [QuestionRow, FactRow])
+@given(data=st.data())
+def test_what_is_read_is_valid_by_the_schema(model, data):
+    """The other way round does not hold: a schema cannot say that an answer is a choice."""
+    keys = st.sampled_from(sorted(model.model_fields))
+    row = data.draw(st.dictionaries(keys, VALUES))
+    if data.draw(st.booleans()):
+        row |= {"question": "?", "choices": ["a", "b"], "answer": 0} | row
+    try:
+        Record("f", 1, row).parse(model)
+    except KformerError:
+        return
+    given = {key: value for key, value in row.items() if value is not None}
+    jsonschema.validate(given, model.model_json_schema())
