@@ -27,13 +27,13 @@ class Atomic2020(Triples):
         """
         for path in find_files(place, _FILES, "the official ATOMIC-2020 archive"):
             for number, line in read_lines(path):
-                cells = line.split("\t")
+                cells = [cell.strip() for cell in line.split("\t")]
                 if len(cells) == 2:  # the tail is empty, and the line was stripped
                     cells.append("")
-                if len(cells) != 3:
+                if len(cells) != 3 or not cells[1]:
                     raise KformerError(
-                        f"{path}:{number}: {len(cells)} columns, expected head, relation and tail "
-                        "with tabs between them"
+                        f"{path}:{number}: expected head, relation and tail with tabs between "
+                        f"them, not {line!r:.60}"
                     )
                 head, relation, tail = cells
                 text = to_sentence(head, relation, tail, self)
