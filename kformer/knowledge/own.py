@@ -107,11 +107,11 @@ class TxtFacts(_Own, Passages):
 
 def as_fact(row: FactRow, record: Record, triples: Triples) -> Fact:
     """A record as a fact; its origin is its place if it does not say."""
-    text = row.text
+    text, relation = row.text, row.relation and row.relation.strip()
     if text is None:
-        assert row.head and row.relation and row.tail
-        text = triples.sentence(row.head.strip(), row.relation.strip(), row.tail.strip())
-    return Fact(text, row.relation, row.origin or f"{record.file.name}:{record.line}")
+        assert row.head and relation and row.tail
+        text = triples.sentence(row.head.strip(), relation, row.tail.strip())
+    return Fact(text, relation, row.origin or f"{record.file.name}:{record.line}")
 
 
 def tsv_records(path: Path) -> Iterator[Record]:
