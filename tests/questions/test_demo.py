@@ -1,12 +1,13 @@
-"""Readers of the demo world: what was generated is what the tables get."""
+"""Questions of the demo world: what was generated is what the table gets."""
 
 import json
-from collections import Counter
+from contextlib import suppress
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kformer.errors import KformerError
-from kformer.knowledge.demo import Demo as DemoFacts
 from kformer.questions.demo import Demo
 
 
@@ -15,13 +16,6 @@ def test_questions_come_as_they_were_generated(tiny_world):
     lines = (tiny_world / "questions.jsonl").read_text("utf-8").splitlines()
     assert rows == [json.loads(line) for line in lines]
     assert len(rows) == 96
-
-
-def test_facts_come_as_they_were_generated(tiny_world):
-    facts = list(DemoFacts().read(tiny_world, Counter()))
-    lines = (tiny_world / "facts.jsonl").read_text("utf-8").splitlines()
-    rows = [{**fact._asdict(), "source": DemoFacts().label} for fact in facts]
-    assert rows == [json.loads(line) for line in lines]
 
 
 def test_a_malformed_line_is_named(tmp_path):
@@ -33,14 +27,27 @@ def test_a_malformed_line_is_named(tmp_path):
 def test_a_missing_file_is_an_error_for_the_user(tmp_path):
     with pytest.raises(KformerError, match=r"questions\.jsonl: there is no such file"):
         list(Demo().read(tmp_path))
-    with pytest.raises(KformerError, match=r"facts\.jsonl: there is no such file"):
-        list(DemoFacts().read(tmp_path, Counter()))
 
 
-@pytest.mark.parametrize("key", ["text", "relation", "origin"])
-def test_a_fact_that_lacks_a_key_is_named(folder_of, key):
-    fact = {"text": "t", "relation": None, "source": "demo", "origin": "o"}
-    lines = [fact, {name: value for name, value in fact.items() if name != key}]
-    place = folder_of({"facts.jsonl": "\n".join(map(json.dumps, lines))})
-    with pytest.raises(KformerError, match=rf"facts\.jsonl:2: no {key}; generate the demo world"):
-        list(DemoFacts().read(place, Counter()))
+plain = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+values = plain | st.lists(plain, max_size=3) | st.dictionaries(st.text(max_size=3), plain)
+texts = st.text(min_size=1, max_size=5)
+whole = st.fixed_dictionaries(
+    {
+        "question_id": texts,
+        "split": st.sampled_from(["train", "validation", "test"]),
+        "question": texts,
+        "choices": st.lists(texts, min_size=2, max_size=3),
+        "answer": st.integers(0, 2),
+    }
+)
+keys = ("question_id", "split", "context", "question", "choices", "answer", "type", "gold_facts")
+broken = st.fixed_dictionaries({}, optional=dict.fromkeys(keys, values))
+lines = st.lists((whole | broken).map(json.dumps) | st.text(max_size=5), max_size=5)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.binary(max_size=40) | lines.map(lambda each: "\n".join(each).encode()))
+def test_any_lines_give_questions_or_our_error(folder_of, build, content):
+    with suppress(KformerError):
+        build(Demo(), folder_of({"questions.jsonl": content}))

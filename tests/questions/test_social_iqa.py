@@ -1,7 +1,8 @@
 import json
+from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -233,21 +234,29 @@ objects = st.fixed_dictionaries(
 lines = st.text(st.characters(codec="utf-8"), max_size=30) | objects.map(json.dumps)
 
 
-@given(
-    st.lists(lines, max_size=4),
-    st.lists(st.sampled_from(["1", "2", "3", "4", "", "x"]), max_size=4),
+whole = st.fixed_dictionaries({key: st.text(min_size=1, max_size=20) for key in keys})
+contents = st.binary(max_size=60) | st.lists(lines | whole.map(json.dumps), max_size=4).map(
+    lambda each: "\n".join(each).encode()
 )
-def test_any_lines_give_rows_or_our_error(tmp_path_factory, questions, labels):
-    folder = tmp_path_factory.getbasetemp() / "any"
-    write_archive(folder, questions, questions, labels, labels)
-    try:
-        rows = list(SocialIqa().read(folder))
-    except KformerError as error:
-        assert "\n" not in str(error)
-    else:
-        write_table(folder / "questions.parquet", "questions", rows)
+labels = st.lists(st.sampled_from(["1", "2", "3"]), max_size=4) | st.lists(st.text(max_size=2))
 
 
+@settings(max_examples=100, deadline=None)
+@given(contents, labels.map("\n".join))
+def test_any_content_gives_questions_or_our_error(folder_of, build, content, labels):
+    place = folder_of(
+        {
+            "dev.jsonl": json.dumps(question()),
+            "dev-labels.lst": "1",
+            "train.jsonl": content,
+            "train-labels.lst": labels,
+        }
+    )
+    with suppress(KformerError):
+        build(SocialIqa(validation_share=0.4), place)
+
+
+@settings(max_examples=100, deadline=None)
 @given(st.text(), st.text())
 def test_any_wording_has_a_type_or_none(wording, context):
     assert question_type(wording, context) in {
