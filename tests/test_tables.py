@@ -6,7 +6,14 @@ import pytest
 
 from kformer import tables
 from kformer.errors import KformerError
-from kformer.tables import SCHEMAS, VERSION, read_rows, read_table, write_table
+from kformer.tables import (
+    SCHEMAS,
+    VERSION,
+    read_rows,
+    read_table,
+    write_batches,
+    write_table,
+)
 
 QUESTION = {
     "question_id": "q0",
@@ -250,3 +257,29 @@ class TestReading:
         with pytest.raises(KformerError, match="facts table of version") as caught:
             read(tmp_path / "t", "facts")
         one_line(caught)
+
+
+def fact_table(*rows):
+    return pa.Table.from_pylist(list(rows), schema=SCHEMAS["facts"])
+
+
+class TestBatches:
+    def test_make_the_table_that_their_rows_make(self, tmp_path):
+        rows = [{**FACT, "fact_id": i} for i in range(5)]
+        batches = [fact_table(*rows[:2]), fact_table(), fact_table(*rows[2:])]
+        assert write_batches(tmp_path / "t", "facts", iter(batches)) == 5
+        assert list(read_rows(tmp_path / "t", "facts")) == rows
+
+    def test_with_a_value_that_is_missing_are_refused_and_leave_the_old_table(self, tmp_path):
+        write_table(tmp_path / "t", "facts", [FACT])
+        before = (tmp_path / "t").read_bytes()
+        batches = [fact_table(FACT), fact_table({**FACT, "origin": None})]
+        with pytest.raises(KformerError, match="column origin may not be empty") as caught:
+            write_batches(tmp_path / "t", "facts", batches)
+        assert str(tmp_path / "t") in one_line(caught)
+        assert (tmp_path / "t").read_bytes() == before
+        assert names_in(tmp_path) == ["t"]
+
+    def test_may_be_none(self, tmp_path):
+        assert write_batches(tmp_path / "t", "facts", []) == 0
+        assert list(read_rows(tmp_path / "t", "facts")) == []
