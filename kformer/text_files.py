@@ -1,11 +1,13 @@
 """Reading text files line by line, compressed or not, with errors that name the line."""
 
 import bz2
+import codecs
 import gzip
 import json
 import lzma
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -13,6 +15,7 @@ from kformer.errors import KformerError
 
 MAX_LINE = 16 * 2**20  # bytes; so a file without line ends cannot fill the memory
 
+_PIECE = 2**18  # bytes
 _BOM = b"\xef\xbb\xbf"
 _SUFFIXES = (".gz", ".bz2", ".xz")
 _COMPRESSED: dict[bytes, Callable[[Path], Any]] = {
@@ -88,25 +91,38 @@ def raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     Raises:
         KformerError: there is no such file, it is damaged, or a line is longer than `MAX_LINE`.
     """
-    if not path.is_file():
-        raise KformerError(f"{path}: there is no such file; check the folder it should be in")
     number = 0
-    try:
-        with _open(path) as file:
-            while line := file.readline(MAX_LINE + 1):
-                number += 1
-                if len(line) > MAX_LINE:
-                    raise KformerError(
-                        f"{path}:{number}: the line is longer than {MAX_LINE:,} bytes; "
-                        "is this a text file?"
-                    )
-                yield number, line.removeprefix(_BOM) if number == 1 else line
-    except (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError) as error:
-        raise _damaged(path, number, error) from None
-    except OSError as error:
-        if error.errno is not None:
-            raise
-        raise _damaged(path, number, error) from None  # bzip2's
+    with _opened(path, lambda: number) as file:
+        while line := file.readline(MAX_LINE + 1):
+            number += 1
+            if len(line) > MAX_LINE:
+                raise KformerError(
+                    f"{path}:{number}: the line is longer than {MAX_LINE:,} bytes; "
+                    "is this a text file?"
+                )
+            yield number, line.removeprefix(_BOM) if number == 1 else line
+
+
+def read_pieces(path: Path) -> Iterator[str]:
+    """Streams a UTF-8 file in pieces that end anywhere, which is faster than by the line.
+
+    Raises:
+        KformerError: there is no such file, it is damaged, or not UTF-8.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8-sig")()
+    lines = 0  # that have ended
+    with _opened(path, lambda: lines) as file:
+        while True:
+            piece = file.read(_PIECE)
+            try:
+                text = decoder.decode(piece, final=not piece)
+            except UnicodeDecodeError as error:
+                line = lines + 1 + error.object.count(b"\n", 0, error.start)
+                raise _not_utf8(f"{path}:{line}", error) from None
+            lines += piece.count(b"\n")
+            yield text
+            if not piece:
+                return
 
 
 def decoded(line: bytes, where: str) -> str:
@@ -118,7 +134,7 @@ def decoded(line: bytes, where: str) -> str:
     try:
         return line.decode()
     except UnicodeDecodeError as error:
-        raise KformerError(f"{where}: not UTF-8 ({error.reason}); save the file as UTF-8") from None
+        raise _not_utf8(where, error) from None
 
 
 def parse_object(text: str, where: str) -> dict[str, Any]:
@@ -156,6 +172,22 @@ def _open(path: Path) -> IO[bytes]:
     return path.open("rb")
 
 
-def _damaged(path: Path, line: int, error: Exception) -> KformerError:
-    reason = str(error) or type(error).__name__
-    return KformerError(f"{path}: damaged after line {line} ({reason}); get the file again")
+@contextmanager
+def _opened(path: Path, line: Callable[[], int]) -> Iterator[IO[bytes]]:
+    """Opens a file; says of a damaged one after which line it is damaged."""
+    if not path.is_file():
+        raise KformerError(f"{path}: there is no such file; check the folder it should be in")
+    try:
+        with _open(path) as file:
+            yield file
+    except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the disk's own; gzip and bzip2 have only these without a number
+        reason = str(error) or type(error).__name__
+        raise KformerError(
+            f"{path}: damaged after line {line()} ({reason}); get the file again"
+        ) from None
+
+
+def _not_utf8(where: str, error: UnicodeDecodeError) -> KformerError:
+    return KformerError(f"{where}: not UTF-8 ({error.reason}); save the file as UTF-8")

@@ -5,9 +5,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from kformer.errors import KformerError
+from pydantic import BaseModel, StrictStr
+
 from kformer.knowledge.reader import Fact, Reader
-from kformer.text_files import read_jsonl
+from kformer.own_data import jsonl_records
+
+
+class _Row(BaseModel):
+    text: StrictStr
+    relation: StrictStr | None
+    origin: StrictStr
 
 
 class Demo(Reader):
@@ -16,11 +23,6 @@ class Demo(Reader):
     source: Literal["demo"] = "demo"
 
     def read(self, place: Path, counts: Counter[str]) -> Iterator[Fact]:
-        path = place / "facts.jsonl"
-        for number, row in read_jsonl(path):
-            try:
-                yield Fact(row["text"], row["relation"], row["origin"])
-            except KeyError as error:
-                raise KformerError(
-                    f"{path}:{number}: no {error.args[0]}; generate the demo world again"
-                ) from None
+        for record in jsonl_records(place / "facts.jsonl"):
+            row = record.parse(_Row)
+            yield Fact(row.text, row.relation, row.origin)

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from pydantic import NonNegativeInt, PositiveInt, model_validator
 
 from kformer.knowledge.reader import Reader
-from kformer.text_files import decoded, raw_lines
+from kformer.text_files import read_pieces
 
-_HEADING_WORDS = 12
+_ODD_SPACES = "\t\n\v\f\r\x1c\x1d\x1e\x1f"  # those of ASCII
+_BLANK_LINE = re.compile(r"\n\s*\n")
+_HEADING_WORDS, _HEADING_LENGTH = 12, 120  # at most; the length in characters
 _NO_HEADING = re.compile(r"""[.!?…:;,]["'”’)\]]*$""")
 _BATCH = 2**18  # characters that are looked at together
 _LONGEST_PARAGRAPH = 2**20  # characters; what is longer is read in parts, so memory is bounded
@@ -141,20 +143,18 @@ def paragraphs_of(path: Path) -> Iterator[str]:
     """Streams the paragraphs of a text file, which blank lines separate, each on one line.
 
     Raises:
-        KformerError: as `raw_lines` and `decoded` do.
+        KformerError: as `read_pieces` does.
     """
-    lines: list[str] = []
-    length = 0
-    for number, line in raw_lines(path):
-        text = _in_one_line(decoded(line, f"{path}:{number}")) if line != b"\n" else ""
-        if lines and (not text or length > _LONGEST_PARAGRAPH):
-            yield " ".join(lines)
-            lines, length = [], 0
-        if text:
-            lines.append(text)
-            length += len(text)
-    if lines:
-        yield " ".join(lines)
+    rest = ""
+    for piece in read_pieces(path):
+        *paragraphs, rest = _BLANK_LINE.split(rest + piece)
+        if len(rest) > _LONGEST_PARAGRAPH:
+            end = max(map(rest.rfind, " \n")) + 1 or len(rest)
+            paragraphs.append(rest[:end])
+            rest = rest[end:]
+        yield from filter(None, map(_in_one_line, paragraphs))
+    if rest := _in_one_line(rest):
+        yield rest
 
 
 @dataclass
@@ -184,7 +184,7 @@ class _Text:
 
     def __init__(self, paragraphs: Sequence[str]) -> None:
         self._text = " ".join(paragraphs)
-        codes = np.frombuffer(self._text.encode("utf-32-le"), np.uint32)
+        codes = _codes(self._text)
         self._starts = np.concatenate([[0], np.flatnonzero(codes == ord(" ")) + 1])
         lengths = np.array([len(paragraph) + 1 for paragraph in paragraphs])
         self._paragraph_ends = np.cumsum(lengths) - 1
@@ -194,7 +194,7 @@ class _Text:
         """The first word of each paragraph, and the number of words."""
         self.sentence_ends: list[int] = self._find_sentence_ends(codes).tolist()
 
-    def _find_sentence_ends(self, codes: NDArray[np.uint32]) -> NDArray[np.int64]:
+    def _find_sentence_ends(self, codes: NDArray[np.unsignedinteger]) -> NDArray[np.int64]:
         starts = self._starts[1:]
         last, last_but_one = codes[starts - 2], codes[np.maximum(starts - 3, 0)]
         is_end = _IS_TERMINAL[last] | (_IS_CLOSING[last] & _IS_TERMINAL[last_but_one])
@@ -215,6 +215,13 @@ class _Text:
         return self._text[self._starts[word] : self._paragraph_ends[self.paragraph_at(word)]]
 
 
+def _codes(text: str) -> NDArray[np.unsignedinteger]:
+    """The code of each character."""
+    if text.isascii():
+        return np.frombuffer(text.encode("ascii"), np.uint8)
+    return np.frombuffer(text.encode("utf-32-le"), np.uint32)
+
+
 def _table(characters: Iterable[str]) -> NDArray[np.bool_]:
     """Which of all characters are these."""
     table = np.zeros(0x110000, np.bool_)
@@ -233,15 +240,18 @@ def _last_at_most(ends: Sequence[int], place: int) -> int:
 
 def _looks_like_heading(paragraph: str) -> bool:
     return (
-        paragraph.count(" ") < _HEADING_WORDS
+        len(paragraph) <= _HEADING_LENGTH
+        and paragraph.count(" ") < _HEADING_WORDS
         and not paragraph[0].islower()
         and not _NO_HEADING.search(paragraph)
         and any(letter.isalpha() for letter in paragraph)
     )
 
 
-def _in_one_line(line: str) -> str:
-    text = line.strip()
-    if "  " in text or not text.isprintable():  # a space of another kind is not printable
-        return " ".join(text.split())
-    return text
+def _in_one_line(paragraph: str) -> str:
+    text = paragraph.strip()
+    if text.isascii():
+        is_in_one = not any(space in text for space in _ODD_SPACES)
+    else:
+        is_in_one = text.isprintable()  # which of all spaces only the common one is
+    return text if is_in_one and "  " not in text else " ".join(text.split())

@@ -18,9 +18,9 @@ class SeenTexts:
     def __init__(self) -> None:
         self._runs: list[NDArray[np.uint64]] = []
 
-    def add(self, texts: Sequence[bytes]) -> NDArray[np.bool_]:
+    def add(self, texts: Sequence[str]) -> NDArray[np.bool_]:
         """Remembers texts; says which were new, the first one of equal ones: (len(texts),)."""
-        digests = b"".join([blake2b(text, digest_size=8).digest() for text in texts])
+        digests = b"".join([blake2b(text.encode(), digest_size=8).digest() for text in texts])
         hashes = np.frombuffer(digests, np.uint64)
         new = np.zeros(len(hashes), np.bool_)
         new[np.unique(hashes, return_index=True)[1]] = True

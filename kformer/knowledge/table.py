@@ -2,12 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import compress, islice
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from kformer.errors import KformerError
 from kformer.knowledge import KnowledgeSource
@@ -43,12 +42,12 @@ def build_facts(
     def tables() -> Iterator[pa.Table]:
         seen = SeenTexts()
         for reader, place in zip(readers, places, strict=True):
-            for facts in _batches(reader, place, counted[reader.label]):
-                new = seen.add(facts["text"].cast(pa.binary()).to_pylist())
-                duplicates[reader.label] += len(new) - int(new.sum())
-                first_id = kept.total()
-                kept[reader.label] += int(new.sum())
-                yield _numbered(facts.filter(pa.array(new)), first_id, reader.label)
+            for facts, texts in _batches(reader, place, counted[reader.label]):
+                new = seen.add(texts).tolist()
+                kept_facts = list(compress(zip(texts, facts, strict=True), new))
+                yield _table(kept_facts, kept.total(), reader.label)
+                kept[reader.label] += len(kept_facts)
+                duplicates[reader.label] += len(facts) - len(kept_facts)
         if not kept.total():
             where = ", ".join(str(place) for place in places)
             raise KformerError(
@@ -65,35 +64,32 @@ def build_facts(
     return counts | {"facts": facts, "duplicates_dropped": duplicates.total()}
 
 
-def _batches(reader: KnowledgeSource, place: Path, counts: Counter[str]) -> Iterator[pa.Table]:
-    """Facts as tables with the columns of `Fact`, texts stripped."""
+def _batches(
+    reader: KnowledgeSource, place: Path, counts: Counter[str]
+) -> Iterator[tuple[list[Fact], list[str]]]:
+    """Facts as the reader yields them, and their texts, stripped."""
     facts = reader.read(place, counts)
     read = 0
     ticker = Ticker(f"facts of {reader.label}")
     while batch := list(islice(facts, ROWS_PER_BATCH)):
-        try:
-            columns = [pa.array(each, pa.string()) for each in zip(*batch, strict=True)]
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            reason = " ".join(str(error).split())
+        texts = [fact.text.strip() for fact in batch]
+        if "" in texts:
             raise KformerError(
-                f"{place}: facts {read + 1} to {read + len(batch)}: a value is no text ({reason})"
-            ) from None
-        table = pa.table(columns, names=Fact._fields)
-        texts = pc.utf8_trim_whitespace(table["text"])
-        blank = pc.index(pc.fill_null(texts, ""), "").as_py()
-        if blank >= 0:
-            raise KformerError(
-                f"{place}: fact {read + blank + 1}: text: must not be empty; write one or remove it"
+                f"{place}: fact {read + texts.index('') + 1}: text: must not be empty; "
+                "write one or remove it"
             )
+        yield batch, texts
         read += len(batch)
         ticker.tell(read)
-        yield table.set_column(0, "text", texts)
 
 
-def _numbered(facts: pa.Table, first_id: int, source: str) -> pa.Table:
-    count = facts.num_rows
-    ids = pa.array(np.arange(first_id, first_id + count))
-    sources = pa.repeat(pa.scalar(source), count)
-    return pa.table(
-        [ids, facts["text"], facts["relation"], sources, facts["origin"]], schema=SCHEMAS["facts"]
-    )
+def _table(facts: Sequence[tuple[str, Fact]], first_id: int, source: str) -> pa.Table:
+    count = len(facts)
+    columns = [
+        np.arange(first_id, first_id + count),
+        [text for text, _ in facts],
+        [fact.relation for _, fact in facts],
+        pa.repeat(pa.scalar(source), count),
+        [fact.origin for _, fact in facts],
+    ]
+    return pa.table(columns, schema=SCHEMAS["facts"])

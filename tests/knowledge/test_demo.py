@@ -34,7 +34,7 @@ def test_a_malformed_line_is_named(folder_of):
 def test_a_fact_that_lacks_a_key_is_named(folder_of, key):
     lines = [FACT, {name: value for name, value in FACT.items() if name != key}]
     place = folder_of({"facts.jsonl": "\n".join(map(json.dumps, lines))})
-    with pytest.raises(KformerError, match=rf"facts\.jsonl:2: no {key}; generate the demo world"):
+    with pytest.raises(KformerError, match=rf"facts\.jsonl:2: {key}: Field required"):
         read(place)
 
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from kformer import text_files
 from kformer.errors import KformerError
 from kformer.knowledge import passages
 from kformer.knowledge.own import TxtFacts
@@ -175,11 +176,23 @@ class TestParagraphsOfAFile:
 
     def test_that_are_very_long_come_in_parts(self, folder_of, monkeypatch):
         monkeypatch.setattr(passages, "_LONGEST_PARAGRAPH", 5)
+        monkeypatch.setattr(text_files, "_PIECE", 4)
         assert paragraphs_in(folder_of, "abc\ndef\nghi\n\njkl\n") == ["abc def", "ghi", "jkl"]
 
-    def test_that_are_not_utf8_are_refused_by_their_line(self, folder_of):
+    @pytest.mark.parametrize("piece", [1, 2, 3, 100])
+    def test_do_not_depend_on_how_much_is_read_at_a_time(self, folder_of, monkeypatch, piece):
+        monkeypatch.setattr(text_files, "_PIECE", piece)
+        content = "\ufeffé\n\nb”\r\n \r\n\r\nc\nd\n\n\n"
+        assert paragraphs_in(folder_of, content) == ["é", "b”", "c d"]
+
+    @pytest.mark.parametrize("piece", [1, 3, 100])
+    @pytest.mark.parametrize("content", [b"a\n\xff\n", b"a\n\xc3", b"a\n\xe2\x82\n\n"])
+    def test_that_are_not_utf8_are_refused_by_their_line(
+        self, folder_of, monkeypatch, piece, content
+    ):
+        monkeypatch.setattr(text_files, "_PIECE", piece)
         with pytest.raises(KformerError, match=r"a\.txt:2: not UTF-8"):
-            paragraphs_in(folder_of, b"a\n\xff\n")
+            paragraphs_in(folder_of, content)
 
 
 sizes = st.tuples(st.integers(1, 12), st.integers(0, 11)).filter(lambda size: size[1] < size[0])

@@ -156,10 +156,11 @@ def test_a_fact_whose_text_is_no_text_is_refused(tmp_path, row):
     refused(tmp_path, [row])
 
 
-def test_a_value_that_is_no_text_is_refused_by_the_numbers_of_its_batch(tmp_path, monkeypatch):
-    monkeypatch.setattr(table, "ROWS_PER_BATCH", 2)
-    rows = [fact("a"), fact("b"), fact("c"), fact("d", relation=3)]
-    assert f"{tmp_path / 'data'}: facts 3 to 4: a value is no text" in refused(tmp_path, rows)
+def test_a_value_that_is_no_text_is_refused_by_its_line(tmp_path):
+    rows = [fact("a"), fact("b", relation=3)]
+    assert f"{tmp_path / 'data'}/facts.jsonl:2: relation: Input should be a valid string" in (
+        refused(tmp_path, rows)
+    )
 
 
 def test_a_fact_without_text_is_numbered_through_all_batches(tmp_path, monkeypatch):
