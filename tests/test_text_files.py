@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 from kformer import text_files
 from kformer.errors import KformerError
-from kformer.text_files import files_below, find_files, raw_lines, read_jsonl, read_lines
+from kformer.text_files import (
+    files_below,
+    find_files,
+    raw_lines,
+    read_jsonl,
+    read_lines,
+    read_pieces,
+)
 
 COMPRESSED = pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])
 
@@ -184,6 +191,52 @@ def test_the_files_of_an_archive_are_found_in_the_order_of_their_names(folder_of
         KformerError, match=r"no a\.tsv or b\.tsv below it; unpack the archive there"
     ):
         find_files(folder, ("a.tsv", "b.tsv"), "the archive")
+
+
+def in_pieces(path, size):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text_files, "_PIECE", size)
+        return list(read_pieces(path))
+
+
+sizes = st.integers(1, 12)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.binary(max_size=20) | st.text(max_size=20).map(lambda t: t.encode("utf-8-sig")), sizes)
+def test_pieces_of_any_size_make_the_whole_text_or_our_error(tmp_path_factory, content, size):
+    path = tmp_path_factory.getbasetemp() / "any.txt"
+    path.write_bytes(b" " + content)  # so that it is not taken for a compressed file
+    try:
+        text = (b" " + content).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = 1 + content.count(b"\n", 0, max(error.start - 1, 0))
+        with pytest.raises(KformerError, match=rf"any\.txt:{line}: not UTF-8 \("):
+            in_pieces(path, size)
+    else:
+        assert "".join(in_pieces(path, size)) == text
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 100])
+def test_pieces_are_without_the_byte_order_mark(tmp_path, size):
+    (tmp_path / "a").write_bytes("\ufeffé\ufeff".encode())
+    assert "".join(in_pieces(tmp_path / "a", size)) == "é\ufeff"
+    (tmp_path / "a").write_bytes("\ufeffa\n\n".encode() + b"\xff")
+    with pytest.raises(KformerError, match=r"a:3: not UTF-8"):
+        in_pieces(tmp_path / "a", size)
+
+
+@COMPRESSED
+def test_pieces_come_from_compressed_files_too_and_say_where_these_are_damaged(tmp_path, compress):
+    whole = compress(b"".join(b"line %d\n" % i for i in range(50_000)))
+    (tmp_path / "a").write_bytes(whole)
+    assert "".join(in_pieces(tmp_path / "a", 1000)).count("\n") == 50_000
+    (tmp_path / "a").write_bytes(whole[:-9])
+    lines = 0
+    with pytest.raises(KformerError) as caught:
+        for piece in read_pieces(tmp_path / "a"):
+            lines += piece.count("\n")
+    assert str(caught.value).startswith(f"{tmp_path / 'a'}: damaged after line {lines} (")
 
 
 starts = st.sampled_from([b"", b"\x1f\x8b", b"\x1f\x8b\x08\x1f", b"BZh9", b"BZh", b"\xfd7zXZ\0"])

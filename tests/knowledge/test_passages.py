@@ -195,6 +195,35 @@ class TestParagraphsOfAFile:
             paragraphs_in(folder_of, content)
 
 
+spaces = "\n\n\n \r\t\v\f\x1c\x85\u00a0\u2003\u2028\u3000"
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(f"abé.{spaces}", max_size=40) | st.text(max_size=20), st.integers(1, 20))
+def test_paragraphs_are_the_lines_between_blank_ones(folder_of, text, piece):
+    blocks = [[]]
+    for line in text.removeprefix("\ufeff").split("\n"):
+        if line.strip():
+            blocks[-1].append(line)
+        else:
+            blocks.append([])
+    expected = [" ".join(" ".join(block).split()) for block in blocks if block]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text_files, "_PIECE", piece)
+        assert paragraphs_in(folder_of, text.encode()) == expected
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text("ab \n", max_size=60), st.integers(1, 9), st.integers(1, 9))
+def test_no_word_is_lost_where_paragraphs_are_too_long(folder_of, text, piece, longest):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text_files, "_PIECE", piece)
+        patch.setattr(passages, "_LONGEST_PARAGRAPH", longest)
+        found = paragraphs_in(folder_of, text)
+    assert "".join("".join(found).split()) == "".join(text.split())
+    assert all(len(paragraph) <= longest + piece for paragraph in found)
+
+
 sizes = st.tuples(st.integers(1, 12), st.integers(0, 11)).filter(lambda size: size[1] < size[0])
 batches = st.sampled_from([1, 20, 100, 10**6])  # characters
 

@@ -300,10 +300,10 @@ class TestATable:
 
 class TestFiles:
     def test_of_a_folder_are_read_in_the_order_of_their_paths(self, folder_of):
-        names = ["b.jsonl", "a/z.ndjson", "a/y.json.gz", "c.txt", ".hidden.jsonl"]
+        names = ["b.jsonl", "a/z.ndjson", "a/y.JSONL.gz", "c.txt", ".hidden.jsonl"]
         place = folder_of({name: lines(question(question=name)) for name in names})
         asked = [row["question"] for row in JSONL.read(place)]
-        assert asked == ["a/y.json.gz", "a/z.ndjson", "b.jsonl"]
+        assert asked == ["a/y.JSONL.gz", "a/z.ndjson", "b.jsonl"]
 
     @pytest.mark.parametrize(("module", "end"), [(gzip, "gz"), (bz2, "bz2"), (lzma, "xz")])
     def test_may_be_compressed(self, read, module, end):
@@ -351,7 +351,9 @@ class TestSplits:
     def test_have_names_that_may_also_be_those_of_files(self, read, written, split):
         for_validation = question(split="validation")
         assert read(lines(question(split=written), for_validation))[0]["split"] == split
-        rows = read(lines(question(), for_validation, question(split="test")), f"{written}.json.gz")
+        rows = read(
+            lines(question(), for_validation, question(split="test")), f"{written}.jsonl.gz"
+        )
         assert [row["split"] for row in rows] == [split, "validation", "test"]
 
     def test_are_drawn_for_questions_without_one(self, read, build, folder_of):
