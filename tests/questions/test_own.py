@@ -473,6 +473,10 @@ any_bytes = st.binary(max_size=60)
 any_json_lines = json_lines.map(lambda each: "\n".join(each).encode(errors="surrogatepass"))
 whole_lines = st.lists(whole, min_size=3, max_size=9).map(lambda each: lines(*each).encode())
 any_table = st.builds(lambda header, rows: table(header, *rows).encode(), names, rows)
+whole_row = st.tuples(texts, texts, texts, st.sampled_from("AB"))
+whole_table = st.lists(whole_row, min_size=3, max_size=9).map(
+    lambda rows: table(["question", "A", "B", "answer"], *rows).encode()
+)
 
 
 @settings(max_examples=150, deadline=None)
@@ -483,7 +487,7 @@ def test_any_json_lines_give_questions_or_our_error(folder_of, build, content):
 
 
 @settings(max_examples=100, deadline=None)
-@given(any_bytes | any_table, st.sampled_from(["q.csv", "q.tsv"]))
+@given(any_bytes | any_table | whole_table, st.sampled_from(["q.csv", "q.csv", "q.tsv"]))
 def test_any_table_gives_questions_or_our_error(folder_of, build, content, name):
     with suppress(KformerError):
         build(CSV, folder_of({name: content}))

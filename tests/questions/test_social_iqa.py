@@ -235,25 +235,25 @@ lines = st.text(st.characters(codec="utf-8"), max_size=30) | objects.map(json.du
 
 
 whole = st.fixed_dictionaries({key: st.text(min_size=1, max_size=20) for key in keys})
-contents = st.binary(max_size=60) | st.lists(lines | whole.map(json.dumps), max_size=4).map(
-    lambda each: "\n".join(each).encode()
-)
-labels = st.lists(st.sampled_from(["1", "2", "3"]), max_size=4) | st.lists(st.text(max_size=2))
+labels = st.lists(st.sampled_from("123"), max_size=4) | st.lists(st.text(max_size=2), max_size=4)
+mixed = st.tuples(st.lists(lines | whole.map(json.dumps), max_size=4), labels)
+good = st.lists(
+    st.tuples(whole.map(json.dumps), st.sampled_from("123")), min_size=5, max_size=9
+).map(lambda pairs: tuple(zip(*pairs, strict=True)))
 
 
 @settings(max_examples=100, deadline=None)
-@given(contents, labels.map("\n".join))
-def test_any_content_gives_questions_or_our_error(folder_of, build, content, labels):
-    place = folder_of(
-        {
-            "dev.jsonl": json.dumps(question()),
-            "dev-labels.lst": "1",
-            "train.jsonl": content,
-            "train-labels.lst": labels,
-        }
-    )
-    with suppress(KformerError):
-        build(SocialIqa(validation_share=0.4), place)
+@given(mixed | good, st.binary(max_size=20))
+def test_any_content_gives_questions_or_our_error(folder_of, build, content, more):
+    questions, labels = ("\n".join(each).encode() for each in content)
+    files = {
+        "dev.jsonl": json.dumps(question()),
+        "dev-labels.lst": "1",
+        "train-labels.lst": labels,
+    }
+    for train in (questions, questions + more):
+        with suppress(KformerError):
+            build(SocialIqa(validation_share=0.4), folder_of(files | {"train.jsonl": train}))
 
 
 @settings(max_examples=100, deadline=None)
