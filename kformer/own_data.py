@@ -16,7 +16,7 @@ from kformer.section import Section, in_one_line
 from kformer.sources import Sha256, SourceOverride
 from kformer.text_files import decoded, parse_object, raw_lines
 
-JSONL = (".jsonl", ".ndjson", ".json")
+JSONL = (".jsonl", ".ndjson")
 
 _Model = TypeVar("_Model", bound=BaseModel)
 

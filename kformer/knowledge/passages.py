@@ -14,11 +14,12 @@ from pydantic import NonNegativeInt, PositiveInt, model_validator
 from kformer.knowledge.reader import Reader
 from kformer.text_files import read_pieces
 
-_ODD_SPACES = "\t\n\v\f\r\x1c\x1d\x1e\x1f"  # those of ASCII
+_ODD_SPACES = "\t\v\f\r\x1c\x1d\x1e\x1f"  # those of ASCII that do not end a line
+_AS_SPACES = dict.fromkeys(map(ord, _ODD_SPACES), " ")
 _BLANK_LINE = re.compile(r"\n\s*\n")
 _HEADING_WORDS, _HEADING_LENGTH = 12, 120  # at most; the length in characters
 _NO_HEADING = re.compile(r"""[.!?…:;,]["'”’)\]]*$""")
-_BATCH = 2**18  # characters that are looked at together
+_BATCH = 2**16  # characters that are looked at together
 _LONGEST_PARAGRAPH = 2**20  # characters; what is longer is read in parts, so memory is bounded
 
 
@@ -80,17 +81,16 @@ class Passages(Reader):
         if not batch.paragraphs:
             return [], rest
         text = _Text([paragraph for _, paragraph in batch.paragraphs])
-        passages = []
         bounds = [text.paragraphs[first] for _, first in batch.sections] + [text.words]
+        spans: list[tuple[int, int]] = []
+        headings: list[str] = []
         start, done = 0, batch.emitted
         for (heading, _), begin, end in zip(batch.sections, bounds, bounds[1:], strict=False):
             start, done = max(start, begin), max(done, begin)
             is_open = end == text.words and not is_last
-            spans, start, done = self._spans(text.sentence_ends, start, done, end, is_open)
-            for first, stop in spans:
-                places = text.paragraph_at(first), text.paragraph_at(stop - 1)
-                numbers = [batch.paragraphs[place][0] for place in places]
-                passages.append(Passage(heading + text.between(first, stop), *numbers))
+            more, start, done = self._spans(text.sentence_ends, start, done, end, is_open)
+            spans += more
+            headings += [heading] * len(more)
         if done < text.words:
             place = text.paragraph_at(start)
             rest.sections = [(batch.sections[-1][0], 0)]
@@ -98,6 +98,11 @@ class Passages(Reader):
             rest.add(batch.paragraphs[place][0], text.rest_of_paragraph(start))
             for paragraph in batch.paragraphs[place + 1 :]:
                 rest.add(*paragraph)
+        numbers = [number for number, _ in batch.paragraphs]
+        passages = [
+            Passage(heading + words, numbers[first], numbers[last])
+            for heading, (words, first, last) in zip(headings, text.cut(spans), strict=True)
+        ]
         return passages, rest
 
     def _spans(
@@ -147,6 +152,8 @@ def paragraphs_of(path: Path) -> Iterator[str]:
     """
     rest = ""
     for piece in read_pieces(path):
+        if any(space in piece for space in _ODD_SPACES):
+            piece = piece.translate(_AS_SPACES)
         *paragraphs, rest = _BLANK_LINE.split(rest + piece)
         if len(rest) > _LONGEST_PARAGRAPH:
             end = max(map(rest.rfind, " \n")) + 1 or len(rest)
@@ -185,27 +192,35 @@ class _Text:
     def __init__(self, paragraphs: Sequence[str]) -> None:
         self._text = " ".join(paragraphs)
         codes = _codes(self._text)
-        self._starts = np.concatenate([[0], np.flatnonzero(codes == ord(" ")) + 1])
+        # The first character of each word, and of one behind the last.
+        spaces = np.flatnonzero(codes == ord(" "))
+        self._starts = np.concatenate([[0], spaces + 1, [len(self._text) + 1]])
         lengths = np.array([len(paragraph) + 1 for paragraph in paragraphs])
         self._paragraph_ends = np.cumsum(lengths) - 1
         first_characters = np.concatenate([[0], self._paragraph_ends + 1])
-        self.words = len(self._starts)
+        self.words = len(spaces) + 1
         self.paragraphs: list[int] = np.searchsorted(self._starts, first_characters).tolist()
         """The first word of each paragraph, and the number of words."""
         self.sentence_ends: list[int] = self._find_sentence_ends(codes).tolist()
 
     def _find_sentence_ends(self, codes: NDArray[np.unsignedinteger]) -> NDArray[np.int64]:
-        starts = self._starts[1:]
+        starts = self._starts[1:-1]
         last, last_but_one = codes[starts - 2], codes[np.maximum(starts - 3, 0)]
         is_end = _IS_TERMINAL[last] | (_IS_CLOSING[last] & _IS_TERMINAL[last_but_one])
         is_end &= ~_IS_LOWER[codes[starts]]
         is_end[np.array(self.paragraphs[1:-1], np.int64) - 1] = True
         return np.append(np.flatnonzero(is_end) + 1, self.words)
 
-    def between(self, start: int, stop: int) -> str:
-        """The words from ``start`` to before ``stop``."""
-        end = self._starts[stop] - 1 if stop < self.words else len(self._text)
-        return self._text[self._starts[start] : end]
+    def cut(self, spans: Sequence[tuple[int, int]]) -> Iterator[tuple[str, int, int]]:
+        """The words from a first to before another one, and their first and last paragraph."""
+        firsts, stops = np.array(spans, np.int64).reshape(-1, 2).T
+        begins, ends = self._starts[firsts].tolist(), (self._starts[stops] - 1).tolist()
+        paragraphs = np.array(self.paragraphs)
+        first_paragraphs = np.searchsorted(paragraphs, firsts, "right") - 1
+        last_paragraphs = np.searchsorted(paragraphs, stops - 1, "right") - 1
+        places = zip(first_paragraphs.tolist(), last_paragraphs.tolist(), strict=True)
+        for begin, end, (first, last) in zip(begins, ends, places, strict=True):
+            yield self._text[begin:end], first, last
 
     def paragraph_at(self, word: int) -> int:
         return bisect_right(self.paragraphs, word) - 1
@@ -250,8 +265,6 @@ def _looks_like_heading(paragraph: str) -> bool:
 
 def _in_one_line(paragraph: str) -> str:
     text = paragraph.strip()
-    if text.isascii():
-        is_in_one = not any(space in text for space in _ODD_SPACES)
-    else:
-        is_in_one = text.isprintable()  # which of all spaces only the common one is
-    return text if is_in_one and "  " not in text else " ".join(text.split())
+    if "\n" in text or "  " in text or not (text.isascii() or text.isprintable()):
+        return " ".join(text.split())  # of all spaces only the common one is printable
+    return text

@@ -68,7 +68,7 @@ class TestJsonLines:
 
     def test_may_start_with_a_byte_order_mark_and_have_windows_line_ends(self, facts):
         content = '\ufeff{"text": "a"}\r\n\r\n{"text": "b"}'
-        assert [text for text, _, _ in facts(JSONL, content, "a.json")] == ["a", "b"]
+        assert [text for text, _, _ in facts(JSONL, content, "a.jsonl")] == ["a", "b"]
 
     @pytest.mark.parametrize(
         ("row", "what"),
