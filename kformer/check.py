@@ -48,7 +48,7 @@ def check(place: Path, kind: Kind | None, tell: Tell) -> Report:
     Raises:
         KformerError: there is nothing to read at ``place``.
     """
-    checker = _Checker(tell)
+    checker = _Checker(place, tell)
     for path in files_below(place, _ALL):
         try:
             checker.check(path, kind or _kind_of(path))
@@ -77,8 +77,9 @@ def summary(report: Report) -> str:
 
 
 class _Checker:
-    def __init__(self, tell: Tell) -> None:
+    def __init__(self, place: Path, tell: Tell) -> None:
         self.report = Report()
+        self._place = place
         self._tell = tell
         self._places: dict[str, str] = {}  # of questions, by id
         self._facts: set[bytes] = set()
@@ -98,7 +99,7 @@ class _Checker:
                 self.report.fine["lines of text" if _is_text(path) else kind] += 1
 
     def _check_question(self, record: Record) -> None:
-        row = as_row(record.parse(QuestionRow), record)
+        row = as_row(record.parse(QuestionRow), record, self._place)
         name = row["question_id"]
         if self._places.setdefault(name, record.where) != record.where:
             raise KformerError(

@@ -57,5 +57,6 @@ def _problem(error: Any, allowed_at: Callable[[tuple[Any, ...]], Iterable[str]] 
             message += f"; did you mean {close[0]}?" if close else ";"
             message += f" allowed here: {', '.join(allowed)}"
     elif error["type"] not in ("missing", "value_error"):
-        message += f" (not {error['input']!r})"
+        message += f" (not {error['input']!r:.80})"
+    place = " ".join(place.split())  # keys of people's own files may hold line ends
     return f"{place}: {message}" if place else message

@@ -19,7 +19,7 @@ Row = Mapping[str, Any]
 
 VERSION = "1"
 SPLITS = ("train", "validation", "test")
-ROWS_PER_BATCH = 10_000
+ROWS_PER_BATCH = 5_000
 # Columns with few different values; a dictionary of the others only costs time.
 _REPETITIVE = ["split", "type", "relation", "source"]
 
@@ -100,7 +100,9 @@ def write_batches(path: Path, name: TableName, batches: Iterable[pa.Table]) -> i
     written = 0
     with (
         replacing(path) as partial,
-        pq.ParquetWriter(partial, schema, compression="zstd", use_dictionary=_REPETITIVE) as writer,
+        pq.ParquetWriter(
+            partial, schema, compression="zstd", use_dictionary=_REPETITIVE, write_statistics=False
+        ) as writer,
     ):
         for batch in batches:
             for field in schema:

@@ -5,6 +5,7 @@ import codecs
 import gzip
 import json
 import lzma
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,10 +19,10 @@ MAX_LINE = 16 * 2**20  # bytes; so a file without line ends cannot fill the memo
 _PIECE = 2**18  # bytes
 _BOM = b"\xef\xbb\xbf"
 _SUFFIXES = (".gz", ".bz2", ".xz")
-_COMPRESSED: dict[bytes, Callable[[Path], Any]] = {
-    b"\x1f\x8b": gzip.GzipFile,
-    b"BZh": bz2.BZ2File,
-    b"\xfd7zXZ\0": lzma.LZMAFile,
+_COMPRESSED: dict[re.Pattern[bytes], Callable[[Path], Any]] = {
+    re.compile(rb"\x1f\x8b"): gzip.GzipFile,
+    re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)"): bz2.BZ2File,
+    re.compile(rb"\xfd7zXZ\0"): lzma.LZMAFile,
 }
 
 
@@ -48,6 +49,17 @@ def files_below(place: Path, suffixes: tuple[str, ...]) -> list[Path]:
         state = f"no {' or '.join(suffixes)} file below it" if place.is_dir() else "does not exist"
         raise KformerError(f"{place}: {state}; name a file or a folder with such files")
     return found
+
+
+def name_below(place: Path, path: Path) -> str:
+    """What a file of a folder is called there, without its suffixes: ``a/b`` for ``a/b.tsv.gz``.
+
+    A file that is itself the place has just its name.
+    """
+    name = path.relative_to(place) if place.is_dir() else Path(path.name)
+    if name.suffix in _SUFFIXES:
+        name = name.with_suffix("")
+    return name.with_suffix("").as_posix()
 
 
 def find_files(place: Path, names: tuple[str, ...], archive: str) -> list[Path]:
@@ -165,9 +177,9 @@ def parse_json(text: str, where: str) -> Any:
 
 def _open(path: Path) -> IO[bytes]:
     with path.open("rb") as file:
-        start = file.read(6)
+        start = file.read(10)
     for magic, opened in _COMPRESSED.items():
-        if start.startswith(magic):
+        if magic.match(start):
             return cast(IO[bytes], opened(path))
     return path.open("rb")
 

@@ -13,6 +13,7 @@ from kformer.errors import KformerError
 from kformer.text_files import (
     files_below,
     find_files,
+    name_below,
     raw_lines,
     read_jsonl,
     read_lines,
@@ -256,3 +257,21 @@ def test_any_lines_give_objects_or_our_error(tmp_path_factory, start, lines, com
         assert all(isinstance(value, dict) for _, value in read_jsonl(path))
     except KformerError as error:
         assert "\n" not in str(error)
+
+
+def test_a_text_that_begins_as_bzip2_does_is_a_text(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("BZh is how a bzip2 file begins.\n")
+    assert list(read_lines(path)) == [(1, "BZh is how a bzip2 file begins.")]
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [("a.txt", "a"), ("b/vol.1.txt.gz", "b/vol.1"), ("c.d/e.jsonl.xz", "c.d/e"), ("f", "f")],
+)
+def test_a_file_below_a_folder_is_named_without_its_suffixes(tmp_path, file, name):
+    assert name_below(tmp_path, tmp_path / file) == name
+    path = tmp_path / "x" / file
+    path.parent.mkdir(parents=True)
+    path.touch()
+    assert name_below(path, path) == name.rpartition("/")[2]

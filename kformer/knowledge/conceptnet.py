@@ -40,7 +40,7 @@ class ConceptNet(Triples):
                     )
                 relation, head, tail = cells[0].removeprefix("/r/"), *map(_term, cells[1:3])
                 if head is None or tail is None:
-                    counts["other_languages"] += 1
+                    counts["not_english"] += 1
                 elif not (relation and head and tail):
                     counts["empty"] += 1
                 else:

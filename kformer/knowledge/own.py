@@ -14,7 +14,7 @@ from kformer.knowledge.textbooks import book_facts
 from kformer.knowledge.triples import Triples
 from kformer.own_data import JSONL, OwnData, Record, jsonl_records
 from kformer.section import Name, Text
-from kformer.text_files import decoded, files_below, raw_lines, read_lines
+from kformer.text_files import decoded, files_below, name_below, raw_lines, read_lines
 
 _TRIPLE = ("head", "relation", "tail")
 
@@ -97,7 +97,7 @@ class TxtFacts(_Own, Passages):
 
     def read(self, place: Path, counts: Counter[str]) -> Iterator[Fact]:
         for path in files_below(place, (".txt",)):
-            title = path.name.split(".")[0]
+            title = name_below(place, path)
             if self.unit == "passage":
                 yield from book_facts(self, path, title)
             else:

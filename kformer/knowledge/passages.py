@@ -4,6 +4,7 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import add
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -34,9 +35,10 @@ class Passage(NamedTuple):
 class Passages(Reader):
     """A reader that splits text into passages."""
 
-    words: PositiveInt = 100
-    """A passage has at most so many words (a heading in front of it is not counted)."""
-    overlap: NonNegativeInt = 20
+    words: PositiveInt = 150
+    """A passage has at most so many words (a heading in front of it is not counted): by default
+    what the 256 tokens of a fact hold in the released MedQA run."""
+    overlap: NonNegativeInt = 30
     """The last sentences of a passage, up to so many words, are the first of the next one."""
 
     @model_validator(mode="after")
@@ -59,7 +61,7 @@ class Passages(Reader):
         waiting: str | None = None  # what may be a heading
         number = 0
         for number, paragraph in enumerate(paragraphs, start=1):
-            is_heading = _looks_like_heading(paragraph)
+            is_heading = len(paragraph) <= _HEADING_LENGTH and _looks_like_heading(paragraph)
             if waiting is not None:
                 if is_heading:  # a list of short lines, rather
                     batch.add(number - 1, waiting)
@@ -98,12 +100,11 @@ class Passages(Reader):
             rest.add(batch.paragraphs[place][0], text.rest_of_paragraph(start))
             for paragraph in batch.paragraphs[place + 1 :]:
                 rest.add(*paragraph)
-        numbers = [number for number, _ in batch.paragraphs]
-        passages = [
-            Passage(heading + words, numbers[first], numbers[last])
-            for heading, (words, first, last) in zip(headings, text.cut(spans), strict=True)
-        ]
-        return passages, rest
+        texts, firsts, lasts = text.cut(spans)
+        texts = map(add, headings, texts)
+        numbers = np.array([number for number, _ in batch.paragraphs])
+        passages = map(Passage, texts, numbers[firsts].tolist(), numbers[lasts].tolist())
+        return list(passages), rest
 
     def _spans(
         self, ends: Sequence[int], start: int, done: int, end: int, is_open: bool
@@ -122,26 +123,25 @@ class Passages(Reader):
             as they are now.
         """
         spans = []
+        words, overlap = self.words, self.overlap
         while done < end:
-            if start + self.words < end:
-                stop = _last_at_most(ends, start + self.words)
+            if start + words < end:
+                before = bisect_right(ends, start + words)
+                stop = ends[before - 1] if before else 0
                 if stop <= start:  # a sentence that is longer than a passage
-                    stop = start + self.words
+                    stop = start + words
             elif is_open:
                 break
             else:
                 stop = end
             spans.append((start, stop))
-            start, done = self._next_start(ends, stop), stop
+            start = done = stop
+            following = bisect_right(ends, done)
+            if following < len(ends) and ends[following] - done <= words:
+                # Back by the overlap, as far as the next sentence still fits.
+                earliest = max(done - overlap, ends[following] - words)
+                start = min(ends[bisect_left(ends, earliest, 0, following)], done)
         return spans, start, done
-
-    def _next_start(self, ends: Sequence[int], done: int) -> int:
-        """Goes back by the overlap, as far as the next sentence still fits."""
-        following = bisect_right(ends, done)
-        if following == len(ends) or ends[following] - done > self.words:
-            return done
-        earliest = max(done - self.overlap, ends[following] - self.words)
-        return min(ends[bisect_left(ends, earliest)], done)
 
 
 def paragraphs_of(path: Path) -> Iterator[str]:
@@ -204,23 +204,25 @@ class _Text:
         self.sentence_ends: list[int] = self._find_sentence_ends(codes).tolist()
 
     def _find_sentence_ends(self, codes: NDArray[np.unsignedinteger]) -> NDArray[np.int64]:
-        starts = self._starts[1:-1]
-        last, last_but_one = codes[starts - 2], codes[np.maximum(starts - 3, 0)]
-        is_end = _IS_TERMINAL[last] | (_IS_CLOSING[last] & _IS_TERMINAL[last_but_one])
-        is_end &= ~_IS_LOWER[codes[starts]]
-        is_end[np.array(self.paragraphs[1:-1], np.int64) - 1] = True
-        return np.append(np.flatnonzero(is_end) + 1, self.words)
+        last = codes[self._starts[1:-1] - 2]
+        words = np.flatnonzero(_IS_TERMINAL[last] | _IS_CLOSING[last]) + 1  # that come after it
+        starts, last = self._starts[words], last[words - 1]
+        closes = _IS_CLOSING[last] & _IS_TERMINAL[codes[np.maximum(starts - 3, 0)]]
+        is_end = (_IS_TERMINAL[last] | closes) & ~_IS_LOWER[codes[starts]]
+        ends = np.zeros(self.words + 1, np.bool_)
+        ends[words[is_end]] = ends[self.paragraphs[1:]] = True
+        return np.flatnonzero(ends)
 
-    def cut(self, spans: Sequence[tuple[int, int]]) -> Iterator[tuple[str, int, int]]:
-        """The words from a first to before another one, and their first and last paragraph."""
+    def cut(
+        self, spans: Sequence[tuple[int, int]]
+    ) -> tuple[Iterable[str], NDArray[np.int64], NDArray[np.int64]]:
+        """The words from a first to before another one, and their first and last paragraphs."""
         firsts, stops = np.array(spans, np.int64).reshape(-1, 2).T
-        begins, ends = self._starts[firsts].tolist(), (self._starts[stops] - 1).tolist()
+        places = map(slice, self._starts[firsts].tolist(), (self._starts[stops] - 1).tolist())
         paragraphs = np.array(self.paragraphs)
         first_paragraphs = np.searchsorted(paragraphs, firsts, "right") - 1
         last_paragraphs = np.searchsorted(paragraphs, stops - 1, "right") - 1
-        places = zip(first_paragraphs.tolist(), last_paragraphs.tolist(), strict=True)
-        for begin, end, (first, last) in zip(begins, ends, places, strict=True):
-            yield self._text[begin:end], first, last
+        return map(self._text.__getitem__, places), first_paragraphs, last_paragraphs
 
     def paragraph_at(self, word: int) -> int:
         return bisect_right(self.paragraphs, word) - 1
@@ -249,14 +251,9 @@ _IS_CLOSING = _table("\"'”’)]")
 _IS_LOWER = _table("abcdefghijklmnopqrstuvwxyz")  # "e.g. this"
 
 
-def _last_at_most(ends: Sequence[int], place: int) -> int:
-    return ends[bisect_right(ends, place) - 1] if ends[0] <= place else 0
-
-
 def _looks_like_heading(paragraph: str) -> bool:
     return (
-        len(paragraph) <= _HEADING_LENGTH
-        and paragraph.count(" ") < _HEADING_WORDS
+        paragraph.count(" ") < _HEADING_WORDS
         and not paragraph[0].islower()
         and not _NO_HEADING.search(paragraph)
         and any(letter.isalpha() for letter in paragraph)

@@ -43,11 +43,13 @@ def build_facts(
         seen = SeenTexts()
         for reader, place in zip(readers, places, strict=True):
             for facts, texts in _batches(reader, place, counted[reader.label]):
-                new = seen.add(texts).tolist()
-                kept_facts = list(compress(zip(texts, facts, strict=True), new))
-                yield _table(kept_facts, kept.total(), reader.label)
-                kept[reader.label] += len(kept_facts)
-                duplicates[reader.label] += len(facts) - len(kept_facts)
+                new = seen.add(texts)
+                if not new.all():
+                    facts = list(compress(facts, new.tolist()))
+                    texts = list(compress(texts, new.tolist()))
+                yield _table(facts, texts, kept.total(), reader.label)
+                kept[reader.label] += len(facts)
+                duplicates[reader.label] += len(new) - len(facts)
         if not kept.total():
             where = ", ".join(str(place) for place in places)
             raise KformerError(
@@ -83,13 +85,13 @@ def _batches(
         ticker.tell(read)
 
 
-def _table(facts: Sequence[tuple[str, Fact]], first_id: int, source: str) -> pa.Table:
+def _table(facts: Sequence[Fact], texts: list[str], first_id: int, source: str) -> pa.Table:
     count = len(facts)
     columns = [
         np.arange(first_id, first_id + count),
-        [text for text, _ in facts],
-        [fact.relation for _, fact in facts],
+        texts,
+        [fact.relation for fact in facts],
         pa.repeat(pa.scalar(source), count),
-        [fact.origin for _, fact in facts],
+        [fact.origin for fact in facts],
     ]
     return pa.table(columns, schema=SCHEMAS["facts"])

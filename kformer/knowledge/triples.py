@@ -105,6 +105,7 @@ class Triples(Reader):
 
 
 def _as_words(relation: str) -> str:
-    """``isMadeOf`` and ``is_made_of`` as ``is made of``, safe to be part of a template."""
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", relation.replace("_", " ")).lower()
+    """``isMadeOf``, ``is_made_of`` and ``x/is_made_of`` as ``is made of``, safe in a template."""
+    name = relation.rpartition("/")[2] or relation
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name.replace("_", " ")).lower()
     return words.replace("{", "{{").replace("}", "}}")

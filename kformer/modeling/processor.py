@@ -144,9 +144,7 @@ class KformerProcessor:
 
     def _tokens(self, text: str) -> list[int]:
         # Not verbose: it would warn of texts that are too long, which are cut here.
-        return (
-            self.tokenizer.encode(text, add_special_tokens=False, verbose=False) if text else []
-        )
+        return self.tokenizer.encode(text, add_special_tokens=False, verbose=False) if text else []
 
     def _as_text(self, texts: Sequence[str]) -> list[int]:
         """The first N facts one after the other, each cut as it is for the other methods."""

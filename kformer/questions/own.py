@@ -13,7 +13,7 @@ from kformer.own_data import JSONL, OwnData, Record, csv_records, jsonl_records
 from kformer.questions.reader import Reader, drawn
 from kformer.section import Text
 from kformer.tables import SPLITS, Row
-from kformer.text_files import files_below
+from kformer.text_files import files_below, name_below
 
 # What the splits are called, here and elsewhere, also as names of files.
 _AnySplit = Literal["train", "validation", "dev", "val", "valid", "test"]
@@ -64,7 +64,7 @@ class QuestionRow(BaseModel):
     """The possible answers, as a list, or as an object with the letters A, B, … as keys."""
     answer: Annotated[StrictInt | Text, BeforeValidator(_number_or_text)]
     """The right one: its position from 0, its letter, or its text."""
-    context: str = ""
+    context: str | None = None
     """What comes before the question; cut first where an input is too long."""
     id: StrictInt | Text | None = None
     """A name that no other question has; without one, file and line are the name."""
@@ -141,7 +141,7 @@ class _Own(OwnData, Reader):
             KformerError: there is no file, or a record is no question.
         """
         rows = [
-            as_row(record.parse(QuestionRow), record)
+            as_row(record.parse(QuestionRow), record, place)
             for path in files_below(place, self.suffixes)
             for record in self.records(path)
         ]
@@ -203,14 +203,14 @@ def _with_choices(cells: dict[str, Any]) -> dict[str, Any]:
     return content
 
 
-def as_row(question: QuestionRow, record: Record) -> dict[str, Any]:
+def as_row(question: QuestionRow, record: Record, place: Path) -> dict[str, Any]:
     """A row of the questions table; its split is None where the record and its file have none."""
-    stem = record.file.name.split(".")[0]
-    name = f"{stem}-{record.line:06d}" if question.id is None else str(question.id)
+    file = name_below(place, record.file)
+    name = f"{file}-{record.line:06d}" if question.id is None else str(question.id)
     return {
         "question_id": name,
-        "split": question.split or _SPLITS.get(stem.lower()),
-        "context": question.context.strip(),
+        "split": question.split or _SPLITS.get(file.rpartition("/")[2].lower()),
+        "context": (question.context or "").strip(),
         "question": question.question.strip(),
         "choices": [choice.strip() for choice in question.choices],
         "answer": question.answer_position,

@@ -27,7 +27,7 @@ def facts(folder_of, build):
         rows, counts = build(ConceptNet(**settings), folder_of({name: "\n".join(lines)}))
         counted = {
             what: counts[f"conceptnet_{what}"]
-            for what in ("other_languages", "empty")
+            for what in ("not_english", "empty")
             if f"conceptnet_{what}" in counts
         }
         return [(row["text"], row["relation"], row["origin"]) for row in rows], counted
@@ -61,7 +61,7 @@ def test_senses_of_a_word_make_the_same_fact(folder_of, build):
     assert counts["conceptnet_duplicates"] == 2
 
 
-def test_words_of_other_languages_and_links_are_counted(facts):
+def test_words_of_not_english_and_links_are_counted(facts):
     found, counted = facts(
         IS_A,
         assertion("/r/IsA", "/c/fr/chien", "/c/fr/animal"),
@@ -70,7 +70,7 @@ def test_words_of_other_languages_and_links_are_counted(facts):
         assertion("/r/IsA", "/c/enm/dogge", "/c/en/animal"),
     )
     assert len(found) == 1
-    assert counted == {"other_languages": 4}
+    assert counted == {"not_english": 4}
 
 
 def test_terms_without_words_are_counted(facts):

@@ -152,8 +152,8 @@ class TestText:
         reader = TxtFacts(path=".", words=4, overlap=0)
         content = "Gout\n\nIt hurts\na lot. Really.\n\nDoes it? Yes.\n"
         assert facts(reader, content, "book.v1.txt") == [
-            ("Gout: It hurts a lot.", None, "book 2"),
-            ("Gout: Really. Does it? Yes.", None, "book 2-3"),
+            ("Gout: It hurts a lot.", None, "book.v1 2"),
+            ("Gout: Really. Does it? Yes.", None, "book.v1 2-3"),
         ]
 
     def test_may_be_a_fact_a_line(self, facts):

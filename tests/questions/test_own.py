@@ -491,3 +491,23 @@ def test_any_json_lines_give_questions_or_our_error(folder_of, build, content):
 def test_any_table_gives_questions_or_our_error(folder_of, build, content, name):
     with suppress(KformerError):
         build(CSV, folder_of({name: content}))
+
+
+def test_files_of_the_same_name_in_two_folders_give_different_ids(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        row = {"question": f"Who is {folder}?", "choices": ["x", "y"], "answer": 0, "context": None}
+        (tmp_path / folder / "train.jsonl").write_text(json.dumps(row) + "\n")
+    rows = list(JsonlQuestions(path=".").read(tmp_path))
+    assert [row["question_id"] for row in rows] == ["a/train-000001", "b/train-000001"]
+    assert [row["context"] for row in rows] == ["", ""]
+
+
+def test_a_message_is_one_short_line_whatever_the_record_holds(tmp_path):
+    path = tmp_path / "q.jsonl"
+    row = {"question": "?", "choices": {"A": "x", "B\nC": "y" * 10_000}, "answer": ["x" * 10_000]}
+    path.write_text(json.dumps(row) + "\n")
+    with pytest.raises(KformerError) as caught:
+        list(JsonlQuestions(path=".").read(path))
+    assert len(str(caught.value)) < 400 + len(str(path))
+    assert "\n" not in str(caught.value)
