@@ -127,7 +127,7 @@ def main() -> None:
             write(path, pieces(Words()), size * 1_000_000)
             yardstick = [sys.executable, "-c", YARDSTICK, str(path)]
             add(f"yardstick ({name})", size, run(yardstick))
-            add(f"kformer facts, {name}", size, run(facts_command(path, name)))
+            add(f"facts of {name}", size, run(facts_command(path, name)))
             add(f"yardstick ({name})", size, run(yardstick))
             path.unlink()
     Console().print(table)
