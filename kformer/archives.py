@@ -66,6 +66,9 @@ class _Folder:
             file.write(chunk)
 
 
+# A plain file of such a name is no archive but, say, the page of a proxy that asks to log in.
+_ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".xz", ".bz2")
+
 # What the standard library is known to raise for broken bytes.
 _DAMAGED = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError),
@@ -94,6 +97,7 @@ def unpack(archive: Path, name: str, out: Path) -> tuple[int, int]:
             with gzip.open(archive) as content:
                 folder.add(name.removesuffix(".gz"), content)
         else:
+            _check_plain(magic, name)
             with archive.open("rb") as content:
                 folder.add(name, content)
     except (OSError, *_DAMAGED) as error:
@@ -103,6 +107,16 @@ def unpack(archive: Path, name: str, out: Path) -> tuple[int, int]:
     if not folder.files:
         raise BadArchive("holds no files")
     return folder.files, folder.bytes
+
+
+def _check_plain(magic: bytes, name: str) -> None:
+    """Refuses what is meant to be an archive, or is one that cannot be unpacked."""
+    if not magic:
+        raise BadArchive("is empty")
+    if magic in (b"Rar!", b"7z\xbc\xaf"):
+        raise BadArchive("is a rar or 7z archive, which cannot be unpacked; make it a zip")
+    if name.lower().endswith(_ARCHIVES):
+        raise BadArchive("is no archive, whatever its name says")
 
 
 def _unpack_zip(path: Path, folder: _Folder) -> None:

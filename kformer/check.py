@@ -11,7 +11,7 @@ from kformer.errors import KformerError
 from kformer.knowledge.own import FactRow, JsonlFacts, as_fact, tsv_records
 from kformer.own_data import JSONL, Record, csv_records, jsonl_records
 from kformer.questions.own import CsvQuestions, QuestionRow, as_row
-from kformer.text_files import decoded, files_below, raw_lines
+from kformer.text_files import decoded, files_below, is_kind, raw_lines
 
 Kind = Literal["questions", "facts"]
 Tell = Callable[[str], None]
@@ -54,6 +54,7 @@ def check(place: Path, kind: Kind | None, tell: Tell) -> Report:
             checker.check(path, kind or _kind_of(path))
         except KformerError as error:  # of the whole file: damaged, or without a header
             checker.problem(error)
+    checker.check_splits()
     return checker.report
 
 
@@ -89,6 +90,9 @@ class _Checker:
         self._tell(str(error))
 
     def check(self, path: Path, kind: Kind) -> None:
+        if _is_text(path):
+            self._check_text(path)
+            return
         check_record = self._check_question if kind == "questions" else self._check_fact
         for record in _records(path, kind):
             try:
@@ -96,7 +100,26 @@ class _Checker:
             except KformerError as error:
                 self.problem(error)
             else:
-                self.report.fine["lines of text" if _is_text(path) else kind] += 1
+                self.report.fine[kind] += 1
+
+    def check_splits(self) -> None:
+        """Where every question has a split, there must be some in train and test."""
+        splits = self.report.splits
+        for split in ("train", "test"):
+            if splits and not splits["no split"] and not splits[split]:
+                self.problem(
+                    KformerError(
+                        f"{self._place}: no question is in the split {split}; give some to it, or "
+                        "leave the split out of all"
+                    )
+                )
+
+    def _check_text(self, path: Path) -> None:
+        for number, line in raw_lines(path):
+            try:
+                self.report.fine["lines of text"] += bool(decoded(line, f"{path}:{number}").strip())
+            except KformerError as error:
+                self.problem(error)
 
     def _check_question(self, record: Record) -> None:
         row = as_row(record.parse(QuestionRow), record, self._place)
@@ -113,7 +136,7 @@ class _Checker:
     def _check_fact(self, record: Record) -> None:
         text = as_fact(record.parse(FactRow), record, JsonlFacts(path=".")).text.strip()
         digest = blake2b(text.encode(), digest_size=16).digest()
-        self.report.duplicates += digest in self._facts and not _is_text(record.file)
+        self.report.duplicates += digest in self._facts
         self._facts.add(digest)
         self._note_keys(record, FactRow)
 
@@ -126,7 +149,7 @@ def _kind_of(path: Path) -> Kind:
     """Whether a file has questions or facts, by its name and its first record."""
     if _is_text(path):
         return "facts"
-    if ".csv" in path.suffixes:
+    if is_kind(path, ".csv"):
         return "questions"
     records = csv_records(path) if _is_table(path) else jsonl_records(path)
     for record in records:
@@ -141,24 +164,12 @@ def _records(path: Path, kind: Kind) -> Iterator[Record]:
         return CsvQuestions.records(path) if _is_table(path) else jsonl_records(path)
     if _is_table(path):
         return tsv_records(path)
-    return _line_records(path) if _is_text(path) else jsonl_records(path)
-
-
-def _line_records(path: Path) -> Iterator[Record]:
-    """The lines of a plain text."""
-    for number, line in raw_lines(path):
-        try:
-            text = decoded(line, f"{path}:{number}").strip()
-        except KformerError as error:
-            yield Record(path, number, error)
-        else:
-            if text:
-                yield Record(path, number, {"text": text})
+    return jsonl_records(path)
 
 
 def _is_table(path: Path) -> bool:
-    return any(suffix in _TABLES for suffix in path.suffixes)
+    return is_kind(path, *_TABLES)
 
 
 def _is_text(path: Path) -> bool:
-    return ".txt" in path.suffixes
+    return is_kind(path, ".txt")

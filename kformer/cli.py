@@ -359,7 +359,7 @@ def check(
 
     report = check_data(place, kind, typer.echo)
     typer.echo(f"{place}: {summary(report)}")
-    if report.problems:
+    if report.problems or not report.fine:
         raise typer.Exit(1)
 
 

@@ -290,6 +290,8 @@ def load_experiment(config: Mapping[str, Any], origin: str = "config") -> Experi
         for name in experiment.sources:
             if name not in CATALOGUE:
                 resolve(name, {})  # which names those that there are
+        for name in experiment.needed_sources:
+            resolve(name, experiment.needed_sources)
         experiment.check_encoders()
         experiment.check_paths()
     except KformerError as error:

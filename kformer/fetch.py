@@ -13,7 +13,7 @@ from kformer.archives import BadArchive, unpack
 from kformer.download import Download, NotFetched
 from kformer.errors import KformerError
 from kformer.files import replacing
-from kformer.source_lock import Expected, expected_of, trust
+from kformer.source_lock import Expected, expected_of, trust, unpacked_from
 from kformer.sources import Source, locate
 
 _log = logging.getLogger(__name__)
@@ -54,15 +54,21 @@ def fetch_source(
             files, unpacked_bytes = unpack(archive, _file_name(source), partial)
             if expected.sha256 is None:  # only now: a damaged file must not become the expected one
                 trust(source, archive, lock)
+            if source.sha256 is None:
+                unpacked_from(out).write_text(expected_of(source, lock).sha256 or "", "utf-8")
     except BadArchive as error:
+        is_download = archive == kept_at(source, downloads)
+        if is_download:
+            archive.unlink()  # so that the next run gets it again
+        todo = "deleted it: run again" if is_download else "get it again"
         raise KformerError(
-            f"source {source.name}: archive {archive} {error}; delete it and get it again, or set "
-            f"sources.{source.name}.url to a good copy"
+            f"source {source.name}: archive {archive} {error}; {todo}, or set "
+            f"{source.section}.url to a good copy"
         ) from error
     except PermissionError as error:
         raise KformerError(
             f"source {source.name}: no permission to use {error.filename}; change its permissions "
-            f"or set sources.{source.name}.url to a file that can be read"
+            f"or set {source.section}.url to a file that can be read"
         ) from error
     return {
         "bytes": float(archive.stat().st_size),
@@ -165,7 +171,7 @@ def _from_addresses(source: Source, expected: Expected, kept: Path | None, by_ha
         raise KformerError(what + failures[-1].advice)
     raise KformerError(
         f"{what}without internet, get each file below elsewhere, put it where its arrow "
-        f"points, and run again; or set sources.<name>.url to its path{by_hand}"
+        f"points, and run again; or set its url in the config to its path{by_hand}"
     )
 
 
@@ -173,7 +179,7 @@ def _from_path(source: Source, address: str, path: Path, expected: Expected) -> 
     if not path.is_file():
         found = "is a folder, not a file" if path.is_dir() else "does not exist"
         key = source.setting(address)
-        raise _Failed(f"{path.absolute()} {found}", f"correct sources.{source.name}.{key}")
+        raise _Failed(f"{path.absolute()} {found}", f"correct {source.section}.{key}")
     if wrong := expected.wrong(path):
         raise _Failed(f"{path.absolute()} {wrong}", expected.advice)
     return path
@@ -189,7 +195,7 @@ def _from_web(source: Source, address: str, url: str, kept: Path, expected: Expe
         raise _Failed(
             f"{address} {error}",
             f"get it by hand{_facts(expected)} and put it at {kept}, or set "
-            f"sources.{source.name}.url to its path",
+            f"{source.section}.url to its path",
             error.reached,
         ) from error
     if wrong := expected.wrong(part):

@@ -12,11 +12,13 @@ from typing import Any, NamedTuple, Self, TypeVar
 from pydantic import BaseModel, ValidationError, model_validator
 
 from kformer.errors import KformerError
-from kformer.section import Section, in_one_line
+from kformer.section import Section, Text, in_one_line
 from kformer.sources import Sha256, SourceOverride
-from kformer.text_files import decoded, parse_object, raw_lines
+from kformer.text_files import MAX_LINE, decoded, is_kind, parse_object, raw_lines
 
 JSONL = (".jsonl", ".ndjson")
+
+csv.field_size_limit(MAX_LINE)
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -24,9 +26,9 @@ _Model = TypeVar("_Model", bound=BaseModel)
 class OwnData(Section):
     """Where own data lies: at a path, to be read in place, or at an address, to be fetched."""
 
-    path: str | None = None
+    path: Text | None = None
     """A file, compressed or not, or a folder of such files; read where it lies."""
-    url: str | None = None
+    url: Text | None = None
     """`http(s)://`, `hf://`, `file:` or a plain path of an archive or a file, which is fetched,
     verified and unpacked first."""
     sha256: Sha256 | None = None
@@ -78,52 +80,57 @@ def jsonl_records(path: Path) -> Iterator[Record]:
                 yield Record(path, number, error)
 
 
-def csv_records(path: Path) -> Iterator[Record]:
+def csv_records(path: Path, needed: tuple[str, ...] = ()) -> Iterator[Record]:
     """Streams the rows of a table with a header: tabs in a ``.tsv`` file, else commas.
 
-    A quoted cell may hold line ends; a record's line is then its last one. Empty cells are left
+    A quoted cell may hold line ends; a record's line is then its first one. Empty cells are left
     out.
 
     Raises:
-        KformerError: the header is missing, or names a column twice.
+        KformerError: the header is missing, names a column twice, or lacks one of ``needed``.
     """
-    delimiter = "\t" if ".tsv" in path.suffixes else ","
+    delimiter = "\t" if is_kind(path, ".tsv") else ","
     # What is no UTF-8 is told record by record, so it must get through the parser first.
     lines = (line.decode(errors="surrogateescape") for _, line in raw_lines(path))
     rows = csv.reader(lines, delimiter=delimiter, strict=True)
     header: list[str] = []
     while True:
+        line = rows.line_num + 1
+        where = f"{path}:{line}"
         try:
             cells = [cell.strip() for cell in next(rows)]
-            where = f"{path}:{rows.line_num}"
             decoded(delimiter.join(cells).encode(errors="surrogateescape"), where)
         except StopIteration:
             break
         except csv.Error as error:
-            problem = f"{path}:{rows.line_num}: not valid CSV ({error}); mend the quotes"
-            yield Record(path, rows.line_num, KformerError(problem))
+            until = f"; all up to line {rows.line_num} is open" if rows.line_num > line else ""
+            problem = f"{where}: not valid CSV ({error}{until}); mend the quotes"
+            yield Record(path, line, KformerError(problem))
             continue
         except KformerError as error:
-            yield Record(path, rows.line_num, error)
+            yield Record(path, line, error)
             continue
         if not any(cells):
             continue
         if not header:
-            header = _checked_header(cells, where)
+            header = _checked_header(cells, where, needed)
         elif len(cells) > len(header):
             more = f"{where}: {len(cells)} cells, but the header names {len(header)} columns"
-            yield Record(
-                path, rows.line_num, KformerError(f"{more}; quote cells with {delimiter!r}")
-            )
+            yield Record(path, line, KformerError(f"{more}; quote cells with {delimiter!r}"))
         else:
             content = {name: cell for name, cell in zip(header, cells, strict=False) if cell}
-            yield Record(path, rows.line_num, content)
+            yield Record(path, line, content)
     if not header:
         raise KformerError(f"{path}: empty; the first line must name the columns")
 
 
-def _checked_header(cells: list[str], where: str) -> list[str]:
+def _checked_header(cells: list[str], where: str, needed: tuple[str, ...]) -> list[str]:
     names = [cell.lower() for cell in cells]
     if twice := next((name for name in names if name and names.count(name) > 1), None):
         raise KformerError(f"{where}: the column {twice!r} is there twice; rename one")
+    if missing := [name for name in needed if name not in names]:
+        raise KformerError(
+            f"{where}: no column {', '.join(missing)} in the header {' | '.join(cells)!r:.80}; "
+            "name the columns there, and separate them by commas, or by tabs in a .tsv file"
+        )
     return cells

@@ -62,8 +62,7 @@ def expected_of(source: Source, lock: Path) -> Expected:
     """
     if source.sha256:
         advice = (
-            f"get it again, or set sources.{source.name}.sha256 if these are the bytes that you "
-            "want"
+            f"get it again, or set {source.section}.sha256 if these are the bytes that you want"
         )
         return Expected(source.sha256, source.size, advice)
     entry = _read_lock(lock).get(source.url)
@@ -99,6 +98,23 @@ def trust(source: Source, path: Path, lock: Path) -> None:
             )
     if wrong := expected.wrong(path):
         raise KformerError(f"source {source.name}: {path} {wrong}; {expected.advice}")
+
+
+def unpacked_from(folder: Path) -> Path:
+    """Where it is written down of which file an unpacked folder is."""
+    return folder.with_name(f".{folder.name}.sha256")
+
+
+def check_unpacked(source: Source, folder: Path, lock: Path) -> None:
+    """Raises KformerError if a folder was unpacked from another file than the locked one."""
+    expected, note = expected_of(source, lock), unpacked_from(folder)
+    if source.sha256 or not expected.sha256 or not (folder.is_dir() and note.is_file()):
+        return
+    if (found := note.read_text("utf-8").strip()) != expected.sha256:
+        raise KformerError(
+            f"source {source.name}: {folder} is of a file with sha256 {found}, but {lock} expects "
+            f"{expected.sha256}; delete that folder to fetch it again, or correct {lock}"
+        )
 
 
 _ENTRIES = TypeAdapter(dict[str, LockedFile])

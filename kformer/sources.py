@@ -31,8 +31,23 @@ class Source(Section):
 
     @property
     def key(self) -> str:
-        """Twelve hex digits for folder names: of the sha256 or, without one, of the url's."""
-        return (self.sha256 or hashlib.sha256(self.url.encode()).hexdigest())[:12]
+        """Twelve hex digits for folder names: of the sha256 or, without one, of the url's.
+
+        A file on this machine may change under its name: without a checksum, its age and size
+        count as well.
+        """
+        identity = self.url
+        place = locate(self, self.url)
+        if isinstance(place, Path) and place.is_file():
+            identity += f"\n{place.stat().st_size}\n{place.stat().st_mtime_ns}"
+        return (self.sha256 or hashlib.sha256(identity.encode()).hexdigest())[:12]
+
+    @property
+    def section(self) -> str:
+        """Where the config has it: under ``sources`` or, one's own, with what reads it."""
+        if self.name in CATALOGUE:
+            return f"sources.{self.name}"
+        return "questions" if self.name.endswith("_questions") else f"knowledge ({self.name})"
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -165,7 +180,7 @@ def locate(source: Source, address: str) -> str | Path:
         reason = " ".join(str(error).split()).rstrip(".")
     raise KformerError(
         f"source {source.name}: the address {address!r} cannot be used: {reason}; "
-        f"correct sources.{source.name}.{source.setting(address)}"
+        f"correct {source.section}.{source.setting(address)}"
     )
 
 

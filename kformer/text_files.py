@@ -37,11 +37,10 @@ def files_below(place: Path, suffixes: tuple[str, ...]) -> list[Path]:
     """
     if place.is_file():
         return [place]
-    names = tuple(f"{suffix}{more}" for suffix in suffixes for more in ("", *_SUFFIXES))
     found = [
         path
         for path in sorted(place.rglob("*"))
-        if path.name.lower().endswith(names)
+        if is_kind(path, *suffixes)
         and path.is_file()
         and not any(part.startswith(".") for part in path.relative_to(place).parts)
     ]
@@ -49,6 +48,12 @@ def files_below(place: Path, suffixes: tuple[str, ...]) -> list[Path]:
         state = f"no {' or '.join(suffixes)} file below it" if place.is_dir() else "does not exist"
         raise KformerError(f"{place}: {state}; name a file or a folder with such files")
     return found
+
+
+def is_kind(path: Path, *suffixes: str) -> bool:
+    """Whether a file has one of these suffixes, in front of that of a compressed file if any."""
+    names = tuple(f"{suffix}{more}" for suffix in suffixes for more in ("", *_SUFFIXES))
+    return path.name.lower().endswith(names)
 
 
 def name_below(place: Path, path: Path) -> str:
@@ -178,6 +183,8 @@ def parse_json(text: str, where: str) -> Any:
 def _open(path: Path) -> IO[bytes]:
     with path.open("rb") as file:
         start = file.read(10)
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise KformerError(f"{path}: UTF-16 text, not UTF-8; save the file as UTF-8")
     for magic, opened in _COMPRESSED.items():
         if magic.match(start):
             return cast(IO[bytes], opened(path))

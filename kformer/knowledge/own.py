@@ -62,7 +62,7 @@ class _Own(OwnData, Reader):
 
     @property
     def archive(self) -> str | None:
-        return None if self.path else self.label
+        return self.label if self.path is None else None
 
 
 class JsonlFacts(_Own, Triples):

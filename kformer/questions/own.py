@@ -127,7 +127,7 @@ class _Own(OwnData, Reader):
 
     @property
     def archive(self) -> str | None:
-        return None if self.path else f"{self.dataset}_questions"
+        return f"{self.dataset}_questions" if self.path is None else None
 
     @staticmethod
     @abstractmethod
@@ -188,7 +188,7 @@ class CsvQuestions(_Own):
 
     @staticmethod
     def records(path: Path) -> Iterator[Record]:
-        for record in csv_records(path):
+        for record in csv_records(path, ("question", "answer", "a", "b")):
             if isinstance(record.content, dict):
                 yield record._replace(content=_with_choices(record.content))
             else:
@@ -204,12 +204,14 @@ def _with_choices(cells: dict[str, Any]) -> dict[str, Any]:
 
 
 def as_row(question: QuestionRow, record: Record, place: Path) -> dict[str, Any]:
-    """A row of the questions table; its split is None where the record and its file have none."""
+    """A row of the questions table; its split is None where neither the record has one nor, in a
+    folder, the name of its file is one."""
     file = name_below(place, record.file)
+    of_file = _SPLITS.get(file.rpartition("/")[2].lower()) if place.is_dir() else None
     name = f"{file}-{record.line:06d}" if question.id is None else str(question.id)
     return {
         "question_id": name,
-        "split": question.split or _SPLITS.get(file.rpartition("/")[2].lower()),
+        "split": question.split or of_file,
         "context": (question.context or "").strip(),
         "question": question.question.strip(),
         "choices": [choice.strip() for choice in question.choices],

@@ -259,10 +259,10 @@ class TestATable:
         content = table(["question", "A", "B", "C", "answer"], ["?", "dog", "cat", "cow", answer])
         assert read(content, "q.csv", CSV)[0]["answer"] == position
 
-    def test_names_questions_by_their_last_line(self, read):
+    def test_names_questions_by_their_first_line(self, read):
         content = table(["question", "A", "B", "answer"], ["a\nb", "x", "y", "A"], ["?", *"xyA"])
         rows = read(content, "pets.csv", CSV)
-        assert [row["question_id"] for row in rows] == ["pets-000003", "pets-000004"]
+        assert [row["question_id"] for row in rows] == ["pets-000002", "pets-000004"]
 
     def test_may_have_tabs_for_commas(self, read):
         content = table(
@@ -295,7 +295,8 @@ class TestATable:
 
     def test_without_columns_for_choices_is_refused(self, refusal):
         content = table(["question", "answer"], ["?", "A"])
-        assert "q.csv:2: choices" in refusal(content, name="q.csv", reader=CSV)
+        message = refusal(content, name="q.csv", reader=CSV)
+        assert "q.csv:1: no column a, b in the header 'question | answer'; name the" in message
 
 
 class TestFiles:

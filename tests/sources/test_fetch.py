@@ -2,6 +2,7 @@
 
 import logging
 import multiprocessing
+import re
 import time
 
 import pytest
@@ -10,7 +11,8 @@ from kformer import fetch
 from kformer.archives import BadArchive
 from kformer.errors import KformerError
 from kformer.fetch import fetch_source, kept_at
-from kformer.sources import Source
+from kformer.source_lock import check_unpacked
+from kformer.sources import Source, SourceOverride, resolve
 
 from .conftest import TEXTS, files_in, gzipped, sha256, source_of, tarred, unpublished, zipped
 
@@ -204,7 +206,7 @@ def test_a_damaged_archive_is_told(tmp_path, refusal):
     (tmp_path / "a.tgz").write_bytes(content)
     message = refusal(source_of(content, tmp_path / "a.tgz"))
     assert f"archive {tmp_path}/a.tgz is truncated or damaged" in message
-    assert "delete it and get it again, or set sources.atomic.url to a good copy" in message
+    assert "; get it again, or set sources.atomic.url to a good copy" in message
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, BadArchive("is bad")])
@@ -275,8 +277,9 @@ def test_a_mirror_may_be_a_path_and_a_missing_path_may_have_a_mirror(dead, site,
 
 def test_a_plain_file_is_called_as_in_the_first_address_whoever_gives_it(dead, site, out, get):
     site.content = b"a\tb\n"
+    dead = dead.replace(".tgz", ".tsv")
     get(source_of(site.content, dead, site.url("download?id=7")))
-    assert files_in(out) == {"atomic_data.tgz": b"a\tb\n"}
+    assert files_in(out) == {"atomic_data.tsv": b"a\tb\n"}
 
 
 def test_if_all_fail_each_address_and_its_reason_is_named(site, mirror, tmp_path, refusal):
@@ -319,7 +322,7 @@ def test_without_internet_one_message_says_which_files_to_put_where(
     assert f"{dead} cannot be fetched: ConnectError: " in first
     assert f"; {dead}-mirror cannot be fetched: ConnectError: " in first
     assert "; without internet, get each file below elsewhere, put it where its arrow " in first
-    assert "or set sources.<name>.url to its path" in first
+    assert "or set its url in the config to its path" in first
     assert rest == [
         f"  atomic: {dead} (1,234,567 bytes, sha256 {sha256(b'1')}) -> "
         f"{downloads}/atomic-{atomic.key}",
@@ -360,3 +363,46 @@ def test_a_locked_file_is_listed_with_its_checksum(dead, site, downloads, lock, 
     with pytest.raises(KformerError) as caught:
         get(unpublished(dead), out.with_name("again"))
     assert f"({len(site.content):,} bytes, sha256 {sha256(site.content)}) -> " in str(caught.value)
+
+
+@pytest.mark.parametrize("page", [b"<html>Please log in", b"", b"Rar!\x1a\x07"])
+def test_what_is_no_archive_is_neither_kept_nor_locked(page, site, lock, out, get):
+    """Such as the page of a proxy, whatever it says that it is."""
+    site.content = page
+    with pytest.raises(KformerError, match=r"is (no archive|empty|a rar).*; deleted it: run"):
+        get(unpublished(site.url()))
+    assert not lock.exists()
+    site.content = zipped(TEXTS)
+    get(unpublished(site.url()))
+    assert files_in(out) == TEXTS
+
+
+def test_own_data_is_corrected_where_the_config_has_it(tmp_path, lock, downloads, out):
+    missing = str(tmp_path / "none.zip")
+    for name, place in (("csv_questions", "questions.url"), ("books", "knowledge (books).url")):
+        source = resolve(name, {name: SourceOverride(url=missing)})
+        with pytest.raises(
+            KformerError, match=rf"none\.zip does not exist; correct {re.escape(place)}"
+        ):
+            fetch_source(source, downloads, lock, out)
+
+
+def test_a_local_file_that_changed_has_another_key(tmp_path):
+    path = tmp_path / "a.zip"
+    path.write_bytes(b"one")
+    before = unpublished(path).key
+    assert unpublished(path).key == before
+    path.write_bytes(b"other")
+    assert unpublished(path).key != before
+
+
+def test_a_folder_that_is_not_of_the_locked_file_is_told(site, lock, out, get):
+    site.content = zipped(TEXTS)
+    source = unpublished(site.url())
+    get(source)
+    check_unpacked(source, out, lock)
+    lock.write_text(lock.read_text().replace(sha256(site.content), "ab" * 32))
+    with pytest.raises(KformerError, match="delete that folder to fetch it again, or correct"):
+        check_unpacked(source, out, lock)
+    lock.unlink()
+    check_unpacked(source, out, lock)

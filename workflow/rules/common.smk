@@ -18,6 +18,7 @@ from pathlib import Path
 from kformer.config import fingerprint, load_experiment
 from kformer.errors import KformerError
 from kformer.files import write_json
+from kformer.source_lock import check_unpacked
 from kformer.sources import resolve
 
 
@@ -29,7 +30,12 @@ def plain(section):
 def read_experiment():
     files = ", ".join(str(file) for file in workflow.configfiles) or "config"
     try:
-        return load_experiment(config, files)
+        experiment = load_experiment(config, files)
+        for name in experiment.needed_sources:
+            source = resolve(name, experiment.needed_sources)
+            folder = Path("resources", f"{name}-{source.key}")
+            check_unpacked(source, folder, Path("sources.lock.json"))
+        return experiment
     except KformerError as error:
         # One line; a WorkflowError would add where in this file it was raised.
         sys.exit(f"error: {error}")
@@ -52,8 +58,10 @@ os.environ.update(
 
 # So are the addresses of sources: what a source holds is named by its checksum.
 SOURCES = EXPERIMENT.needed_sources
-os.environ["KFORMER_SOURCES"] = json.dumps(
-    {name: override.model_dump(mode="json") for name, override in SOURCES.items()}
+os.environ.update(
+    KFORMER_SOURCES=json.dumps(
+        {name: override.model_dump(mode="json") for name, override in SOURCES.items()}
+    )
 )
 
 # glibc would hand the memory of large tensors back to the kernel after every training step and get
@@ -100,12 +108,18 @@ def source_place(reader):
     return reader.path if reader.archive is None else f"resources/{source_key(reader)}"
 
 
-def source_files(reader):
-    """What a reader depends on: own files and their age, or a folder whose key says it all."""
-    if reader.archive is not None:
-        return [ancient(source_place(reader))]
-    path = Path(reader.path)
-    return sorted(map(str, path.rglob("*"))) if path.is_dir() else [reader.path]
+def source_folders(readers):
+    # The key stands for the content, so its age does not matter.
+    return [ancient(source_place(reader)) for reader in readers if reader.archive]
+
+
+def own_files(readers):
+    """What lies at the paths of own data. As a parameter, so that any change is noticed, also to
+    an older file; names are taken as they are, and nothing is read."""
+    paths = [Path(reader.path) for reader in readers if reader.archive is None]
+    files = [file for path in paths for file in sorted([path, *path.rglob("*")])]
+    stats = [(str(file), file.stat()) for file in files if file.is_file()]
+    return fingerprint([[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats])
 
 
 # Questions, facts, retrieval: keys, and what each key stands for

@@ -25,7 +25,7 @@ rule fetch_source:
 
 rule read_questions:
     input:
-        source_files(EXPERIMENT.questions),
+        source_folders([EXPERIMENT.questions]),
     output:
         "results/shared/questions/{key}/questions.parquet",
     log:
@@ -33,7 +33,8 @@ rule read_questions:
     conda:
         "../envs/kformer.yaml"
     params:
-        place=source_place(EXPERIMENT.questions),
+        place=lambda wildcards: source_place(EXPERIMENT.questions),
+        own_files=own_files([EXPERIMENT.questions]),
         settings=plain(EXPERIMENT.questions),
     shell:
         "kformer questions --input {params.place:q} --out {output}"
@@ -42,9 +43,7 @@ rule read_questions:
 
 rule read_facts:
     input:
-        lambda wildcards: [
-            file for reader in FACTS[wildcards.key] for file in source_files(reader)
-        ],
+        lambda wildcards: source_folders(FACTS[wildcards.key]),
     output:
         "results/shared/facts/{key}/facts.parquet",
     log:
@@ -56,6 +55,7 @@ rule read_facts:
             f"--input {shlex.quote(source_place(reader))}"
             for reader in FACTS[wildcards.key]
         ),
+        own_files=lambda wildcards: own_files(FACTS[wildcards.key]),
         settings=lambda wildcards: json.dumps(
             [reader.model_dump(mode="json") for reader in FACTS[wildcards.key]]
         ),
