@@ -117,7 +117,7 @@ def own_files(readers):
     """What lies at the paths of own data. As a parameter, so that any change is noticed, also to
     an older file; names are taken as they are, and nothing is read."""
     paths = [Path(reader.path) for reader in readers if reader.archive is None]
-    files = [file for path in paths for file in sorted([path, *path.rglob("*")])]
+    files = [file for path in paths for file in sorted([path, *path.rglob("[!.]*")])]
     stats = [(str(file), file.stat()) for file in files if file.is_file()]
     return fingerprint([[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats])
 
