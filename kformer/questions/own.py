@@ -18,8 +18,6 @@ from kformer.text_files import files_below, name_below
 # What the splits are called, here and elsewhere, also as names of files.
 _AnySplit = Literal["train", "validation", "dev", "val", "valid", "test"]
 _SPLITS = {name: name for name in SPLITS} | dict.fromkeys(("dev", "val", "valid"), "validation")
-
-
 _LETTERS = frozenset(ascii_uppercase)
 
 
