@@ -84,6 +84,7 @@ class _Checker:
         self._tell = tell
         self._places: dict[str, str] = {}  # of questions, by id
         self._facts: set[bytes] = set()
+        self._wording = JsonlFacts(path=".")  # of triples, as without templates of one's own
 
     def problem(self, error: KformerError) -> None:
         self.report.problems += 1
@@ -134,7 +135,7 @@ class _Checker:
         self._note_keys(record, QuestionRow)
 
     def _check_fact(self, record: Record) -> None:
-        text = as_fact(record.parse(FactRow), record, JsonlFacts(path=".")).text.strip()
+        text = as_fact(record.parse(FactRow), record, self._wording).text.strip()
         digest = blake2b(text.encode(), digest_size=16).digest()
         self.report.duplicates += digest in self._facts
         self._facts.add(digest)

@@ -1,11 +1,14 @@
 """What tests of several parts need: tiny encoders, worlds and folders, made on the spot."""
 
+import re
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from kformer import cli
 from kformer.config import Retrieval
 from kformer.demo_world import DemoWorld, write_world
 from kformer.knowledge.demo import Demo as DemoFacts
@@ -15,6 +18,7 @@ from kformer.questions.table import build_questions
 from kformer.retrieval.stages import retrieve
 from kformer.text_files import read_jsonl
 
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 TINY_WORLD = DemoWorld(train_questions=48, validation_questions=24, test_questions=24)
 
 
@@ -94,3 +98,20 @@ def folder_of(
         return folder
 
     return write
+
+
+@pytest.fixture
+def kformer(monkeypatch, capsys):
+    """Runs a command as the shell would; returns its exit status, stdout and stderr."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["kformer", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = (_COLOURS.sub("", text) for text in capsys.readouterr())  # as on GitHub
+        if isinstance(ended.value.code, str):  # Python prints it and exits with 1
+            return 1, out, f"{err}{ended.value.code}\n"
+        return ended.value.code or 0, out, err
+
+    return run

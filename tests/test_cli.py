@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import re
 import subprocess
 import sys
 import zipfile
@@ -11,10 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from kformer import cli
 from kformer.tables import read_rows
 
-_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 DEMO = '{"dataset": "demo"}'
 QUESTION = {
     "question_id": "a",
@@ -33,23 +30,6 @@ def no_tracking(monkeypatch, tmp_path):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def kformer(monkeypatch, capsys):
-    """Runs a command as the shell would; returns its exit status, stdout and stderr."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["kformer", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        out, err = (_COLOURS.sub("", text) for text in capsys.readouterr())  # as on GitHub
-        if isinstance(ended.value.code, str):  # Python prints it and exits with 1
-            return 1, out, f"{err}{ended.value.code}\n"
-        return ended.value.code or 0, out, err
-
-    return run
 
 
 @pytest.fixture

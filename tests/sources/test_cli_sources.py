@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 
@@ -13,7 +12,6 @@ from kformer.sources import CATALOGUE, Source
 
 from .conftest import TEXTS, files_in, sha256, tarred, zipped
 
-_COLOURS = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 OFFICIAL = tarred(TEXTS)
 
 
@@ -31,23 +29,6 @@ def catalogue(monkeypatch, tmp_path, dead):
     medquad = Source(name="medquad", url=f"{dead}-quad", licence="CC0")
     monkeypatch.setitem(CATALOGUE, "atomic", atomic)
     monkeypatch.setitem(CATALOGUE, "medquad", medquad)
-
-
-@pytest.fixture
-def kformer(monkeypatch, capsys):
-    """Runs a command as the shell would; returns its exit status, stdout and stderr."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["kformer", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        out, err = (_COLOURS.sub("", text) for text in capsys.readouterr())
-        if isinstance(ended.value.code, str):  # Python prints it and exits with 1
-            return 1, out, f"{err}{ended.value.code}\n"
-        return ended.value.code or 0, out, err
-
-    return run
 
 
 @pytest.fixture
