@@ -31,25 +31,13 @@ from kformer.errors import KformerError
 from kformer.knowledge import KnowledgeSource
 from kformer.own_data import OwnData
 from kformer.questions import Questions
+from kformer.retrieval.settings import Retrieval
 from kformer.section import Name, Section, in_one_line
 from kformer.sources import CATALOGUE, SourceOverride, resolve
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]
 _RESERVED = ("shared", "logs", "mlflow.db")  # other things that lie in results/
-
-
-class Retrieval(Section):
-    """How facts are found for a question."""
-
-    method: Literal["bm25", "rank_bm25"] = "bm25"
-    """`bm25`: the fast implementation (bm25s); `rank_bm25`: the reference implementation."""
-    top_k: PositiveInt = 30
-    """M, how many facts are retrieved per query."""
-    query: Literal["question", "choice"] = "question"
-    """One query per question (context + question), or one per choice (that + choice)."""
-    control: Literal["shuffle"] | None = None
-    """`shuffle`: each question gets the facts of another question of its split."""
 
 
 class Model(Section):

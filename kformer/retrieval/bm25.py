@@ -1,79 +1,229 @@
-"""BM25: the fast implementation (bm25s) and the reference one (rank_bm25), with one interface."""
+"""BM25: an index of words, and how it is searched.
 
-import re
-from collections.abc import Iterable
-from typing import Protocol
+The scores are those of rank_bm25's ``BM25Okapi`` (k1 = 1.5, b = 0.75; a word in more than half of
+the documents, whose idf would be negative, gets a quarter of the mean idf instead). They are
+computed when the index is built and kept as bm25s keeps them (Lù 2024, arXiv 2407.03618), a sparse
+matrix with a column per word, in bm25s' files: `bm25s.BM25.load` reads an index too. Searching is
+our own (`kernels`): bm25s can neither leave out relations without scanning them, nor share the
+score of a question between its choices, nor break ties.
+"""
+
+import json
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-_WORD = re.compile(r"\w+")
+from kformer.retrieval import kernels
+from kformer.retrieval.by_relation import ByRelation
+from kformer.retrieval.query import Hits, Query, Relations
+from kformer.retrieval.words import Splitter
+
+K1 = 1.5
+B = 0.75
+EPSILON = 0.25
 
 
-def words(text: str) -> list[str]:
-    """The words of a text, lower-cased."""
-    return _WORD.findall(text.lower())
+@dataclass
+class Statistics:
+    """What BM25 must know of a whole corpus, also where an index holds but a shard of it.
+
+    Attributes:
+        documents: how many there are.
+        words: how many words they have in all.
+        documents_with: how many of them have each word.
+    """
+
+    documents: int
+    words: int
+    documents_with: dict[str, int]
+
+    @classmethod
+    def of(cls, texts: Iterable[str], split: Splitter) -> Self:
+        documents = words = 0
+        documents_with: Counter[str] = Counter()
+        for text in texts:
+            found = split(text)
+            documents += 1
+            words += len(found)
+            documents_with.update(set(found))
+        return cls(documents, words, dict(documents_with))
+
+    @classmethod
+    def total(cls, parts: Iterable["Statistics"]) -> Self:
+        """Those of several shards together."""
+        documents = words = 0
+        documents_with: Counter[str] = Counter()
+        for part in parts:
+            documents += part.documents
+            words += part.words
+            documents_with.update(part.documents_with)
+        return cls(documents, words, dict(documents_with))
+
+    def idf(self) -> dict[str, float]:
+        """The inverse document frequency of each word, as ``BM25Okapi`` has it."""
+        with_word = np.fromiter(self.documents_with.values(), np.float64, len(self.documents_with))
+        idf = np.log(self.documents - with_word + 0.5) - np.log(with_word + 0.5)
+        if len(idf):
+            idf[idf < 0] = EPSILON * idf.mean()
+        return dict(zip(self.documents_with, idf.tolist(), strict=True))
 
 
-class Scorer(Protocol):
-    """Scores every fact for a query."""
+class Postings:
+    """What each word contributes to the score of each document that has it.
 
-    def __init__(self, facts: Iterable[str]) -> None: ...
+    Attributes:
+        impacts: (postings,).
+        places: of the documents in the index, ascending for each word, (postings,).
+        pointers: where the postings of each word start, and where the last one's end.
+        vocabulary: the number of each word.
+    """
 
-    def scores(self, query: str) -> NDArray[np.float32]:
-        """Scores (n facts,); 0 where query and fact share no word."""
-        ...
+    def __init__(
+        self,
+        impacts: NDArray[np.float32],
+        places: NDArray[np.int32],
+        pointers: NDArray[np.int64],
+        vocabulary: dict[str, int],
+    ) -> None:
+        self.impacts, self.places, self.pointers = impacts, places, pointers
+        self.vocabulary = vocabulary
 
+    @classmethod
+    def build(
+        cls,
+        texts: Iterable[str],
+        split: Splitter,
+        order: NDArray[np.int64],
+        whole: Statistics | None = None,
+    ) -> Self:
+        """Reads documents and scores them.
 
-class Bm25s:
-    """BM25 as in Lucene (k1 = 1.5, b = 0.75), scored when the index is built: Lù 2024, bm25s."""
+        Args:
+            texts: the documents.
+            split: takes a text apart into words.
+            order: which of the documents is at each place.
+            whole: the statistics of the corpus of which these documents are a part; None = they
+                are all.
+        """
+        vocabulary: dict[str, int] = {}
+        words, starts = array("i"), array("q", [0])
+        for text in texts:
+            words.extend([vocabulary.setdefault(word, len(vocabulary)) for word in split(text)])
+            starts.append(len(words))
+        begins = np.frombuffer(starts, dtype=np.int64)
+        pointers, places, times = kernels.invert(
+            np.frombuffer(words, dtype=np.int32), begins, order, len(vocabulary)
+        )
+        if whole is None:
+            with_word = dict(zip(vocabulary, np.diff(pointers).tolist(), strict=True))
+            whole = Statistics(len(order), len(words), with_word)
+        lengths = np.diff(begins)[order]
+        all_idf = whole.idf()
+        idf = np.array([all_idf[word] for word in vocabulary])
+        mean_length = whole.words / max(whole.documents, 1) or 1.0
+        norms = K1 * (1 - B + B * lengths / mean_length)
+        impacts = kernels.weigh(pointers, places, times, norms, idf, K1)
+        return cls(impacts, places, pointers, vocabulary)
 
-    def __init__(self, facts: Iterable[str]) -> None:
+    def save(self, folder: Path, documents: int) -> None:
+        """Writes the files of a bm25s index of so many documents."""
         import bm25s
 
-        tokens = [words(fact) for fact in facts]
-        self._facts = len(tokens)
-        self._vocabulary = {word for fact in tokens for word in fact}
-        self._index = bm25s.BM25(method="lucene", k1=1.5, b=0.75)
-        if self._vocabulary:
-            self._index.index(tokens, show_progress=False)
+        index = bm25s.BM25(k1=K1, b=B, method="atire", backend="numba")
+        index.nonoccurrence_array = None
+        index.scores = {
+            "data": self.impacts,
+            "indices": self.places,
+            "indptr": self.pointers,
+            "num_docs": documents,
+        }
+        index.vocab_dict = self.vocabulary
+        index.save(folder, show_progress=False)
 
-    def scores(self, query: str) -> NDArray[np.float32]:
-        known = [word for word in words(query) if word in self._vocabulary]
-        if not known:
-            return np.zeros(self._facts, dtype=np.float32)
-        return self._index.get_scores(known)
-
-
-class RankBm25:
-    """BM25Okapi of rank_bm25: the reference; slow on large corpora."""
-
-    def __init__(self, facts: Iterable[str]) -> None:
-        from rank_bm25 import BM25Okapi
-
-        tokens = [words(fact) for fact in facts]
-        self._facts = len(tokens)
-        self._index = BM25Okapi(tokens) if any(tokens) else None
-
-    def scores(self, query: str) -> NDArray[np.float32]:
-        if self._index is None:
-            return np.zeros(self._facts, dtype=np.float32)
-        return self._index.get_scores(words(query)).astype(np.float32)
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Opens what `save` wrote; the arrays are mapped, so processes share them."""
+        # Not by bm25s, whose import alone takes as long as a whole `kformer search`.
+        impacts, places, pointers = (
+            np.load(folder / f"{name}.csc.index.npy", mmap_mode="r")
+            for name in ("data", "indices", "indptr")
+        )
+        vocabulary = json.loads((folder / "vocab.index.json").read_text("utf-8"))
+        return cls(impacts, places, pointers, vocabulary)
 
 
-SCORERS: dict[str, type[Scorer]] = {"bm25": Bm25s, "rank_bm25": RankBm25}
+_QUERIES_AT_ONCE = 64
 
 
-def best(scores: NDArray[np.float32], top_k: int) -> NDArray[np.int64]:
-    """The facts with the highest scores above 0, best first, ties by fact id.
+class Bm25:
+    """Searches documents by the words that they share with a query."""
 
-    Args:
-        scores: (n facts,).
-        top_k: at most so many.
-    """
-    found = np.flatnonzero(scores > 0)
-    if len(found) > top_k:
-        least = np.partition(scores[found], -top_k)[-top_k]
-        found = found[scores[found] >= least]
-    order = np.lexsort((found, -scores[found]))
-    return found[order][:top_k]
+    def __init__(
+        self, postings: Postings, layout: ByRelation, split: Splitter, threads: int = 1
+    ) -> None:
+        self._postings, self._layout = postings, layout
+        self._split, self._threads = split, threads
+
+    @property
+    def relations(self) -> Relations:
+        return frozenset(self._layout.names)
+
+    def search(self, queries: Sequence[Query], top_k: int) -> list[list[Hits]]:
+        """For every query and each of its endings, the best documents that score above 0."""
+        if not queries:
+            return []
+        words, times, word_bounds, part_bounds = self._parts(queries)
+        spans, span_bounds = self._spans(queries)
+        endings = len(word_bounds) - 1 - len(queries)
+        ids = np.empty((endings, top_k), dtype=np.int64)
+        scores = np.empty((endings, top_k), dtype=np.float32)
+        found = np.empty(endings, dtype=np.int64)
+        postings = self._postings
+
+        def answer(first: int) -> None:
+            kernels.search(
+                postings.impacts, postings.places, postings.pointers, self._layout.ids,
+                words, times, word_bounds, part_bounds, spans, span_bounds,
+                first, min(first + _QUERIES_AT_ONCE, len(queries)),
+                ids, scores, found,
+            )  # fmt: skip
+
+        with ThreadPoolExecutor(self._threads) as pool:
+            list(pool.map(answer, range(0, len(queries), _QUERIES_AT_ONCE)))
+        hits = (
+            Hits(ids[row, :count], scores[row, :count]) for row, count in enumerate(found.tolist())
+        )
+        return [[next(hits) for _ in query.endings] for query in queries]
+
+    def _parts(
+        self, queries: Sequence[Query]
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
+        """The numbers of the known words of each part, how often each is in it, and the bounds."""
+        vocabulary = self._postings.vocabulary
+        words, times, word_bounds, part_bounds = array("i"), array("i"), array("q", [0]), [0]
+        for query in queries:
+            for part in (query.stem, *query.endings):
+                counts = Counter(filter(None.__ne__, map(vocabulary.get, self._split(part))))
+                words.extend(counts.keys())
+                times.extend(counts.values())
+                word_bounds.append(len(words))
+            part_bounds.append(len(word_bounds) - 1)
+        return (
+            np.array(words, dtype=np.int32),
+            np.array(times, dtype=np.int32),
+            np.array(word_bounds, dtype=np.int64),
+            np.array(part_bounds, dtype=np.int64),
+        )
+
+    def _spans(self, queries: Sequence[Query]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        known = {query.relations: self._layout.spans(query.relations) for query in queries}
+        spans = [known[query.relations] for query in queries]
+        bounds = np.cumsum([0, *map(len, spans)], dtype=np.int64)
+        return np.concatenate(spans), bounds

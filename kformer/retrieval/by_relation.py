@@ -1,0 +1,64 @@
+"""Documents in the order of their relations, so that a search for some leaves out the others."""
+
+import json
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from kformer.retrieval.query import Relations
+
+
+class ByRelation:
+    """The order in which an index holds its documents: by relation, then by id.
+
+    Attributes:
+        ids: the document at each place, (documents,).
+        names: the relations in their order; None = no relation.
+        bounds: where each relation begins, and where the last one ends, (relations + 1,).
+    """
+
+    def __init__(
+        self, ids: NDArray[np.int64], names: list[str | None], bounds: NDArray[np.int64]
+    ) -> None:
+        self.ids, self.names, self.bounds = ids, names, bounds
+
+    @classmethod
+    def of(cls, relations: pa.ChunkedArray, first_id: int = 0) -> Self:
+        """Orders documents that are numbered from ``first_id``."""
+        names = sorted(relations.unique().to_pylist(), key=lambda name: (name is not None, name))
+        places = {name: place for place, name in enumerate(names)}
+        of_document = np.fromiter(
+            (places[name] for name in relations.to_pylist()), np.int64, len(relations)
+        )
+        ids = np.argsort(of_document, kind="stable")
+        counts = np.bincount(of_document, minlength=len(names))
+        bounds = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        return cls(ids + first_id, names, bounds)
+
+    def spans(self, relations: Relations | None) -> NDArray[np.int64]:
+        """The places of the documents with one of these relations, as [start, end), (spans, 2)."""
+        if relations is None:
+            return np.array([[0, len(self.ids)]])
+        spans: list[list[int]] = []
+        for place, name in enumerate(self.names):
+            if name in relations:
+                start, end = int(self.bounds[place]), int(self.bounds[place + 1])
+                if spans and spans[-1][1] == start:
+                    spans[-1][1] = end
+                else:
+                    spans.append([start, end])
+        return np.array(spans, dtype=np.int64).reshape(-1, 2)
+
+    def save(self, folder: Path) -> None:
+        np.save(folder / "ids.npy", self.ids)
+        relations = {"relations": self.names, "bounds": self.bounds.tolist()}
+        (folder / "relations.json").write_text(json.dumps(relations), "utf-8")
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        content = json.loads((folder / "relations.json").read_text("utf-8"))
+        ids = np.load(folder / "ids.npy", mmap_mode="r")
+        return cls(ids, content["relations"], np.array(content["bounds"], dtype=np.int64))

@@ -1,0 +1,115 @@
+"""How facts are found: the `retrieval` section of the config."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, PositiveInt, model_validator
+
+from kformer.encoders import BUNDLED
+from kformer.section import Section, Text
+
+IndexKind = Literal["words", "embeddings"]
+# What each kind of index, or of method, reads of the settings.
+_OF_INDEX: dict[IndexKind, tuple[str, ...]] = {"words": ("words",), "embeddings": ("encoder",)}
+_KINDS: dict[str, tuple[IndexKind, ...]] = {
+    "bm25": ("words",),
+    "rank_bm25": (),
+    "dense": ("embeddings",),
+    "hybrid": ("words", "embeddings"),
+}
+_OF_METHOD = {
+    "bm25": {"words"},
+    "rank_bm25": {"words"},
+    "dense": {"encoder", "nearest"},
+    "hybrid": {"words", "encoder", "nearest", "fusion", "candidates"},
+}
+
+Language = Literal[
+    "danish",
+    "dutch",
+    "english",
+    "french",
+    "german",
+    "italian",
+    "norwegian",
+    "portuguese",
+    "russian",
+    "spanish",
+    "swedish",
+    "turkish",
+]
+
+
+class Words(Section):
+    """How text is taken apart into words, for facts and queries alike; always lower-cased."""
+
+    language: Language = "english"
+    """Of the stop words and the stemmer."""
+    stop_words: bool = False
+    """Leave out words such as "the" and "of"."""
+    stemming: bool = False
+    """Reduce words to their stems, by the Snowball stemmer: "wanted" and "wants" to "want"."""
+
+
+class Match(Section):
+    """Which facts may answer which question: by the question's type and the fact's relation."""
+
+    relations: Literal["atomic"] | dict[Text, list[Text]] = "atomic"
+    """For each type of question the relations of facts that may answer it; a type that is not
+    named, or a question without one, may have any. `atomic`: the table for Social IQA's types."""
+    mode: Literal["filter", "boost"] = "filter"
+    """`filter`: only matching facts are found; `boost`: their scores are multiplied."""
+    boost: Annotated[float, Field(gt=1)] = 2.0
+    """By how much, with `mode: boost`."""
+
+
+class Retrieval(Section):
+    """How facts are found for a question."""
+
+    method: Literal["bm25", "rank_bm25", "dense", "hybrid"] = "bm25"
+    """`bm25`: by shared words, fast; `rank_bm25`: the same by the reference implementation;
+    `dense`: by nearness of sentence embeddings; `hybrid`: by both."""
+    top_k: PositiveInt = 30
+    """M, how many facts are retrieved per query."""
+    query: Literal["question", "choice"] = "question"
+    """One query per question (context + question), or one per choice (that + choice)."""
+    words: Words = Words()
+    """How text is taken apart, for all methods but `dense`."""
+    encoder: str = BUNDLED
+    """The sentence encoder of `dense` and `hybrid`: a Hugging Face id, a local folder, or
+    `bundled/all-MiniLM-L6-v2`."""
+    nearest: Literal["exact", "faiss"] = "exact"
+    """How the nearest embeddings are found: `exact`, or by an approximate index of FAISS, for
+    corpora of many millions (needs the `faiss` extra)."""
+    fusion: Literal["ranks", "rerank"] = "ranks"
+    """With `hybrid`: `ranks` adds up reciprocal ranks in both lists; `rerank` orders what BM25
+    found by nearness of embeddings."""
+    candidates: PositiveInt = 100
+    """With `hybrid`: how many facts are taken from each list."""
+    match: Match | None = None
+    """Which facts may answer which type of question; null = all may."""
+    events: PositiveInt | None = None
+    """Two steps: first the so many nearest events (distinct origins), then their facts; null =
+    facts are looked for directly."""
+    control: Literal["shuffle"] | None = None
+    """`shuffle`: each question gets the facts of another question of its split."""
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> Self:
+        if self.method == "hybrid" and self.candidates < (self.events or self.top_k):
+            wanted = "events" if self.events else "top_k"
+            raise ValueError(f"candidates: {self.candidates} is less than {wanted}; make it larger")
+        return self
+
+    @property
+    def index_kinds(self) -> tuple[IndexKind, ...]:
+        """The indexes that the method searches."""
+        return _KINDS[self.method]
+
+    def index_settings(self, kind: IndexKind) -> dict[str, Any]:
+        """What of the settings an index depends on."""
+        return self.model_dump(mode="json", include=set(_OF_INDEX[kind]))
+
+    def read_settings(self) -> dict[str, Any]:
+        """The settings that the method reads: another value of the others changes nothing."""
+        unread = set().union(*_OF_METHOD.values()) - _OF_METHOD[self.method]
+        return self.model_dump(mode="json", exclude=unread)
