@@ -25,3 +25,4 @@ rule all:
     default_target: True
     input:
         f"{RESULTS}/comparison.json",
+        [f"results/shared/retrieval/{key}/retrieval.md" for key in RETRIEVALS],

@@ -18,7 +18,6 @@ from typing import Annotated, Any, Literal
 import typer
 from pydantic import BaseModel
 
-from kformer.config import load_section
 from kformer.errors import KformerError
 from kformer.tracking import Run, tracked
 
@@ -51,6 +50,14 @@ Out = Annotated[Path, typer.Option(help="What to write.")]
 QuestionsFile = Annotated[Path, typer.Option(help="The questions table.")]
 FactsFile = Annotated[Path, typer.Option(help="The facts table.")]
 RetrievalFile = Annotated[Path, typer.Option(help="The retrieval table.")]
+ShardOption = Annotated[str, typer.Option(help="Which part of how many, such as 2/7.")]
+Indexes = Annotated[
+    list[Path] | None,
+    typer.Option("--index", help="Folder of an index; once for each shard and kind."),
+]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="How many work at once; without this, one a core.")
+]
 MaybeFacts = Annotated[Path | None, typer.Option(help="The facts table, if facts are read.")]
 MaybeRetrieval = Annotated[
     Path | None, typer.Option(help="The retrieval table, if facts are read.")
@@ -72,7 +79,7 @@ def fetch(
     from kformer.fetch import fetch_source
     from kformer.sources import SourceOverride, resolve
 
-    overrides = load_section(dict[str, SourceOverride], settings)
+    overrides = _load_section(dict[str, SourceOverride], settings)
     source = resolve(name, overrides)
     needed = [resolve(each, overrides) for each in overrides]
     with _stage(f"fetch {name}", _beside(out), source.model_dump()) as stage:
@@ -99,7 +106,7 @@ def sources(
     from kformer.source_list import inspect, lines
     from kformer.sources import CATALOGUE, SourceOverride, resolve
 
-    overrides = load_section(dict[str, SourceOverride], settings)
+    overrides = _load_section(dict[str, SourceOverride], settings)
     files = []
     with Console(stderr=True).status("verifying") as status:
         for name in names or sorted({*CATALOGUE, *overrides}):
@@ -119,7 +126,7 @@ def demo_world(out: Out, settings: Settings = "{}") -> None:
     """
     from kformer.demo_world import DemoWorld, write_world
 
-    world = load_section(DemoWorld, settings)
+    world = _load_section(DemoWorld, settings)
     with _stage("demo-world", _beside(out), world.model_dump()) as stage:
         stage.finish(write_world(world, out))
 
@@ -138,7 +145,7 @@ def questions(
     from kformer.questions import Questions
     from kformer.questions.table import build_questions
 
-    reader = load_section(Questions, settings)
+    reader = _load_section(Questions, settings)
     with _stage(f"questions {reader.dataset}", _beside(out), reader.model_dump()) as stage:
         stage.finish(build_questions(reader, place, out))
 
@@ -160,7 +167,7 @@ def facts(
     from kformer.knowledge import KnowledgeSource
     from kformer.knowledge.table import build_facts
 
-    readers = load_section(list[KnowledgeSource], settings)
+    readers = _load_section(list[KnowledgeSource], settings)
     if len(places) != len(readers):
         raise KformerError(
             f"--input: {len(places)} given for {len(readers)} sources in --settings; "
@@ -173,27 +180,164 @@ def facts(
 
 
 @app.command()
-def retrieve(questions: QuestionsFile, facts: FactsFile, out: Out, settings: Settings) -> None:
-    """Find the best facts for every question.
+def events(facts: FactsFile, out: Out) -> None:
+    """List the events that facts are about, as a table to be indexed like facts.
 
-    Example: `kformer retrieve --questions questions.parquet --facts facts.parquet
+    An event is what facts of the same origin are about, such as "PersonX pays the bill" in ATOMIC.
+
+    Example: `kformer events --facts facts.parquet --out events.parquet`
+    """
+    from kformer.retrieval.stages import list_events
+
+    with _stage("events", _beside(out), {}) as stage:
+        stage.finish(list_events(facts, out))
+
+
+@app.command()
+def count_words(
+    facts: FactsFile, out: Out, settings: Settings = "{}", shard: ShardOption = "1/1"
+) -> None:
+    """Count the words of a shard of facts, so that its index scores as an index of all would.
+
+    Example: `kformer count-words --facts facts.parquet --shard 1/4 --out counts/1.json`
+    """
+    from kformer.retrieval.index import Shard
+    from kformer.retrieval.index import count_words as count
+    from kformer.retrieval.settings import Retrieval
+
+    section = _load_section(Retrieval, settings)
+    counted = count(section, facts, Shard.parse(shard), out)
+    typer.echo(_announced("count-words", counted), err=True)
+
+
+@app.command()
+def index(
+    kind: Annotated[Literal["words", "embeddings"], typer.Argument(help="What to index.")],
+    facts: FactsFile,
+    out: Annotated[Path, typer.Option(help="The folder to make.")],
+    settings: Settings = "{}",
+    shard: ShardOption = "1/1",
+    counts: Annotated[
+        list[Path] | None,
+        typer.Option(help="What `count-words` wrote, once for each shard; for words only."),
+    ] = None,
+) -> None:
+    """Index facts, or events, so that they can be searched.
+
+    Settings are those of retrieval, as in the config.
+
+    Example: `kformer index words --facts facts.parquet --out index
+    --settings '{"words": {"stemming": true}}'`
+    """
+    from kformer.retrieval.index import Shard, index_embeddings, index_words
+    from kformer.retrieval.settings import Retrieval
+
+    section, part = _load_section(Retrieval, settings), Shard.parse(shard)
+    with _stage(f"index {kind}", _beside(out), section.index_settings(kind)) as stage:
+        if kind == "words":
+            stage.finish(index_words(section, facts, out, part, counts or []))
+        else:
+            stage.finish(index_embeddings(section, facts, out, part))
+
+
+@app.command()
+def retrieve(
+    questions: QuestionsFile,
+    facts: FactsFile,
+    out: Out,
+    indexes: Indexes = None,
+    settings: Settings = "{}",
+    shard: ShardOption = "1/1",
+    threads: Threads = None,
+) -> None:
+    """Find the best facts for every question, or for a shard of the questions.
+
+    Example: `kformer retrieve --questions questions.parquet --facts facts.parquet --index index
     --out retrieval.parquet --settings '{"top_k": 30}'`
     """
-    from kformer.config import Retrieval
     from kformer.retrieval import stages
+    from kformer.retrieval.index import Shard
+    from kformer.retrieval.settings import Retrieval
 
-    section = load_section(Retrieval, settings)
-    with _stage(f"retrieve {section.method}", _beside(out), section.model_dump()) as stage:
-        stage.finish(stages.retrieve(section, questions, facts, out))
+    section, part = _load_section(Retrieval, settings), Shard.parse(shard)
+    with _stage(f"retrieve {section.method}", _beside(out), section.read_settings()) as stage:
+        stage.finish(
+            stages.retrieve(
+                section, questions, facts, indexes or [], out, part, threads or _cores()
+            )
+        )
+
+
+@app.command()
+def gather(
+    parts: Annotated[list[Path], typer.Argument(help="What `retrieve` wrote, in order.")],
+    questions: QuestionsFile,
+    out: Out,
+) -> None:
+    """Put together what was retrieved for the shards of the questions.
+
+    Example: `kformer gather 1.parquet 2.parquet --questions questions.parquet
+    --out retrieval.parquet`
+    """
+    from kformer.retrieval.stages import gather as put_together
+
+    typer.echo(_announced("gather", put_together(questions, parts, out)), err=True)
+
+
+@app.command()
+def describe_retrieval(
+    questions: QuestionsFile,
+    facts: FactsFile,
+    retrieval: RetrievalFile,
+    out: Annotated[Path, typer.Option(help="Folder for retrieval.md and sample.html.")],
+    settings: Settings = "{}",
+) -> None:
+    """Measure how good retrieval is: a report, and a sample of questions to look at.
+
+    Example: `kformer describe-retrieval --questions questions.parquet --facts facts.parquet
+    --retrieval retrieval.parquet --out report`
+    """
+    from kformer.retrieval.quality import describe
+    from kformer.retrieval.settings import Retrieval
+
+    section = _load_section(Retrieval, settings)
+    memory = _beside(out / "retrieval")
+    with _stage(f"describe-retrieval {section.method}", memory, section.read_settings()) as stage:
+        stage.finish(describe(section, questions, facts, retrieval, out))
+        for name in ("retrieval.md", "sample.html"):
+            stage.run.log_file(out / name)
+
+
+@app.command()
+def search(
+    query: Annotated[str, typer.Argument(help="What to look for.")],
+    indexes: Indexes = None,
+    top_k: Annotated[int, typer.Option("--top-k", "-k", min=1, help="How many facts.")] = 10,
+    relations: Annotated[
+        list[str] | None, typer.Option("--relation", help="Only facts with this one; repeatable.")
+    ] = None,
+) -> None:
+    """Ask an index from the command line.
+
+    Without `--index`, asks the one that was built last in `results/shared/index`.
+
+    Example: `kformer search "tracy wants to go home" -k 5 --relation xWant`
+    """
+    from rich.console import Console
+
+    from kformer.retrieval.search import newest_index, search_for, table_of_hits
+
+    folders = indexes or newest_index(Path("results/shared/index"))
+    Console().print(table_of_hits(search_for(query, folders, top_k, relations)))
 
 
 @app.command()
 def shuffle(questions: QuestionsFile, retrieval: RetrievalFile, out: Out) -> None:
     """Make the control: each question gets the facts of another question of its split."""
-    from kformer.retrieval import stages
+    from kformer.retrieval import shuffle as control
 
     with _stage("shuffle", _beside(out), {"control": "shuffle"}) as stage:
-        stage.finish(stages.shuffle(questions, retrieval, out))
+        stage.finish(control.shuffle(questions, retrieval, out))
 
 
 @app.command()
@@ -214,7 +358,7 @@ def train(
     """
     from kformer.training import run as training
 
-    section = load_section(training.TrainSettings, settings)
+    section = _load_section(training.TrainSettings, settings)
     plain = {"seed": seed, **section.model_dump()}
     with _run_stage("train", out, plain) as stage:
         stage.finish(
@@ -385,6 +529,16 @@ def schema(
     typer.echo(json.dumps(models[of].model_json_schema(), indent=2, ensure_ascii=False))
 
 
+def _load_section(kind: Any, text: str) -> Any:
+    from kformer.config import load_section  # slow to import, and `search` does not need it
+
+    return load_section(kind, text)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
 @dataclass
 class _Stage:
     """One stage at work: its MLflow run, and how its result is announced."""
@@ -395,9 +549,9 @@ class _Stage:
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         seconds = time.monotonic() - self.began
-        self.run.log_summary({**summary, f"{self.name.split()[0]}_stage_seconds": seconds})
-        shown = ", ".join(f"{key} {_short(value)}" for key, value in summary.items())
-        typer.echo(f"{self.name}: {shown} ({seconds:.1f} s)", err=True)
+        key = f"{self.name.split()[0].replace('-', '_')}_stage_seconds"
+        self.run.log_summary({**summary, key: seconds})
+        typer.echo(f"{_announced(self.name, summary)} ({seconds:.1f} s)", err=True)
 
 
 @contextmanager
@@ -428,6 +582,10 @@ def _both(facts: Path | None, retrieval: Path | None) -> tuple[Path, Path] | Non
     if facts or retrieval:
         raise KformerError("--facts and --retrieval: give both or neither")
     return None
+
+
+def _announced(name: str, summary: Mapping[str, Any]) -> str:
+    return f"{name}: " + ", ".join(f"{key} {_short(value)}" for key, value in summary.items())
 
 
 def _short(value: Any) -> str:

@@ -3,8 +3,9 @@
 Every stage reads and writes these and nothing else, so this file is the contract between them.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -113,6 +114,21 @@ def write_batches(path: Path, name: TableName, batches: Iterable[pa.Table]) -> i
     return written
 
 
+def rebatched(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The same rows in tables of `ROWS_PER_BATCH`: the bytes of a file depend on the rows alone."""
+    waiting: list[pa.Table] = []
+    rows = 0
+    for table in tables:
+        waiting.append(table)
+        rows += table.num_rows
+        while rows >= ROWS_PER_BATCH:
+            joined = pa.concat_tables(waiting)
+            yield joined.slice(0, ROWS_PER_BATCH).combine_chunks()
+            waiting, rows = [joined.slice(ROWS_PER_BATCH)], rows - ROWS_PER_BATCH
+    if rows:
+        yield pa.concat_tables(waiting).combine_chunks()
+
+
 def read_table(path: Path, name: TableName) -> pa.Table:
     """Reads a whole table.
 
@@ -127,10 +143,49 @@ def count_rows(path: Path, name: TableName) -> int:
     return _open(path, name).metadata.num_rows
 
 
-def read_rows(path: Path, name: TableName) -> Iterator[dict[str, Any]]:
-    """Streams a table row by row, in bounded memory; raises as `read_table` does."""
-    for batch in _open(path, name).iter_batches(batch_size=ROWS_PER_BATCH):
+def read_rows(
+    path: Path, name: TableName, start: int = 0, end: int | None = None
+) -> Iterator[dict[str, Any]]:
+    """Streams rows [start, end) of a table, in bounded memory; raises as `read_table` does."""
+    for batch in read_columns(path, name, SCHEMAS[name].names, start, end):
         yield from batch.to_pylist()
+
+
+def read_columns(
+    path: Path, name: TableName, columns: Sequence[str], start: int = 0, end: int | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Streams some columns of rows [start, end), in bounded memory; raises as `read_table` does."""
+    file = _open(path, name)
+    end = file.metadata.num_rows if end is None else end
+    first = 0  # of the row group
+    for group in range(file.num_row_groups):
+        last = first + file.metadata.row_group(group).num_rows
+        if first < end and start < last:
+            rows = file.read_row_group(group, columns=list(columns))
+            part = rows.slice(max(start - first, 0), min(end, last) - max(start, first))
+            yield from part.to_batches(max_chunksize=ROWS_PER_BATCH)
+        first = last
+
+
+def take_rows(path: Path, name: TableName, rows: Sequence[int]) -> list[dict[str, Any]]:
+    """Some rows of a table by their numbers, in that order; raises as `read_table` does."""
+    file = _open(path, name)
+    sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+    starts = list(accumulate(sizes, initial=0))
+    groups = [bisect_right(starts, row) - 1 for row in rows]
+    read = {group: file.read_row_group(group) for group in set(groups)}
+    return [
+        read[group].slice(row - starts[group], 1).to_pylist()[0]
+        for row, group in zip(rows, groups, strict=True)
+    ]
+
+
+def read_column(
+    facts: Path, column: str, start: int = 0, end: int | None = None
+) -> pa.ChunkedArray:
+    """A column of the facts table, rows [start, end); raises as `read_table` does."""
+    chunks = [batch[column] for batch in read_columns(facts, "facts", [column], start, end)]
+    return pa.chunked_array(chunks, SCHEMAS["facts"].field(column).type)
 
 
 def _open(path: Path, name: TableName) -> pq.ParquetFile:

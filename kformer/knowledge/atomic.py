@@ -61,7 +61,7 @@ class Atomic(Triples):
                 if text is None:
                     counts["none"] += 1
                 else:
-                    yield Fact(text, relation, f"{event} | {relation}")
+                    yield Fact(text, relation, event)
 
 
 def to_sentence(event: str, relation: str, answer: str, templates: Triples) -> str | None:

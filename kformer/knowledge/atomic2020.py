@@ -40,4 +40,4 @@ class Atomic2020(Triples):
                 if text is None:
                     counts["none"] += 1
                 else:
-                    yield Fact(text, relation, f"{head} | {relation}")
+                    yield Fact(text, relation, head)

@@ -45,7 +45,7 @@ class ConceptNet(Triples):
                     counts["empty"] += 1
                 else:
                     text = self.sentence(head, relation, tail)
-                    yield Fact(text, relation, f"{cells[1]} {cells[0]} {cells[2]}")
+                    yield Fact(text, relation, head)
 
 
 def _term(address: str) -> str | None:

@@ -37,7 +37,8 @@ class FactRow(BaseModel):
     """Such as `xNeed` or `AtLocation`; may stand beside a `text` too."""
     tail: Text | None = None
     origin: str | None = None
-    """Where it is from; without one, file and line."""
+    """Where it is from; without one, the head, or file and line. Facts of the same origin are about
+    the same event, for `retrieval.events`."""
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
@@ -106,12 +107,13 @@ class TxtFacts(_Own, Passages):
 
 
 def as_fact(row: FactRow, record: Record, triples: Triples) -> Fact:
-    """A record as a fact; its origin is its place if it does not say."""
+    """A record as a fact; if it does not say its origin, that is its head, or else its place."""
     text, relation = row.text, row.relation and row.relation.strip()
     if text is None:
         assert row.head and relation and row.tail
         text = triples.sentence(row.head.strip(), relation, row.tail.strip())
-    return Fact(text, relation, row.origin or f"{record.file.name}:{record.line}")
+    origin = row.origin or (row.head or "").strip() or f"{record.file.name}:{record.line}"
+    return Fact(text, relation, origin)
 
 
 def tsv_records(path: Path) -> Iterator[Record]:

@@ -16,7 +16,7 @@ class Fact(NamedTuple):
     relation: str | None
     """Such as an ATOMIC dimension; None = none."""
     origin: str
-    """Where in the source: event and relation, book and paragraphs, address."""
+    """Where in the source: the event or thing it is about, book and paragraphs, address."""
 
 
 class Reader(Section, ABC):

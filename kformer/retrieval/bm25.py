@@ -210,7 +210,8 @@ class Bm25:
         words, times, word_bounds, part_bounds = array("i"), array("i"), array("q", [0]), [0]
         for query in queries:
             for part in (query.stem, *query.endings):
-                counts = Counter(filter(None.__ne__, map(vocabulary.get, self._split(part))))
+                known = (vocabulary[word] for word in self._split(part) if word in vocabulary)
+                counts = Counter(known)
                 words.extend(counts.keys())
                 times.extend(counts.values())
                 word_bounds.append(len(words))

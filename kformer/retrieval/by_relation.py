@@ -38,6 +38,11 @@ class ByRelation:
         bounds = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         return cls(ids + first_id, names, bounds)
 
+    @property
+    def first_id(self) -> int:
+        """The least id; the others follow without a gap."""
+        return int(self.ids.min()) if len(self.ids) else 0
+
     def spans(self, relations: Relations | None) -> NDArray[np.int64]:
         """The places of the documents with one of these relations, as [start, end), (spans, 2)."""
         if relations is None:

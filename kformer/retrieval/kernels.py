@@ -8,6 +8,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+Ints = NDArray[np.int32] | NDArray[np.int64]
+Floats = NDArray[np.float32] | NDArray[np.float64]
+
 
 @njit(nogil=True, cache=True)
 def invert(
@@ -76,7 +79,15 @@ def weigh(
 
 
 @njit(nogil=True, cache=True)
-def _add(impacts, places, pointers, words, times, spans, scores):
+def _add(
+    impacts: Floats,
+    places: Ints,
+    pointers: Ints,
+    words: Ints,
+    times: Ints,
+    spans: Ints,
+    scores: Floats,
+) -> None:
     """Adds what some words contribute to the documents in some spans."""
     for i in range(len(words)):
         first, end = pointers[words[i]], pointers[words[i] + 1]
@@ -91,12 +102,12 @@ def _add(impacts, places, pointers, words, times, spans, scores):
 
 
 @njit(nogil=True, cache=True)
-def _is_worse(score, id, other_score, other_id):
+def _is_worse(score: float, id: int, other_score: float, other_id: int) -> bool:
     return score < other_score or (score == other_score and id > other_id)
 
 
 @njit(nogil=True, cache=True)
-def _sink(heap_scores, heap_ids, place, size):
+def _sink(heap_scores: Floats, heap_ids: Ints, place: int, size: int) -> None:
     """Lets an entry sink to its place in a heap that has the worst entry on top."""
     score, id = heap_scores[place], heap_ids[place]
     while 2 * place + 1 < size:
@@ -113,7 +124,7 @@ def _sink(heap_scores, heap_ids, place, size):
 
 
 @njit(nogil=True, cache=True)
-def _best(scores, ids, spans, found_ids, found_scores):
+def _best(scores: Floats, ids: Ints, spans: Ints, found_ids: Ints, found_scores: Floats) -> int:
     """Fills the arrays with the best documents that score above 0 and returns how many it found."""
     top_k, size = len(found_ids), 0
     for s in range(len(spans)):

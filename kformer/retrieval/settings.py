@@ -8,15 +8,19 @@ from kformer.encoders import BUNDLED
 from kformer.section import Section, Text
 
 IndexKind = Literal["words", "embeddings"]
+Method = Literal["bm25", "rank_bm25", "dense", "hybrid"]
 # What each kind of index, or of method, reads of the settings.
-_OF_INDEX: dict[IndexKind, tuple[str, ...]] = {"words": ("words",), "embeddings": ("encoder",)}
-_KINDS: dict[str, tuple[IndexKind, ...]] = {
+_OF_INDEX: dict[IndexKind, set[str]] = {
+    "words": {"words"},
+    "embeddings": {"encoder", "nearest"},
+}
+_KINDS: dict[Method, tuple[IndexKind, ...]] = {
     "bm25": ("words",),
     "rank_bm25": (),
     "dense": ("embeddings",),
     "hybrid": ("words", "embeddings"),
 }
-_OF_METHOD = {
+_OF_METHOD: dict[Method, set[str]] = {
     "bm25": {"words"},
     "rank_bm25": {"words"},
     "dense": {"encoder", "nearest"},
@@ -65,7 +69,7 @@ class Match(Section):
 class Retrieval(Section):
     """How facts are found for a question."""
 
-    method: Literal["bm25", "rank_bm25", "dense", "hybrid"] = "bm25"
+    method: Method = "bm25"
     """`bm25`: by shared words, fast; `rank_bm25`: the same by the reference implementation;
     `dense`: by nearness of sentence embeddings; `hybrid`: by both."""
     top_k: PositiveInt = 30
@@ -107,9 +111,9 @@ class Retrieval(Section):
 
     def index_settings(self, kind: IndexKind) -> dict[str, Any]:
         """What of the settings an index depends on."""
-        return self.model_dump(mode="json", include=set(_OF_INDEX[kind]))
+        return self.model_dump(mode="json", include=_OF_INDEX[kind])
 
     def read_settings(self) -> dict[str, Any]:
         """The settings that the method reads: another value of the others changes nothing."""
-        unread = set().union(*_OF_METHOD.values()) - _OF_METHOD[self.method]
+        unread = set[str]().union(*_OF_METHOD.values()) - _OF_METHOD[self.method]
         return self.model_dump(mode="json", exclude=unread)

@@ -1,155 +1,149 @@
-"""The stages that find facts for questions, and that shuffle them for the control."""
+"""The stages of retrieval: facts are found for questions, shard by shard, and put together."""
 
-import random
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, groupby, islice
 from pathlib import Path
-from typing import Any
 
-from kformer.config import Retrieval
+import numpy as np
+import pyarrow as pa
+
 from kformer.errors import KformerError
 from kformer.progress import track
-from kformer.retrieval.bm25 import SCORERS, Scorer, best
-from kformer.tables import Row, count_rows, read_rows, read_table, write_table
+from kformer.retrieval.index import WHOLE, Shard
+from kformer.retrieval.matching import FactsOfEvents, matching_relations
+from kformer.retrieval.query import Hits, Query
+from kformer.retrieval.search import open_searcher
+from kformer.retrieval.settings import Retrieval
+from kformer.tables import (
+    ROWS_PER_BATCH,
+    SCHEMAS,
+    Row,
+    count_rows,
+    read_column,
+    read_columns,
+    read_rows,
+    rebatched,
+    write_batches,
+    write_table,
+)
 
-_SWAPS = 100  # tries to find a question that shares no fact
+
+def list_events(facts: Path, out: Path) -> dict[str, float]:
+    """Writes the events that facts are about, their distinct origins, as a facts table."""
+    events = FactsOfEvents(read_column(facts, "origin"), read_column(facts, "relation")).texts
+    rows = (
+        {"fact_id": number, "text": text, "relation": None, "source": "events", "origin": text}
+        for number, text in enumerate(events)
+    )
+    return {"facts": count_rows(facts, "facts"), "events": write_table(out, "facts", rows)}
 
 
-def retrieve(settings: Retrieval, questions: Path, facts: Path, out: Path) -> dict[str, float]:
+def retrieve(
+    settings: Retrieval,
+    questions: Path,
+    facts: Path,
+    indexes: Sequence[Path],
+    out: Path,
+    shard: Shard = WHOLE,
+    threads: int = 1,
+) -> dict[str, float]:
     """Writes the retrieval table: for every query the best ``settings.top_k`` facts.
 
-    Where a question's gold facts are known, also measures how often one of them is among the
-    best 5 and among all that were retrieved.
+    Memory does not grow with the number of questions: they are read and answered by the batch.
+
+    Args:
+        settings: of the retrieval.
+        questions: the questions table.
+        facts: the facts table.
+        indexes: folders of the indexes that the method searches (`open_searcher`).
+        out: the table to write.
+        shard: which part of the questions to answer; `gather` puts the parts together.
+        threads: how many search at once.
     """
-    texts = read_table(facts, "facts")["text"].to_pylist()
-    ids = {text: fact_id for fact_id, text in enumerate(texts)}
-    scorer = SCORERS[settings.method](texts)
-    total = count_rows(questions, "questions")
-    tally = _Tally(ids)
+    searcher = open_searcher(settings, facts, indexes, threads)
+    start, end = shard.range(count_rows(questions, "questions"))
+    asked = 0
 
-    def rows() -> Iterator[Row]:
-        asked = track(read_rows(questions, "questions"), "retrieving", total)
-        for question in asked:
-            for row in _answers(question, settings, scorer):
-                tally.add(question, row)
-                yield row
+    def tables() -> Iterator[pa.Table]:
+        nonlocal asked
+        rows = track(read_rows(questions, "questions", start, end), "retrieving", end - start)
+        while batch := list(islice(rows, ROWS_PER_BATCH)):
+            queries = [_query(settings, question) for question in batch]
+            different = list(dict.fromkeys(queries))  # what is asked twice is answered once
+            found = dict(zip(different, searcher.search(different, settings.top_k), strict=True))
+            asked += sum(len(query.endings) for query in different)
+            yield _table(settings, batch, [found[query] for query in queries])
 
-    queries = write_table(out, "retrieval", rows())
-    return {"queries": queries, "facts": len(texts), **tally.metrics()}
+    written = write_batches(out, "retrieval", rebatched(tables()))
+    return {"queries": written, "different_queries": asked}
 
 
-def shuffle(questions: Path, retrieval: Path, out: Path, seed: int = 0) -> dict[str, float]:
-    """Writes a control in which each question has the facts of another question of its split.
+def _query(settings: Retrieval, question: Row) -> Query:
+    """A question as a query, or as several, one for each of its choices."""
+    stem = f"{question['context']} {question['question']}"
+    endings = tuple(question["choices"]) if settings.query == "choice" else ("",)
+    match = settings.match
+    relations = matching_relations(match, question["type"]) if match else None
+    return Query(stem, endings, relations)
 
-    The questions of a split are drawn into a random circle and each takes its neighbour's facts.
-    Where a fact of the question's own would be among them (two questions about one person, say),
-    neighbours are swapped until there is none; ``with_own_facts`` counts the questions for which
-    none could be found.
+
+def _table(
+    settings: Retrieval, questions: Sequence[Row], found: Sequence[Sequence[Hits]]
+) -> pa.Table:
+    hits = list(chain.from_iterable(found))
+    per_choice = settings.query == "choice"
+    choices = [i if per_choice else None for each in found for i in range(len(each))]
+    bounds = np.cumsum([0, *(len(each.ids) for each in hits)], dtype=np.int32)
+    ids, scores = (np.concatenate(column) for column in zip(*hits, strict=True))
+    columns = [
+        [
+            question["question_id"]
+            for question, each in zip(questions, found, strict=True)
+            for _ in each
+        ],
+        choices,
+        pa.ListArray.from_arrays(bounds, ids),
+        pa.ListArray.from_arrays(bounds, scores),
+    ]
+    return pa.table(columns, schema=SCHEMAS["retrieval"])
+
+
+def gather(questions: Path, parts: Sequence[Path], out: Path) -> dict[str, float]:
+    """Puts together what `retrieve` wrote for the shards of the questions, in their order.
+
+    The result has the same bytes as if there had been one shard.
 
     Raises:
-        KformerError: a split with a single question, or tables that do not belong together.
+        KformerError: the parts are out of order, or are not those of all questions.
     """
-    found: dict[str, list[Row]] = defaultdict(list)
-    for row in read_rows(retrieval, "retrieval"):
-        found[row["question_id"]].append(row)
-    own = {
-        question_id: {fact for row in rows for fact in row["fact_ids"]}
-        for question_id, rows in found.items()
-    }
-    donors: dict[str, str] = {}
-    for split, members in _by_split(questions, found).items():
-        if len(members) < 2:
+
+    def tables() -> Iterator[pa.Table]:
+        remaining = _ids(read_columns(questions, "questions", ["question_id"]))
+        last = None
+        for part in parts:
+            for batch in read_columns(part, "retrieval", SCHEMAS["retrieval"].names):
+                for question_id, _ in groupby(batch["question_id"].to_pylist()):
+                    if question_id != last and question_id != (expected := next(remaining, None)):
+                        raise _misplaced(part, question_id, expected)
+                    last = question_id
+                yield pa.Table.from_batches([batch])
+        if (missing := next(remaining, None)) is not None:
             raise KformerError(
-                f"{questions}: the split {split} has one question only, so there is no other "
-                "question's facts to give it; leave out retrieval.control"
+                f"{questions}: question {missing!r} and those after it are in no part; "
+                "give the parts of all shards"
             )
-        donors |= _donors(members, own, random.Random(seed))
 
-    def rows() -> Iterator[Row]:
-        for question_id, queries in found.items():
-            given = found[donors[question_id]]
-            for position, row in enumerate(queries):
-                gift = given[position % len(given)]
-                yield {**row, "fact_ids": gift["fact_ids"], "scores": gift["scores"]}
-
-    written = write_table(out, "retrieval", rows())
-    overlapping = sum(bool(own[taker] & own[donor]) for taker, donor in donors.items())
-    return {"queries": written, "with_own_facts": overlapping}
+    return {"queries": write_batches(out, "retrieval", rebatched(tables()))}
 
 
-def _by_split(questions: Path, found: Mapping[str, list[Row]]) -> dict[str, list[str]]:
-    splits: dict[str, list[str]] = defaultdict(list)
-    for question in read_rows(questions, "questions"):
-        splits[question["split"]].append(question["question_id"])
-    asked = {question_id for members in splits.values() for question_id in members}
-    if difference := asked ^ found.keys():
-        raise KformerError(
-            f"{questions}: question {min(difference)!r} is in only one of the questions and the "
-            "retrieval table; the two belong to different data"
-        )
-    return splits
+def _ids(batches: Iterable[pa.RecordBatch]) -> Iterator[str]:
+    for batch in batches:
+        yield from batch["question_id"].to_pylist()
 
 
-def _donors(members: list[str], own: Mapping[str, set[int]], rng: random.Random) -> dict[str, str]:
-    """Who gets whose facts: nobody their own, nor facts that they have themselves if avoidable."""
-    takers = list(members)
-    rng.shuffle(takers)
-    donors = [*takers[1:], takers[0]]
-
-    def suits(taker: str, donor: str) -> bool:
-        return taker != donor and not own[taker] & own[donor]
-
-    for i, taker in enumerate(takers):
-        for _ in range(_SWAPS):
-            if suits(taker, donors[i]):
-                break
-            j = rng.randrange(len(takers))
-            if suits(taker, donors[j]) and suits(takers[j], donors[i]):
-                donors[i], donors[j] = donors[j], donors[i]
-    return dict(zip(takers, donors, strict=True))
-
-
-def _answers(question: dict[str, Any], settings: Retrieval, scorer: Scorer) -> Iterator[Row]:
-    stem = f"{question['context']} {question['question']}"
-    queries: list[tuple[int | None, str]] = [(None, stem)]
-    if settings.query == "choice":
-        queries = [(i, f"{stem} {choice}") for i, choice in enumerate(question["choices"])]
-    for choice, query in queries:
-        scores = scorer.scores(query)
-        chosen = best(scores, settings.top_k)
-        yield {
-            "question_id": question["question_id"],
-            "choice": choice,
-            "fact_ids": chosen.tolist(),
-            "scores": scores[chosen].tolist(),
-        }
-
-
-class _Tally:
-    """Counts what retrieval found, as it is found."""
-
-    def __init__(self, ids: dict[str, int]) -> None:
-        self._ids = ids
-        self._queries = self._empty = self._facts = 0
-        self._with_gold = self._gold_in_5 = self._gold_found = 0
-
-    def add(self, question: dict[str, Any], row: Row) -> None:
-        found = row["fact_ids"]
-        self._queries += 1
-        self._empty += not found
-        self._facts += len(found)
-        gold = {self._ids[text] for text in question["gold_facts"] or [] if text in self._ids}
-        if gold:
-            self._with_gold += 1
-            self._gold_in_5 += bool(gold & set(found[:5]))
-            self._gold_found += bool(gold & set(found))
-
-    def metrics(self) -> dict[str, float]:
-        metrics = {
-            "queries_without_facts": float(self._empty),
-            "facts_per_query": self._facts / max(self._queries, 1),
-        }
-        if self._with_gold:
-            metrics["gold_recall_at_5"] = self._gold_in_5 / self._with_gold
-            metrics["gold_recall"] = self._gold_found / self._with_gold
-        return metrics
+def _misplaced(part: Path, found: str, expected: str | None) -> KformerError:
+    wanted = "no more questions are" if expected is None else f"question {expected!r} is"
+    return KformerError(
+        f"{part}: has question {found!r} where {wanted} expected; give the parts of the same "
+        "questions, in their order"
+    )

@@ -122,13 +122,14 @@ def own_files(readers):
     return fingerprint([[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats])
 
 
-# Questions, facts, retrieval: keys, and what each key stands for
+# Questions, facts, indexes, retrieval: keys, and what each key stands for
 
 QUESTIONS_KEY = (
     f"{EXPERIMENT.questions.dataset}-"
     f"{fingerprint(EXPERIMENT.questions, source_key(EXPERIMENT.questions))}"
 )
 FACTS = {}
+INDEXES = {}
 RETRIEVALS = {}
 
 
@@ -140,11 +141,36 @@ def facts_key(condition):
     return key
 
 
+# Snakemake's `--set-scatter` changes these numbers; results have the same bytes whatever they are.
+scattergather:
+    facts=1,
+    retrieval=1,
+
+
+def documents_table(settings, key):
+    """What is indexed: the facts under a key, or the events that they are about."""
+    return (
+        f"results/shared/facts/{key}/{'events' if settings.events else 'facts'}.parquet"
+    )
+
+
+def index_keys(settings, key):
+    """The indexes that are searched for the facts under a key."""
+    documents = documents_table(settings, key)
+    keys = []
+    for kind in settings.index_kinds:
+        needed = settings.index_settings(kind)
+        keys.append(f"{kind}-{fingerprint(needed, documents)}")
+        INDEXES[keys[-1]] = (needed, documents)
+    return keys
+
+
 def retrieval_key(condition):
     """The key of a condition's retrieval; a control shuffles what lies under the same key."""
     settings = condition.retrieval.model_copy(update={"control": None})
-    key = f"{settings.method}-{fingerprint(settings, QUESTIONS_KEY, facts_key(condition))}"
-    RETRIEVALS[key] = (settings, facts_key(condition))
+    facts = facts_key(condition)
+    key = f"{settings.method}-{fingerprint(settings.read_settings(), QUESTIONS_KEY, facts)}"
+    RETRIEVALS[key] = (settings, facts, index_keys(settings, facts))
     return key
 
 
