@@ -1,0 +1,518 @@
+"""How good a retrieval is: what its queries found, and whether that tells the answers.
+
+Measured in one pass over the questions and their queries. What is kept: the facts as Arrow, eight
+bytes a fact and eight a query, and the words of the facts that were asked for last.
+"""
+
+import math
+import random
+from array import array
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import groupby
+from pathlib import Path
+from sys import intern
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from scipy import stats
+
+from kformer.errors import KformerError
+from kformer.retrieval.settings import Words
+from kformer.retrieval.words import splitter
+from kformer.tables import SPLITS, Row, read_rows, read_table
+
+BEST = 5  # facts that are looked at apart from the others
+MOST_USED = 10
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+_REMEMBERED_FACTS = 100_000  # whose words are kept; passages of 150 words need 80 MB
+_REMEMBERED_QUESTIONS = 100  # of each split, to lend their facts to others
+_RNG_SEED = 0
+_LEAST_VARIANCE = 1e-12  # less is rounding
+
+
+class Asked(NamedTuple):
+    """A question with its queries: one, or one per choice in the order of the choices."""
+
+    question: Row
+    queries: Sequence[Row]
+
+    @property
+    def per_choice(self) -> bool:
+        return self.queries[0]["choice"] is not None
+
+    @property
+    def stem(self) -> str:
+        """What all its queries start with."""
+        return f"{self.question['context']} {self.question['question']}".strip()
+
+    def place_of_query(self, choice: int) -> int:
+        """The place of the query that looks for a choice's facts."""
+        return choice if self.per_choice else 0
+
+
+def asked_questions(questions: Path, retrieval: Path) -> Iterator[Asked]:
+    """Streams questions together with their queries, which have to come in the same order.
+
+    Raises:
+        KformerError: the tables do not belong together.
+    """
+    groups = groupby(read_rows(retrieval, "retrieval"), key=lambda row: row["question_id"])
+    for question in read_rows(questions, "questions"):
+        found_id, rows = next(groups, (None, iter(())))
+        question_id = question["question_id"]
+        if found_id != question_id:
+            raise _apart(questions, question_id)
+        queries = list(rows)
+        choices = [row["choice"] for row in queries]
+        if choices not in ([None], list(range(len(question["choices"])))):
+            raise KformerError(
+                f"{retrieval}: question {question_id!r} should have one query, or one for each of "
+                f"its {len(question['choices'])} choices in their order; the table belongs to "
+                "different questions"
+            )
+        yield Asked(question, queries)
+    for found_id, _ in groups:
+        raise _apart(questions, found_id)
+
+
+def _apart(questions: Path, question_id: str) -> KformerError:
+    return KformerError(
+        f"{questions}: question {question_id!r} is in only one of the questions and the "
+        "retrieval table, or in different places; the two belong to different data"
+    )
+
+
+class Found(NamedTuple):
+    """Which of some words occur in the facts of a query."""
+
+    best: Set[str]
+    """In one of the best five facts."""
+    all: Set[str]
+    """In one of all its facts."""
+
+
+class Corpus:
+    """The facts, and the words of those that are asked for."""
+
+    def __init__(self, facts: Path, words: Words) -> None:
+        self._path = facts
+        self._table = read_table(facts, "facts")
+        self._texts: pa.ChunkedArray = self._table["text"]
+        self._split = splitter(words)
+        # Tuples of shared strings, as sets would take ten times their memory.
+        self._words: Callable[[int], tuple[str, ...]] = lru_cache(_REMEMBERED_FACTS)(self._take)
+
+    def __len__(self) -> int:
+        return self._table.num_rows
+
+    @property
+    def relations(self) -> pa.ChunkedArray:
+        """(facts,) The relation of each, or null."""
+        return self._table["relation"]
+
+    def fact(self, fact_id: int) -> dict[str, Any]:
+        """A row of the table."""
+        return self._table.slice(fact_id, 1).to_pylist()[0]
+
+    def ids_of(self, texts: Iterable[str]) -> dict[str, int]:
+        """The ids of the facts with these texts, as far as there are any."""
+        wanted = pa.array(sorted(set(texts)), pa.string())
+        places = pc.index_in(self._texts, value_set=wanted)
+        ids = pc.indices_nonzero(pc.is_valid(places))
+        return {wanted[places[i].as_py()].as_py(): i for i in ids.to_pylist()}
+
+    def check(self, fact_ids: Iterable[int]) -> None:
+        """Raises KformerError when there are no such facts."""
+        if wrong := [fact_id for fact_id in fact_ids if not 0 <= fact_id < len(self)]:
+            raise KformerError(
+                f"{self._path}: has {len(self):,} facts, but fact {wrong[0]} was retrieved; the "
+                "retrieval table belongs to different facts"
+            )
+
+    def find(self, wanted: set[str], fact_ids: Sequence[int]) -> Found:
+        """Which of the wanted words occur in the facts, of which the best come first."""
+        best: set[str] = set()
+        for fact_id in fact_ids[:BEST]:
+            best.update(wanted.intersection(self._words(fact_id)))
+        found = set(best)
+        for fact_id in fact_ids[BEST:]:
+            found.update(wanted.intersection(self._words(fact_id)))
+        return Found(best, found)
+
+    def _take(self, fact_id: int) -> tuple[str, ...]:
+        return tuple(map(intern, set(self._split(self._texts[fact_id].as_py()))))
+
+
+class _Addable:
+    """A dataclass whose sums are the sums of its fields."""
+
+    def __add__(self, other: Self) -> Self:
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        return type(self)(*(mine + others for mine, others in pairs))
+
+
+@dataclass
+class Mean(_Addable):
+    """A mean of values that come one by one, with its uncertainty."""
+
+    count: int = 0
+    total: float = 0.0
+    squares: float = 0.0
+
+    def add(self, value: float) -> None:
+        self.count += 1
+        self.total += value
+        self.squares += value * value
+
+    @property
+    def value(self) -> float:
+        return self.total / self.count if self.count else math.nan
+
+    @property
+    def margin(self) -> float | None:
+        """How far the 95 % interval reaches to either side, by Student's t.
+
+        None where fewer than two values are there, or all are equal: they tell no spread.
+        """
+        if self.count < 2:
+            return None
+        variance = (self.squares - self.total * self.value) / (self.count - 1)
+        if variance < _LEAST_VARIANCE:
+            return None
+        return float(stats.t.ppf(0.975, self.count - 1)) * math.sqrt(variance / self.count)
+
+
+@dataclass
+class Gold(_Addable):
+    """How well the queries find facts that are known to answer their question.
+
+    A question counts once, by its query, or where there is a query per choice by the query of the
+    right one: that is the one whose facts ought to speak for the answer. Questions none of whose
+    gold facts is in the corpus, so that no search could find it, only count as ``out_of_reach``;
+    questions with a query per choice and no known answer do not count.
+    """
+
+    at_1: Mean = field(default_factory=Mean)
+    at_5: Mean = field(default_factory=Mean)
+    at_all: Mean = field(default_factory=Mean)
+    reciprocal_rank: Mean = field(default_factory=Mean)
+    """1 / the place of the first gold fact; 0 where none was found."""
+    out_of_reach: int = 0
+
+    def add(self, place: int | None) -> None:
+        """Counts a question whose first gold fact is at this place, from 0; None = nowhere."""
+        self.at_1.add(place == 0)
+        self.at_5.add(place is not None and place < BEST)
+        self.at_all.add(place is not None)
+        self.reciprocal_rank.add(0.0 if place is None else 1 / (place + 1))
+
+
+@dataclass
+class Telling(_Addable):
+    """How often facts contain the words that tell the choices of a question apart.
+
+    Of a choice these are its words without those of context and question and without stop words.
+    Every mean is over the same questions, those where the right choice and a wrong one have such
+    words; a question's value is a share of words.
+    """
+
+    right: Mean = field(default_factory=Mean)
+    """Of the right choice's words, in its facts."""
+    wrong: Mean = field(default_factory=Mean)
+    """Of a wrong choice's words, in that choice's facts; the mean over wrong choices."""
+    gain: Mean = field(default_factory=Mean)
+    """Right minus wrong, question by question."""
+    gain_elsewhere: Mean = field(default_factory=Mean)
+    """The same with facts of another question of the split: what word frequency alone gives."""
+    right_in_wrong: Mean = field(default_factory=Mean)
+    """Of the right choice's words, in a wrong choice's facts; with a query per choice only."""
+
+
+@dataclass
+class OfSplit(_Addable):
+    """What is measured for each split apart."""
+
+    questions: int = 0
+    gold: Gold = field(default_factory=Gold)
+    telling_best: Telling = field(default_factory=Telling)
+    """By the best five facts."""
+    telling: Telling = field(default_factory=Telling)
+    """By all facts."""
+
+
+@dataclass(frozen=True)
+class Use:
+    """How many different facts were found, and which ones again and again."""
+
+    facts: int
+    """In the corpus."""
+    used: int
+    used_best: int
+    """Among the best five of some query."""
+    hits: int
+    """How often a fact was found: queries times facts per query."""
+    most_used: Sequence[tuple[int, int]]
+    """Ids of facts with how many queries found each."""
+    relations: Sequence[tuple[str | None, int, int]]
+    """Each relation with its facts and its hits, most hits first; empty if facts have none."""
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What was measured about a retrieval."""
+
+    queries: int
+    queries_without_facts: int
+    best_scores: Sequence[float]
+    """`QUANTILES` over queries of the best fact's score; empty if nothing was found."""
+    last_scores: Sequence[float]
+    """The same of the last fact's score."""
+    coverage_best: Mean
+    """The share of a query's distinct words that occur in one of its best five facts."""
+    coverage: Mean
+    """The same of all its facts."""
+    use: Use
+    splits: Mapping[str, OfSplit]
+    """By the name of the split; those without questions are not there."""
+    per_choice: bool
+
+    @property
+    def all_splits(self) -> OfSplit:
+        return sum(self.splits.values(), start=OfSplit())
+
+    @property
+    def facts_per_query(self) -> float:
+        return self.use.hits / max(self.queries, 1)
+
+    def metrics(self) -> dict[str, float]:
+        """Flat numbers for tracking; what cannot be measured on these data is left out."""
+        queries, facts = max(self.queries, 1), max(self.use.facts, 1)
+        metrics: dict[str, float] = {
+            "queries": self.queries,
+            "queries_without_facts": self.queries_without_facts,
+            "queries_without_facts_share": self.queries_without_facts / queries,
+            "facts_per_query": self.facts_per_query,
+            "facts_used": self.use.used,
+            "facts_used_share": self.use.used / facts,
+            "facts_used_at_5": self.use.used_best,
+            "facts_used_at_5_share": self.use.used_best / facts,
+        }
+        for name, scores in (("best", self.best_scores), ("last", self.last_scores)):
+            for quantile, score in zip(QUANTILES, scores, strict=False):
+                metrics[f"{name}_score_p{100 * quantile:02.0f}"] = score
+        means = {"term_coverage_at_5": self.coverage_best, "term_coverage": self.coverage}
+        means |= _named_means(self.all_splits)
+        for name, mean in means.items():
+            if mean.count:
+                metrics[name] = mean.value
+            if name.startswith("answer_words_gain") and mean.margin is not None:
+                metrics[f"{name}_low"] = mean.value - mean.margin
+                metrics[f"{name}_high"] = mean.value + mean.margin
+        if count := self.all_splits.telling.gain.count:
+            metrics["answer_words_questions"] = count
+        gold = self.all_splits.gold
+        if gold.at_1.count or gold.out_of_reach:
+            metrics["gold_questions"] = gold.at_1.count
+            metrics["gold_out_of_reach"] = gold.out_of_reach
+        return metrics
+
+
+def _named_means(measured: OfSplit) -> dict[str, Mean]:
+    gold = measured.gold
+    means = {
+        "gold_recall_at_1": gold.at_1,
+        "gold_recall_at_5": gold.at_5,
+        "gold_recall": gold.at_all,
+        "gold_mrr": gold.reciprocal_rank,
+    }
+    for depth, telling in (("_at_5", measured.telling_best), ("", measured.telling)):
+        means[f"answer_words_right{depth}"] = telling.right
+        means[f"answer_words_wrong{depth}"] = telling.wrong
+        means[f"answer_words_gain{depth}"] = telling.gain
+        means[f"answer_words_gain_elsewhere{depth}"] = telling.gain_elsewhere
+        means[f"answer_words_right_in_wrong{depth}"] = telling.right_in_wrong
+    return means
+
+
+class Meter:
+    """Measures a retrieval, question by question.
+
+    Args:
+        words: how texts are taken apart.
+        gold: the ids of gold facts by their texts, those that are in the corpus.
+    """
+
+    def __init__(self, words: Words, corpus: Corpus, gold: Mapping[str, int]) -> None:
+        self._corpus = corpus
+        self._gold = gold
+        self._split = splitter(words)
+        self._split_telling = splitter(words.model_copy(update={"stop_words": True}))
+        self._queries = self._without_facts = 0
+        self._best_scores, self._last_scores = array("f"), array("f")
+        self._coverage_best, self._coverage = Mean(), Mean()
+        self._hits = np.zeros(len(corpus), np.int32)
+        self._is_best = np.zeros(len(corpus), np.bool_)
+        self._splits: dict[str, OfSplit] = defaultdict(OfSplit)
+        self._lenders: dict[str, deque[Asked]] = defaultdict(
+            lambda: deque(maxlen=_REMEMBERED_QUESTIONS)
+        )
+        self._rng = random.Random(_RNG_SEED)
+        self._per_choice = False
+
+    def add(self, asked: Asked) -> None:
+        """Takes a question into account.
+
+        Raises:
+            KformerError: facts were retrieved that the corpus does not have.
+        """
+        self._per_choice = asked.per_choice
+        of_split = self._splits[asked.question["split"]]
+        of_split.questions += 1
+        for row in asked.queries:
+            self._count(row)
+        stem = set(self._split(asked.stem))
+        choices = [set(self._split(choice)) for choice in asked.question["choices"]]
+        wanted = stem.union(*choices)
+        found = [self._corpus.find(wanted, row["fact_ids"]) for row in asked.queries]
+        self._measure_coverage(asked, stem, choices, found)
+        self._measure_gold(asked, of_split.gold)
+        self._measure_telling(asked, stem, found, of_split)
+
+    def quality(self) -> Quality:
+        """What was measured so far."""
+        return Quality(
+            queries=self._queries,
+            queries_without_facts=self._without_facts,
+            best_scores=_quantiles(self._best_scores),
+            last_scores=_quantiles(self._last_scores),
+            coverage_best=self._coverage_best,
+            coverage=self._coverage,
+            use=_use(self._hits, self._is_best, self._corpus.relations),
+            splits={split: self._splits[split] for split in SPLITS if split in self._splits},
+            per_choice=self._per_choice,
+        )
+
+    def _count(self, row: Row) -> None:
+        ids, scores = row["fact_ids"], row["scores"]
+        self._queries += 1
+        self._corpus.check(ids)
+        if not ids:
+            self._without_facts += 1
+            return
+        self._best_scores.append(scores[0])
+        self._last_scores.append(scores[-1])
+        self._hits[ids] += 1
+        self._is_best[ids[:BEST]] = True
+
+    def _measure_coverage(
+        self, asked: Asked, stem: set[str], choices: list[set[str]], found: list[Found]
+    ) -> None:
+        queries = [stem | words for words in choices] if asked.per_choice else [stem]
+        for words, occurring in zip(queries, found, strict=True):
+            if words:
+                self._coverage_best.add(_share(words, occurring.best))
+                self._coverage.add(_share(words, occurring.all))
+
+    def _measure_gold(self, asked: Asked, gold: Gold) -> None:
+        texts, answer = asked.question["gold_facts"], asked.question["answer"]
+        if not texts or (asked.per_choice and answer is None):
+            return
+        wanted = {self._gold[text] for text in texts if text in self._gold}
+        if not wanted:
+            gold.out_of_reach += 1
+            return
+        ids = asked.queries[asked.place_of_query(answer)]["fact_ids"]
+        gold.add(next((place for place, fact_id in enumerate(ids) if fact_id in wanted), None))
+
+    def _measure_telling(
+        self, asked: Asked, stem: set[str], found: list[Found], of_split: OfSplit
+    ) -> None:
+        right = asked.question["answer"]
+        if right is None:
+            return
+        words = [set(self._split_telling(choice)) - stem for choice in asked.question["choices"]]
+        wrong = [choice for choice in range(len(words)) if choice != right and words[choice]]
+        lenders = self._lenders[asked.question["split"]]
+        if words[right] and wrong:
+            lent = self._lend(lenders, set().union(*words), len(found))
+            for telling, depth in ((of_split.telling_best, 0), (of_split.telling, 1)):
+                occurring = [of_query[depth] for of_query in found]
+                elsewhere = [of_query[depth] for of_query in lent]
+                _tell(telling, asked, words, right, wrong, occurring, elsewhere)
+        lenders.append(asked)
+
+    def _lend(self, lenders: Sequence[Asked], wanted: set[str], queries: int) -> list[Found]:
+        """Finds words in the facts of another question; an empty list if there is none yet."""
+        if not lenders:
+            return []
+        rows = self._rng.choice(lenders).queries
+        lent = [self._corpus.find(wanted, row["fact_ids"]) for row in rows[:queries]]
+        return [lent[place % len(lent)] for place in range(queries)]
+
+
+def _tell(
+    telling: Telling,
+    asked: Asked,
+    words: Sequence[Set[str]],
+    right: int,
+    wrong: Sequence[int],
+    occurring: Sequence[Set[str]],
+    elsewhere: Sequence[Set[str]],
+) -> None:
+    """Adds one question; ``occurring`` and ``elsewhere`` are words in facts, query by query."""
+
+    def share(choice: int, facts_of: int, where: Sequence[Set[str]]) -> float:
+        return _share(words[choice], where[asked.place_of_query(facts_of)])
+
+    def mean_of_wrong(where: Sequence[Set[str]]) -> float:
+        return sum(share(choice, choice, where) for choice in wrong) / len(wrong)
+
+    of_right, of_wrong = share(right, right, occurring), mean_of_wrong(occurring)
+    telling.right.add(of_right)
+    telling.wrong.add(of_wrong)
+    telling.gain.add(of_right - of_wrong)
+    if elsewhere:
+        telling.gain_elsewhere.add(share(right, right, elsewhere) - mean_of_wrong(elsewhere))
+    if asked.per_choice:
+        crossed = [share(right, choice, occurring) for choice in wrong]
+        telling.right_in_wrong.add(sum(crossed) / len(crossed))
+
+
+def _share(words: Set[str], occurring: Set[str]) -> float:
+    return len(words & occurring) / len(words)
+
+
+def _quantiles(values: "array[float]") -> list[float]:
+    return np.quantile(np.asarray(values), QUANTILES).tolist() if values else []
+
+
+def _use(hits: NDArray[np.int32], is_best: NDArray[np.bool_], relations: pa.ChunkedArray) -> Use:
+    most_used = np.lexsort((np.arange(len(hits)), -hits))[:MOST_USED]
+    return Use(
+        facts=len(hits),
+        used=int(np.count_nonzero(hits)),
+        used_best=int(np.count_nonzero(is_best)),
+        hits=int(hits.sum(dtype=np.int64)),
+        most_used=[(int(fact_id), int(hits[fact_id])) for fact_id in most_used if hits[fact_id]],
+        relations=_by_relation(hits, relations),
+    )
+
+
+def _by_relation(
+    hits: NDArray[np.int32], relations: pa.ChunkedArray
+) -> list[tuple[str | None, int, int]]:
+    if relations.null_count == len(relations):
+        return []
+    coded = relations.combine_chunks().dictionary_encode(null_encoding="encode")
+    codes = coded.indices.to_numpy()
+    facts = np.bincount(codes)
+    hits_of = np.bincount(codes, weights=hits).astype(np.int64)
+    rows = zip(coded.dictionary.to_pylist(), facts.tolist(), hits_of.tolist(), strict=True)
+    return sorted(rows, key=lambda row: (-row[2], row[0] or ""))

@@ -1,0 +1,351 @@
+"""The stage that makes retrieval's quality visible: numbers on one page, examples on another."""
+
+import json
+import math
+import re
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kformer.files import replacing
+from kformer.progress import track
+from kformer.retrieval.quality import (
+    BEST,
+    QUANTILES,
+    Asked,
+    Corpus,
+    Mean,
+    Meter,
+    OfSplit,
+    Quality,
+    Telling,
+    asked_questions,
+)
+from kformer.retrieval.sample import draw, render_sample
+from kformer.retrieval.settings import Retrieval
+from kformer.tables import count_rows, read_rows
+
+_SHOWN_CHARACTERS = 66  # of a fact in a table
+# Underscores inside of words mean nothing in Markdown.
+_MARKUP = re.compile(r"([\\`*\[\]<>&|~$]|(?<!\w)_|_(?!\w))")
+
+
+def describe(
+    settings: Retrieval, questions: Path, facts: Path, retrieval: Path, out: Path
+) -> dict[str, float]:
+    """Measures a retrieval; writes ``retrieval.md`` and ``sample.html`` into the folder ``out``.
+
+    Returns:
+        What `Quality.metrics` says, for tracking; shares are fractions.
+
+    Raises:
+        KformerError: the tables do not belong together.
+    """
+    corpus = Corpus(facts, settings.words)
+    gold = corpus.ids_of(_gold_texts(questions))
+    drawn = draw(questions)
+    meter = Meter(settings.words, corpus, gold)
+    sample: list[Asked] = []
+    total = count_rows(questions, "questions")
+    asked_in_turn = track(asked_questions(questions, retrieval), "describing", total)
+    for place, asked in enumerate(asked_in_turn):
+        meter.add(asked)
+        if place in drawn:
+            sample.append(asked)
+    quality = meter.quality()
+    with (
+        replacing(out / "retrieval.md") as page,
+        replacing(out / "sample.html") as sample_page,
+    ):
+        page.write_text(render_markdown(settings, quality, corpus), "utf-8")
+        sample_page.write_text(render_sample(sample, corpus, settings.words, gold), "utf-8")
+    return quality.metrics()
+
+
+def _gold_texts(questions: Path) -> Iterator[str]:
+    for question in read_rows(questions, "questions"):
+        yield from question["gold_facts"] or []
+
+
+def render_markdown(settings: Retrieval, quality: Quality, corpus: Corpus) -> str:
+    """The measurements as a page that explains each of them, and reads well as plain text, too."""
+    parts = [
+        "# Retrieval",
+        _statement(quality),
+        _verdict(quality),
+        *_answer_section(quality),
+        *_gold_section(quality),
+        *_words_section(settings, quality),
+        *_scores_section(quality),
+        *_use_section(quality, corpus),
+        *_settings_section(settings),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _statement(quality: Quality) -> str:
+    each = "one for each of their choices" if quality.per_choice else "one each"
+    empty = quality.queries_without_facts
+    share = _percent(empty / max(quality.queries, 1))
+    without = f"{empty:,} ({share} %) found none" if empty else "none found nothing"
+    return _wrapped(
+        f"For {quality.all_splits.questions:,} questions there were {quality.queries:,} queries, "
+        f"{each}. A query found {quality.facts_per_query:.1f} facts on average, of "
+        f"{quality.use.facts:,}; {without}. What was found for some of the questions is in "
+        "[sample.html](sample.html)."
+    )
+
+
+def _verdict(quality: Quality) -> str:
+    telling = quality.all_splits.telling
+    gain, margin = telling.gain.value, telling.gain.margin
+    if margin is None:
+        return _wrapped(
+            "**Whether the facts tell the answer cannot be said**: there are too few questions "
+            "with a known answer and choices whose words are not in the question itself."
+        )
+    numbers = (
+        f"they contain {_percent(telling.right.value)} % of the words of a right choice and "
+        f"{_percent(telling.wrong.value)} % of a wrong one's, a difference of "
+        f"{_points(gain)} ± {_percent(margin)} points"
+    )
+    if abs(gain) <= margin:
+        return _wrapped(f"**No sign that the facts tell the answer**: {numbers}.")
+    side = "for" if gain > 0 else "against"
+    return _wrapped(f"**The facts speak {side} the right answer**: {numbers}.")
+
+
+def _answer_section(quality: Quality) -> Iterator[str]:
+    if not quality.all_splits.telling.gain.count:
+        return
+    splits = _named_splits(quality)
+    yield "## Do the facts tell the answer?"
+    yield _wrapped(
+        "The words that tell the choices of a question apart are those of a choice that are "
+        "neither in the context or question nor stop words (such as *the*). The tables say how "
+        "many of them occur in the facts."
+    )
+    yield f"By the best {BEST} facts:"
+    yield _answer_table({name: split.telling_best for name, split in splits.items()}, quality)
+    yield "By all facts:"
+    yield _answer_table({name: split.telling for name, split in splits.items()}, quality)
+    yield _answer_legend(quality)
+
+
+def _answer_table(rows: Mapping[str, Telling], quality: Quality) -> str:
+    header = ["split", "questions", "right %", "wrong %", "right − wrong", "elsewhere"]
+    if quality.per_choice:
+        header.append("right in wrong %")
+    cells = []
+    for name, telling in rows.items():
+        means = [_percent(telling.right.value), _percent(telling.wrong.value)]
+        gains = [_points_of(telling.gain), _points_of(telling.gain_elsewhere)]
+        crossed = [_percent(telling.right_in_wrong.value)] if quality.per_choice else []
+        cells.append([name, f"{telling.gain.count:,}", *means, *gains, *crossed])
+    return _table(header, cells)
+
+
+def _answer_legend(quality: Quality) -> str:
+    of_choice = "the facts of that choice" if quality.per_choice else "the question's facts"
+    points = [
+        "**questions**: those with a known answer where the right choice and a wrong one have such "
+        "words; the others are left out.",
+        f"**right %**: the share of the right choice's words that occur in {of_choice}.",
+        f"**wrong %**: the share of a wrong choice's words that occur in {of_choice}; the mean "
+        "over the wrong choices.",
+        "**right − wrong**: the difference in percentage points, question by question, and how far "
+        "its 95 % interval reaches to either side. Where the interval holds 0, these questions do "
+        "not show that the facts favour the right answer. Questions that share a context make the "
+        "interval a little too narrow.",
+        "**elsewhere**: the same difference in the facts of another question of the split. It "
+        "should be near 0; if not, right answers are merely made of commoner or rarer words than "
+        "wrong ones, and only what goes beyond this difference comes from retrieval.",
+    ]
+    if quality.per_choice:
+        points += [
+            "**right in wrong %**: the share of the right choice's words that occur in the facts "
+            "of a wrong choice, whose query did not ask for them: what context and question alone "
+            "find. *right %* and *wrong %* are higher as each query asks for its choice's words."
+        ]
+    return _list(points)
+
+
+def _gold_section(quality: Quality) -> Iterator[str]:
+    every = quality.all_splits.gold
+    if not every.at_1.count and not every.out_of_reach:
+        return
+    yield "## Are the right facts found?"
+    header = ["split", "questions", "first %", f"best {BEST} %", "all %", "MRR", "out of reach"]
+    rows = []
+    for name, split in _named_splits(quality).items():
+        gold = split.gold
+        shares = [_percent(mean.value) for mean in (gold.at_1, gold.at_5, gold.at_all)]
+        rank = _number(gold.reciprocal_rank.value)
+        rows.append([name, f"{gold.at_1.count:,}", *shares, rank, f"{gold.out_of_reach:,}"])
+    yield _table(header, rows)
+    query = "query of the right choice" if quality.per_choice else "query"
+    yield _list(
+        [
+            "**questions**: those of which it is known which facts answer them (*gold facts*), "
+            "and one of these is in the corpus.",
+            f"**first %**, **best {BEST} %**, **all %**: how often the {query} found a gold fact "
+            f"in the first place, among the best {BEST}, and among all its facts (recall).",
+            "**MRR**: the mean reciprocal rank: 1 if the first gold fact is in the first place, "
+            "1/2 in the second, 1/3 in the third, and so on; 0 if none was found.",
+            "**out of reach**: further questions none of whose gold facts is in the corpus.",
+        ]
+    )
+
+
+def _words_section(settings: Retrieval, quality: Quality) -> Iterator[str]:
+    if not quality.coverage.count:
+        return
+    yield "## Are the facts about what was asked?"
+    yield _table(
+        ["facts", "words of the query %"],
+        [
+            [f"best {BEST}", _percent(quality.coverage_best.value)],
+            ["all", _percent(quality.coverage.value)],
+        ],
+    )
+    stop_words = (
+        ""
+        if settings.words.stop_words
+        else " Stop words such as *the* count, as they do in search."
+    )
+    yield _wrapped(
+        "The share of a query's different words that occur in at least one of its facts, on "
+        "average over queries. What is missing, no fact that was found speaks of." + stop_words
+    )
+
+
+def _scores_section(quality: Quality) -> Iterator[str]:
+    if not quality.best_scores:
+        return
+    yield "## How good are the hits?"
+    header = ["score of", *("median" if q == 0.5 else f"{100 * q:.0f} %" for q in QUANTILES)]
+    rows = {"the best fact": quality.best_scores, "the last fact": quality.last_scores}
+    yield _table(
+        header, [[name, *(_number(score) for score in scores)] for name, scores in rows.items()]
+    )
+    yield _wrapped(
+        "The scores of a query's best and last fact; *5 %* is the score that 5 % of the queries "
+        "stay below, and so on. Scores are the search method's own: compare them within this "
+        "table, not with other methods. Where the last fact scores nearly as well as the best, "
+        "the search hardly prefers any of them, and more facts may be worth a try."
+    )
+
+
+def _use_section(quality: Quality, corpus: Corpus) -> Iterator[str]:
+    use = quality.use
+    if not use.used:
+        return
+    yield "## Which facts are used?"
+    rows = [("best 5", use.used_best), ("all", use.used)]
+    yield _table(
+        ["among the", "different facts", "of the corpus %"],
+        [[name, f"{used:,}", _percent(used / use.facts)] for name, used in rows],
+    )
+    yield _wrapped("How many facts were found for at least one query.")
+    yield "The facts that were found most often:"
+    yield _table(
+        ["fact", "queries", "%"],
+        [
+            [_cell(corpus.fact(fact_id)["text"]), f"{hits:,}", _percent(hits / quality.queries)]
+            for fact_id, hits in use.most_used
+        ],
+    )
+    yield _wrapped(
+        "A fact that was found for a large share of all queries says nothing about any one of "
+        "them. It is often a long one, or one of words that are in every query; leaving out stop "
+        "words helps against it."
+    )
+    if use.relations:
+        yield "By relation:"
+        yield _table(
+            ["relation", "facts", "of the corpus %", "hits", "of all hits %"],
+            [
+                [
+                    "(none)" if relation is None else _cell(relation),
+                    f"{facts:,}",
+                    _percent(facts / use.facts),
+                    f"{hits:,}",
+                    _percent(hits / use.hits),
+                ]
+                for relation, facts, hits in use.relations
+            ],
+        )
+        yield _wrapped(
+            "A hit is a fact found for a query. A relation with a larger share of the hits than of "
+            "the corpus is preferred by the search."
+        )
+
+
+def _settings_section(settings: Retrieval) -> Iterator[str]:
+    yield "## Settings"
+    yield _table(["setting", "value"], [list(row) for row in _flat(settings.read_settings())])
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            yield _cell(f"{prefix}{name}"), _cell(shown)
+
+
+def _named_splits(quality: Quality) -> dict[str, OfSplit]:
+    """Each split, and all together if there are several."""
+    if len(quality.splits) == 1:
+        return dict(quality.splits)
+    return {**quality.splits, "all": quality.all_splits}
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table whose columns are aligned in plain text; the first to the left, numbers right."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    lines = []
+    for first, *numbers in (header, rule, *rows):
+        cells = [
+            first.ljust(widths[0]),
+            *(cell.rjust(width) for cell, width in zip(numbers, widths[1:], strict=True)),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _list(points: Sequence[str]) -> str:
+    return "\n".join(
+        textwrap.fill(point, 100, initial_indent="- ", subsequent_indent="  ") for point in points
+    )
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, 100)
+
+
+def _cell(text: str) -> str:
+    """Text of the data on one short line, which Markdown shows as it is."""
+    return _MARKUP.sub(r"\\\1", textwrap.shorten(text, _SHOWN_CHARACTERS, placeholder=" …"))
+
+
+def _percent(fraction: float) -> str:
+    return "" if math.isnan(fraction) else f"{100 * fraction:.1f}"
+
+
+def _points(fraction: float) -> str:
+    return f"{100 * fraction:+z.1f}"
+
+
+def _points_of(mean: Mean) -> str:
+    if not mean.count:
+        return ""
+    margin = "" if mean.margin is None else f" ± {_percent(mean.margin)}"
+    return _points(mean.value) + margin
+
+
+def _number(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.2f}"

@@ -1,0 +1,150 @@
+"""A page to look at: some questions and the facts that were found for them."""
+
+import random
+import re
+from collections.abc import Iterator, Mapping, Sequence, Set
+from importlib.resources import files
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from jinja2 import Environment, StrictUndefined
+
+from kformer.retrieval.quality import Asked, Corpus
+from kformer.retrieval.settings import Words
+from kformer.retrieval.words import Splitter, splitter
+from kformer.tables import SPLITS, read_rows
+
+QUESTIONS = 20
+FACTS = 10  # shown of a query
+
+_RNG_SEED = 0
+_WORD_OR_NOT = re.compile(r"\w+|\W+")
+
+
+class Piece(NamedTuple):
+    """A part of a fact's text; all together are the text."""
+
+    text: str
+    kind: Literal["word", "stop word", "other"]
+    """Whether the query has that word."""
+
+
+def draw(questions: Path) -> frozenset[int]:
+    """The places of up to `QUESTIONS` questions of the table, the same for every retrieval.
+
+    All splits give equally many, as far as they can; within a split labelled questions go first.
+    """
+    places: dict[str, tuple[list[int], list[int]]] = {split: ([], []) for split in SPLITS}
+    for place, question in enumerate(read_rows(questions, "questions")):
+        places[question["split"]][question["answer"] is None].append(place)
+    rng = random.Random(_RNG_SEED)
+    queues = [
+        rng.sample(labelled, len(labelled)) + rng.sample(unlabelled, len(unlabelled))
+        for labelled, unlabelled in places.values()
+    ]
+    in_turn = [place for turn in zip_longest(*queues) for place in turn if place is not None]
+    return frozenset(in_turn[:QUESTIONS])
+
+
+def render_sample(
+    sample: Sequence[Asked], corpus: Corpus, words: Words, gold: Mapping[str, int]
+) -> str:
+    """The page, self-contained; whatever is in the data is shown as text.
+
+    Args:
+        words: how texts are taken apart.
+        gold: the ids of gold facts by their texts, those that are in the corpus.
+    """
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
+    )
+    template = environment.from_string(
+        files("kformer.retrieval").joinpath("sample.html").read_text("utf-8")
+    )
+    pieces = _Pieces(words)
+    return template.render(questions=[_shown(asked, corpus, pieces, gold) for asked in sample])
+
+
+class _Pieces:
+    """Takes facts apart into what a query has of them and what not."""
+
+    def __init__(self, words: Words) -> None:
+        self.split: Splitter = splitter(words)
+        self._split_telling = splitter(words.model_copy(update={"stop_words": True}))
+
+    def of(self, text: str, wanted: Set[str]) -> list[Piece]:
+        pieces: list[Piece] = []
+        for part in _WORD_OR_NOT.findall(text):
+            kind = self._kind(part, wanted)
+            if kind == "other" and pieces and pieces[-1].kind == "other":
+                pieces[-1] = Piece(pieces[-1].text + part, kind)
+            else:
+                pieces.append(Piece(part, kind))
+        return pieces
+
+    def _kind(self, part: str, wanted: Set[str]) -> Literal["word", "stop word", "other"]:
+        if wanted.isdisjoint(self.split(part)):
+            return "other"
+        return "word" if self._split_telling(part) else "stop word"
+
+
+def _shown(
+    asked: Asked, corpus: Corpus, pieces: _Pieces, gold: Mapping[str, int]
+) -> dict[str, Any]:
+    gold_texts = asked.question["gold_facts"] or []
+    return {
+        **asked.question,
+        "gold": [{"text": text, "where": _where(text, asked, gold)} for text in gold_texts],
+        "queries": list(_shown_queries(asked, corpus, pieces, set(gold_texts))),
+    }
+
+
+def _where(text: str, asked: Asked, gold: Mapping[str, int]) -> str:
+    """Where a gold fact was found, by the query that is for the right choice."""
+    if text not in gold:
+        return "not among the facts"
+    if asked.per_choice and asked.question["answer"] is None:
+        return "among the facts"
+    fact_ids = asked.queries[asked.place_of_query(asked.question["answer"])]["fact_ids"]
+    if gold[text] not in fact_ids:
+        return "not found"
+    return f"found at place {fact_ids.index(gold[text]) + 1}"
+
+
+def _shown_queries(
+    asked: Asked, corpus: Corpus, pieces: _Pieces, gold_texts: Set[str]
+) -> Iterator[dict[str, Any]]:
+    answer = asked.question["answer"]
+    for row in asked.queries:
+        choice = row["choice"]
+        ending = "" if choice is None else asked.question["choices"][choice]
+        wanted = set(pieces.split(f"{asked.stem} {ending}"))
+        is_right = choice is not None and choice == answer
+        shown = zip(row["fact_ids"][:FACTS], row["scores"], strict=False)
+        yield {
+            "title": "Facts" if choice is None else f"Facts for {chr(ord('A') + choice)}: {ending}",
+            "is_right": is_right,
+            "is_open": choice is None or is_right,
+            "facts": [
+                _shown_fact(corpus.fact(fact_id), score, pieces, wanted, gold_texts)
+                for fact_id, score in shown
+            ],
+            "unshown": len(row["fact_ids"][FACTS:]),
+        }
+
+
+def _shown_fact(
+    fact: Mapping[str, Any],
+    score: float,
+    pieces: _Pieces,
+    wanted: Set[str],
+    gold_texts: Set[str],
+) -> dict[str, Any]:
+    notes = (fact["relation"], fact["source"], fact["origin"])
+    return {
+        "score": score,
+        "pieces": pieces.of(fact["text"], wanted),
+        "is_gold": fact["text"] in gold_texts,
+        "notes": [note for note in notes if note],
+    }
