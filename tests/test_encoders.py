@@ -44,7 +44,7 @@ def test_a_missing_bundled_encoder_says_how_to_get_it(load, monkeypatch):
 
 
 def test_bundled_weights_that_are_not_the_published_ones_are_refused(tiny_encoder, monkeypatch):
-    monkeypatch.setattr(encoders, "_bundled_folder", lambda: tiny_encoder)
+    monkeypatch.setattr(encoders, "_bundled_folder", lambda key: tiny_encoder)
     with pytest.raises(KformerError, match=r"model\.safetensors: sha256 is") as error:
         load_encoder(BUNDLED)
     assert "install the `demo` extra again" in message_of(error)

@@ -1,0 +1,88 @@
+"""Search by shared words and by nearness of embeddings together."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kformer.retrieval.dense import Dense
+from kformer.retrieval.query import Hits, Query, Relations, Searcher, Shards, best
+
+_RANKS_BEFORE = 60  # k of reciprocal rank fusion, as in the paper
+
+
+class Hybrid:
+    """Searches by two ways and makes one list of both.
+
+    With ``ranks``, a document scores Σ 1 / (60 + rank) over the lists that it is in (reciprocal
+    rank fusion; Cormack, Clarke and Büttcher, SIGIR 2009). With ``rerank``, what the sparse
+    searcher finds is ordered by the cosines of embeddings.
+    """
+
+    def __init__(
+        self,
+        sparse: Searcher,
+        dense: Sequence[Dense],
+        fusion: Literal["ranks", "rerank"],
+        candidates: int,
+    ) -> None:
+        """
+        Args:
+            sparse: finds documents by their words.
+            dense: the embeddings of the same documents, in one shard or several.
+            fusion: how the lists become one.
+            candidates: how many documents are taken from each list.
+        """
+        self._sparse, self._near = sparse, Shards(dense)
+        shards = [shard for shard in dense if len(shard.ids)]
+        self._dense = sorted(shards, key=lambda shard: shard.first_id)
+        self._first_ids = [shard.first_id for shard in self._dense]
+        self._fusion, self._candidates = fusion, candidates
+
+    @property
+    def relations(self) -> Relations:
+        return self._sparse.relations
+
+    def search(self, queries: Sequence[Query], top_k: int) -> list[list[Hits]]:
+        """For every query and each of its endings, the best ``top_k`` of the candidates."""
+        sparse = self._sparse.search(queries, self._candidates)
+        if self._fusion == "rerank":
+            return self._reranked(queries, sparse, top_k)
+        near = self._near.search(queries, self._candidates)
+        return [
+            [fused(lists, top_k) for lists in zip(*of_query, strict=True)]
+            for of_query in zip(sparse, near, strict=True)
+        ]
+
+    def _reranked(
+        self, queries: Sequence[Query], found: list[list[Hits]], top_k: int
+    ) -> list[list[Hits]]:
+        if not self._dense:
+            return found
+        texts = [text for query in queries for text in query.texts]
+        embeddings = iter(self._dense[0].encoder.embed_queries(texts))
+        return [
+            [best(hits.ids, self._cosines(next(embeddings), hits.ids), top_k) for hits in of_query]
+            for of_query in found
+        ]
+
+    def _cosines(
+        self, embedding: NDArray[np.float32], ids: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Of the embedding of a query (D,) with those of documents (N,)."""
+        cosines = np.empty(len(ids), dtype=np.float32)
+        shards = np.searchsorted(self._first_ids, ids, side="right") - 1
+        for number in np.unique(shards):
+            of_shard = shards == number
+            cosines[of_shard] = self._dense[number].cosines(embedding, ids[of_shard])
+        return cosines
+
+
+def fused(lists: Sequence[Hits], top_k: int) -> Hits:
+    """The ``top_k`` best of several lists by reciprocal rank fusion, ties by id."""
+    ids = np.concatenate([hits.ids for hits in lists])
+    parts = np.concatenate([1 / (_RANKS_BEFORE + 1 + np.arange(len(hits.ids))) for hits in lists])
+    distinct, places = np.unique(ids, return_inverse=True)
+    scores = np.bincount(places, parts, len(distinct))
+    return best(distinct, scores.astype(np.float32), top_k)
