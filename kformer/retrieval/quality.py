@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import stdtrit
 
 from kformer.errors import KformerError
 from kformer.retrieval.settings import Words
@@ -186,7 +186,7 @@ class Mean(_Addable):
         variance = (self.squares - self.total * self.value) / (self.count - 1)
         if variance < _LEAST_VARIANCE:
             return None
-        return float(stats.t.ppf(0.975, self.count - 1)) * math.sqrt(variance / self.count)
+        return float(stdtrit(self.count - 1, 0.975)) * math.sqrt(variance / self.count)
 
 
 @dataclass
@@ -233,6 +233,10 @@ class Telling(_Addable):
     """The same with facts of another question of the split: what word frequency alone gives."""
     right_in_wrong: Mean = field(default_factory=Mean)
     """Of the right choice's words, in a wrong choice's facts; with a query per choice only."""
+    gain_crossed: Mean = field(default_factory=Mean)
+    """The difference of words in facts of *other* choices, so that no query asked for them: with a
+    query per choice, ``gain`` also grows where the corpus knows the right choice's words, whatever
+    the question. With a query per choice only."""
 
 
 @dataclass
@@ -338,6 +342,7 @@ def _named_means(measured: OfSplit) -> dict[str, Mean]:
         means[f"answer_words_gain{depth}"] = telling.gain
         means[f"answer_words_gain_elsewhere{depth}"] = telling.gain_elsewhere
         means[f"answer_words_right_in_wrong{depth}"] = telling.right_in_wrong
+        means[f"answer_words_gain_crossed{depth}"] = telling.gain_crossed
     return means
 
 
@@ -472,7 +477,7 @@ def _tell(
         return _share(words[choice], where[asked.place_of_query(facts_of)])
 
     def mean_of_wrong(where: Sequence[Set[str]]) -> float:
-        return sum(share(choice, choice, where) for choice in wrong) / len(wrong)
+        return _mean([share(choice, choice, where) for choice in wrong])
 
     of_right, of_wrong = share(right, right, occurring), mean_of_wrong(occurring)
     telling.right.add(of_right)
@@ -481,8 +486,18 @@ def _tell(
     if elsewhere:
         telling.gain_elsewhere.add(share(right, right, elsewhere) - mean_of_wrong(elsewhere))
     if asked.per_choice:
-        crossed = [share(right, choice, occurring) for choice in wrong]
-        telling.right_in_wrong.add(sum(crossed) / len(crossed))
+        crossed = [
+            _mean(
+                [share(choice, other, occurring) for other in range(len(words)) if other != choice]
+            )
+            for choice in (right, *wrong)
+        ]
+        telling.right_in_wrong.add(crossed[0])
+        telling.gain_crossed.add(crossed[0] - _mean(crossed[1:]))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
 
 
 def _share(words: Set[str], occurring: Set[str]) -> float:

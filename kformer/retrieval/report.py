@@ -99,21 +99,27 @@ def _statement(quality: Quality) -> str:
 
 def _verdict(quality: Quality) -> str:
     telling = quality.all_splits.telling
-    gain, margin = telling.gain.value, telling.gain.margin
-    if margin is None:
+    deciding = telling.gain_crossed if quality.per_choice else telling.gain
+    if not telling.gain.count:
         return _wrapped(
-            "**Whether the facts tell the answer cannot be said**: there are too few questions "
-            "with a known answer and choices whose words are not in the question itself."
+            "**Whether the facts tell the answer cannot be said**: no question has a known answer "
+            "and choices whose words are not in the question itself."
         )
     numbers = (
         f"they contain {_percent(telling.right.value)} % of the words of a right choice and "
-        f"{_percent(telling.wrong.value)} % of a wrong one's, a difference of "
-        f"{_points(gain)} ± {_percent(margin)} points"
+        f"{_percent(telling.wrong.value)} % of a wrong one's, a gap of "
+        f"{_points_of(telling.gain)} points"
     )
-    if abs(gain) <= margin:
-        return _wrapped(f"**No sign that the facts tell the answer**: {numbers}.")
-    side = "for" if gain > 0 else "against"
-    return _wrapped(f"**The facts speak {side} the right answer**: {numbers}.")
+    if quality.per_choice:
+        numbers += f"; where no query asked for these words, {_points_of(deciding)}"
+    return _wrapped(f"**{_finding(deciding)}**: {numbers} (mean ± 95 % interval).")
+
+
+def _finding(gap: Mean) -> str:
+    if gap.margin is None or abs(gap.value) <= gap.margin:
+        return "No sign that the facts tell the answer"
+    side = "for" if gap.value > 0 else "against"
+    return f"The facts speak {side} the right answer"
 
 
 def _answer_section(quality: Quality) -> Iterator[str]:
@@ -134,15 +140,17 @@ def _answer_section(quality: Quality) -> Iterator[str]:
 
 
 def _answer_table(rows: Mapping[str, Telling], quality: Quality) -> str:
-    header = ["split", "questions", "right %", "wrong %", "right − wrong", "elsewhere"]
+    header = ["split", "questions", "right %", "wrong %", "gap", "elsewhere"]
     if quality.per_choice:
-        header.append("right in wrong %")
+        header += ["crossed %", "crossed gap"]
     cells = []
     for name, telling in rows.items():
-        means = [_percent(telling.right.value), _percent(telling.wrong.value)]
-        gains = [_points_of(telling.gain), _points_of(telling.gain_elsewhere)]
-        crossed = [_percent(telling.right_in_wrong.value)] if quality.per_choice else []
-        cells.append([name, f"{telling.gain.count:,}", *means, *gains, *crossed])
+        row = [name, f"{telling.gain.count:,}"]
+        row += [_percent(telling.right.value), _percent(telling.wrong.value)]
+        row += [_points_of(telling.gain), _points_of(telling.gain_elsewhere)]
+        if quality.per_choice:
+            row += [_percent(telling.right_in_wrong.value), _points_of(telling.gain_crossed)]
+        cells.append(row)
     return _table(header, cells)
 
 
@@ -154,19 +162,22 @@ def _answer_legend(quality: Quality) -> str:
         f"**right %**: the share of the right choice's words that occur in {of_choice}.",
         f"**wrong %**: the share of a wrong choice's words that occur in {of_choice}; the mean "
         "over the wrong choices.",
-        "**right − wrong**: the difference in percentage points, question by question, and how far "
-        "its 95 % interval reaches to either side. Where the interval holds 0, these questions do "
-        "not show that the facts favour the right answer. Questions that share a context make the "
+        "**gap**: right minus wrong in percentage points, question by question, and how far its "
+        "95 % interval reaches to either side. Where the interval holds 0, these questions do not "
+        "show that the facts favour the right answer. Questions that share a context make the "
         "interval a little too narrow.",
-        "**elsewhere**: the same difference in the facts of another question of the split. It "
-        "should be near 0; if not, right answers are merely made of commoner or rarer words than "
-        "wrong ones, and only what goes beyond this difference comes from retrieval.",
+        "**elsewhere**: the same gap in the facts of another question of the split. It should be "
+        "near 0; if not, right answers are merely made of words that are commoner or rarer in the "
+        "facts than those of wrong ones.",
     ]
     if quality.per_choice:
         points += [
-            "**right in wrong %**: the share of the right choice's words that occur in the facts "
-            "of a wrong choice, whose query did not ask for them: what context and question alone "
-            "find. *right %* and *wrong %* are higher as each query asks for its choice's words."
+            "**crossed %**: the share of the right choice's words that occur in the facts of a "
+            "wrong choice, whose query did not ask for them.",
+            "**crossed gap**: that, minus the same share of a wrong choice's words in the facts "
+            "of the other choices. Each query asks for its choice's words, so the *gap* is also "
+            "large where the facts merely know the words of right choices, whatever the question. "
+            "The crossed gap is free of that: it is what context and question find.",
         ]
     return _list(points)
 

@@ -1,0 +1,276 @@
+"""The two pages about a retrieval: readable, complete, and safe with whatever the data hold."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from kformer.errors import KformerError
+from kformer.retrieval import report
+from kformer.retrieval.report import describe
+from kformer.retrieval.sample import draw
+from kformer.retrieval.settings import Retrieval
+from kformer.tables import write_table
+
+SCRIPT = "<script>alert('dog')</script> & \"so\" on"
+FACTS = [
+    ("The pet of Krez is a dog.", "pet"),
+    ("The pet of Blon is a cat.", "pet"),
+    (f"| a_b _c_ `d` *e* {SCRIPT}", None),
+    ("Dogs' and cats' lives.", None),
+]
+_VOID = {"meta", "br"}
+
+
+def question(question_id, split="train", answer: int | None = 0, **other):
+    row = {
+        "question_id": question_id,
+        "split": split,
+        "context": "Krez is here.",
+        "question": "What is the pet of Krez?",
+        "choices": ["a dog", "a cat"],
+        "answer": answer,
+        "type": "pets",
+        "gold_facts": [FACTS[0][0]],
+    }
+    return row | other
+
+
+class Page(HTMLParser):
+    """Checks that tags close, and collects them and the text within."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.open, self.texts = [], [], []
+        self.feed(html)
+        assert not self.open
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        for name, value in attributes:
+            assert not name.startswith("on")
+            assert name not in ("src", "href"), value
+        if tag not in _VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.texts.append(data)
+
+    @property
+    def text(self):
+        return " ".join("".join(self.texts).split())
+
+
+@pytest.fixture
+def described(tmp_path):
+    """Describes a retrieval of these questions; returns the metrics and both pages."""
+
+    def run(questions, fact_ids=(0, 1, 2), per_choice=False, facts=FACTS, **settings):
+        choices = [0, 1] if per_choice else [None]
+        queries = [
+            {
+                "question_id": one["question_id"],
+                "choice": choice,
+                "fact_ids": list(fact_ids),
+                "scores": [9.5 - place for place in range(len(fact_ids))],
+            }
+            for one in questions
+            for choice in choices
+        ]
+        rows = [
+            {"fact_id": i, "text": text, "relation": relation, "source": "demo", "origin": f"o{i}"}
+            for i, (text, relation) in enumerate(facts)
+        ]
+        write_table(tmp_path / "questions", "questions", questions)
+        write_table(tmp_path / "facts", "facts", rows)
+        write_table(tmp_path / "retrieval", "retrieval", queries)
+        tables = (tmp_path / name for name in ("questions", "facts", "retrieval"))
+        section = Retrieval(query="choice" if per_choice else "question", **settings)
+        metrics = describe(section, *tables, tmp_path / "out")
+        return (
+            metrics,
+            (tmp_path / "out/retrieval.md").read_text("utf-8"),
+            (tmp_path / "out/sample.html").read_text("utf-8"),
+        )
+
+    return run
+
+
+class TestNumbers:
+    def test_page_has_the_numbers_that_are_returned(self, described):
+        metrics, page, _ = described([question("a"), question("b", "test")])
+        assert metrics["gold_recall_at_1"] == 1
+        assert re.search(r"\| all +\| +2 \| +100.0 \| +100.0 \| +100.0 \| 1.00 \|", page)
+        assert metrics["answer_words_right"] == metrics["answer_words_wrong"] == 1
+        assert "100.0 % of the words of a right choice and 100.0 %" in " ".join(page.split())
+
+    def test_lines_of_the_page_fit_100_columns(self, described):
+        for per_choice in (False, True):
+            facts = [(f"fact {'of many words ' * 20}", "relation"), *FACTS]
+            _, page, _ = described([question("a")], per_choice=per_choice, facts=facts)
+            assert max(map(len, page.splitlines())) <= 100
+
+    def test_tables_have_as_many_cells_in_every_row(self, described):
+        _, page, _ = described([question("a")])
+        for table in re.findall(r"(?:^\|.*\n)+", page, flags=re.MULTILINE):
+            rows = [re.split(r"(?<!\\)\|", line) for line in table.splitlines()]
+            assert len({len(row) for row in rows}) == 1
+
+    def test_facts_are_no_markup(self, described):
+        _, page, _ = described([question("a")])
+        assert r"\| a_b \_c\_ \`d\` \*e\* \<script\>" in page
+
+    def test_settings_are_listed_as_in_a_config(self, described):
+        _, page, _ = described([question("a")], top_k=7)
+        assert re.search(r"\| top_k +\| +7 \|", page)
+        assert re.search(r"\| words.stemming +\| +false \|", page)
+
+    @pytest.mark.parametrize(
+        ("fact_ids", "finding"),
+        [
+            ([0], "The facts speak for the right answer"),
+            ([1], "The facts speak against the right answer"),
+            ([0, 1], "No sign that the facts tell the answer"),
+        ],
+    )
+    def test_verdict_says_what_the_gap_shows(self, described, fact_ids, finding):
+        questions = [question(str(i)) for i in range(20)]
+        # Questions that are not all the same, as only then there is a spread.
+        questions += [question("other", choices=["a bird", "a fish"])]
+        _, page, _ = described(questions, fact_ids)
+        assert finding in page
+
+    def test_verdict_with_a_query_per_choice_goes_by_words_nobody_asked_for(self, described):
+        questions = [question(str(i)) for i in range(20)]
+        questions += [question("other", choices=["a bird", "a fish"])]
+        _, page, _ = described(questions, [0], per_choice=True)
+        assert "where no query asked for these words" in " ".join(page.split())
+        assert "| crossed gap" in page
+
+    def test_without_labels_and_gold_facts_nothing_is_claimed(self, described):
+        metrics, page, _ = described([question("a", answer=None, gold_facts=None)])
+        assert "cannot be said" in page
+        assert "MRR" not in page
+        assert not [name for name in metrics if name.startswith(("gold", "answer"))]
+
+    def test_facts_without_relations_have_no_table_of_them(self, described):
+        _, page, _ = described([question("a")], facts=[(text, None) for text, _ in FACTS])
+        assert "By relation" not in page
+
+    def test_queries_that_found_nothing_are_described_too(self, described):
+        _, page, sample = described([question("a")], fact_ids=())
+        assert "1 (100.0 %) found none" in " ".join(page.split())
+        assert "Nothing was found." in Page(sample).text
+
+
+class TestSample:
+    def test_shows_question_choices_and_facts(self, described):
+        text = Page(described([question("id-7", "validation")])[2]).text
+        for part in (
+            "id-7",
+            "validation · type pets",
+            "Krez is here.",
+            "What is the pet of Krez?",
+            "a dog ✓ right a cat",
+            "The pet of Blon is a cat. 8.5 · pet · demo · o1",
+        ):
+            assert part in text
+
+    def test_data_are_text_and_no_html(self, described):
+        nasty = dict.fromkeys(("question_id", "context", "question", "type"), SCRIPT) | {
+            "choices": [SCRIPT, "b"],
+            "gold_facts": [SCRIPT, FACTS[2][0]],
+        }
+        for per_choice in (False, True):
+            _, _, html = described([question("a") | nasty], per_choice=per_choice)
+            page = Page(html)
+            assert "script" not in page.tags
+            assert page.text.count("<script>alert('dog')</script> & \"so\" on") >= 7
+
+    def test_page_needs_nothing_but_itself(self, described):
+        _, _, html = described([question("a")])
+        assert not re.search(r"https?:|url\(|@import|<script|<link|<img", html)
+
+    def test_words_of_the_query_are_marked_with_their_stems(self, described):
+        _, _, html = described([question("a")], [3], per_choice=True, words={"stemming": True})
+        marked = re.findall(r'<mark(?: class="stop")?>([^<]*)</mark>', html)
+        assert marked == ["words of the query", "stop words", "Dogs", "cats"]
+
+    def test_stop_words_are_marked_otherwise(self, described):
+        _, _, html = described([question("a")], [1])
+        assert '<mark class="stop">The</mark> <mark>pet</mark>' in html
+
+    def test_gold_facts_are_marked_and_their_places_told(self, described):
+        gold = [FACTS[1][0], FACTS[3][0], "A secret."]
+        text = Page(described([question("a", gold_facts=gold)])[2]).text
+        assert "Gold fact The pet of Blon" in text
+        assert "Gold fact The pet of Krez" not in text
+        assert "Gold fact, found at place 2: The pet of Blon" in text
+        assert "Gold fact, not found: Dogs" in text
+        assert "Gold fact, not among the facts: A secret." in text
+
+    def test_with_a_query_per_choice_each_has_its_facts_and_the_right_one_is_open(self, described):
+        _, _, html = described([question("a", answer=1)], per_choice=True)
+        assert re.findall(r"<details( open)?>\n<summary>(.*)", html) == [
+            ("", "Facts for A: a dog</summary>"),
+            (" open", 'Facts for B: a cat <span class="right">✓ right</span></summary>'),
+        ]
+
+    def test_at_most_ten_facts_are_shown(self, described):
+        facts = [(f"fact {i}", None) for i in range(14)]
+        text = Page(described([question("a")], range(14), facts=facts)[2]).text
+        assert "fact 9" in text
+        assert "fact 10" not in text
+        assert "and 4 more" in text
+
+
+class TestDraw:
+    @pytest.fixture
+    def drawn(self, tmp_path):
+        def run(questions):
+            write_table(tmp_path / "questions", "questions", questions)
+            return draw(tmp_path / "questions")
+
+        return run
+
+    def test_all_splits_give_some_and_not_their_first(self, drawn):
+        splits = ["train"] * 300 + ["validation"] * 200 + ["test"] * 100
+        places = drawn([question(str(i), split) for i, split in enumerate(splits)])
+        assert sorted(splits[place] for place in places) == (
+            ["test"] * 6 + ["train"] * 7 + ["validation"] * 7
+        )
+        assert not places & {0, 300, 500}
+
+    def test_a_small_split_leaves_its_places_to_the_others(self, drawn):
+        splits = ["train"] * 100 + ["test"] * 2
+        places = drawn([question(str(i), split) for i, split in enumerate(splits)])
+        assert len(places) == 20
+        assert {100, 101} <= places
+
+    def test_labelled_questions_go_first(self, drawn):
+        answers = [0 if place % 10 == 0 else None for place in range(150)]
+        places = drawn([question(str(i), answer=answer) for i, answer in enumerate(answers)])
+        assert {place for place in places if place % 10 == 0} == set(range(0, 150, 10))
+
+    def test_few_questions_are_all_drawn(self, drawn):
+        assert drawn([question("a"), question("b")]) == {0, 1}
+
+
+def test_same_tables_give_the_same_bytes(described):
+    questions = [question(str(i), ("train", "test")[i % 2]) for i in range(60)]
+    first = described(questions, per_choice=True)
+    assert described(questions, per_choice=True) == first
+
+
+def test_after_an_error_no_page_is_half_there(described, tmp_path, monkeypatch):
+    def fail(*_):
+        raise KformerError("no")
+
+    monkeypatch.setattr(report, "render_sample", fail)
+    with pytest.raises(KformerError):
+        described([question("a")])
+    assert not list((tmp_path / "out").iterdir())
