@@ -74,7 +74,7 @@ def layer_span(layers: str | tuple[int, int], depth: int) -> tuple[int, int]:
 
 def missing_encoder(name: str | Path, error: Exception, key: str = "model.encoder") -> KformerError:
     """The one line that says that an encoder or its tokenizer cannot be had."""
-    reason = str(error).strip().splitlines()[0]
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     return KformerError(
         f"{key}: {str(name)!r} cannot be loaded ({reason}); give a Hugging Face id that "
         f"this machine can reach, a local folder, or {BUNDLED}"

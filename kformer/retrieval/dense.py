@@ -10,6 +10,7 @@ Shapes: B batch, L tokens, Q queries, N documents, P pairs, D width.
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
@@ -35,10 +36,16 @@ _KEY = "retrieval.encoder"
 _EMBEDDINGS = "embeddings.npy"
 _ENCODER = "encoder.json"
 _FAISS = "faiss.index"
-_LENGTHS_APART = 8  # texts are padded to a multiple of so many tokens
+# What the libraries raise for folders with damaged or missing files.
+_LOADING_FAILS = (
+    OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, ImportError,
+    SafetensorError,
+)  # fmt: skip
+_LENGTHS_APART = 8  # tokens; texts are padded to a multiple of it
 _TOKENS_IN_BATCH = {"cpu": 1024, "cuda": 8192}
 _TEXTS_AT_ONCE = 8192  # are tokenised together
 _DOCUMENTS_AT_ONCE = 16_384  # are embedded together, the short ones first
+Nearest = Literal["exact", "faiss"]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -67,6 +74,9 @@ class SentenceEncoder:
         self.width: int = self._model.get_embedding_dimension()
         self.sha256 = _sha256_of_weights(self._model)
         self._bf16 = _computes_in_bf16()
+        # A tokenizer wants the length that it cuts at to be a multiple of that it pads to.
+        longest = self._model.get_max_seq_length()
+        self._step = math.gcd(_LENGTHS_APART, longest if isinstance(longest, int) else 0)
         self._queries: tuple[list[str], NDArray[np.float32]] | None = None
 
     @property
@@ -98,7 +108,7 @@ class SentenceEncoder:
         return known[[place_of[text] for text in texts]]
 
     def _tokenise(self, texts: list[str], prompt: str | None, task: str) -> dict[str, Any]:
-        padding = {"text": {"pad_to_multiple_of": _LENGTHS_APART}}
+        padding = {"text": {"pad_to_multiple_of": self._step}}
         return self._model.preprocess(texts, prompt=prompt, task=task, processing_kwargs=padding)
 
     def _batches(
@@ -122,8 +132,7 @@ class SentenceEncoder:
 
     def _padded_lengths(self, mask: Tensor) -> NDArray[np.int64]:
         tokens = mask.sum(dim=1).clamp(min=1).numpy()
-        padded = -(-tokens // _LENGTHS_APART) * _LENGTHS_APART
-        return np.minimum(padded, self._model.get_max_seq_length() or padded.max())
+        return -(-tokens // self._step) * self._step
 
     def _run_batch(
         self, batch: tuple[NDArray[np.int64], dict[str, Any]]
@@ -154,7 +163,7 @@ def _load(name: str) -> Any:
             trust_remote_code=False,
             model_kwargs={"dtype": torch.float32, "use_safetensors": True},
         )
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+    except _LOADING_FAILS as error:
         raise missing_encoder(name, error, _KEY) from None
     return model.eval()
 
@@ -203,28 +212,42 @@ def _in_threads(
 
 
 def write_embeddings(
-    texts: Iterable[str], encoder: SentenceEncoder, layout: ByRelation, folder: Path
+    texts: Iterable[str],
+    encoder: SentenceEncoder,
+    layout: ByRelation,
+    folder: Path,
+    nearest: Nearest = "exact",
 ) -> None:
     """Embeds documents and writes ``embeddings.npy``, float16 (N, D), and ``encoder.json``.
+
+    With ``nearest="faiss"`` also ``faiss.index``, unless they are few.
 
     Args:
         texts: of the documents, in the order of their ids.
         encoder: what embeds them.
         layout: the order of the rows.
         folder: where the files go; making it, and making it whole or not at all, is the caller's.
+        nearest: how they will be searched.
+
+    Raises:
+        KformerError: FAISS is not installed.
     """
+    if nearest == "faiss":
+        _import_faiss()  # before hours of embedding
     documents = len(layout.ids)
     embeddings = np.lib.format.open_memmap(
         folder / _EMBEDDINGS, mode="w+", dtype=np.float16, shape=(documents, encoder.width)
     )
     rows = _rows_by_id(layout)
-    shown = track(texts, "embedding documents", documents)
+    following = iter(texts)
     for first in range(0, documents, _DOCUMENTS_AT_ONCE):
-        some = list(islice(shown, _DOCUMENTS_AT_ONCE))
+        some = list(islice(following, _DOCUMENTS_AT_ONCE))
         embeddings[rows[first : first + _DOCUMENTS_AT_ONCE]] = encoder.embed_documents(some)
     embeddings.flush()
     content = {"name": encoder.name, "sha256": encoder.sha256, "width": encoder.width}
     write_json(folder / _ENCODER, content)
+    if nearest == "faiss" and documents >= _FEWEST_ROWS:
+        _write_faiss(folder)
 
 
 def _rows_by_id(layout: ByRelation) -> NDArray[np.int64]:
@@ -240,8 +263,7 @@ _PAIRS_AT_ONCE = 4096
 _SPARE = 8  # how many more than asked for the fast product proposes
 _UNIT_ROUNDOFF = 2.0**-24  # of float32
 
-# FAISS: fewer rows are searched exactly, and as fast.
-_FEWEST_ROWS = 10_000
+_FEWEST_ROWS = 10_000  # for FAISS; fewer are searched exactly, and as fast
 _LISTS_PER_ROOT = 4  # lists for the square root of the number of rows
 _ROWS_PER_LIST = 40  # from which the lists are learnt
 _LISTS_SEARCHED = 64
@@ -266,12 +288,13 @@ class Dense:
         folder: Path,
         encoder: SentenceEncoder,
         layout: ByRelation,
-        nearest: Literal["exact", "faiss"] = "exact",
+        nearest: Nearest = "exact",
     ) -> None:
         """Opens what `write_embeddings` wrote; the embeddings are mapped.
 
         Raises:
-            KformerError: the documents were embedded by another encoder, or FAISS is not there.
+            KformerError: the documents were embedded by another encoder; FAISS, or its index, is
+                not there.
         """
         written = json.loads((folder / _ENCODER).read_text("utf-8"))
         if written["sha256"] != encoder.sha256:
@@ -281,15 +304,14 @@ class Dense:
                 f"{encoder.sha256[:12]}; build the index again, or set {_KEY} back"
             )
         self.encoder, self.ids = encoder, layout.ids
-        self.first_id = int(layout.ids.min(initial=np.iinfo(np.int64).max))
-        self._layout = layout
+        self.first_id, self._layout = layout.first_id, layout
         # Mapped copy-on-write, as Torch wants arrays that could be written to; none is.
         self._embeddings: NDArray[np.float16] = np.load(folder / _EMBEDDINGS, mmap_mode="c")
         # |fl(x·y) - x·y| <= D u / (1 - D u) |x| |y|, in whatever order it is added up (Higham,
         # Accuracy and Stability of Numerical Algorithms, 3.1); 4 u more for the rounding of the
         # exact cosine and of the comparison, and 1 % for embeddings whose length was rounded.
         self._error = 1.01 * (encoder.width + 4) * _UNIT_ROUNDOFF
-        self._faiss: Any = _open_faiss(folder) if nearest == "faiss" else None
+        self._faiss: Any = _open_faiss(folder, len(layout.ids)) if nearest == "faiss" else None
 
     @property
     def relations(self) -> Relations:
@@ -368,10 +390,12 @@ class Dense:
     ) -> list[Hits]:
         """As `_by_product`, for one query: FAISS computes many at once in another way."""
         documents = int(np.diff(spans).sum())
+        if not documents:
+            return _Best(1, top_k).hits()
         faiss = _import_faiss()
         parameters = faiss.SearchParametersIVF(sel=_selector(faiss, spans), nprobe=_LISTS_SEARCHED)
         wanted = min(top_k + _SPARE, documents)
-        rows = self._faiss.search(queries, max(wanted, 1), params=parameters)[1][0]
+        rows = self._faiss.search(queries, wanted, params=parameters)[1][0]
         rows = rows[rows >= 0]
         if len(rows) < min(top_k, documents):  # too few of these relations are near
             return self._by_product(queries, spans, top_k)
@@ -463,20 +487,14 @@ def _candidates(
 # --- FAISS (Douze and others 2024, arXiv 2401.08281)
 
 
-def write_faiss(folder: Path) -> None:
-    """Writes ``faiss.index`` beside the embeddings, unless they are few.
+def _write_faiss(folder: Path) -> None:
+    """Writes ``faiss.index``: the embeddings once more, in lists around centres.
 
-    It holds them in lists, each around a centre, in float16, as they are; the same embeddings
-    give the same bytes.
-
-    Raises:
-        KformerError: FAISS is not installed.
+    They are held in float16, as they are. The same embeddings give the same bytes.
     """
     faiss = _import_faiss()
     embeddings = np.load(folder / _EMBEDDINGS, mmap_mode="r")
     documents, width = embeddings.shape
-    if documents < _FEWEST_ROWS:
-        return
     lists = int(_LISTS_PER_ROOT * documents**0.5)
     lists = min(lists, documents // _ROWS_PER_LIST)
     index = faiss.IndexIVFScalarQuantizer(
@@ -496,11 +514,18 @@ def write_faiss(folder: Path) -> None:
     faiss.write_index(index, str(folder / _FAISS))
 
 
-def _open_faiss(folder: Path) -> Any:
-    """The index of `write_faiss`, mapped; None where the embeddings are few."""
+def _open_faiss(folder: Path, documents: int) -> Any:
+    """The index of `_write_faiss`, mapped; None where documents are few."""
     faiss = _import_faiss()
+    if documents < _FEWEST_ROWS:
+        return None
     path = folder / _FAISS
-    return faiss.read_index(str(path), faiss.IO_FLAG_MMAP) if path.is_file() else None
+    if not path.is_file():
+        raise KformerError(
+            f"{path}: this file is not there, the index was built for retrieval.nearest: exact; "
+            "build it again, or set this back"
+        )
+    return faiss.read_index(str(path), faiss.IO_FLAG_MMAP)
 
 
 def _import_faiss() -> ModuleType:
