@@ -99,7 +99,7 @@ class SentenceEncoder:
         self, texts: Sequence[str], task: str, prompts: tuple[str, ...]
     ) -> NDArray[np.float32]:
         prompt = next(filter(None, map(self._model.prompts.get, prompts)), None)
-        distinct = sorted(set(texts), key=len)
+        distinct = sorted(dict.fromkeys(texts), key=len)
         known = np.empty((len(distinct), self.width), dtype=np.float32)
         batches = self._batches(distinct, partial(self._tokenise, prompt=prompt, task=task))
         for places, embeddings in _in_threads(self._run_batch, batches, self.device):
