@@ -297,7 +297,7 @@ def describe_retrieval(
     Example: `kformer describe-retrieval --questions questions.parquet --facts facts.parquet
     --retrieval retrieval.parquet --out report`
     """
-    from kformer.retrieval.quality import describe
+    from kformer.retrieval.report import describe
     from kformer.retrieval.settings import Retrieval
 
     section = _load_section(Retrieval, settings)

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int32] | NDArray[np.int64]
 Floats = NDArray[np.float32] | NDArray[np.float64]
 
+_BLOCK = 16384  # documents
+_STRIDE = 64  # documents
+
 
 @njit(nogil=True, cache=True)
 def invert(
@@ -80,25 +83,22 @@ def weigh(
 
 @njit(nogil=True, cache=True)
 def _add(
-    impacts: Floats,
-    places: Ints,
-    pointers: Ints,
-    words: Ints,
-    times: Ints,
-    spans: Ints,
-    scores: Floats,
+    impacts: Floats, places: Ints, words: Ints, times: Ints, ends: Ints, cursors: Ints, start: int,
+    stop: int, scores: Floats,
 ) -> None:
-    """Adds what some words contribute to the documents in some spans."""
+    """Adds what some words contribute to the documents at places [start, stop).
+
+    Each word's cursor stands at its first posting there, and is moved to the first one behind.
+    """
     for i in range(len(words)):
-        first, end = pointers[words[i]], pointers[words[i] + 1]
-        for s in range(len(spans)):
-            start, stop = first, end
-            if spans[s, 0] > 0:
-                start += np.searchsorted(places[first:end], spans[s, 0])
-            if spans[s, 1] < len(scores):
-                stop = start + np.searchsorted(places[start:end], spans[s, 1])
-            for j in range(start, stop):
-                scores[places[j]] += times[i] * impacts[j]
+        cursor, often = cursors[i], np.float64(times[i])
+        end = min(ends[i], cursor + stop - start)
+        if cursor < end and places[end - 1] >= stop:
+            end = cursor + np.searchsorted(places[cursor:end], stop)
+        for j in range(cursor, end):
+            # Unsigned, so that no negative index has to be thought of.
+            scores[np.uint32(places[j] - start)] += often * impacts[j]
+        cursors[i] = end
 
 
 @njit(nogil=True, cache=True)
@@ -124,31 +124,50 @@ def _sink(heap_scores: Floats, heap_ids: Ints, place: int, size: int) -> None:
 
 
 @njit(nogil=True, cache=True)
-def _best(scores: Floats, ids: Ints, spans: Ints, found_ids: Ints, found_scores: Floats) -> int:
-    """Fills the arrays with the best documents that score above 0 and returns how many it found."""
-    top_k, size = len(found_ids), 0
-    for s in range(len(spans)):
-        for place in range(spans[s, 0], spans[s, 1]):
-            score = np.float32(scores[place])
-            if score <= 0 or (size == top_k and score < found_scores[0]):
-                continue
-            id = ids[place]
-            if size < top_k:
-                found_scores[size], found_ids[size] = score, id
-                size += 1
-                if size == top_k:
-                    for i in range(size // 2 - 1, -1, -1):
-                        _sink(found_scores, found_ids, i, size)
-            elif _is_worse(found_scores[0], found_ids[0], score, id):
-                found_scores[0], found_ids[0] = score, id
-                _sink(found_scores, found_ids, 0, size)
-    if size < top_k:
-        for i in range(size // 2 - 1, -1, -1):
-            _sink(found_scores, found_ids, i, size)
-    for last in range(size - 1, 0, -1):  # a heap sort: the worst goes last
+def _offer(score: float, id: int, found_scores: Floats, found_ids: Ints, size: int) -> int:
+    """Puts a document among the best if it belongs there, and returns how many there are now.
+
+    The best are a heap with the worst on top once they are as many as wanted.
+    """
+    if size < len(found_ids):
+        found_scores[size], found_ids[size] = score, id
+        size += 1
+        if size == len(found_ids):
+            for place in range(size // 2 - 1, -1, -1):
+                _sink(found_scores, found_ids, place, size)
+    elif _is_worse(found_scores[0], found_ids[0], score, id):
+        found_scores[0], found_ids[0] = score, id
+        _sink(found_scores, found_ids, 0, size)
+    return size
+
+
+@njit(nogil=True, cache=True)
+def _sort(found_scores: Floats, found_ids: Ints, size: int) -> None:
+    """Brings the best into their order, best first."""
+    for place in range(size // 2 - 1, -1, -1):
+        _sink(found_scores, found_ids, place, size)
+    for last in range(size - 1, 0, -1):  # the worst, which is on top of the heap, goes last
         found_scores[0], found_scores[last] = found_scores[last], found_scores[0]
         found_ids[0], found_ids[last] = found_ids[last], found_ids[0]
         _sink(found_scores, found_ids, 0, last)
+
+
+@njit(nogil=True, cache=True)
+def _offer_all(scores: Floats, ids: Ints, found_scores: Floats, found_ids: Ints, size: int) -> int:
+    """Offers all documents that score above 0."""
+    for start in range(0, len(scores), _STRIDE):
+        stop = min(start + _STRIDE, len(scores))
+        least = found_scores[0] if size == len(found_ids) else np.float32(0)
+        promising = 0
+        for i in range(start, stop):  # without branches: it most often spares the slower loop
+            if np.float32(scores[i]) >= least:
+                promising += 1
+        if promising == 0:
+            continue
+        for i in range(start, stop):
+            score = np.float32(scores[i])
+            if score > 0 and (size < len(found_ids) or score >= found_scores[0]):
+                size = _offer(score, ids[i], found_scores, found_ids, size)
     return size
 
 
@@ -173,7 +192,8 @@ def search(
     """Answers queries [first, last).
 
     Each query consists of parts, first its stem, then its endings; each part of words. What the
-    stem contributes is added up once, and to a copy of it what each ending does.
+    stem contributes is added up once, and to a copy of it what each ending does. That is done for
+    a block of documents after the other, so that their scores stay in the fastest cache.
 
     Args:
         impacts, places, pointers: the postings: what a word contributes to a document's score,
@@ -186,23 +206,40 @@ def search(
         found_ids, found_scores: filled with what is found, (endings of all queries, top_k).
         found: filled with how many were found, (endings of all queries,).
     """
-    scores = np.zeros(len(ids))
-    of_stem = np.zeros(len(ids))
+    scores, of_stem = np.empty(_BLOCK), np.empty(_BLOCK)
     for query in range(first, last):
-        within = spans[span_bounds[query] : span_bounds[query + 1]]
         stem, end = part_bounds[query], part_bounds[query + 1]
-        for s in range(len(within)):
-            scores[within[s, 0] : within[s, 1]] = 0
-        part = slice(word_bounds[stem], word_bounds[stem + 1])
-        _add(impacts, places, pointers, words[part], times[part], within, scores)
-        if end - stem > 2:
-            for s in range(len(within)):
-                of_stem[within[s, 0] : within[s, 1]] = scores[within[s, 0] : within[s, 1]]
-        for ending in range(stem + 1, end):
-            if ending > stem + 1:
-                for s in range(len(within)):
-                    scores[within[s, 0] : within[s, 1]] = of_stem[within[s, 0] : within[s, 1]]
-            part = slice(word_bounds[ending], word_bounds[ending + 1])
-            _add(impacts, places, pointers, words[part], times[part], within, scores)
-            row = ending - query - 1  # every query before has one stem, which has no row
-            found[row] = _best(scores, ids, within, found_ids[row], found_scores[row])
+        row = stem - query  # every query before has one stem, which has no row
+        rows = range(row, row + end - stem - 1)
+        for each in rows:
+            found[each] = 0
+        offset = word_bounds[stem]
+        all_words = words[offset : word_bounds[end]]
+        cursors, ends = pointers[all_words], pointers[all_words + 1]
+        for span in spans[span_bounds[query] : span_bounds[query + 1]]:
+            if span[0] > 0:
+                for i in range(len(cursors)):
+                    cursors[i] += np.searchsorted(places[cursors[i] : ends[i]], span[0])
+            for start in range(span[0], span[1], _BLOCK):
+                stop = min(start + _BLOCK, span[1])
+                size = stop - start
+                of_stem[:size] = 0
+                for part in range(stem, end):
+                    of_part = slice(word_bounds[part], word_bounds[part + 1])
+                    here = slice(word_bounds[part] - offset, word_bounds[part + 1] - offset)
+                    # The last ending needs no copy of what the stem contributes.
+                    into = scores if stem < part < end - 1 else of_stem
+                    if stem < part < end - 1:
+                        scores[:size] = of_stem[:size]
+                    _add(
+                        impacts, places, words[of_part], times[of_part], ends[here], cursors[here],
+                        start, stop, into,
+                    )
+                    if part > stem:
+                        each = row + part - stem - 1
+                        found[each] = _offer_all(
+                            into[:size], ids[start:stop], found_scores[each], found_ids[each],
+                            found[each],
+                        )
+        for each in rows:
+            _sort(found_scores[each], found_ids[each], found[each])

@@ -33,7 +33,7 @@ rule count_words:
 
 def counts_of_all_shards(wildcards):
     parts = gather.facts(
-        "results/shared/index/{key}/{scatteritem}.words.json", key=wildcards.key
+        f"results/shared/index/{wildcards.key}/{{scatteritem}}.words.json"
     )
     return parts if len(parts) > 1 else []
 
@@ -92,7 +92,7 @@ def indexes_of_retrieval(wildcards):
     return [
         shard
         for key in keys
-        for shard in gather.facts("results/shared/index/{key}/{scatteritem}", key=key)
+        for shard in gather.facts(f"results/shared/index/{key}/{{scatteritem}}")
     ]
 
 
@@ -136,8 +136,7 @@ rule gather_retrieval:
     input:
         questions=QUESTIONS,
         parts=lambda wildcards: gather.retrieval(
-            "results/shared/retrieval/{key}/parts/{scatteritem}.parquet",
-            key=wildcards.key,
+            f"results/shared/retrieval/{wildcards.key}/parts/{{scatteritem}}.parquet"
         ),
     output:
         "results/shared/retrieval/{key}/retrieval.parquet",
