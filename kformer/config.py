@@ -26,7 +26,7 @@ from pydantic import (
 
 from kformer import __version__
 from kformer.demo_world import DemoWorld
-from kformer.encoders import encoder_depth, layer_span
+from kformer.encoders import encoder_depth, layer_span, locate_encoder
 from kformer.errors import KformerError
 from kformer.knowledge import KnowledgeSource
 from kformer.own_data import OwnData
@@ -221,9 +221,11 @@ class Experiment(Section):
         """Raises KformerError for an encoder on this machine that is missing or too shallow."""
         for name in self.conditions:
             condition = self.condition(name)
-            if condition.answer_by == "retrieval":
-                continue
             try:
+                if condition.uses_facts and "embeddings" in condition.retrieval.index_kinds:
+                    locate_encoder(condition.retrieval.encoder, "retrieval.encoder")
+                if condition.answer_by == "retrieval":
+                    continue
                 depth = encoder_depth(condition.model.encoder)
                 if depth is not None and condition.model.injection not in ("none", "concat"):
                     layer_span(condition.model.layers, depth)

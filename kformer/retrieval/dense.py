@@ -28,6 +28,7 @@ from torch import Tensor
 from kformer.encoders import BUNDLED, check_bundled_weights, locate_encoder, missing_encoder
 from kformer.errors import KformerError
 from kformer.files import write_json
+from kformer.precision import hardware_computes_in_bf16
 from kformer.progress import track
 from kformer.retrieval.by_relation import ByRelation
 from kformer.retrieval.query import Hits, Query, Relations
@@ -73,7 +74,7 @@ class SentenceEncoder:
         self._model = _load(name)
         self.width: int = self._model.get_embedding_dimension()
         self.sha256 = _sha256_of_weights(self._model)
-        self._bf16 = _computes_in_bf16()
+        self._bf16 = hardware_computes_in_bf16()
         # A tokenizer wants the length that it cuts at to be a multiple of that it pads to.
         longest = self._model.get_max_seq_length()
         self._step = math.gcd(_LENGTHS_APART, longest if isinstance(longest, int) else 0)
@@ -174,13 +175,6 @@ def _sha256_of_weights(model: torch.nn.Module) -> str:
         sha256.update(f"{name} {weight.dtype} {tuple(weight.shape)}\n".encode())
         sha256.update(weight.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return sha256.hexdigest()
-
-
-def _computes_in_bf16() -> bool:
-    if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 def _cut(features: dict[str, Any], rows: NDArray[np.int64], length: int) -> dict[str, Any]:

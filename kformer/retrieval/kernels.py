@@ -83,8 +83,15 @@ def weigh(
 
 @njit(nogil=True, cache=True)
 def _add(
-    impacts: Floats, places: Ints, words: Ints, times: Ints, ends: Ints, cursors: Ints, start: int,
-    stop: int, scores: Floats,
+    impacts: Floats,
+    places: Ints,
+    words: Ints,
+    times: Ints,
+    ends: Ints,
+    cursors: Ints,
+    start: int,
+    stop: int,
+    scores: Floats,
 ) -> None:
     """Adds what some words contribute to the documents at places [start, stop).
 
@@ -102,7 +109,7 @@ def _add(
 
 
 @njit(nogil=True, cache=True)
-def _is_worse(score: float, id: int, other_score: float, other_id: int) -> bool:
+def _is_worse(score: np.float32, id: int, other_score: np.float32, other_id: int) -> bool:
     return score < other_score or (score == other_score and id > other_id)
 
 
@@ -124,7 +131,7 @@ def _sink(heap_scores: Floats, heap_ids: Ints, place: int, size: int) -> None:
 
 
 @njit(nogil=True, cache=True)
-def _offer(score: float, id: int, found_scores: Floats, found_ids: Ints, size: int) -> int:
+def _offer(score: np.float32, id: int, found_scores: Floats, found_ids: Ints, size: int) -> int:
     """Puts a document among the best if it belongs there, and returns how many there are now.
 
     The best are a heap with the worst on top once they are as many as wanted.
@@ -232,13 +239,23 @@ def search(
                     if stem < part < end - 1:
                         scores[:size] = of_stem[:size]
                     _add(
-                        impacts, places, words[of_part], times[of_part], ends[here], cursors[here],
-                        start, stop, into,
+                        impacts,
+                        places,
+                        words[of_part],
+                        times[of_part],
+                        ends[here],
+                        cursors[here],
+                        start,
+                        stop,
+                        into,
                     )
                     if part > stem:
                         each = row + part - stem - 1
                         found[each] = _offer_all(
-                            into[:size], ids[start:stop], found_scores[each], found_ids[each],
+                            into[:size],
+                            ids[start:stop],
+                            found_scores[each],
+                            found_ids[each],
                             found[each],
                         )
         for each in rows:

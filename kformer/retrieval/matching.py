@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from kformer.errors import KformerError
 from kformer.retrieval.query import Hits, Query, Relations, Searcher, best, merged
 from kformer.retrieval.settings import Match
 
@@ -24,12 +25,27 @@ ATOMIC: Mapping[str, Sequence[str]] = {
 }
 
 
+def _table(match: Match) -> Mapping[str, Sequence[str]]:
+    return ATOMIC if match.relations == "atomic" else match.relations
+
+
 def matching_relations(match: Match, question_type: str | None) -> Relations | None:
     """The relations that a question asks for; None where the table does not know."""
-    table = ATOMIC if match.relations == "atomic" else match.relations
+    table = _table(match)
     if question_type is None or question_type not in table:
         return None
     return frozenset(table[question_type])
+
+
+def check_match(match: Match, relations: Relations) -> None:
+    """Raises KformerError if no fact has any of the relations that are matched."""
+    wanted = {relation for each in _table(match).values() for relation in each}
+    if not wanted & relations:
+        known = ", ".join(sorted(name for name in relations if name)) or "none"
+        raise KformerError(
+            f"retrieval.match.relations: no fact has any of {', '.join(sorted(wanted))}; "
+            f"the facts' relations are {known}"
+        )
 
 
 class Boosted:
@@ -96,13 +112,26 @@ class FactsOfEvents:
         counts = np.bincount(event, minlength=len(self.texts))
         self._starts = np.concatenate([[0], np.cumsum(counts)])
 
-    def of(self, event: int, relations: Relations | None) -> NDArray[np.int64]:
-        """The facts about an event that have one of some relations, in the order of their ids."""
-        facts = self._facts[self._starts[event] : self._starts[event + 1]]
-        if relations is None:
-            return facts
-        wanted = [place for place, name in enumerate(self.relations) if name in relations]
-        return facts[np.isin(self._relation[facts], wanted)]
+    def of(
+        self, events: NDArray[np.int64], relations: Relations | None
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The facts about some events that have one of some relations.
+
+        Returns:
+            their ids, and which of ``events`` each is about, by its place there.
+        """
+        starts, ends = self._starts[events], self._starts[events + 1]
+        about = np.repeat(np.arange(len(events)), ends - starts)
+        each = [self._facts[i:j] for i, j in zip(starts.tolist(), ends.tolist(), strict=True)]
+        facts = np.concatenate([self._facts[:0], *each])
+        if relations is not None:
+            matches = self._wanted(relations)[self._relation[facts]]
+            facts, about = facts[matches], about[matches]
+        return facts, about
+
+    def _wanted(self, relations: Relations) -> NDArray[np.bool_]:
+        """Which of all relations are among some."""
+        return np.array([name in relations for name in self.relations])
 
 
 class ByEvent:
@@ -126,6 +155,5 @@ class ByEvent:
         ]
 
     def _facts_of(self, events: Hits, relations: Relations | None, top_k: int) -> Hits:
-        facts = [self._facts.of(event, relations) for event in events.ids.tolist()]
-        ids = np.concatenate([np.empty(0, np.int64), *facts])
-        return best(ids, np.repeat(events.scores, list(map(len, facts))), top_k)
+        facts, about = self._facts.of(events.ids, relations)
+        return best(facts, events.scores[about], top_k)

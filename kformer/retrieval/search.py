@@ -79,8 +79,11 @@ def _indexed(
     if settings.method == "bm25":
         return Shards(words)
 
+    import torch
+
     from kformer.retrieval.dense import Dense, SentenceEncoder
 
+    torch.set_num_threads(threads)
     encoder = SentenceEncoder(settings.encoder)
     dense = [
         Dense(index.folder, encoder, ByRelation.open(index.folder), settings.nearest)
@@ -144,6 +147,11 @@ def search_for(
         KformerError: a folder is no index, or the facts are not where they were.
     """
     indexes = [read_index(folder) for folder in folders]
+    if not indexes[0].table.is_file():
+        raise KformerError(
+            f"{folders[0]}: the facts that it indexes, {indexes[0].table}, are not there; run this "
+            "in the folder where it was built"
+        )
     settings = _settings_of(indexes, top_k)
     searcher = _indexed(settings, indexes[0].table, None, indexes, threads=1)
     wanted = frozenset(relations) if relations else None

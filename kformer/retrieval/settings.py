@@ -74,8 +74,9 @@ class Retrieval(Section):
     `dense`: by nearness of sentence embeddings; `hybrid`: by both."""
     top_k: PositiveInt = 30
     """M, how many facts are retrieved per query."""
-    query: Literal["question", "choice"] = "question"
-    """One query per question (context + question), or one per choice (that + choice)."""
+    query: Literal["question", "choice", "context"] = "question"
+    """One query per question (context + question), or one per choice (that + choice); `context`:
+    one per question, of its context alone where it has one, for when `match` says what is asked."""
     words: Words = Words()
     """How text is taken apart, for all methods but `dense`."""
     encoder: str = BUNDLED

@@ -10,7 +10,7 @@ import pyarrow as pa
 from kformer.errors import KformerError
 from kformer.progress import track
 from kformer.retrieval.index import WHOLE, Shard
-from kformer.retrieval.matching import FactsOfEvents, matching_relations
+from kformer.retrieval.matching import FactsOfEvents, check_match, matching_relations
 from kformer.retrieval.query import Hits, Query
 from kformer.retrieval.search import open_searcher
 from kformer.retrieval.settings import Retrieval
@@ -59,8 +59,14 @@ def retrieve(
         out: the table to write.
         shard: which part of the questions to answer; `gather` puts the parts together.
         threads: how many search at once.
+
+    Raises:
+        KformerError: as `open_searcher` does, or ``settings.match`` names none of the relations
+            that there are.
     """
     searcher = open_searcher(settings, facts, indexes, threads)
+    if settings.match:
+        check_match(settings.match, searcher.relations)
     start, end = shard.range(count_rows(questions, "questions"))
     asked = 0
 
@@ -81,6 +87,8 @@ def retrieve(
 def _query(settings: Retrieval, question: Row) -> Query:
     """A question as a query, or as several, one for each of its choices."""
     stem = f"{question['context']} {question['question']}"
+    if settings.query == "context" and question["context"]:
+        stem = question["context"]
     endings = tuple(question["choices"]) if settings.query == "choice" else ("",)
     match = settings.match
     relations = matching_relations(match, question["type"]) if match else None

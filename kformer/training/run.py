@@ -39,6 +39,7 @@ from kformer.errors import KformerError
 from kformer.files import replacing, sha256_of, write_json
 from kformer.modeling import KformerForMultipleChoice, KformerProcessor
 from kformer.modeling.processor import load_tokenizer
+from kformer.precision import hardware_computes_in_bf16
 from kformer.progress import SECONDS_BETWEEN_LINES
 from kformer.section import Section
 from kformer.training.features import Example, Examples, Knowledge, load_examples
@@ -166,12 +167,7 @@ def accuracy(evaluated: EvalPrediction) -> dict[str, float]:
 
 def computes_in_bf16(precision: str) -> bool:
     """Whether to train under bf16 autocast; ``auto`` asks the hardware."""
-    if precision != "auto":
-        return precision == "bf16"
-    if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    return hardware_computes_in_bf16() if precision == "auto" else precision == "bf16"
 
 
 def parameter_counts(model: KformerForMultipleChoice) -> dict[str, int]:
