@@ -289,7 +289,7 @@ def describe_retrieval(
     questions: QuestionsFile,
     facts: FactsFile,
     retrieval: RetrievalFile,
-    out: Annotated[Path, typer.Option(help="Folder for retrieval.md and sample.html.")],
+    out: Annotated[Path, typer.Option(help="Folder for retrieval.md, .json and sample.html.")],
     settings: Settings = "{}",
 ) -> None:
     """Measure how good retrieval is: a report, and a sample of questions to look at.

@@ -136,7 +136,7 @@ def _block(
                     "text": sentences[person],
                     "relation": attribute,
                     "source": "demo",
-                    "origin": f"{person} | {attribute}",
+                    "origin": person,
                 }
             )
     return questions, facts

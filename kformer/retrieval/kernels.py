@@ -109,7 +109,9 @@ def _add(
 
 
 @njit(nogil=True, cache=True)
-def _is_worse(score: np.float32, id: int, other_score: np.float32, other_id: int) -> bool:
+def _is_worse(
+    score: np.float32, id: int, other_score: np.float32, other_id: int
+) -> bool | np.bool_:
     return score < other_score or (score == other_score and id > other_id)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kformer.files import replacing
+from kformer.files import replacing, write_json
 from kformer.progress import track
 from kformer.retrieval.quality import (
     BEST,
@@ -34,7 +34,10 @@ _MARKUP = re.compile(r"([\\`*\[\]<>&|~$]|(?<!\w)_|_(?!\w))")
 def describe(
     settings: Retrieval, questions: Path, facts: Path, retrieval: Path, out: Path
 ) -> dict[str, float]:
-    """Measures a retrieval; writes ``retrieval.md`` and ``sample.html`` into the folder ``out``.
+    """Measures a retrieval, and writes what it found out.
+
+    Into the folder ``out`` go ``retrieval.md``, a page to read; ``retrieval.json``, the numbers; and
+    ``sample.html``, some questions with what was found for them.
 
     Returns:
         What `Quality.metrics` says, for tracking; shares are fractions.
@@ -60,7 +63,9 @@ def describe(
     ):
         page.write_text(render_markdown(settings, quality, corpus), "utf-8")
         sample_page.write_text(render_sample(sample, corpus, settings.words, gold), "utf-8")
-    return quality.metrics()
+    metrics = quality.metrics()
+    write_json(out / "retrieval.json", metrics)
+    return metrics
 
 
 def _gold_texts(questions: Path) -> Iterator[str]:

@@ -107,7 +107,74 @@ def test_one_mlflow_run_carries_training_and_evaluation(study):
     artifacts = {each.path for each in client.list_artifacts(kformer.info.run_id)}
     assert {"config.json", "settings.json", "summary.json"} <= artifacts
     stages = {run.data.tags["stage"] for run in runs}
-    assert stages == {"demo-world", "questions", "facts", "retrieve", "shuffle", "run", "compare"}
+    data = {
+        "demo-world",
+        "questions",
+        "facts",
+        "index",
+        "retrieve",
+        "describe-retrieval",
+        "shuffle",
+    }
+    assert stages == {*data, "run", "compare"}
+    (per_question,) = [
+        run
+        for run in runs
+        if run.data.tags["stage"] == "describe-retrieval" and run.data.params["query"] == "question"
+    ]
+    assert per_question.data.metrics["gold_recall_at_5"] == 1.0
+    artifacts = {each.path for each in client.list_artifacts(per_question.info.run_id)}
+    assert {"retrieval.md", "sample.html"} <= artifacts
+
+
+def test_the_quality_of_every_retrieval_is_reported(study):
+    reports = sorted((study / "results/shared/retrieval").glob("*/retrieval.md"))
+    assert len(reports) == 2  # per question, and per choice
+    for report in reports:
+        assert "Are the right facts found?" in report.read_text()
+        assert "<mark>" in report.with_name("sample.html").read_text()
+
+
+@pytest.mark.parametrize("scatter", [("retrieval=2",), ("retrieval=7", "facts=2"), ("facts=7",)])
+def test_split_over_several_jobs_retrieval_has_the_same_bytes(
+    study, tmp_path, tiny_encoder, scatter
+):
+    tables = [
+        file.relative_to(study) for file in (study / "results/shared/retrieval").glob("*/*.parquet")
+    ]
+    assert len(tables) == 3
+    config = tiny_config(tiny_encoder)
+    done = snakemake(tmp_path, config, "--set-scatter", *scatter, "--", *map(str, tables))
+    assert done.returncode == 0, done.stdout + done.stderr
+    for table in tables:
+        assert (tmp_path / table).read_bytes() == (study / table).read_bytes()
+    assert not list(tmp_path.rglob("parts/*.parquet"))
+
+
+def test_relations_and_events_are_searched_through_the_whole_study(tmp_path, tiny_encoder):
+    conditions = {
+        "none": {},
+        "matched": {
+            "model": {"injection": "ffn", "facts": 2},
+            "retrieval": {
+                "match": {"relations": {"easy": ["pet", "job"], "hard": ["food"]}},
+                "events": 3,
+            },
+        },
+    }
+    config = tiny_config(tiny_encoder, conditions=conditions)
+    done = snakemake(tmp_path, config, "all")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (table,) = (tmp_path / "results/shared/retrieval").glob("*/retrieval.parquet")
+    (facts,) = (tmp_path / "results/shared/facts").glob("*/facts.parquet")
+    (questions,) = (tmp_path / "results/shared/questions").glob("*/questions.parquet")
+    relations = read_table(facts, "facts")["relation"].to_pylist()
+    types = read_table(questions, "questions")["type"].to_pylist()
+    matching = {"easy": {"pet", "job"}, "hard": {"food"}}
+    found = read_table(table, "retrieval")["fact_ids"].to_pylist()
+    assert any(found)
+    for kind, fact_ids in zip(types, found, strict=True):
+        assert {relations[fact_id] for fact_id in fact_ids} <= matching[kind]
 
 
 def test_the_resolved_config_lies_beside_the_results(study):

@@ -156,6 +156,7 @@ rule describe_retrieval:
         retrieval="results/shared/retrieval/{key}/retrieval.parquet",
     output:
         markdown="results/shared/retrieval/{key}/retrieval.md",
+        json="results/shared/retrieval/{key}/retrieval.json",
         sample=report(
             "results/shared/retrieval/{key}/sample.html",
             category="Retrieval",
