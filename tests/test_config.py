@@ -68,7 +68,23 @@ ABLATIONS = {
         "layers-all",
     ],
     "ablation_facts.yaml": ["facts-1", "facts-3", "facts-5", "facts-10", "facts-20"],
-    "ablation_retriever.yaml": ["bm25-question", "bm25-choice", "rank-bm25-question", "shuffled"],
+    "ablation_retriever.yaml": [
+        "bm25-question",
+        "bm25-choice",
+        "bm25-stems",
+        "dense",
+        "hybrid-ranks",
+        "hybrid-rerank",
+        "shuffled",
+    ],
+    "ablation_matching.yaml": [
+        "unmatched",
+        "filtered",
+        "boosted",
+        "events-bm25",
+        "events-dense",
+        "events-dense-unmatched",
+    ],
 }
 
 
