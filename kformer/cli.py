@@ -233,7 +233,7 @@ def index(
     from kformer.retrieval.settings import Retrieval
 
     section, part = _load_section(Retrieval, settings), Shard.parse(shard)
-    with _stage(f"index {kind}", _beside(out), section.index_settings(kind)) as stage:
+    with _stage(f"index {kind} {part}", _beside(out), section.index_settings(kind)) as stage:
         if kind == "words":
             stage.finish(index_words(section, facts, out, part, counts or []))
         else:
@@ -260,12 +260,12 @@ def retrieve(
     from kformer.retrieval.settings import Retrieval
 
     section, part = _load_section(Retrieval, settings), Shard.parse(shard)
-    with _stage(f"retrieve {section.method}", _beside(out), section.read_settings()) as stage:
-        stage.finish(
-            stages.retrieve(
-                section, questions, facts, indexes or [], out, part, threads or _cores()
-            )
+    name = f"retrieve {section.method} {part}"
+    with _stage(name, _beside(out), section.read_settings()) as stage:
+        found = stages.retrieve(
+            section, questions, facts, indexes or [], out, part, threads or _cores()
         )
+        stage.finish(found)
 
 
 @app.command()

@@ -98,8 +98,13 @@ def _indexed(
 
 
 def _open_words(index: Index, settings: Retrieval, threads: int) -> Bm25:
-    layout, split = ByRelation.open(index.folder), splitter(settings.words)
-    return Bm25(Postings.open(index.folder), layout, split, threads)
+    try:
+        postings, layout = Postings.open(index.folder), ByRelation.open(index.folder)
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise KformerError(
+            f"{index.folder}: damaged ({error}); delete the folder and build it anew"
+        ) from None
+    return Bm25(postings, layout, splitter(settings.words), threads)
 
 
 def _shards(kind: IndexKind, settings: Retrieval, indexes: Sequence[Index]) -> list[Index]:
