@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from kformer import cli
-from kformer.config import Retrieval
 from kformer.demo_world import DemoWorld, write_world
 from kformer.knowledge.demo import Demo as DemoFacts
 from kformer.knowledge.table import build_facts
 from kformer.questions.demo import Demo as DemoQuestions
 from kformer.questions.table import build_questions
+from kformer.retrieval.index import index_words
+from kformer.retrieval.settings import Retrieval
 from kformer.retrieval.stages import retrieve
 from kformer.text_files import read_jsonl
 
@@ -65,9 +66,10 @@ def tiny_tables(tmp_path_factory: pytest.TempPathFactory, tiny_world: Path) -> P
     questions, facts = folder / "questions.parquet", folder / "facts.parquet"
     build_questions(DemoQuestions(), tiny_world, questions)
     build_facts([DemoFacts()], [tiny_world], facts)
+    index_words(Retrieval(), facts, folder / "index")
     for query in ("question", "choice"):
         settings = Retrieval(top_k=6, query=query)
-        retrieve(settings, questions, facts, folder / f"{query}.parquet")
+        retrieve(settings, questions, facts, [folder / "index"], folder / f"{query}.parquet")
     return folder
 
 

@@ -39,12 +39,12 @@ def test_facts(tmp_path):
         Fact(
             "Dana feeds the thing. As a result, others want to eat.",
             "oWant",
-            "PersonX feeds the ___ | oWant",
+            "PersonX feeds the ___",
         ),
         Fact(
             "Dana feeds the thing. As a result, Dana feels glad.",
             "xReact",
-            "PersonX feeds the ___ | xReact",
+            "PersonX feeds the ___",
         ),
     ]
 

@@ -58,7 +58,7 @@ class TestJsonLines:
         assert facts(JSONL, content, "pets.jsonl") == [
             ("Krez hat einen Käfer.", "pet", "page 3"),
             ("Rain.", None, "pets.jsonl:3"),
-            ("A car is a kind of vehicle.", "IsA", "pets.jsonl:4"),
+            ("A car is a kind of vehicle.", "IsA", "a car."),
             ("Car is made of {steel}.", "is_made_of", "me"),
         ]
 
@@ -99,9 +99,9 @@ class TestTabSeparatedValues:
     def test_are_triples_where_there_are_three_columns(self, facts):
         content = '\ufeffcar\tIsA\t"vehicle"\r\n\r\n café \tAtLocation\t street\nrain\tis_like\tsun'
         assert facts(TSV, content, "a.tsv") == [
-            ('Car is a kind of "vehicle".', "IsA", "a.tsv:1"),
-            ("Café is found at street.", "AtLocation", "a.tsv:3"),
-            ("Rain is like sun.", "is_like", "a.tsv:4"),
+            ('Car is a kind of "vehicle".', "IsA", "car"),
+            ("Café is found at street.", "AtLocation", "café"),
+            ("Rain is like sun.", "is_like", "rain"),
         ]
 
     def test_are_texts_where_there_is_one_column(self, facts):
@@ -116,7 +116,7 @@ class TestTabSeparatedValues:
         )
         assert facts(TSV, content, "a.tsv") == [
             ("Car is a kind of vehicle.", "IsA", "page 3"),
-            ("Y is a kind of x.", "IsA", "a.tsv:3"),
+            ("Y is a kind of x.", "IsA", "y"),
         ]
         content = "text\trelation\nRain.\t\nA car.\tpet\n"
         assert facts(TSV, content, "a.tsv") == [
