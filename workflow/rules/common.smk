@@ -149,9 +149,8 @@ scattergather:
 
 def documents_table(settings, key):
     """What is indexed: the facts under a key, or the events that they are about."""
-    return (
-        f"results/shared/facts/{key}/{'events' if settings.events else 'facts'}.parquet"
-    )
+    table = "events" if settings.events else "facts"
+    return f"results/shared/facts/{key}/{table}.parquet"
 
 
 def index_keys(settings, key):
@@ -172,6 +171,33 @@ def retrieval_key(condition):
     key = f"{settings.method}-{fingerprint(settings.read_settings(), QUESTIONS_KEY, facts)}"
     RETRIEVALS[key] = (settings, facts, index_keys(settings, facts))
     return key
+
+
+def counts_of_all_shards(wildcards):
+    parts = gather.facts(
+        f"results/shared/index/{wildcards.key}/{{scatteritem}}.words.json"
+    )
+    return parts if len(parts) > 1 else []
+
+
+def indexes_of_retrieval(wildcards):
+    """All shards of all indexes that are searched."""
+    _, _, keys = RETRIEVALS[wildcards.key]
+    return [
+        shard
+        for key in keys
+        for shard in gather.facts(f"results/shared/index/{key}/{{scatteritem}}")
+    ]
+
+
+def facts_of_retrieval(wildcards):
+    return f"results/shared/facts/{RETRIEVALS[wildcards.key][1]}/facts.parquet"
+
+
+def retrieval_settings(wildcards):
+    """Of the settings those that are read: changing another one retrieves nothing anew."""
+    settings, _, _ = RETRIEVALS[wildcards.key]
+    return json.dumps(settings.read_settings(), sort_keys=True)
 
 
 QUESTIONS = f"results/shared/questions/{QUESTIONS_KEY}/questions.parquet"

@@ -31,13 +31,6 @@ rule count_words:
         " --settings {params.settings:q} 2>&1 | tee {log}"
 
 
-def counts_of_all_shards(wildcards):
-    parts = gather.facts(
-        f"results/shared/index/{wildcards.key}/{{scatteritem}}.words.json"
-    )
-    return parts if len(parts) > 1 else []
-
-
 rule index_words:
     input:
         documents=lambda wildcards: INDEXES[wildcards.key][1],
@@ -84,26 +77,6 @@ rule index_embeddings:
     shell:
         "kformer index embeddings --facts {input} --shard {wildcards.scatteritem} --out {output}"
         " --settings {params.settings:q} 2>&1 | tee {log}"
-
-
-def indexes_of_retrieval(wildcards):
-    """All shards of all indexes that are searched."""
-    _, _, keys = RETRIEVALS[wildcards.key]
-    return [
-        shard
-        for key in keys
-        for shard in gather.facts(f"results/shared/index/{key}/{{scatteritem}}")
-    ]
-
-
-def facts_of_retrieval(wildcards):
-    return f"results/shared/facts/{RETRIEVALS[wildcards.key][1]}/facts.parquet"
-
-
-def retrieval_settings(wildcards):
-    """Of the settings those that are read: changing another one retrieves nothing anew."""
-    settings, _, _ = RETRIEVALS[wildcards.key]
-    return json.dumps(settings.read_settings(), sort_keys=True)
 
 
 rule retrieve_facts:
