@@ -9,6 +9,7 @@ score of a question between its choices, nor break ties.
 """
 
 import json
+import math
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -52,7 +53,7 @@ class Statistics:
             found = split(text)
             documents += 1
             words += len(found)
-            documents_with.update(set(found))
+            documents_with.update(list(dict.fromkeys(found)))  # in their order, always the same
         return cls(documents, words, dict(documents_with))
 
     @classmethod
@@ -71,7 +72,8 @@ class Statistics:
         with_word = np.fromiter(self.documents_with.values(), np.float64, len(self.documents_with))
         idf = np.log(self.documents - with_word + 0.5) - np.log(with_word + 0.5)
         if len(idf):
-            idf[idf < 0] = EPSILON * idf.mean()
+            # Exact, so that the order of the words, which shards change, does not matter.
+            idf[idf < 0] = EPSILON * (math.fsum(idf) / len(idf))
         return dict(zip(self.documents_with, idf.tolist(), strict=True))
 
 

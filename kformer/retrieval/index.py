@@ -127,19 +127,46 @@ def index_words(
         out: the folder to make.
         shard: which part of the table to index.
         counts: what `count_words` wrote for each shard; none where there is but one.
+
+    Raises:
+        KformerError: counts that are not those of all shards of the table.
     """
     if shard.of != max(len(counts), 1):
         raise KformerError(
             f"--counts: {len(counts)} given, but there are {shard.of} shards; give those of all"
         )
-    parts = [Statistics(**json.loads(path.read_text("utf-8"))) for path in counts]
-    whole = Statistics.total(parts) if parts else None
+    whole = _counted(counts, table) if counts else None
 
     def fill(folder: Path, layout: ByRelation, texts: Iterator[str]) -> None:
         order = layout.ids - layout.first_id
-        Postings.build(texts, splitter(settings.words), order, whole).save(folder, len(order))
+        try:
+            postings = Postings.build(texts, splitter(settings.words), order, whole)
+        except KeyError as error:
+            raise KformerError(
+                f"--counts: the word {error} is not in them; count the words of each shard of "
+                f"{table} by the same settings"
+            ) from None
+        postings.save(folder, len(order))
 
     return _build("words", settings, table, out, shard, fill)
+
+
+def _counted(counts: Sequence[Path], table: Path) -> Statistics:
+    parts = []
+    for path in counts:
+        try:
+            parts.append(Statistics(**json.loads(path.read_text("utf-8"))))
+        except (ValueError, TypeError):
+            raise KformerError(
+                f"{path}: these are no counts of words; give what `kformer count-words` wrote"
+            ) from None
+    whole = Statistics.total(parts)
+    if whole.documents != (total := count_rows(table, "facts")):
+        raise KformerError(
+            f"--counts: those of {whole.documents:,} documents, but {table} has {total:,}; "
+            "give those of each of its shards"
+        )
+    return whole
 
 
 def index_embeddings(

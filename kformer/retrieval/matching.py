@@ -65,8 +65,9 @@ class Boosted:
         """
         all_relations = self.relations
         others = [
-            Query(each.stem, each.endings, all_relations - (each.relations or all_relations))
+            Query(each.stem, each.endings, all_relations - wanted)
             for each in queries
+            for wanted in [all_relations if each.relations is None else each.relations]
         ]
         found = zip(
             queries,

@@ -100,7 +100,7 @@ def _indexed(
 def _open_words(index: Index, settings: Retrieval, threads: int) -> Bm25:
     try:
         postings, layout = Postings.open(index.folder), ByRelation.open(index.folder)
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
         raise KformerError(
             f"{index.folder}: damaged ({error}); delete the folder and build it anew"
         ) from None

@@ -127,8 +127,8 @@ def gather(questions: Path, parts: Sequence[Path], out: Path) -> dict[str, float
 
     def tables() -> Iterator[pa.Table]:
         remaining = _ids(read_columns(questions, "questions", ["question_id"]))
-        last = None
         for part in parts:
+            last = None
             for batch in read_columns(part, "retrieval", SCHEMAS["retrieval"].names):
                 for question_id, _ in groupby(batch["question_id"].to_pylist()):
                     if question_id != last and question_id != (expected := next(remaining, None)):
