@@ -1,0 +1,75 @@
+"""What is looked for and found: the choice of the best, and shards searched as one."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kformer.retrieval.query import Hits, Query, Shards, best, merged
+
+scores_of_documents = st.lists(
+    st.sampled_from([-1.0, 0.0, 0.5, 1.0, 2.5]) | st.floats(-3, 3, width=32), max_size=40
+)
+
+
+def hits(ids, scores):
+    return Hits(np.array(ids, dtype=np.int64), np.array(scores, dtype=np.float32))
+
+
+def as_lists(found):
+    return found.ids.tolist(), found.scores.tolist()
+
+
+class Fixed:
+    """Documents with given scores, whatever is asked."""
+
+    def __init__(self, relation, ids, scores):
+        self.relations, self._found = frozenset({relation}), hits(ids, scores)
+
+    def search(self, queries, top_k):
+        return [[best(*self._found, top_k) for _ in query.endings] for query in queries]
+
+
+@given(scores_of_documents, st.integers(1, 45), st.randoms())
+def test_the_best_are_sorted_by_score_and_then_by_id(scores, top_k, random):
+    ids = list(range(len(scores)))
+    random.shuffle(ids)
+    ranked = sorted(zip(ids, scores, strict=True), key=lambda each: (-np.float32(each[1]), each[0]))
+    found = best(*hits(ids, scores), top_k)
+    assert found.ids.tolist() == [id for id, _ in ranked[:top_k]]
+    assert found.scores.tolist() == [np.float32(score) for _, score in ranked[:top_k]]
+
+
+def test_ties_at_the_cut_go_to_the_lower_ids():
+    found = best(*hits([7, 3, 5, 1, 9], [1, 1, 1, 2, 1]), 3)
+    assert as_lists(found) == ([1, 3, 5], [2, 1, 1])
+
+
+@given(st.lists(scores_of_documents, min_size=1, max_size=4), st.integers(1, 45))
+def test_parts_merged_are_the_best_of_all(parts, top_k):
+    firsts = np.cumsum([0, *map(len, parts)]).tolist()
+    each = [
+        hits(range(first, first + len(part)), part)
+        for first, part in zip(firsts, parts, strict=False)
+    ]
+    expected = best(*hits(range(firsts[-1]), [score for part in parts for score in part]), top_k)
+    found = merged([best(*part, top_k) for part in each], top_k)
+    assert as_lists(found) == as_lists(expected)
+
+
+def test_a_query_s_texts_are_its_stem_with_each_ending():
+    assert Query("Who?").texts == ["Who?"]
+    assert Query("Who?", ("A", "B")).texts == ["Who? A", "Who? B"]
+    assert Query("", ("A",)).texts == ["A"]
+
+
+@pytest.mark.parametrize("top_k", [1, 3, 9])
+def test_shards_are_searched_as_one(top_k):
+    shards = [Fixed("a", [0, 1], [1, 3]), Fixed("b", [2, 3], [2, 3]), Fixed("a", [], [])]
+    together = Shards(shards)
+    assert together.relations == {"a", "b"}
+    found = together.search([Query("q", ("x", "y")), Query("r")], top_k)
+    assert [len(of_query) for of_query in found] == [2, 1]
+    for of_query in found:
+        for each in of_query:
+            assert as_lists(each) == ([1, 3, 2, 0][:top_k], [3, 3, 2, 1][:top_k])
