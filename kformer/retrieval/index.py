@@ -85,19 +85,18 @@ def read_index(folder: Path) -> Index:
     try:
         content = json.loads(file.read_text("utf-8"))
         version = content.pop("version")
-        index = Index(folder, **(content | {"table": Path(content["table"])}))
+        if version == VERSION:
+            return Index(folder, **(content | {"table": Path(content["table"])}))
     except FileNotFoundError:
         raise KformerError(
             f"{folder}: there is no index here (no index.json); build one with `kformer index`"
         ) from None
     except (ValueError, TypeError, KeyError, AttributeError):
         raise KformerError(f"{file}: damaged; delete {folder} and build it anew") from None
-    if version != VERSION:
-        raise KformerError(
-            f"{folder}: an index of version {version}, but this program reads version {VERSION}; "
-            "build it anew"
-        )
-    return index
+    raise KformerError(
+        f"{folder}: an index of version {version}, but this program reads version {VERSION}; "
+        "build it anew"
+    )
 
 
 def count_words(settings: Retrieval, table: Path, shard: Shard, out: Path) -> dict[str, float]:

@@ -132,7 +132,7 @@ class FactsOfEvents:
 
     def _wanted(self, relations: Relations) -> NDArray[np.bool_]:
         """Which of all relations are among some."""
-        return np.array([name in relations for name in self.relations])
+        return np.array([name in relations for name in self.relations], dtype=np.bool_)
 
 
 class ByEvent:

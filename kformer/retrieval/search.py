@@ -119,10 +119,11 @@ def _shards(kind: IndexKind, settings: Retrieval, indexes: Sequence[Index]) -> l
                 f"{index.folder}: built with {index.settings}, but the settings say {wanted}; "
                 "build it anew"
             )
-    if [index.number for index in found] != list(range(1, found[0].shards + 1)):
+    of = found[0].shards
+    if [(index.number, index.shards) for index in found] != [(i, of) for i in range(1, of + 1)]:
         raise KformerError(
             f"--index: {len(found)} folders with {kind} are given, but {found[0].folder} is one of "
-            f"{found[0].shards} shards; give each of them once"
+            f"{of} shards; give each of them once"
         )
     return found
 
@@ -161,10 +162,9 @@ def search_for(
     searcher = _indexed(settings, indexes[0].table, None, indexes, threads=1)
     wanted = frozenset(relations) if relations else None
     if wanted and not wanted <= searcher.relations:
-        known = ", ".join(sorted(name for name in searcher.relations if name))
-        raise KformerError(
-            f"--relation: no fact has {', '.join(wanted - searcher.relations)}; there are {known}"
-        )
+        unknown = ", ".join(sorted(wanted - searcher.relations))
+        known = ", ".join(sorted(name for name in searcher.relations if name)) or "none"
+        raise KformerError(f"--relation: no fact has {unknown}; there are {known}")
     [[hits]] = searcher.search([Query(query, relations=wanted)], top_k)
     rows = take_rows(indexes[0].table, "facts", hits.ids.tolist())
     return [
