@@ -1,0 +1,254 @@
+"""Indexes on disk: their shards, what is in them, and that there is never half of one."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kformer.errors import KformerError
+from kformer.retrieval import index as index_module
+from kformer.retrieval.index import VERSION, WHOLE, Shard, count_words, index_words, read_index
+from kformer.retrieval.query import Query
+from kformer.retrieval.search import open_searcher
+from kformer.retrieval.settings import Retrieval, Words
+
+FACTS = [
+    ("The pet of Krez is dog.", "pet", "Krez"),
+    ("The pet of Blon is cat.", "pet", "Blon"),
+    ("The job of Krez is pilot.", "job", "Krez"),
+    ("It rains.", None, "o"),
+    ("", "job", "o"),
+]
+BM25 = Retrieval()
+
+
+@pytest.fixture
+def facts(facts_table):
+    return facts_table(FACTS)
+
+
+@pytest.fixture
+def index(facts, tmp_path):
+    index_words(BM25, facts, tmp_path / "index")
+    return tmp_path / "index"
+
+
+def files_below(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+class TestShard:
+    @pytest.mark.parametrize(
+        ("text", "number", "of"), [("2/7", 2, 7), ("2-of-7", 2, 7), ("1/1", 1, 1)]
+    )
+    def test_is_read_as_a_person_or_snakemake_writes_it(self, text, number, of):
+        assert Shard.parse(text) == Shard(number, of)
+        assert str(Shard.parse(text)) == f"{number}/{of}"
+
+    @pytest.mark.parametrize(
+        "text", ["", "3", "8/7", "0/7", "-1/7", "a/b", "1/", "/1", "1/2/3", "1.0/2", "²/3", " 1/2"]
+    )
+    def test_anything_else_is_refused(self, text):
+        with pytest.raises(KformerError, match=r"^--shard: .* is no shard; give one such as 2/7$"):
+            Shard.parse(text)
+
+    @given(st.integers(0, 200), st.integers(1, 20))
+    def test_shards_are_about_equal_and_make_up_the_whole(self, total, of):
+        ranges = [Shard(number, of).range(total) for number in range(1, of + 1)]
+        assert [i for start, end in ranges for i in range(start, end)] == list(range(total))
+        sizes = [end - start for start, end in ranges]
+        assert max(sizes) - min(sizes) <= 1
+
+
+class TestIndexWords:
+    def test_an_index_says_what_it_is_of(self, index, facts):
+        found = read_index(index)
+        assert (found.folder, found.kind, found.table) == (index, "words", facts)
+        assert (found.documents, found.number, found.shards) == (5, 1, 1)
+        assert found.settings == {"words": Words().model_dump()}
+
+    def test_it_tells_how_large_it_is(self, facts, tmp_path):
+        metrics = index_words(BM25, facts, tmp_path / "index")
+        size = sum(path.stat().st_size for path in (tmp_path / "index").iterdir())
+        assert metrics == {"documents": 5, "megabytes": size / 1e6}
+
+    def test_the_same_facts_give_the_same_bytes(self, index, facts, tmp_path):
+        index_words(BM25, facts, tmp_path / "again")
+        assert files_below(index) == files_below(tmp_path / "again")
+        for path in index.iterdir():
+            assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()
+
+    def test_bm25s_reads_it_and_its_scores_are_ours(self, facts_table, tmp_path):
+        import bm25s
+
+        random = np.random.default_rng(3)
+        words = [f"w{i}" for i in range(50)]
+        texts = [" ".join(random.choice(words, random.integers(0, 9))) for _ in range(400)]
+        table = facts_table([(text, random.choice(["a", "b"]), "o") for text in texts])
+        index_words(BM25, table, tmp_path / "index")
+        theirs = bm25s.BM25.load(tmp_path / "index", show_progress=False)
+        ids = np.load(tmp_path / "index" / "ids.npy")
+        searcher = open_searcher(BM25, table, [tmp_path / "index"])
+        for _ in range(20):
+            query = random.choice(words, 4).tolist()
+            [[found]] = searcher.search([Query(" ".join(query))], len(texts))
+            scores = np.zeros(len(texts), dtype=np.float32)
+            scores[ids] = theirs.get_scores(query)
+            assert set(found.ids.tolist()) == set(np.flatnonzero(scores > 0).tolist())
+            np.testing.assert_allclose(found.scores, scores[found.ids], rtol=1e-5)
+
+    @pytest.mark.parametrize("facts_count", [0, 1, 5])
+    def test_there_may_be_more_shards_than_facts(self, facts_table, indexed, facts_count):
+        table = facts_table(FACTS[:facts_count])
+        queries = [Query("Which pet has Krez?"), Query("It", ("rains", "", "a dog"))]
+        one, seven = (
+            open_searcher(BM25, table, indexed(BM25, table, shards)).search(queries, 3)
+            for shards in (1, 7)
+        )
+        for hits, other in zip(sum_of(one), sum_of(seven), strict=True):
+            assert hits.ids.tolist() == other.ids.tolist()
+            assert hits.scores.tolist() == other.scores.tolist()
+
+    def test_a_crash_while_it_is_built_leaves_nothing(self, facts, tmp_path, monkeypatch):
+        class Crash(BaseException):
+            pass
+
+        def crash(*_):
+            raise Crash
+
+        monkeypatch.setattr(index_module, "write_json", crash)
+        with pytest.raises(Crash):
+            index_words(BM25, facts, tmp_path / "index")
+        assert files_below(tmp_path) == []
+
+    def test_what_a_killed_process_left_is_cleared_by_the_next(self, facts, tmp_path):
+        code = (
+            "import os, sys\nfrom pathlib import Path\nfrom kformer.retrieval import index\n"
+            "from kformer.retrieval.settings import Retrieval\n"
+            "index.write_json = lambda *_: os._exit(9)\n"
+            "index.index_words(Retrieval(), Path(sys.argv[1]), Path(sys.argv[2]))"
+        )
+        out = tmp_path / "index"
+        done = subprocess.run([sys.executable, "-c", code, facts, out], check=False, timeout=60)
+        assert done.returncode == 9
+        assert not out.exists()
+        index_words(BM25, facts, out)
+        assert [path.name for path in tmp_path.iterdir()] == ["index"]
+        assert read_index(out).documents == 5
+
+    def test_a_folder_with_something_in_it_is_never_overwritten(self, index, facts):
+        before = {path: path.read_bytes() for path in index.iterdir()}
+        with pytest.raises(KformerError, match="this folder is there already"):
+            index_words(BM25, facts, index)
+        assert before == {path: path.read_bytes() for path in index.iterdir()}
+
+    def test_facts_that_are_no_table_leave_nothing(self, tmp_path):
+        with pytest.raises(KformerError, match="there is no such file"):
+            index_words(BM25, tmp_path / "nowhere", tmp_path / "index")
+        assert files_below(tmp_path) == []
+
+
+def sum_of(found):
+    return [hits for of_query in found for hits in of_query]
+
+
+class TestCounts:
+    def test_the_counts_of_a_shard_are_those_of_its_facts(self, facts, tmp_path):
+        metrics = count_words(BM25, facts, Shard(2, 2), tmp_path / "counts.json")
+        assert metrics == {"documents": 3, "words": 8, "different_words": 8}
+        content = json.loads((tmp_path / "counts.json").read_text())
+        assert content["documents"] == 3
+        assert content["documents_with"]["krez"] == 1
+
+    def test_words_are_counted_as_they_are_indexed(self, facts, tmp_path):
+        settings = Retrieval(words=Words(stop_words=True))
+        count_words(settings, facts, WHOLE, tmp_path / "counts.json")
+        assert "of" not in json.loads((tmp_path / "counts.json").read_text())["documents_with"]
+
+    def test_the_bytes_do_not_depend_on_the_process(self, facts, tmp_path):
+        code = (
+            "import sys\nfrom pathlib import Path\n"
+            "from kformer.retrieval.index import WHOLE, count_words\n"
+            "from kformer.retrieval.settings import Retrieval\n"
+            "count_words(Retrieval(), Path(sys.argv[1]), WHOLE, Path(sys.argv[2]))"
+        )
+        for seed in ("1", "2"):
+            environment = {**os.environ, "PYTHONHASHSEED": seed}
+            arguments = [sys.executable, "-c", code, facts, tmp_path / seed]
+            subprocess.run(arguments, env=environment, check=True, timeout=60)
+        assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
+
+    @pytest.fixture
+    def refused(self, facts, tmp_path):
+        """The line that refuses counts for the first of two shards; nothing is left."""
+
+        def refuse(*counts, settings=BM25):
+            with pytest.raises(KformerError) as caught:
+                index_words(settings, facts, tmp_path / "index", Shard(1, 2), counts)
+            assert [path.name for path in tmp_path.iterdir() if "index" in path.name] == []
+            return str(caught.value)
+
+        return refuse
+
+    @pytest.fixture
+    def counts(self, facts, tmp_path):
+        paths = [tmp_path / "1.json", tmp_path / "2.json"]
+        for number, path in enumerate(paths, start=1):
+            count_words(BM25, facts, Shard(number, 2), path)
+        return paths
+
+    def test_a_shard_needs_those_of_all_shards(self, refused, counts):
+        for given_counts in ([], counts[:1], counts * 2):
+            assert f"--counts: {len(given_counts)} given, but there are 2 shards" in refused(
+                *given_counts
+            )
+
+    def test_those_of_one_shard_twice_are_refused(self, refused, counts):
+        assert "--counts: those of 4 documents" in refused(counts[0], counts[0])
+
+    def test_those_of_other_facts_are_refused(self, refused, counts, facts_table, tmp_path):
+        other = facts_table(["a", "b", "c", "d", "e"])
+        for number in (1, 2):
+            count_words(BM25, other, Shard(number, 2), tmp_path / f"other{number}")
+        line = refused(tmp_path / "other1", tmp_path / "other2")
+        assert line.startswith("--counts: the word 'the' is not in them; count the words of each")
+
+    def test_those_of_other_settings_are_refused(self, refused, facts, tmp_path):
+        settings = Retrieval(words=Words(stop_words=True))
+        for number in (1, 2):
+            count_words(settings, facts, Shard(number, 2), tmp_path / f"other{number}")
+        line = refused(tmp_path / "other1", tmp_path / "other2")
+        assert line.startswith("--counts: the word 'the' is not in them; count the words of each")
+
+    @pytest.mark.parametrize("content", ["", "[]", "{}", '{"documents": 1}', "\ufffe"])
+    def test_what_is_no_counts_is_refused(self, refused, counts, content):
+        counts[1].write_text(content, "utf-16" if content == "\ufffe" else "utf-8")
+        assert f"{counts[1]}: these are no counts of words" in refused(*counts)
+
+
+class TestReadIndex:
+    def test_a_folder_without_an_index(self, tmp_path):
+        for folder in (tmp_path, tmp_path / "nowhere"):
+            with pytest.raises(KformerError, match="there is no index here"):
+                read_index(folder)
+
+    @pytest.mark.parametrize(
+        "content",
+        ["", "{", "[]", "3", "{}", '{"version": 1}', '{"version": 1, "table": 3}', '{"kind": 1}'],
+    )
+    def test_a_damaged_index(self, index, content):
+        (index / "index.json").write_text(content)
+        with pytest.raises(KformerError, match=r"index\.json: damaged; delete .* build it anew$"):
+            read_index(index)
+
+    def test_an_index_of_another_version(self, index):
+        content = json.loads((index / "index.json").read_text())
+        for other in ({"version": VERSION + 1}, {"version": VERSION + 1, "new": 1}):
+            (index / "index.json").write_text(json.dumps(content | other))
+            with pytest.raises(KformerError, match=f"an index of version {VERSION + 1}, but this"):
+                read_index(index)
