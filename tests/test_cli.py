@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -10,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from kformer.tables import read_rows
+from kformer.tables import read_rows, write_table
 
 DEMO = '{"dataset": "demo"}'
+PER_CHOICE = ("--settings", '{"query": "choice"}')
 QUESTION = {
     "question_id": "a",
     "split": "train",
@@ -70,7 +72,12 @@ class TestStages:
             ("demo-world", "--out", "world", "--settings", json.dumps(size)),
             ("questions", "--input", "world", "--out", "q", "--settings", DEMO),
             ("facts", "--input", "world", "--out", "f", "--settings", '["demo"]'),
-            (*"retrieve --questions q --facts f --out r --settings".split(), '{"query": "choice"}'),
+            tuple("index words --facts f --out i".split()),
+            (*"retrieve --questions q --facts f --index i --out r".split(), *PER_CHOICE),
+            (
+                *"describe-retrieval --questions q --facts f --retrieval r --out d".split(),
+                *PER_CHOICE,
+            ),
             ("shuffle", "--questions", "q", "--retrieval", "r", "--out", "s"),
             (*"answer-by-retrieval --questions q --retrieval r".split(), "--out", "p/x/untrained"),
         ):
@@ -78,7 +85,44 @@ class TestStages:
             assert status == 0, err
             assert f"{command[0]}" in err or "evaluate" in err
         assert len(list(read_rows(Path("p/x/untrained"), "predictions"))) == 24
-        assert sorted(path.name for path in Path().iterdir()) == ["f", "p", "q", "r", "s", "world"]
+        assert sorted(path.name for path in Path().iterdir()) == sorted(
+            ["world", "q", "f", "i", "r", "d", "s", "p"]
+        )
+        assert sorted(path.name for path in Path("d").iterdir()) == [
+            "retrieval.json",
+            "retrieval.md",
+            "sample.html",
+        ]
+
+    @pytest.mark.parametrize("settings", [(), ("--settings", '{"events": 9, "query": "choice"}')])
+    def test_retrieval_in_shards_of_facts_and_questions(self, kformer, tiny_tables, settings):
+        tables = ["--questions", tiny_tables / "questions.parquet"]
+        facts = documents = ["--facts", tiny_tables / "facts.parquet"]
+        commands = []
+        if settings:
+            commands.append(("events", *facts, "--out", "e"))
+            documents = ["--facts", "e"]
+        for number in (1, 2):
+            shard = ("--shard", f"{number}-of-2", *settings)
+            commands.append(("count-words", *documents, *shard, "--out", f"{number}.json"))
+        counts = ("--counts", "1.json", "--counts", "2.json")
+        for number in (1, 2):
+            shard = ("--shard", f"{number}/2", *settings)
+            commands.append(("index", "words", *documents, *shard, *counts, "--out", f"i{number}"))
+        commands.append(("index", "words", *documents, *settings, "--out", "i"))
+        indexes = ("--index", "i1", "--index", "i2", "--threads", 2)
+        for number in (1, 2, 3):
+            shard = ("--shard", f"{number}-of-3", "--out", f"{number}.parquet", *settings)
+            commands.append(("retrieve", *tables, *facts, *indexes, *shard))
+        parts = [f"{number}.parquet" for number in (1, 2, 3)]
+        commands.append(("gather", *parts, *tables[:2], "--out", "r"))
+        commands.append(("retrieve", *tables, *facts, "--index", "i", *settings, "--out", "whole"))
+        for command in commands:
+            status, out, err = kformer(*command)
+            assert (status, out) == (0, ""), err
+            assert err.startswith(command[0])
+            assert err.count("\n") == 1
+        assert Path("r").read_bytes() == Path("whole").read_bytes()
 
     def test_a_stage_says_what_it_did_on_stderr(self, kformer, tiny_world):
         _, out, err = kformer("questions", "--input", tiny_world, "--out", "q", "--settings", DEMO)
@@ -195,6 +239,93 @@ class TestMistakes:
         arguments = "compare runs/none/seed-1 --experiment e --baseline none --out c".split()
         assert "runs/none/seed-1/predictions.parquet: there is no such file" in mistake(*arguments)
 
+    @pytest.mark.parametrize("shard", ["8/7", "0/7", "7", "two"])
+    @pytest.mark.parametrize(
+        "command",
+        [
+            "index words --facts f --out i",
+            "count-words --facts f --out c",
+            "retrieve --questions q --facts f --out r",
+        ],
+    )
+    def test_what_is_no_shard(self, mistake, command, shard):
+        line = mistake(*command.split(), "--shard", shard)
+        assert f"--shard: '{shard}' is no shard; give one such as 2/7" in line
+
+    @pytest.fixture
+    def retrieve(self, mistake, tiny_tables, tmp_path):
+        """Retrieves from the tiny world, and fails."""
+        shutil.copytree(tiny_tables / "index", tmp_path / "index")
+        files = {f"--{each}": tiny_tables / f"{each}.parquet" for each in ("questions", "facts")}
+
+        def run(*arguments, index="index", **other):
+            places = files | {f"--{name}": path for name, path in other.items()}
+            pairs = [each for pair in places.items() for each in pair]
+            indexes = ["--index", index] if index else []
+            return mistake("retrieve", *pairs, *indexes, "--out", "r", *arguments)
+
+        return run
+
+    def test_no_index(self, retrieve):
+        assert "retrieval.method: bm25 needs an index of words" in retrieve(index=None)
+        assert "nowhere: there is no index here" in retrieve(index="nowhere")
+
+    def test_a_file_for_an_index(self, retrieve, tmp_path):
+        (tmp_path / "file").touch()
+        assert "file/index.json: Not a directory" in retrieve(index="file")
+
+    @pytest.mark.parametrize(
+        ("name", "content", "what"),
+        [
+            ("index.json", "{", "index/index.json: damaged; delete index and build it anew"),
+            ("index.json", '{"version": 9}', "index: an index of version 9, but this program"),
+            ("ids.npy", "", "index: damaged ("),
+        ],
+    )
+    def test_a_damaged_index(self, retrieve, tmp_path, name, content, what):
+        (tmp_path / "index" / name).write_text(content)
+        assert what in retrieve()
+
+    def test_an_index_of_other_settings_or_facts(self, retrieve, tmp_path, tiny_tables):
+        settings = '{"words": {"stemming": true}}'
+        assert "but the settings say" in retrieve("--settings", settings)
+        rows = list(read_rows(tiny_tables / "facts.parquet", "facts"))[:5]
+        write_table(tmp_path / "few", "facts", rows)
+        assert "few has 5 facts; give the index of these" in retrieve(facts="few")
+
+    def test_shards_of_an_index_that_are_missing_or_given_twice(
+        self, kformer, retrieve, tiny_tables
+    ):
+        facts = ("--facts", tiny_tables / "facts.parquet", "--shard")
+        for number in (1, 2):
+            kformer("count-words", *facts, f"{number}/2", "--out", f"{number}.json")
+        counts = ("--counts", "1.json", "--counts", "2.json")
+        kformer("index", "words", *facts, "1/2", *counts, "--out", "part")
+        line = "folders with words are given, but part is one of 2 shards; give each of them once"
+        assert f"--index: 1 {line}" in retrieve(index="part")
+        assert f"--index: 2 {line}" in retrieve("--index", "part", index="part")
+
+    def test_counts_that_are_missing(self, mistake, tiny_tables):
+        facts = ("--facts", tiny_tables / "facts.parquet", "--shard", "1/2")
+        line = mistake("index", "words", *facts, "--out", "part")
+        assert "--counts: 0 given, but there are 2 shards; give those of all" in line
+
+    def test_relations_that_no_fact_has(self, retrieve):
+        line = retrieve("--settings", '{"match": {}}')
+        assert "retrieval.match.relations: no fact has any of oEffect, " in line
+        assert "the facts' relations are colour, food, instrument, job, pet, sport" in line
+
+    def test_parts_to_gather_that_are_not_all(self, mistake, kformer, tiny_tables):
+        questions = ("--questions", tiny_tables / "questions.parquet")
+        index = ("--facts", tiny_tables / "facts.parquet", "--index", tiny_tables / "index")
+        for number in (1, 2):
+            part = ("--shard", f"{number}/2", "--out", f"{number}.parquet")
+            kformer("retrieve", *questions, *index, *part)
+        line = mistake("gather", "1.parquet", *questions, "--out", "r")
+        assert "question 'demo-000048' and those after it are in no part" in line
+        line = mistake("gather", "2.parquet", "1.parquet", *questions, "--out", "r")
+        assert "2.parquet: has question 'demo-000048' where question 'demo-000000' is" in line
+
     @pytest.mark.slow
     def test_facts_without_retrieval(self, mistake):
         arguments = "train --questions q --facts f --out o/none/seed-1 --checkpoints c --seed 1"
@@ -241,7 +372,13 @@ class TestHelp:
                 "demo-world",
                 "questions",
                 "facts",
+                "events",
+                "count-words",
+                "index",
                 "retrieve",
+                "gather",
+                "describe-retrieval",
+                "search",
                 "shuffle",
                 "train",
             ),
@@ -250,7 +387,11 @@ class TestHelp:
             assert command in out
 
     @pytest.mark.parametrize(
-        "command", ["fetch", "demo-world", "questions", "facts", "retrieve", "train", "compare"]
+        "command",
+        [
+            *("fetch", "demo-world", "questions", "facts", "events", "count-words", "index"),
+            *("retrieve", "gather", "describe-retrieval", "search", "train", "compare"),
+        ],
     )
     def test_a_command_shows_an_example(self, kformer, command):
         status, out, _ = kformer(command, "--help")
