@@ -9,8 +9,13 @@ from kformer.errors import KformerError
 from kformer.tables import (
     SCHEMAS,
     VERSION,
+    count_rows,
+    read_column,
+    read_columns,
     read_rows,
     read_table,
+    rebatched,
+    take_rows,
     write_batches,
     write_table,
 )
@@ -283,3 +288,83 @@ class TestBatches:
     def test_may_be_none(self, tmp_path):
         assert write_batches(tmp_path / "t", "facts", []) == 0
         assert list(read_rows(tmp_path / "t", "facts")) == []
+
+
+@pytest.fixture
+def groups(tmp_path, monkeypatch):
+    """A facts table of 11 rows in row groups of 4, 4 and 3."""
+    monkeypatch.setattr(tables, "ROWS_PER_BATCH", 4)
+    rows = [{**FACT, "fact_id": i, "text": f"t{i}", "relation": "ab"[i % 2]} for i in range(11)]
+    write_table(tmp_path / "t", "facts", rows)
+    assert pq.ParquetFile(tmp_path / "t").num_row_groups == 3
+    return tmp_path / "t", rows
+
+
+class TestParts:
+    """Some rows, some columns; in bounded memory."""
+
+    @pytest.mark.parametrize("end", [*range(12), None])
+    def test_rows_from_one_to_another(self, groups, end):
+        path, rows = groups
+        for start in range(12):
+            assert list(read_rows(path, "facts", start, end)) == rows[start:end]
+
+    def test_some_columns_batch_by_batch(self, groups):
+        path, rows = groups
+        batches = list(read_columns(path, "facts", ["relation", "text"], 3, 9))
+        assert {tuple(sorted(batch.schema.names)) for batch in batches} == {("relation", "text")}
+        texts = [text for batch in batches for text in batch["text"].to_pylist()]
+        assert texts == [row["text"] for row in rows[3:9]]
+        assert max(batch.num_rows for batch in batches) <= 4
+
+    def test_one_column(self, groups):
+        path, rows = groups
+        for start, end in ((0, None), (2, 9), (8, 8), (11, 11)):
+            column = read_column(path, "relation", start, end)
+            assert column.type == pa.string()
+            assert column.to_pylist() == [row["relation"] for row in rows[start:end]]
+
+    def test_rows_by_their_numbers_in_that_order(self, groups):
+        path, rows = groups
+        for numbers in ([], [0], [10, 0, 4, 3, 4], list(range(11))):
+            assert take_rows(path, "facts", numbers) == [rows[number] for number in numbers]
+
+    def test_how_many_there_are(self, groups):
+        assert count_rows(groups[0], "facts") == 11
+
+    def test_a_table_without_rows_has_empty_parts(self, tmp_path):
+        write_table(tmp_path / "t", "facts", [])
+        assert count_rows(tmp_path / "t", "facts") == 0
+        assert read_column(tmp_path / "t", "text").to_pylist() == []
+        assert list(read_rows(tmp_path / "t", "facts", 0, 5)) == []
+        assert take_rows(tmp_path / "t", "facts", []) == []
+
+    def test_another_table_has_none(self, groups):
+        path, _ = groups
+        for read in (count_rows, lambda *of: take_rows(*of, [0]), lambda *of: list(read_rows(*of))):
+            with pytest.raises(KformerError, match="holds facts, but a questions table"):
+                read(path, "questions")
+
+
+class TestRebatched:
+    @pytest.mark.parametrize("sizes", [[], [0], [3], [4], [9], [1, 1, 1], [2, 0, 7, 4, 5], [13, 1]])
+    def test_the_rows_are_the_same_in_batches_of_one_size(self, monkeypatch, sizes):
+        monkeypatch.setattr(tables, "ROWS_PER_BATCH", 4)
+        numbers = iter(range(sum(sizes)))
+        parts = [fact_table(*({**FACT, "fact_id": next(numbers)} for _ in range(n))) for n in sizes]
+        batches = list(rebatched(iter(parts)))
+        found = [number for batch in batches for number in batch["fact_id"].to_pylist()]
+        assert found == list(range(sum(sizes)))
+        assert all(batch.num_rows == 4 for batch in batches[:-1])
+        assert all(0 < batch.num_rows <= 4 for batch in batches)
+
+    def test_the_bytes_depend_on_the_rows_alone(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(tables, "ROWS_PER_BATCH", 4)
+        rows = [{**RETRIEVAL, "question_id": f"q{i}", "fact_ids": [i] * (i % 3)} for i in range(10)]
+        whole = pa.Table.from_pylist(rows, schema=SCHEMAS["retrieval"])
+        for name, sizes in (("a", [10]), ("b", [1, 8, 1]), ("c", [5, 5])):
+            starts = [sum(sizes[:i]) for i in range(len(sizes))]
+            parts = [whole.slice(start, size) for start, size in zip(starts, sizes, strict=True)]
+            write_batches(tmp_path / name, "retrieval", rebatched(iter(parts)))
+        assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+        assert (tmp_path / "a").read_bytes() == (tmp_path / "c").read_bytes()
