@@ -319,7 +319,7 @@ def search(
 ) -> None:
     """Ask an index from the command line.
 
-    Without `--index`, asks the one that was built last in `results/shared/index`.
+    Without `--index`, asks the index of facts that was built last in `results/shared/index`.
 
     Example: `kformer search "tracy wants to go home" -k 5 --relation xWant`
     """
@@ -328,6 +328,7 @@ def search(
     from kformer.retrieval.search import newest_index, search_for, table_of_hits
 
     folders = indexes or newest_index(Path("results/shared/index"))
+    typer.echo(f"asking {', '.join(map(str, folders))}", err=True)
     Console().print(table_of_hits(search_for(query, folders, top_k, relations)))
 
 
