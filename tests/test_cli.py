@@ -311,7 +311,7 @@ class TestMistakes:
         assert "--counts: 0 given, but there are 2 shards; give those of all" in line
 
     def test_relations_that_no_fact_has(self, retrieve):
-        line = retrieve("--settings", '{"match": {}}')
+        line = retrieve("--settings", '{"match": {"relations": "atomic"}}')
         assert "retrieval.match.relations: no fact has any of oEffect, " in line
         assert "the facts' relations are colour, food, instrument, job, pet, sport" in line
 

@@ -7,6 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kformer.retrieval import kernels
+from kformer.retrieval.bm25 import Bm25, Postings
+from kformer.retrieval.by_relation import ByRelation
+from kformer.retrieval.query import Query
+from kformer.retrieval.settings import Words
+from kformer.retrieval.words import splitter
 
 
 @settings(max_examples=100, deadline=None)
@@ -44,30 +49,16 @@ def test_a_posting_weighs_what_the_formula_says():
     top_k=st.integers(1, 40),
     data=st.data(),
 )
-def test_the_best_are_kept_best_first_and_ties_by_id(impacts, top_k, data):
+def test_the_best_above_zero_are_kept_best_first_and_ties_by_id(impacts, top_k, data):
     ids = np.array(data.draw(st.permutations(range(len(impacts)))), dtype=np.int64)
-    found_ids = np.empty((1, top_k), dtype=np.int64)
-    found_scores = np.empty((1, top_k), dtype=np.float32)
-    found = np.empty(1, dtype=np.int64)
-    kernels.search(
+    postings = Postings(
         np.array(impacts, dtype=np.float32),
         np.arange(len(impacts), dtype=np.int32),
         np.array([0, len(impacts)]),
-        ids,
-        np.array([0], dtype=np.int32),
-        np.array([1], dtype=np.int32),
-        np.array([0, 1, 1]),
-        np.array([0, 2]),
-        np.array([[0, len(impacts)]]),
-        np.array([0, 1]),
-        0,
-        1,
-        found_ids,
-        found_scores,
-        found,
+        {"word": 0},
     )
+    layout = ByRelation(ids, [None], np.array([0, len(impacts)]))
+    [[found]] = Bm25(postings, layout, splitter(Words())).search([Query("word")], top_k)
     ranked = sorted((-impact, id) for impact, id in zip(impacts, ids.tolist(), strict=True))
     expected = [(-score, id) for score, id in ranked if score < 0][:top_k]
-    assert found[0] == len(expected)
-    got = zip(found_scores[0].tolist(), found_ids[0].tolist(), strict=True)
-    assert list(got)[: len(expected)] == expected
+    assert list(zip(found.scores.tolist(), found.ids.tolist(), strict=True)) == expected

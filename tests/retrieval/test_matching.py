@@ -55,13 +55,13 @@ def as_pairs(hits):
 class TestMatch:
     def test_a_type_of_social_iqa_asks_for_the_dimension_of_its_name(self):
         for name in ATOMIC:
-            assert name in matching_relations(Match(), name)
-        assert matching_relations(Match(), "xWant") == {"xWant"}
-        assert matching_relations(Match(), "xIntent") == {"xIntent", "xReason"}
+            assert name in matching_relations(Match(relations="atomic"), name)
+        assert matching_relations(Match(relations="atomic"), "xWant") == {"xWant"}
+        assert matching_relations(Match(relations="atomic"), "xIntent") == {"xIntent", "xReason"}
 
     @pytest.mark.parametrize("name", [None, "xwant", "step1", ""])
     def test_a_type_that_the_table_does_not_know_may_have_any_fact(self, name):
-        assert matching_relations(Match(), name) is None
+        assert matching_relations(Match(relations="atomic"), name) is None
 
     def test_a_table_of_ones_own_takes_the_place_of_atomic_s(self):
         match = Match(relations={"step1": ["Causes", "IsA"], "none": []})
@@ -70,7 +70,7 @@ class TestMatch:
         assert matching_relations(match, "xWant") is None
 
     def test_one_relation_that_some_fact_has_is_enough(self):
-        check_match(Match(), frozenset({"xReason", "IsA"}))
+        check_match(Match(relations="atomic"), frozenset({"xReason", "IsA"}))
 
     def test_relations_that_no_fact_has_are_a_mistake_that_names_those_there_are(self):
         match = Match(relations={"t": ["Causes", "IsA"]})

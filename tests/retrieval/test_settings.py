@@ -42,7 +42,13 @@ def test_only_settings_that_the_method_reads_tell_retrievals_apart(method, key):
 
 @pytest.mark.parametrize(
     "change",
-    [{"top_k": 7}, {"query": "choice"}, {"match": Match()}, {"events": 3}, {"method": "dense"}],
+    [
+        {"top_k": 7},
+        {"query": "choice"},
+        {"match": Match(relations="atomic")},
+        {"events": 3},
+        {"method": "dense"},
+    ],
 )
 def test_what_is_looked_for_tells_retrievals_apart(change):
     assert Retrieval().read_settings() != Retrieval(**change).read_settings()
@@ -50,7 +56,7 @@ def test_what_is_looked_for_tells_retrievals_apart(change):
 
 @pytest.mark.parametrize("method", READ)
 def test_settings_that_are_read_may_be_read_again(method):
-    settings = Retrieval(method=method, match=Match(), words=Words(stemming=True))
+    settings = Retrieval(method=method, match=Match(relations="atomic"), words=Words(stemming=True))
     again = Retrieval(**settings.read_settings())
     assert again.read_settings() == settings.read_settings()
     for kind in settings.index_kinds:
@@ -60,7 +66,7 @@ def test_settings_that_are_read_may_be_read_again(method):
 def test_an_index_depends_on_what_it_is_made_by_alone():
     one = Retrieval(method="bm25", top_k=5, query="choice", encoder="other", events=2)
     assert one.index_settings("words") == Retrieval(method="hybrid").index_settings("words")
-    other = Retrieval(method="dense", words=Words(stemming=True), match=Match())
+    other = Retrieval(method="dense", words=Words(stemming=True), match=Match(relations="atomic"))
     assert other.index_settings("embeddings") == Retrieval().index_settings("embeddings")
 
 
@@ -85,7 +91,7 @@ def test_a_hybrid_of_too_few_candidates_is_refused(settings, what):
         {"events": 0},
         {"candidates": 0},
         {"query": "both"},
-        {"match": {"mode": "boost", "boost": 1.0}},
+        {"match": {"relations": "atomic", "mode": "boost", "boost": 1.0}},
         {"match": {"relations": "atomic2020"}},
         {"match": {"relations": {"t": ["a", " "]}}},
         {"words": {"language": "klingon"}},

@@ -125,7 +125,9 @@ class TestRetrieve:
         self, retrieved, method
     ):
         questions = [{"question": "Dana rests", "type": name} for name in ("xWant", "what", None)]
-        _, rows = retrieved(*questions, facts=RELATED, method=method, match=Match())
+        _, rows = retrieved(
+            *questions, facts=RELATED, method=method, match=Match(relations="atomic")
+        )
         assert rows[0]["fact_ids"] == [1, 3]
         _, plain = retrieved(*questions, facts=RELATED, method=method)
         for row in rows[1:]:
@@ -138,7 +140,7 @@ class TestRetrieve:
         self, retrieved, method, mode
     ):
         question = {"question": "Dana rests", "type": "oReact"}
-        match = Match(mode=mode)
+        match = Match(relations="atomic", mode=mode)
         _, [row] = retrieved(question, facts=RELATED, method=method, match=match)
         _, [plain] = retrieved(question, facts=RELATED, method=method)
         assert row["fact_ids"] == ([] if mode == "filter" else plain["fact_ids"])
@@ -149,7 +151,9 @@ class TestRetrieve:
         question = {"question": "Who rests and wants to eat?", "type": "xWant"}
         _, [row] = retrieved(question, facts=facts, method=method, events=1)
         assert row["fact_ids"] == [0, 1, 2]
-        _, [row] = retrieved(question, facts=facts, method=method, events=1, match=Match())
+        _, [row] = retrieved(
+            question, facts=facts, method=method, events=1, match=Match(relations="atomic")
+        )
         assert row["fact_ids"] == [1]
 
     @pytest.mark.parametrize("events", [None, 2])
@@ -200,26 +204,26 @@ class TestDemoWorld:
 
 RELATIONS = ("xWant", "xNeed", "xReact", "oWant", None)
 WORDS = "the of to a is dana krez blon pet job dog cat pilot food rain goes wants home red".split()
-ATOMIC_BOOST = Match(mode="boost", boost=1.5)
+ATOMIC_BOOST = Match(relations="atomic", mode="boost", boost=1.5)
 SEARCHES = {
     "bm25": {},
     "bm25 of choices": {"query": "choice"},
     "bm25 of contexts": {"query": "context"},
-    "bm25 matching": {"query": "choice", "match": Match()},
+    "bm25 matching": {"query": "choice", "match": Match(relations="atomic")},
     "bm25 boosted": {"match": ATOMIC_BOOST},
     "bm25 by events": {"events": 6, "query": "choice"},
-    "bm25 by events, matching": {"events": 6, "match": Match()},
+    "bm25 by events, matching": {"events": 6, "match": Match(relations="atomic")},
     "bm25 by events, boosted": {"events": 6, "match": ATOMIC_BOOST},
     "rank_bm25": {},
     "rank_bm25 boosted": {"query": "choice", "match": ATOMIC_BOOST},
-    "rank_bm25 by events": {"events": 6, "match": Match()},
+    "rank_bm25 by events": {"events": 6, "match": Match(relations="atomic")},
     "dense": {},
-    "dense matching": {"query": "choice", "match": Match()},
-    "dense by events": {"events": 6, "match": Match()},
+    "dense matching": {"query": "choice", "match": Match(relations="atomic")},
+    "dense by events": {"events": 6, "match": Match(relations="atomic")},
     "hybrid": {"query": "choice"},
-    "hybrid reranked": {"fusion": "rerank", "match": Match()},
+    "hybrid reranked": {"fusion": "rerank", "match": Match(relations="atomic")},
     "hybrid boosted": {"fusion": "rerank", "match": ATOMIC_BOOST},
-    "hybrid by events": {"events": 6, "match": Match()},
+    "hybrid by events": {"events": 6, "match": Match(relations="atomic")},
 }
 
 
