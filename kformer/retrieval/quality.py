@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
+from statistics import fmean
 from sys import intern
 from typing import Any, NamedTuple, Self
 
@@ -23,12 +24,15 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from kformer.errors import KformerError
-from kformer.retrieval.settings import Words
+from kformer.retrieval.matching import matching_relations
+from kformer.retrieval.query import Relations
+from kformer.retrieval.settings import Retrieval, Words
 from kformer.retrieval.words import splitter
 from kformer.tables import SPLITS, Row, read_rows, read_table
 
 BEST = 5  # facts that are looked at apart from the others
 MOST_USED = 10
+LEAST_COUNT = 30  # fewer values give no interval that means anything
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 _REMEMBERED_FACTS = 100_000  # whose words are kept; passages of 150 words need 80 MB
@@ -48,9 +52,21 @@ class Asked(NamedTuple):
         return self.queries[0]["choice"] is not None
 
     @property
-    def stem(self) -> str:
-        """What all its queries start with."""
-        return f"{self.question['context']} {self.question['question']}".strip()
+    def text(self) -> str:
+        """Context and question."""
+        return f"{self.question['context']} {self.question['question']}"
+
+    def query_texts(self, settings: Retrieval) -> list[str]:
+        """What was searched for, query by query."""
+        if self.per_choice:
+            return [f"{self.text} {choice}" for choice in self.question["choices"]]
+        context: str = self.question["context"]
+        return [context if settings.query == "context" and context else self.text]
+
+    def relations(self, settings: Retrieval) -> Relations | None:
+        """Which relations its queries asked for; None = any."""
+        match = settings.match
+        return matching_relations(match, self.question["type"]) if match else None
 
     def place_of_query(self, choice: int) -> int:
         """The place of the query that looks for a choice's facts."""
@@ -124,6 +140,8 @@ class Corpus:
     def ids_of(self, texts: Iterable[str]) -> dict[str, int]:
         """The ids of the facts with these texts, as far as there are any."""
         wanted = pa.array(sorted(set(texts)), pa.string())
+        if not len(self):  # Arrow crashes on a column without chunks
+            return {}
         places = pc.index_in(self._texts, value_set=wanted)
         ids = pc.indices_nonzero(pc.is_valid(places))
         return {wanted[places[i].as_py()].as_py(): i for i in ids.to_pylist()}
@@ -179,9 +197,9 @@ class Mean(_Addable):
     def margin(self) -> float | None:
         """How far the 95 % interval reaches to either side, by Student's t.
 
-        None where fewer than two values are there, or all are equal: they tell no spread.
+        None where there are fewer than `LEAST_COUNT` values, or all are equal.
         """
-        if self.count < 2:
+        if self.count < LEAST_COUNT:
             return None
         variance = (self.squares - self.total * self.value) / (self.count - 1)
         if variance < _LEAST_VARIANCE:
@@ -251,6 +269,17 @@ class OfSplit(_Addable):
     """By all facts."""
 
 
+@dataclass
+class OfType:
+    """What the queries of a type of question found, where types are matched with relations."""
+
+    relations: Relations | None
+    """Which they asked for; None = any, as the matching does not know the type."""
+    questions: int = 0
+    queries_without_facts: int = 0
+    facts_per_query: Mean = field(default_factory=Mean)
+
+
 @dataclass(frozen=True)
 class Use:
     """How many different facts were found, and which ones again and again."""
@@ -285,7 +314,14 @@ class Quality:
     use: Use
     splits: Mapping[str, OfSplit]
     """By the name of the split; those without questions are not there."""
+    types: Mapping[str | None, OfType]
+    """By type of question, most questions first; empty where all facts may answer all."""
     per_choice: bool
+
+    @property
+    def questions_matched(self) -> int:
+        """How many have a type of which is known which relations it asks for."""
+        return sum(each.questions for each in self.types.values() if each.relations is not None)
 
     @property
     def all_splits(self) -> OfSplit:
@@ -298,6 +334,7 @@ class Quality:
     def metrics(self) -> dict[str, float]:
         """Flat numbers for tracking; what cannot be measured on these data is left out."""
         queries, facts = max(self.queries, 1), max(self.use.facts, 1)
+        every = self.all_splits
         metrics: dict[str, float] = {
             "queries": self.queries,
             "queries_without_facts": self.queries_without_facts,
@@ -308,63 +345,59 @@ class Quality:
             "facts_used_at_5": self.use.used_best,
             "facts_used_at_5_share": self.use.used_best / facts,
         }
+        if self.types:
+            metrics["questions_matched"] = self.questions_matched
+            metrics["questions_matched_share"] = self.questions_matched / every.questions
         for name, scores in (("best", self.best_scores), ("last", self.last_scores)):
             for quantile, score in zip(QUANTILES, scores, strict=False):
                 metrics[f"{name}_score_p{100 * quantile:02.0f}"] = score
-        means = {"term_coverage_at_5": self.coverage_best, "term_coverage": self.coverage}
-        means |= _named_means(self.all_splits)
-        for name, mean in means.items():
+        for name, mean in self._means(every).items():
             if mean.count:
                 metrics[name] = mean.value
             if name.startswith("answer_words_gain") and mean.margin is not None:
                 metrics[f"{name}_low"] = mean.value - mean.margin
                 metrics[f"{name}_high"] = mean.value + mean.margin
-        if count := self.all_splits.telling.gain.count:
+        if count := every.telling.gain.count:
             metrics["answer_words_questions"] = count
-        gold = self.all_splits.gold
-        if gold.at_1.count or gold.out_of_reach:
-            metrics["gold_questions"] = gold.at_1.count
-            metrics["gold_out_of_reach"] = gold.out_of_reach
+        if every.gold.at_1.count or every.gold.out_of_reach:
+            metrics["gold_questions"] = every.gold.at_1.count
+            metrics["gold_out_of_reach"] = every.gold.out_of_reach
         return metrics
 
-
-def _named_means(measured: OfSplit) -> dict[str, Mean]:
-    gold = measured.gold
-    means = {
-        "gold_recall_at_1": gold.at_1,
-        "gold_recall_at_5": gold.at_5,
-        "gold_recall": gold.at_all,
-        "gold_mrr": gold.reciprocal_rank,
-    }
-    for depth, telling in (("_at_5", measured.telling_best), ("", measured.telling)):
-        means[f"answer_words_right{depth}"] = telling.right
-        means[f"answer_words_wrong{depth}"] = telling.wrong
-        means[f"answer_words_gain{depth}"] = telling.gain
-        means[f"answer_words_gain_elsewhere{depth}"] = telling.gain_elsewhere
-        means[f"answer_words_right_in_wrong{depth}"] = telling.right_in_wrong
-        means[f"answer_words_gain_crossed{depth}"] = telling.gain_crossed
-    return means
+    def _means(self, every: OfSplit) -> dict[str, Mean]:
+        means = {
+            "term_coverage_at_5": self.coverage_best,
+            "term_coverage": self.coverage,
+            "gold_recall_at_1": every.gold.at_1,
+            "gold_recall_at_5": every.gold.at_5,
+            "gold_recall": every.gold.at_all,
+            "gold_mrr": every.gold.reciprocal_rank,
+        }
+        for depth, telling in (("_at_5", every.telling_best), ("", every.telling)):
+            means |= {f"answer_words_{name}{depth}": mean for name, mean in vars(telling).items()}
+        return means
 
 
 class Meter:
     """Measures a retrieval, question by question.
 
     Args:
-        words: how texts are taken apart.
+        settings: of the retrieval.
+        corpus: what was searched.
         gold: the ids of gold facts by their texts, those that are in the corpus.
     """
 
-    def __init__(self, words: Words, corpus: Corpus, gold: Mapping[str, int]) -> None:
-        self._corpus = corpus
-        self._gold = gold
-        self._split = splitter(words)
-        self._split_telling = splitter(words.model_copy(update={"stop_words": True}))
+    def __init__(self, settings: Retrieval, corpus: Corpus, gold: Mapping[str, int]) -> None:
+        self._settings, self._corpus, self._gold = settings, corpus, gold
+        self._split = splitter(settings.words)
+        self._split_telling = splitter(settings.words.model_copy(update={"stop_words": True}))
         self._queries = self._without_facts = 0
         self._best_scores, self._last_scores = array("f"), array("f")
         self._coverage_best, self._coverage = Mean(), Mean()
         self._hits = np.zeros(len(corpus), np.int32)
         self._is_best = np.zeros(len(corpus), np.bool_)
         self._splits: dict[str, OfSplit] = defaultdict(OfSplit)
+        self._types: dict[str | None, OfType] = {}
         self._lenders: dict[str, deque[Asked]] = defaultdict(
             lambda: deque(maxlen=_REMEMBERED_QUESTIONS)
         )
@@ -382,13 +415,16 @@ class Meter:
         of_split.questions += 1
         for row in asked.queries:
             self._count(row)
-        stem = set(self._split(asked.stem))
-        choices = [set(self._split(choice)) for choice in asked.question["choices"]]
-        wanted = stem.union(*choices)
+        if self._settings.match:
+            self._count_type(asked)
+        text = set(self._split(asked.text))
+        queries = [set(self._split(query)) for query in asked.query_texts(self._settings)]
+        own = [set(self._split_telling(choice)) - text for choice in asked.question["choices"]]
+        wanted = set().union(*queries, *own)
         found = [self._corpus.find(wanted, row["fact_ids"]) for row in asked.queries]
-        self._measure_coverage(asked, stem, choices, found)
+        self._measure_coverage(queries, found)
         self._measure_gold(asked, of_split.gold)
-        self._measure_telling(asked, stem, found, of_split)
+        self._measure_telling(asked, own, found, of_split)
 
     def quality(self) -> Quality:
         """What was measured so far."""
@@ -401,6 +437,7 @@ class Meter:
             coverage=self._coverage,
             use=_use(self._hits, self._is_best, self._corpus.relations),
             splits={split: self._splits[split] for split in SPLITS if split in self._splits},
+            types=dict(sorted(self._types.items(), key=lambda item: -item[1].questions)),
             per_choice=self._per_choice,
         )
 
@@ -416,10 +453,17 @@ class Meter:
         self._hits[ids] += 1
         self._is_best[ids[:BEST]] = True
 
-    def _measure_coverage(
-        self, asked: Asked, stem: set[str], choices: list[set[str]], found: list[Found]
-    ) -> None:
-        queries = [stem | words for words in choices] if asked.per_choice else [stem]
+    def _count_type(self, asked: Asked) -> None:
+        question_type = asked.question["type"]
+        if question_type not in self._types:
+            self._types[question_type] = OfType(asked.relations(self._settings))
+        of_type = self._types[question_type]
+        of_type.questions += 1
+        for row in asked.queries:
+            of_type.queries_without_facts += not row["fact_ids"]
+            of_type.facts_per_query.add(len(row["fact_ids"]))
+
+    def _measure_coverage(self, queries: list[set[str]], found: list[Found]) -> None:
         for words, occurring in zip(queries, found, strict=True):
             if words:
                 self._coverage_best.add(_share(words, occurring.best))
@@ -437,12 +481,11 @@ class Meter:
         gold.add(next((place for place, fact_id in enumerate(ids) if fact_id in wanted), None))
 
     def _measure_telling(
-        self, asked: Asked, stem: set[str], found: list[Found], of_split: OfSplit
+        self, asked: Asked, words: list[set[str]], found: list[Found], of_split: OfSplit
     ) -> None:
         right = asked.question["answer"]
         if right is None:
             return
-        words = [set(self._split_telling(choice)) - stem for choice in asked.question["choices"]]
         wrong = [choice for choice in range(len(words)) if choice != right and words[choice]]
         lenders = self._lenders[asked.question["split"]]
         if words[right] and wrong:
@@ -477,7 +520,7 @@ def _tell(
         return _share(words[choice], where[asked.place_of_query(facts_of)])
 
     def mean_of_wrong(where: Sequence[Set[str]]) -> float:
-        return _mean([share(choice, choice, where) for choice in wrong])
+        return fmean(share(choice, choice, where) for choice in wrong)
 
     of_right, of_wrong = share(right, right, occurring), mean_of_wrong(occurring)
     telling.right.add(of_right)
@@ -487,17 +530,11 @@ def _tell(
         telling.gain_elsewhere.add(share(right, right, elsewhere) - mean_of_wrong(elsewhere))
     if asked.per_choice:
         crossed = [
-            _mean(
-                [share(choice, other, occurring) for other in range(len(words)) if other != choice]
-            )
+            fmean(share(choice, other, occurring) for other in range(len(words)) if other != choice)
             for choice in (right, *wrong)
         ]
         telling.right_in_wrong.add(crossed[0])
-        telling.gain_crossed.add(crossed[0] - _mean(crossed[1:]))
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+        telling.gain_crossed.add(crossed[0] - fmean(crossed[1:]))
 
 
 def _share(words: Set[str], occurring: Set[str]) -> float:
@@ -525,9 +562,9 @@ def _by_relation(
 ) -> list[tuple[str | None, int, int]]:
     if relations.null_count == len(relations):
         return []
-    coded = relations.combine_chunks().dictionary_encode(null_encoding="encode")
-    codes = coded.indices.to_numpy()
-    facts = np.bincount(codes)
-    hits_of = np.bincount(codes, weights=hits).astype(np.int64)
-    rows = zip(coded.dictionary.to_pylist(), facts.tolist(), hits_of.tolist(), strict=True)
+    table = pa.table({"relation": relations, "hits": hits}).group_by("relation")
+    counted = table.aggregate([("hits", "count"), ("hits", "sum")]).select(
+        ["relation", "hits_count", "hits_sum"]
+    )
+    rows = zip(*(column.to_pylist() for column in counted.columns), strict=True)
     return sorted(rows, key=lambda row: (-row[2], row[0] or ""))

@@ -12,6 +12,7 @@ from kformer.files import replacing, write_json
 from kformer.progress import track
 from kformer.retrieval.quality import (
     BEST,
+    LEAST_COUNT,
     QUANTILES,
     Asked,
     Corpus,
@@ -22,11 +23,13 @@ from kformer.retrieval.quality import (
     Telling,
     asked_questions,
 )
-from kformer.retrieval.sample import draw, render_sample
+from kformer.retrieval.sample import asked_for, draw, render_sample, short
 from kformer.retrieval.settings import Retrieval
 from kformer.tables import count_rows, read_rows
 
-_SHOWN_CHARACTERS = 66  # of a fact in a table
+_SHOWN_CHARACTERS = 64  # of a fact in a table
+_NAME_CHARACTERS = 28  # of a name in a table with several
+_MOST_ROWS = 20  # of a table by what the data name
 # Underscores inside of words mean nothing in Markdown.
 _MARKUP = re.compile(r"([\\`*\[\]<>&|~$]|(?<!\w)_|_(?!\w))")
 
@@ -36,8 +39,8 @@ def describe(
 ) -> dict[str, float]:
     """Measures a retrieval, and writes what it found out.
 
-    Into the folder ``out`` go ``retrieval.md``, a page to read; ``retrieval.json``, the numbers; and
-    ``sample.html``, some questions with what was found for them.
+    Into the folder ``out`` go ``retrieval.md``, a page to read; ``retrieval.json``, its numbers;
+    and ``sample.html``, some questions with what was found for them.
 
     Returns:
         What `Quality.metrics` says, for tracking; shares are fractions.
@@ -48,7 +51,7 @@ def describe(
     corpus = Corpus(facts, settings.words)
     gold = corpus.ids_of(_gold_texts(questions))
     drawn = draw(questions)
-    meter = Meter(settings.words, corpus, gold)
+    meter = Meter(settings, corpus, gold)
     sample: list[Asked] = []
     total = count_rows(questions, "questions")
     asked_in_turn = track(asked_questions(questions, retrieval), "describing", total)
@@ -62,7 +65,7 @@ def describe(
         replacing(out / "sample.html") as sample_page,
     ):
         page.write_text(render_markdown(settings, quality, corpus), "utf-8")
-        sample_page.write_text(render_sample(sample, corpus, settings.words, gold), "utf-8")
+        sample_page.write_text(render_sample(sample, corpus, settings, gold), "utf-8")
     metrics = quality.metrics()
     write_json(out / "retrieval.json", metrics)
     return metrics
@@ -83,6 +86,7 @@ def render_markdown(settings: Retrieval, quality: Quality, corpus: Corpus) -> st
         *_gold_section(quality),
         *_words_section(settings, quality),
         *_scores_section(quality),
+        *_types_section(quality),
         *_use_section(quality, corpus),
         *_settings_section(settings),
     ]
@@ -90,10 +94,12 @@ def render_markdown(settings: Retrieval, quality: Quality, corpus: Corpus) -> st
 
 
 def _statement(quality: Quality) -> str:
+    if not quality.queries:
+        return "There were no questions."
     each = "one for each of their choices" if quality.per_choice else "one each"
     empty = quality.queries_without_facts
-    share = _percent(empty / max(quality.queries, 1))
-    without = f"{empty:,} ({share} %) found none" if empty else "none found nothing"
+    share = _percent(empty / quality.queries)
+    without = f"{empty:,} ({share} %) found none" if empty else "all found some"
     return _wrapped(
         f"For {quality.all_splits.questions:,} questions there were {quality.queries:,} queries, "
         f"{each}. A query found {quality.facts_per_query:.1f} facts on average, of "
@@ -117,11 +123,15 @@ def _verdict(quality: Quality) -> str:
     )
     if quality.per_choice:
         numbers += f"; where no query asked for these words, {_points_of(deciding)}"
-    return _wrapped(f"**{_finding(deciding)}**: {numbers} (mean ± 95 % interval).")
+    note = " (mean ± 95 % interval)" if telling.gain.margin is not None else ""
+    return _wrapped(f"**{_finding(deciding)}**: {numbers}{note}.")
 
 
 def _finding(gap: Mean) -> str:
-    if gap.margin is None or abs(gap.value) <= gap.margin:
+    if gap.count < LEAST_COUNT:
+        questions = "1 question is" if gap.count == 1 else f"{gap.count} questions are"
+        return f"{questions} too few to tell whether the facts speak for the right answer"
+    if abs(gap.value) <= (gap.margin or 0):
         return "No sign that the facts tell the answer"
     side = "for" if gap.value > 0 else "against"
     return f"The facts speak {side} the right answer"
@@ -168,9 +178,9 @@ def _answer_legend(quality: Quality) -> str:
         f"**wrong %**: the share of a wrong choice's words that occur in {of_choice}; the mean "
         "over the wrong choices.",
         "**gap**: right minus wrong in percentage points, question by question, and how far its "
-        "95 % interval reaches to either side. Where the interval holds 0, these questions do not "
-        "show that the facts favour the right answer. Questions that share a context make the "
-        "interval a little too narrow.",
+        f"95 % interval reaches to either side, from {LEAST_COUNT} questions on. Where "
+        "the interval holds 0, these questions do not show that the facts favour the right answer. "
+        "Questions that share a context make the interval a little too narrow.",
         "**elsewhere**: the same gap in the facts of another question of the split. It should be "
         "near 0; if not, right answers are merely made of words that are commoner or rarer in the "
         "facts than those of wrong ones.",
@@ -279,11 +289,11 @@ def _use_section(quality: Quality, corpus: Corpus) -> Iterator[str]:
     )
     if use.relations:
         yield "By relation:"
-        yield _table(
+        yield from _top_table(
             ["relation", "facts", "of the corpus %", "hits", "of all hits %"],
             [
                 [
-                    "(none)" if relation is None else _cell(relation),
+                    "(none)" if relation is None else _cell(relation, _NAME_CHARACTERS),
                     f"{facts:,}",
                     _percent(facts / use.facts),
                     f"{hits:,}",
@@ -296,6 +306,36 @@ def _use_section(quality: Quality, corpus: Corpus) -> Iterator[str]:
             "A hit is a fact found for a query. A relation with a larger share of the hits than of "
             "the corpus is preferred by the search."
         )
+
+
+def _types_section(quality: Quality) -> Iterator[str]:
+    if not quality.types:
+        return
+    matched, questions = quality.questions_matched, quality.all_splits.questions
+    yield "## Which relations were asked for?"
+    yield _wrapped(
+        "Which relations a fact should have goes by the type of the question "
+        f"(`retrieval.match`). Of {questions:,} questions, {matched:,} "
+        f"({_percent(matched / questions)} %) have a type that is known there; the others asked "
+        "for any."
+    )
+    yield from _top_table(
+        ["type", "asked for", "questions", "found none", "facts"],
+        [
+            [
+                "(no type)" if name is None else _cell(name, _NAME_CHARACTERS),
+                _cell(asked_for(of_type.relations), _NAME_CHARACTERS),
+                f"{of_type.questions:,}",
+                f"{of_type.queries_without_facts:,}",
+                f"{of_type.facts_per_query.value:.1f}",
+            ]
+            for name, of_type in quality.types.items()
+        ],
+    )
+    yield _wrapped(
+        "**found none**: how many queries found no fact; **facts**: how many a query found on "
+        "average. Where all queries of a type found none, look for a misspelled relation."
+    )
 
 
 def _settings_section(settings: Retrieval) -> Iterator[str]:
@@ -333,6 +373,13 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
+def _top_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """A table of the first rows, and how many more there are."""
+    yield _table(header, rows[:_MOST_ROWS])
+    if len(rows) > _MOST_ROWS:
+        yield f"… and {len(rows) - _MOST_ROWS:,} more."
+
+
 def _list(points: Sequence[str]) -> str:
     return "\n".join(
         textwrap.fill(point, 100, initial_indent="- ", subsequent_indent="  ") for point in points
@@ -343,9 +390,9 @@ def _wrapped(text: str) -> str:
     return textwrap.fill(text, 100)
 
 
-def _cell(text: str) -> str:
+def _cell(text: str, longest: int = _SHOWN_CHARACTERS) -> str:
     """Text of the data on one short line, which Markdown shows as it is."""
-    return _MARKUP.sub(r"\\\1", textwrap.shorten(text, _SHOWN_CHARACTERS, placeholder=" …"))
+    return _MARKUP.sub(r"\\\1", short(text, longest))
 
 
 def _percent(fraction: float) -> str:

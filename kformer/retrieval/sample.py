@@ -11,15 +11,20 @@ from typing import Any, Literal, NamedTuple
 from jinja2 import Environment, StrictUndefined
 
 from kformer.retrieval.quality import Asked, Corpus
-from kformer.retrieval.settings import Words
+from kformer.retrieval.query import Relations
+from kformer.retrieval.settings import Retrieval, Words
 from kformer.retrieval.words import Splitter, splitter
 from kformer.tables import SPLITS, read_rows
 
 QUESTIONS = 20
 FACTS = 10  # shown of a query
+LONGEST = 1200  # characters of a text
 
 _RNG_SEED = 0
 _WORD_OR_NOT = re.compile(r"\w+|\W+")
+# Also those that turn the direction of what comes after them.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_LONGEST_WORD = 20  # that is left out whole rather than cut
 
 
 class Piece(NamedTuple):
@@ -28,6 +33,20 @@ class Piece(NamedTuple):
     text: str
     kind: Literal["word", "stop word", "other"]
     """Whether the query has that word."""
+
+
+def short(text: str, longest: int = LONGEST) -> str:
+    """Text of the data as it can be shown: on one line, without control characters, and cut."""
+    text = _CONTROL.sub("", " ".join(text.split()))
+    if len(text) <= longest:
+        return text
+    end = text.rfind(" ", longest - _LONGEST_WORD, longest + 1)
+    return f"{text[: end if end > 0 else longest]} …"
+
+
+def asked_for(relations: Relations | None) -> str:
+    """Names the relations that were asked for; None = any."""
+    return "any" if relations is None else ", ".join(sorted(map(str, relations)))
 
 
 def draw(questions: Path) -> frozenset[int]:
@@ -48,22 +67,27 @@ def draw(questions: Path) -> frozenset[int]:
 
 
 def render_sample(
-    sample: Sequence[Asked], corpus: Corpus, words: Words, gold: Mapping[str, int]
+    sample: Sequence[Asked], corpus: Corpus, settings: Retrieval, gold: Mapping[str, int]
 ) -> str:
-    """The page, self-contained; whatever is in the data is shown as text.
+    """The page, self-contained; whatever is in the data is shown as text, `short`.
 
     Args:
-        words: how texts are taken apart.
+        sample: the questions to show, with their queries.
+        corpus: what was searched.
+        settings: of the retrieval.
         gold: the ids of gold facts by their texts, those that are in the corpus.
     """
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
     )
+    environment.filters["short"] = short
     template = environment.from_string(
         files("kformer.retrieval").joinpath("sample.html").read_text("utf-8")
     )
-    pieces = _Pieces(words)
-    return template.render(questions=[_shown(asked, corpus, pieces, gold) for asked in sample])
+    pieces = _Pieces(settings.words)
+    return template.render(
+        questions=[_shown(asked, corpus, settings, pieces, gold) for asked in sample]
+    )
 
 
 class _Pieces:
@@ -90,13 +114,14 @@ class _Pieces:
 
 
 def _shown(
-    asked: Asked, corpus: Corpus, pieces: _Pieces, gold: Mapping[str, int]
+    asked: Asked, corpus: Corpus, settings: Retrieval, pieces: _Pieces, gold: Mapping[str, int]
 ) -> dict[str, Any]:
     gold_texts = asked.question["gold_facts"] or []
     return {
         **asked.question,
         "gold": [{"text": text, "where": _where(text, asked, gold)} for text in gold_texts],
-        "queries": list(_shown_queries(asked, corpus, pieces, set(gold_texts))),
+        "asked_for": asked_for(asked.relations(settings)) if settings.match else None,
+        "queries": list(_shown_queries(asked, corpus, settings, pieces, set(gold_texts))),
     }
 
 
@@ -113,13 +138,13 @@ def _where(text: str, asked: Asked, gold: Mapping[str, int]) -> str:
 
 
 def _shown_queries(
-    asked: Asked, corpus: Corpus, pieces: _Pieces, gold_texts: Set[str]
+    asked: Asked, corpus: Corpus, settings: Retrieval, pieces: _Pieces, gold_texts: Set[str]
 ) -> Iterator[dict[str, Any]]:
     answer = asked.question["answer"]
-    for row in asked.queries:
+    for row, text in zip(asked.queries, asked.query_texts(settings), strict=True):
         choice = row["choice"]
         ending = "" if choice is None else asked.question["choices"][choice]
-        wanted = set(pieces.split(f"{asked.stem} {ending}"))
+        wanted = set(pieces.split(text))
         is_right = choice is not None and choice == answer
         shown = zip(row["fact_ids"][:FACTS], row["scores"], strict=False)
         yield {
@@ -144,7 +169,7 @@ def _shown_fact(
     notes = (fact["relation"], fact["source"], fact["origin"])
     return {
         "score": score,
-        "pieces": pieces.of(fact["text"], wanted),
+        "pieces": pieces.of(short(fact["text"]), wanted),
         "is_gold": fact["text"] in gold_texts,
         "notes": [note for note in notes if note],
     }

@@ -8,7 +8,7 @@ from scipy import stats
 
 from kformer.errors import KformerError
 from kformer.retrieval.quality import Asked, Corpus, Mean, Meter, asked_questions
-from kformer.retrieval.settings import Words
+from kformer.retrieval.settings import Retrieval
 from kformer.tables import write_table
 
 FACTS = [
@@ -70,10 +70,11 @@ def facts_file(tmp_path_factory):
 def measured(facts_file):
     """Measures some questions with their queries."""
 
-    def run(*questions, **words):
-        corpus = Corpus(facts_file, Words(**words))
+    def run(*questions, **settings):
+        section = Retrieval(**settings)
+        corpus = Corpus(facts_file, section.words)
         gold = corpus.ids_of(text for one in questions for text in one[0]["gold_facts"] or [])
-        meter = Meter(Words(**words), corpus, gold)
+        meter = Meter(section, corpus, gold)
         for one in questions:
             meter.add(one)
         return meter.quality()
@@ -126,8 +127,15 @@ class TestCoverage:
     def test_takes_words_as_the_search_takes_them(self, measured):
         one = asked([5], text="the dog")
         assert measured(one).metrics()["term_coverage"] == 1 / 2
-        assert measured(one, stemming=True).metrics()["term_coverage"] == 1
-        assert measured(one, stop_words=True).metrics()["term_coverage"] == 0
+        assert measured(one, words={"stemming": True}).metrics()["term_coverage"] == 1
+        assert measured(one, words={"stop_words": True}).metrics()["term_coverage"] == 0
+
+    @pytest.mark.parametrize(
+        ("context", "covered"), [("rain", 1), ("", 0)], ids=["context", "no context"]
+    )
+    def test_goes_by_the_query_that_was_asked(self, measured, context, covered):
+        one = asked([3], context=context, text="fly")
+        assert measured(one, query="context").metrics()["term_coverage"] == covered
 
     def test_leaves_out_queries_without_words(self, measured):
         quality = measured(asked([0], text="?!"), asked([0], text="pet"))
@@ -239,13 +247,19 @@ class TestTelling:
     def test_takes_words_as_the_search_takes_them(self, measured):
         one = asked([5], text="?", choices=("dog", "snow"))
         assert measured(one).metrics()["answer_words_right"] == 0
-        assert measured(one, stemming=True).metrics()["answer_words_right"] == 1
+        stemmed = measured(one, words={"stemming": True})
+        assert stemmed.metrics()["answer_words_right"] == 1
+
+    def test_words_of_the_question_tell_no_choice_even_where_no_query_had_them(self, measured):
+        one = asked([0], context="Krez", text="the pet", choices=("a loud pet dog", "cat"))
+        for query_of in ("question", "context"):
+            assert measured(one, query=query_of).metrics()["answer_words_right"] == 1 / 2
 
     def test_interval_of_the_gain_is_student_s(self, measured):
-        questions = [asked([0], choices=("dog", "cat"))] * 3 + [asked([3])] * 4 + [asked([1])]
+        questions = [asked([0], choices=("dog", "cat"))] * 12 + [asked([3])] * 16 + [asked([1])] * 4
         metrics = measured(*questions).metrics()
-        gains = np.array([1, 1, 1, 0, 0, 0, 0, -1])
-        expected = stats.t.interval(0.95, 7, gains.mean(), stats.sem(gains))
+        gains = np.array([1, 0, 0, 1, 0, 0, 1, -1] * 4)
+        expected = stats.t.interval(0.95, 31, gains.mean(), stats.sem(gains))
         interval = metrics["answer_words_gain_low"], metrics["answer_words_gain_high"]
         assert interval == pytest.approx(expected)
 
@@ -268,17 +282,55 @@ class TestTelling:
         assert quality.metrics()["answer_words_gain_elsewhere"] == 1
 
 
+MATCH = {"relations": {"pets": ["pet"], "jobs": ["job", "trade"]}}
+
+
+class TestMatching:
+    def test_is_told_by_type_of_question_most_questions_first(self, measured):
+        quality = measured(
+            asked([], type="jobs"),
+            asked([0], type="pets"),
+            asked_per_choice([0, 1], [], type="pets"),
+            asked([2, 3], type="food"),
+            *[asked([1, 2])] * 3,
+            match=MATCH,
+        )
+        rows = [
+            (name, each.relations, each.questions, each.queries_without_facts)
+            for name, each in quality.types.items()
+        ]
+        assert rows == [
+            (None, None, 3, 0),
+            ("pets", {"pet"}, 2, 1),
+            ("jobs", {"job", "trade"}, 1, 1),
+            ("food", None, 1, 0),
+        ]
+        assert [each.facts_per_query.value for each in quality.types.values()] == [2, 1, 0, 2]
+        assert quality.metrics()["questions_matched"] == 3
+        assert quality.metrics()["questions_matched_share"] == 3 / 7
+
+    def test_types_the_table_does_not_know_are_not_matched(self, measured):
+        metrics = measured(asked([0], type="wrong"), match=MATCH).metrics()
+        assert metrics["questions_matched"] == metrics["questions_matched_share"] == 0
+
+    @pytest.mark.parametrize("count", [0, 1])
+    def test_without_matching_or_questions_nothing_is_claimed(self, measured, count):
+        quality = measured(*[asked([0], type="pets")] * count, match=None if count else MATCH)
+        assert not quality.types
+        assert "questions_matched" not in quality.metrics()
+
+
 class TestMean:
     def test_margin_is_student_s(self):
-        values = [0.1, 0.5, 0.4, 1.0]
+        values = [0.1, 0.5, 0.4, 1.0] * 8
         mean = Mean()
         for value in values:
             mean.add(value)
-        expected = stats.t.ppf(0.975, 3) * stats.sem(values)
+        expected = stats.t.ppf(0.975, 31) * stats.sem(values)
         assert (mean.value, mean.margin) == pytest.approx((0.5, expected))
 
-    @pytest.mark.parametrize("values", [[], [0.3], [0.3] * 7])
-    def test_values_that_tell_no_spread_have_no_margin(self, values):
+    @pytest.mark.parametrize("values", [[], [0.3], [0.3] * 40, [0.1, 0.5] * 14 + [0.3]])
+    def test_equal_or_too_few_values_have_no_margin(self, values):
         mean = Mean()
         for value in values:
             mean.add(value)

@@ -19,6 +19,8 @@ FACTS = [
     (f"| a_b _c_ `d` *e* {SCRIPT}", None),
     ("Dogs' and cats' lives.", None),
 ]
+MATCH = {"relations": {"pets": ["pet", "a|b"]}}
+CONTROL = re.compile(r"[^\n\x20-\x7e\xa0-\u2029\u2070-\uffff]")
 _VOID = {"meta", "br"}
 
 
@@ -71,6 +73,8 @@ def described(tmp_path):
 
     def run(questions, fact_ids=(0, 1, 2), per_choice=False, facts=FACTS, **settings):
         choices = [0, 1] if per_choice else [None]
+        kind = "choice" if per_choice else "question"
+        section = Retrieval(**({"query": kind} | settings))
         queries = [
             {
                 "question_id": one["question_id"],
@@ -89,7 +93,6 @@ def described(tmp_path):
         write_table(tmp_path / "facts", "facts", rows)
         write_table(tmp_path / "retrieval", "retrieval", queries)
         tables = (tmp_path / name for name in ("questions", "facts", "retrieval"))
-        section = Retrieval(query="choice" if per_choice else "question", **settings)
         metrics = describe(section, *tables, tmp_path / "out")
         return (
             metrics,
@@ -109,10 +112,16 @@ class TestNumbers:
         assert "100.0 % of the words of a right choice and 100.0 %" in " ".join(page.split())
 
     def test_lines_of_the_page_fit_100_columns(self, described):
+        long = "of many words " * 20
         for per_choice in (False, True):
-            facts = [(f"fact {'of many words ' * 20}", "relation"), *FACTS]
-            _, page, _ = described([question("a")], per_choice=per_choice, facts=facts)
-            assert max(map(len, page.splitlines())) <= 100
+            facts = [(f"fact {long}", long), *FACTS]
+            match = {"relations": {f"type {long}": [long, "pet"]}}
+            section = {"per_choice": per_choice, "facts": facts, "match": match}
+            for count in (1, 40):
+                questions = [question(str(i), type=f"type {long}") for i in range(count)]
+                _, page, _ = described(questions, **section)
+                tables = page.split("## Settings")[0]
+                assert max(map(len, tables.splitlines())) <= 100
 
     def test_tables_have_as_many_cells_in_every_row(self, described):
         _, page, _ = described([question("a")])
@@ -138,14 +147,23 @@ class TestNumbers:
         ],
     )
     def test_verdict_says_what_the_gap_shows(self, described, fact_ids, finding):
-        questions = [question(str(i)) for i in range(20)]
-        # Questions that are not all the same, as only then there is a spread.
+        for other in (["a bird", "a fish"], ["a dog", "a cat"]):  # with a spread, and without
+            questions = [question(str(i)) for i in range(29)]
+            _, page, _ = described([*questions, question("other", choices=other)], fact_ids)
+            assert finding in page
+
+    @pytest.mark.parametrize("per_choice", [False, True])
+    def test_few_questions_get_no_verdict_and_no_interval(self, described, per_choice):
+        questions = [question(str(i)) for i in range(28)]
         questions += [question("other", choices=["a bird", "a fish"])]
-        _, page, _ = described(questions, fact_ids)
-        assert finding in page
+        metrics, page, _ = described(questions, [0], per_choice=per_choice)
+        assert "29 questions are too few to tell whether the facts speak for" in page
+        assert "±" not in page
+        assert "answer_words_gain_low" not in metrics
+        assert "1 question is too few to tell" in described(questions[:1])[1]
 
     def test_verdict_with_a_query_per_choice_goes_by_words_nobody_asked_for(self, described):
-        questions = [question(str(i)) for i in range(20)]
+        questions = [question(str(i)) for i in range(30)]
         questions += [question("other", choices=["a bird", "a fish"])]
         _, page, _ = described(questions, [0], per_choice=True)
         assert "where no query asked for these words" in " ".join(page.split())
@@ -165,6 +183,77 @@ class TestNumbers:
         _, page, sample = described([question("a")], fact_ids=())
         assert "1 (100.0 %) found none" in " ".join(page.split())
         assert "Nothing was found." in Page(sample).text
+
+    def test_where_every_query_found_something_that_is_said(self, described):
+        assert "of 4; all found some." in " ".join(described([question("a")])[1].split())
+
+    @pytest.mark.parametrize("facts", [[], FACTS])
+    @pytest.mark.parametrize("questions", [[], [question("a")]])
+    def test_tables_without_rows_are_described_too(self, described, facts, questions):
+        fact_ids = [0] if facts else []
+        metrics, page, sample = described(questions, fact_ids, facts=facts, match=MATCH)
+        assert metrics["queries"] == len(questions)
+        assert ("There were no questions." in page) != bool(questions)
+        assert ("all found some" in " ".join(page.split())) == bool(questions and facts)
+        assert "nan" not in page
+        assert Page(sample).text.count("Krez is here.") == len(questions)
+
+    def test_most_common_relations_are_told_and_how_many_more_there_are(self, described):
+        facts = [(f"fact {i}", f"relation {i:02}") for i in range(23)]
+        _, page, _ = described([question("a")], [22], facts=facts)
+        named = re.findall(r"^\| (relation \d\d)", page, re.MULTILINE)
+        assert named == ["relation 22", *(f"relation {i:02}" for i in range(19))]
+        assert "\n… and 3 more.\n" in page
+        assert "more." not in described([question("a")], facts=facts[:20])[1]
+
+    def test_control_characters_are_left_out(self, described):
+        facts = [("a\x1b[31m\nb\u202e\x07c", "re\x00l\x1bation")]
+        _, page, _ = described([question("a", type="\x07t")], [0], facts=facts, match=MATCH)
+        assert re.search(r"\| a\\\[31m bc +\|", page)
+        assert "| relation " in page
+        assert not CONTROL.search(page)
+
+    @pytest.mark.parametrize("text", ["word " * 30, "w" * 150, "字" * 150])
+    def test_long_cells_are_cut_however_long_their_words_are(self, described, text):
+        _, page, _ = described([question("a")], [0], facts=[(text, None)])
+        assert re.search(rf"\| {text[:40]}[\w ]* … \| ", page)
+
+
+class TestMatching:
+    def test_page_tells_by_type_what_was_asked_for_and_found(self, described):
+        types = ["pets", "pets", "food|x", None]
+        questions = [question(str(i), type=name) for i, name in enumerate(types)]
+        metrics, page, _ = described(questions, match=MATCH)
+        assert metrics["questions_matched_share"] == 2 / 4
+        for row in (
+            r"\| pets +\| +a\\\|b, pet \| +2 \| +0 \| +3.0 \|",
+            r"\| food\\\|x +\| +any \| +1 \| +0 \| +3.0 \|",
+            r"\| \(no type\) +\| +any \| +1 \| +0 \| +3.0 \|",
+        ):
+            assert re.search(row, page)
+        assert "Of 4 questions, 2 (50.0 %) have a type that is known" in " ".join(page.split())
+
+    def test_queries_that_found_none_are_counted(self, described):
+        _, page, _ = described([question("a")], [], per_choice=True, match=MATCH)
+        assert re.search(r"\| pets +\| +a\\\|b, pet \| +1 \| +2 \| +0.0 \|", page)
+
+    def test_most_frequent_types_are_told_and_how_many_more_there_are(self, described):
+        questions = [question(str(i), type=f"type {i % 23:02}") for i in range(25)]
+        _, page, _ = described(questions, match=MATCH)
+        named = re.findall(r"^\| (type \d\d)", page, re.MULTILINE)
+        assert named == [f"type {i:02}" for i in range(20)]
+        assert "\n… and 3 more.\n" in page
+
+    def test_sample_shows_what_each_question_asked_for(self, described):
+        questions = [question("a"), question("b", type="food")]
+        text = Page(described(questions, match=MATCH)[2]).text
+        assert "a train · type pets · relations asked for: a|b, pet Krez" in text
+        assert "b train · type food · relations asked for: any Krez" in text
+
+    def test_without_matching_nothing_is_said_of_it(self, described):
+        _, page, sample = described([question("a")])
+        assert "asked for" not in page.split("## Settings")[0].replace("was asked", "")
+        assert "relations asked for" not in sample
 
 
 class TestSample:
@@ -199,6 +288,30 @@ class TestSample:
         _, _, html = described([question("a")], [3], per_choice=True, words={"stemming": True})
         marked = re.findall(r'<mark(?: class="stop")?>([^<]*)</mark>', html)
         assert marked == ["words of the query", "stop words", "Dogs", "cats"]
+
+    def test_of_a_query_of_the_context_alone_its_words_are_marked(self, described):
+        one = question("a", context="dog")
+        assert "<mark>dog</mark>" in described([one], [0], query="context")[2]
+        assert "<mark>pet</mark>" not in described([one], [0], query="context")[2]
+        assert "<mark>pet</mark>" in described([one | {"context": ""}], [0], query="context")[2]
+
+    def test_long_texts_are_cut(self, described):
+        facts = [("fact " * 300, "r" * 1300), ("f" * 1201, None)]
+        one = question("a", context="text " * 900, gold_facts=[facts[0][0]])
+        text = Page(described([one], [0, 1], facts=facts)[2]).text
+        assert text.count("text") == 800
+        assert re.search(r"text … What", text)
+        assert text.count("fact fact fact …") == 2
+        assert f" {'f' * 1200} …" in text
+        assert f" {'r' * 1200} …" in text
+        assert "Gold fact, found at place 1" in text
+
+    def test_control_characters_are_left_out(self, described):
+        control = "a\x1b\x00\x07b\n\tc\x85d\u202e"
+        one = question("a", choices=[control, "x"], context=control, type=control)
+        html = described([one], [0], facts=[(control, control)], per_choice=True)[2]
+        assert Page(html).text.count("ab c d") == 8
+        assert not CONTROL.search(html)
 
     def test_stop_words_are_marked_otherwise(self, described):
         _, _, html = described([question("a")], [1])
