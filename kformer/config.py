@@ -9,6 +9,7 @@ training run. ``workflow/schemas/config.schema.json`` is generated from these cl
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -224,6 +225,11 @@ class Experiment(Section):
             try:
                 if condition.uses_facts and "embeddings" in condition.retrieval.index_kinds:
                     locate_encoder(condition.retrieval.encoder, "retrieval.encoder")
+                    if condition.retrieval.nearest == "faiss" and find_spec("faiss") is None:
+                        raise KformerError(
+                            "retrieval.nearest: faiss is not installed; run: pip install -c "
+                            "constraints.txt -e '.[faiss]'"
+                        )
                 if condition.answer_by == "retrieval":
                     continue
                 depth = encoder_depth(condition.model.encoder)
@@ -254,7 +260,7 @@ class Experiment(Section):
         }
         for key, values in override.model_dump(exclude_unset=True).items():
             if key in sections and values is not None:
-                sections[key] |= values
+                sections[key] = _laid_over(sections[key], values)
         try:
             return Condition(
                 answer_by=override.answer_by,
@@ -287,6 +293,16 @@ def load_experiment(config: Mapping[str, Any], origin: str = "config") -> Experi
     except KformerError as error:
         raise KformerError(f"{origin}: {error}") from None
     return experiment
+
+
+def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """One part of a config over another: what the upper one does not name stays."""
+    merged = dict(below)
+    for key, value in above.items():
+        if isinstance(value, Mapping) and isinstance(below.get(key), Mapping):
+            value = _laid_over(below[key], value)
+        merged[key] = value
+    return merged
 
 
 def load_section(kind: Any, text: str) -> Any:

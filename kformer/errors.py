@@ -1,5 +1,7 @@
 """The one error that a user is meant to see."""
 
+from collections.abc import Iterable
+
 
 class KformerError(Exception):
     """A mistake that the user can mend.
@@ -7,3 +9,10 @@ class KformerError(Exception):
     The message is one line: which file and place, what is wrong there, what to do about it.
     The command line prints it without a traceback and exits with status 1.
     """
+
+
+def listed(names: Iterable[str | None], most: int = 10) -> str:
+    """Names for a message: in their order, each on one line, and not too many."""
+    known = sorted(" ".join(name.split()) for name in names if name is not None)
+    rest = f" and {len(known) - most:,} more" if len(known) > most else ""
+    return (", ".join(known[:most]) or "none") + rest

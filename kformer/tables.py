@@ -3,6 +3,7 @@
 Every stage reads and writes these and nothing else, so this file is the contract between them.
 """
 
+import json
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, islice
@@ -73,8 +74,13 @@ SCHEMAS: dict[TableName, pa.Schema] = {
 }
 
 
-def write_table(path: Path, name: TableName, rows: Iterable[Row]) -> int:
+def write_table(
+    path: Path, name: TableName, rows: Iterable[Row], made_of: Mapping[str, Any] | None = None
+) -> int:
     """Streams rows into a Parquet file, whole or not at all, and returns how many there were.
+
+    Args:
+        made_of: what else there is to know about where they are from; `made_of` reads it.
 
     Raises:
         KformerError: a row does not fit the table's schema.
@@ -87,22 +93,30 @@ def write_table(path: Path, name: TableName, rows: Iterable[Row]) -> int:
             yield _to_arrow(batch, SCHEMAS[name], path, written)
             written += len(batch)
 
-    return write_batches(path, name, batches())
+    return write_batches(path, name, batches(), made_of)
 
 
-def write_batches(path: Path, name: TableName, batches: Iterable[pa.Table]) -> int:
+def write_batches(
+    path: Path,
+    name: TableName,
+    batches: Iterable[pa.Table],
+    made_of: Mapping[str, Any] | None = None,
+) -> int:
     """Streams Arrow tables into a Parquet file as `write_table` does with rows.
 
     Raises:
         KformerError: a value is missing that must not be.
     """
     metadata = {"kformer_table": name, "kformer_version": VERSION}
+    if made_of:
+        metadata["kformer_made_of"] = json.dumps(made_of, sort_keys=True)
     schema = SCHEMAS[name].with_metadata(metadata)
     written = 0
     with (
         replacing(path) as partial,
+        partial.open("wb") as file,  # whose errors name it, while Arrow's do not
         pq.ParquetWriter(
-            partial, schema, compression="zstd", use_dictionary=_REPETITIVE, write_statistics=False
+            file, schema, compression="zstd", use_dictionary=_REPETITIVE, write_statistics=False
         ) as writer,
     ):
         for batch in batches:
@@ -136,6 +150,12 @@ def read_table(path: Path, name: TableName) -> pa.Table:
         KformerError: there is no such file, or it does not hold the table ``name``.
     """
     return _open(path, name).read()
+
+
+def made_of(path: Path, name: TableName) -> dict[str, Any]:
+    """What a table says about where it is from; raises as `read_table` does."""
+    metadata = _open(path, name).schema_arrow.metadata
+    return json.loads(metadata.get(b"kformer_made_of", b"{}"))
 
 
 def count_rows(path: Path, name: TableName) -> int:

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Self
 
@@ -151,13 +152,20 @@ class Postings:
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """Opens what `save` wrote; the arrays are mapped, so processes share them."""
+        """Opens what `save` wrote; the arrays are mapped, so processes share them.
+
+        Raises:
+            ValueError: they do not belong together.
+        """
         # Not by bm25s, whose import alone takes as long as a whole `kformer search`.
         impacts, places, pointers = (
             np.load(folder / f"{name}.csc.index.npy", mmap_mode="r")
             for name in ("data", "indices", "indptr")
         )
         vocabulary = json.loads((folder / "vocab.index.json").read_text("utf-8"))
+        sizes = {len(impacts), len(places), int(pointers[-1])}
+        if len(sizes) > 1 or len(pointers) != len(vocabulary) + 1:
+            raise ValueError("its files do not belong together")
         return cls(impacts, places, pointers, vocabulary)
 
 
@@ -179,8 +187,16 @@ class Bm25:
 
     def search(self, queries: Sequence[Query], top_k: int) -> list[list[Hits]]:
         """For every query and each of its endings, the best documents that score above 0."""
-        if not queries:
-            return []
+        batches = [
+            queries[first : first + _QUERIES_AT_ONCE]
+            for first in range(0, len(queries), _QUERIES_AT_ONCE)
+        ]
+        with ThreadPoolExecutor(self._threads) as pool:
+            answers = pool.map(self._answer, batches, repeat(top_k))
+            return list(chain.from_iterable(answers))
+
+    def _answer(self, queries: Sequence[Query], top_k: int) -> list[list[Hits]]:
+        top_k = min(top_k, len(self._layout.ids))
         words, times, word_bounds, part_bounds = self._parts(queries)
         spans, span_bounds = self._spans(queries)
         endings = len(word_bounds) - 1 - len(queries)
@@ -188,17 +204,10 @@ class Bm25:
         scores = np.empty((endings, top_k), dtype=np.float32)
         found = np.empty(endings, dtype=np.int64)
         postings = self._postings
-
-        def answer(first: int) -> None:
-            kernels.search(
-                postings.impacts, postings.places, postings.pointers, self._layout.ids,
-                words, times, word_bounds, part_bounds, spans, span_bounds,
-                first, min(first + _QUERIES_AT_ONCE, len(queries)),
-                ids, scores, found,
-            )  # fmt: skip
-
-        with ThreadPoolExecutor(self._threads) as pool:
-            list(pool.map(answer, range(0, len(queries), _QUERIES_AT_ONCE)))
+        kernels.search(
+            postings.impacts, postings.places, postings.pointers, self._layout.ids,
+            words, times, word_bounds, part_bounds, spans, span_bounds, ids, scores, found,
+        )  # fmt: skip
         hits = (
             Hits(ids[row, :count], scores[row, :count]) for row, count in enumerate(found.tolist())
         )

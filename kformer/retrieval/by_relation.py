@@ -64,6 +64,10 @@ class ByRelation:
 
     @classmethod
     def open(cls, folder: Path) -> Self:
+        """Opens what `save` wrote; raises ValueError if it does not belong together."""
         content = json.loads((folder / "relations.json").read_text("utf-8"))
         ids = np.load(folder / "ids.npy", mmap_mode="r")
-        return cls(ids, content["relations"], np.array(content["bounds"], dtype=np.int64))
+        bounds = np.array(content["bounds"], dtype=np.int64)
+        if len(bounds) != len(content["relations"]) + 1 or bounds[-1] != len(ids):
+            raise ValueError("its files do not belong together")
+        return cls(ids, content["relations"], bounds)

@@ -11,14 +11,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from kformer.errors import KformerError
-from kformer.files import replacing, write_json
+from kformer.files import replacing, sha256_of, write_json
 from kformer.progress import track
 from kformer.retrieval.bm25 import Postings, Statistics
 from kformer.retrieval.by_relation import ByRelation
 from kformer.retrieval.settings import IndexKind, Retrieval
 from kformer.retrieval.words import splitter
-from kformer.tables import count_rows, read_column, read_columns
+from kformer.tables import count_rows, made_of, read_column, read_columns
 
 VERSION = 1
 
@@ -62,6 +64,8 @@ class Index:
         kind: what is in it.
         settings: by which it was built.
         table: where its documents come from.
+        facts_sha256: of the facts table that these are, or whose events they are.
+        of_events: whether they are events.
         documents: how many the whole table has.
         number, shards: which shard of the table it holds, from 1, and of how many.
     """
@@ -70,9 +74,33 @@ class Index:
     kind: IndexKind
     settings: Mapping[str, Any]
     table: Path
+    facts_sha256: str
+    of_events: bool
     documents: int
     number: int
     shards: int
+
+
+@dataclass(frozen=True)
+class WordCounts:
+    """What `count_words` wrote about a shard of a table; the attributes are those of `Index`."""
+
+    settings: Mapping[str, Any]
+    facts_sha256: str
+    of_events: bool
+    number: int
+    shards: int
+    statistics: Statistics
+
+
+def facts_behind(table: Path) -> tuple[str, bool]:
+    """The SHA-256 of a facts table or, for a table of events, of the facts whose events they are.
+
+    Returns:
+        the checksum, and whether it is a table of events.
+    """
+    events_of = made_of(table, "facts").get("events_of")
+    return (events_of, True) if events_of else (sha256_of(table), False)
 
 
 def read_index(folder: Path) -> Index:
@@ -86,8 +114,8 @@ def read_index(folder: Path) -> Index:
         content = json.loads(file.read_text("utf-8"))
         version = content.pop("version")
         if version == VERSION:
-            return Index(folder, **(content | {"table": Path(content["table"])}))
-    except FileNotFoundError:
+            return TypeAdapter(Index).validate_python({**content, "folder": folder})
+    except (FileNotFoundError, NotADirectoryError):
         raise KformerError(
             f"{folder}: there is no index here (no index.json); build one with `kformer index`"
         ) from None
@@ -102,12 +130,21 @@ def read_index(folder: Path) -> Index:
 def count_words(settings: Retrieval, table: Path, shard: Shard, out: Path) -> dict[str, float]:
     """Counts the words of a shard of a table: what indexes of all its shards have to know.
 
-    Writes JSON with the attributes of `Statistics`.
+    Writes `WordCounts` as JSON.
     """
     start, end = shard.range(count_rows(table, "facts"))
     texts = track(_texts(table, start, end), "counting words", end - start)
     statistics = Statistics.of(texts, splitter(settings.words))
-    write_json(out, asdict(statistics))
+    facts_sha256, of_events = facts_behind(table)
+    counts = WordCounts(
+        settings.index_settings("words"),
+        facts_sha256,
+        of_events,
+        shard.number,
+        shard.of,
+        statistics,
+    )
+    write_json(out, asdict(counts))
     return {
         "documents": statistics.documents,
         "words": statistics.words,
@@ -130,42 +167,39 @@ def index_words(
     Raises:
         KformerError: counts that are not those of all shards of the table.
     """
-    if shard.of != max(len(counts), 1):
-        raise KformerError(
-            f"--counts: {len(counts)} given, but there are {shard.of} shards; give those of all"
-        )
-    whole = _counted(counts, table) if counts else None
+    whole = _whole(settings, table, shard, counts) if shard.of > 1 or counts else None
 
     def fill(folder: Path, layout: ByRelation, texts: Iterator[str]) -> None:
         order = layout.ids - layout.first_id
-        try:
-            postings = Postings.build(texts, splitter(settings.words), order, whole)
-        except KeyError as error:
-            raise KformerError(
-                f"--counts: the word {error} is not in them; count the words of each shard of "
-                f"{table} by the same settings"
-            ) from None
-        postings.save(folder, len(order))
+        Postings.build(texts, splitter(settings.words), order, whole).save(folder, len(order))
 
     return _build("words", settings, table, out, shard, fill)
 
 
-def _counted(counts: Sequence[Path], table: Path) -> Statistics:
-    parts = []
+def _whole(settings: Retrieval, table: Path, shard: Shard, counts: Sequence[Path]) -> Statistics:
+    """The statistics of a whole table, of the counts of its shards."""
+    facts_sha256, of_events = facts_behind(table)
+    wanted = (settings.index_settings("words"), facts_sha256, of_events, shard.of)
+    parts: dict[int, Statistics] = {}
     for path in counts:
         try:
-            parts.append(Statistics(**json.loads(path.read_text("utf-8"))))
-        except (ValueError, TypeError):
+            part = TypeAdapter(WordCounts).validate_json(path.read_text("utf-8"))
+        except ValueError:
             raise KformerError(
                 f"{path}: these are no counts of words; give what `kformer count-words` wrote"
             ) from None
-    whole = Statistics.total(parts)
-    if whole.documents != (total := count_rows(table, "facts")):
+        if (part.settings, part.facts_sha256, part.of_events, part.shards) != wanted:
+            raise KformerError(
+                f"{path}: counts of other facts, other shards or by other settings; count the "
+                f"words of each of the {shard.of} shards of {table} by the same settings"
+            )
+        parts[part.number] = part.statistics
+    if len(parts) < shard.of or len(parts) < len(counts):
         raise KformerError(
-            f"--counts: those of {whole.documents:,} documents, but {table} has {total:,}; "
-            "give those of each of its shards"
+            f"--counts: {len(counts)} given, of {len(parts)} of {shard.of} shards; give those of "
+            "each shard once"
         )
-    return whole
+    return Statistics.total(parts.values())
 
 
 def index_embeddings(
@@ -177,7 +211,8 @@ def index_embeddings(
         settings: say which sentence encoder, and whether FAISS is to find the nearest.
         table, out, shard: as for `index_words`.
     """
-    from kformer.retrieval.dense import SentenceEncoder, write_embeddings
+    from kformer.retrieval.dense import write_embeddings
+    from kformer.retrieval.sentence_encoder import SentenceEncoder
 
     encoder = SentenceEncoder(settings.encoder)
 
@@ -198,6 +233,9 @@ def _build(
     total = count_rows(table, "facts")
     start, end = shard.range(total)
     layout = ByRelation.of(read_column(table, "relation", start, end), start)
+    if out.is_file():
+        raise KformerError(f"{out}: is a file; name a folder to be made")
+    facts_sha256, of_events = facts_behind(table)
     with replacing(out) as folder:
         folder.mkdir()
         layout.save(folder)
@@ -207,6 +245,8 @@ def _build(
             "kind": kind,
             "settings": settings.index_settings(kind),
             "table": str(table),
+            "facts_sha256": facts_sha256,
+            "of_events": of_events,
             "documents": total,
             "number": shard.number,
             "shards": shard.of,

@@ -102,9 +102,10 @@ def _add(
         end = min(ends[i], cursor + stop - start)
         if cursor < end and places[end - 1] >= stop:
             end = cursor + np.searchsorted(places[cursor:end], stop)
-        for j in range(cursor, end):
+        here, impact = places[cursor:end], impacts[cursor:end]
+        for j in range(len(here)):
             # Unsigned, so that no negative index has to be thought of.
-            scores[np.uint32(places[j] - start)] += often * impacts[j]
+            scores[np.uint32(here[j] - start)] += often * impact[j]
         cursors[i] = end
 
 
@@ -165,18 +166,17 @@ def _sort(found_scores: Floats, found_ids: Ints, size: int) -> None:
 def _offer_all(scores: Floats, ids: Ints, found_scores: Floats, found_ids: Ints, size: int) -> int:
     """Offers all documents that score above 0."""
     for start in range(0, len(scores), _STRIDE):
-        stop = min(start + _STRIDE, len(scores))
+        part = scores[start : start + _STRIDE]
         least = found_scores[0] if size == len(found_ids) else np.float32(0)
-        promising = 0
-        for i in range(start, stop):  # without branches: it most often spares the slower loop
-            if np.float32(scores[i]) >= least:
-                promising += 1
+        promising = np.int64(0)
+        for i in range(len(part)):  # without branches: it most often spares the slower loop
+            promising += np.float32(part[i]) >= least
         if promising == 0:
             continue
-        for i in range(start, stop):
-            score = np.float32(scores[i])
+        for i in range(len(part)):
+            score = np.float32(part[i])
             if score > 0 and (size < len(found_ids) or score >= found_scores[0]):
-                size = _offer(score, ids[i], found_scores, found_ids, size)
+                size = _offer(score, ids[start + i], found_scores, found_ids, size)
     return size
 
 
@@ -192,13 +192,11 @@ def search(
     part_bounds: NDArray[np.int64],
     spans: NDArray[np.int64],
     span_bounds: NDArray[np.int64],
-    first: int,
-    last: int,
     found_ids: NDArray[np.int64],
     found_scores: NDArray[np.float32],
     found: NDArray[np.int64],
 ) -> None:
-    """Answers queries [first, last).
+    """Answers queries.
 
     Each query consists of parts, first its stem, then its endings; each part of words. What the
     stem contributes is added up once, and to a copy of it what each ending does. That is done for
@@ -216,7 +214,7 @@ def search(
         found: filled with how many were found, (endings of all queries,).
     """
     scores, of_stem = np.empty(_BLOCK), np.empty(_BLOCK)
-    for query in range(first, last):
+    for query in range(len(part_bounds) - 1):
         stem, end = part_bounds[query], part_bounds[query + 1]
         row = stem - query  # every query before has one stem, which has no row
         rows = range(row, row + end - stem - 1)

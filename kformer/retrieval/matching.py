@@ -1,12 +1,12 @@
 """Which facts may answer which type of question, and the search in two steps, events first."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from kformer.errors import KformerError
+from kformer.errors import KformerError, listed
 from kformer.retrieval.query import Hits, Query, Relations, Searcher, best, merged
 from kformer.retrieval.settings import Match
 
@@ -37,14 +37,25 @@ def matching_relations(match: Match, question_type: str | None) -> Relations | N
     return frozenset(table[question_type])
 
 
-def check_match(match: Match, relations: Relations) -> None:
-    """Raises KformerError if no fact has any of the relations that are matched."""
-    wanted = {relation for each in _table(match).values() for relation in each}
-    if not wanted & relations:
-        known = ", ".join(sorted(name for name in relations if name)) or "none"
+def check_match(match: Match, types: Set[str | None], relations: Relations) -> None:
+    """Checks a table against the types that questions have and the relations that facts have.
+
+    Raises:
+        KformerError: it fits no question or no fact, or it is the user's own and names a type or
+            relation that there is not.
+    """
+    table = _table(match)
+    wanted = {relation for each in table.values() for relation in each}
+    is_own = match.relations != "atomic"
+    if (unknown := table.keys() - types) and (is_own or unknown == table.keys()):
         raise KformerError(
-            f"retrieval.match.relations: no fact has any of {', '.join(sorted(wanted))}; "
-            f"the facts' relations are {known}"
+            f"retrieval.match.relations: no question is of type {listed(unknown)}; the "
+            f"questions' types are {listed(types)}"
+        )
+    if (missing := wanted - relations) and (is_own or missing == wanted):
+        raise KformerError(
+            f"retrieval.match.relations: no fact has relation {listed(missing)}; the facts' "
+            f"relations are {listed(relations)}"
         )
 
 

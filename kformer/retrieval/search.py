@@ -1,23 +1,27 @@
 """Putting together what a `retrieval` section asks for, from indexes on disk."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
+from pydantic import ValidationError
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from kformer.errors import KformerError
+from kformer.errors import KformerError, listed
+from kformer.files import sha256_of
 from kformer.retrieval.bm25 import Bm25, Postings
 from kformer.retrieval.by_relation import ByRelation
-from kformer.retrieval.index import Index, read_index
+from kformer.retrieval.index import Index, facts_behind, read_index
 from kformer.retrieval.matching import Boosted, ByEvent, FactsOfEvents
 from kformer.retrieval.query import Query, Searcher, Shards
 from kformer.retrieval.settings import IndexKind, Method, Retrieval
 from kformer.retrieval.words import splitter
-from kformer.tables import count_rows, read_column, take_rows
+from kformer.section import in_one_line
+from kformer.tables import read_column, take_rows
 
 
 def open_searcher(
@@ -38,16 +42,23 @@ def open_searcher(
     events = None
     if settings.events:
         events = FactsOfEvents(read_column(facts, "origin"), read_column(facts, "relation"))
-    searcher = (
-        _reference(settings, facts, events)
-        if settings.method == "rank_bm25"
-        else _indexed(settings, facts, events, [read_index(folder) for folder in indexes], threads)
-    )
+    if settings.method == "rank_bm25":
+        searcher = _reference(settings, facts, events)
+    else:
+        opened = [read_index(folder) for folder in indexes]
+        _check_facts(opened, facts, sha256_of(facts), of_events=events is not None)
+        searcher = _indexed(settings, opened, threads)
     if settings.events and events:
         searcher = ByEvent(searcher, settings.events, events)
-    if settings.match and settings.match.mode == "boost":
-        searcher = Boosted(searcher, settings.match.boost)
-    return searcher
+    # Of two lists each is boosted before they become one, unless they are of events.
+    if settings.method == "hybrid" and not settings.events:
+        return searcher
+    return _boosted(settings, searcher)
+
+
+def _boosted(settings: Retrieval, searcher: Searcher) -> Searcher:
+    match = settings.match
+    return Boosted(searcher, match.boost) if match and match.mode == "boost" else searcher
 
 
 def _reference(settings: Retrieval, facts: Path, events: FactsOfEvents | None) -> Searcher:
@@ -59,51 +70,59 @@ def _reference(settings: Retrieval, facts: Path, events: FactsOfEvents | None) -
     return RankBm25(read_column(facts, "text").to_pylist(), read_column(facts, "relation"), split)
 
 
-def _indexed(
-    settings: Retrieval,
-    facts: Path,
-    events: FactsOfEvents | None,
-    indexes: Sequence[Index],
-    threads: int,
-) -> Searcher:
-    documents = len(events.texts) if events else count_rows(facts, "facts")
-    what = "events" if events else "facts"
-    shards = {kind: _shards(kind, settings, indexes) for kind in settings.index_kinds}
-    for index in (index for of_kind in shards.values() for index in of_kind):
-        if index.documents != documents:
+def _check_facts(indexes: Sequence[Index], facts: Path, facts_sha256: str, of_events: bool) -> None:
+    what = "events of" if of_events else "facts of"
+    for index in indexes:
+        if (index.facts_sha256, index.of_events) != (facts_sha256, of_events):
             raise KformerError(
-                f"{index.folder}: an index of {index.documents:,} documents, but {facts} has "
-                f"{documents:,} {what}; give the index of these, or build it anew"
+                f"{index.folder}: not an index of the {what} {facts}; give the one that is, or "
+                "build it anew"
             )
+
+
+def _indexed(settings: Retrieval, indexes: Sequence[Index], threads: int) -> Searcher:
+    shards = {kind: _shards(kind, settings, indexes) for kind in settings.index_kinds}
     words = [_open_words(index, settings, threads) for index in shards.get("words", [])]
     if settings.method == "bm25":
         return Shards(words)
 
     import torch
 
-    from kformer.retrieval.dense import Dense, SentenceEncoder
+    from kformer.retrieval.dense import Dense
+    from kformer.retrieval.sentence_encoder import SentenceEncoder
 
     torch.set_num_threads(threads)
     encoder = SentenceEncoder(settings.encoder)
-    dense = [
-        Dense(index.folder, encoder, ByRelation.open(index.folder), settings.nearest)
-        for index in shards["embeddings"]
-    ]
+    dense = []
+    for index in shards["embeddings"]:
+        with _damage_told(index.folder):
+            layout = ByRelation.open(index.folder)
+            dense.append(Dense(index.folder, encoder, layout, settings.nearest))
     if settings.method == "dense":
         return Shards(dense)
 
     from kformer.retrieval.hybrid import Hybrid
 
-    return Hybrid(Shards(words), dense, settings.fusion, settings.candidates)
+    if settings.fusion == "rerank" or settings.events:
+        return Hybrid(Shards(words), Shards(dense), dense, settings.fusion, settings.candidates)
+    sparse, near = _boosted(settings, Shards(words)), _boosted(settings, Shards(dense))
+    return Hybrid(sparse, near, dense, settings.fusion, settings.candidates)
+
+
+@contextmanager
+def _damage_told(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+        reason = " ".join(str(error).split())
+        raise KformerError(
+            f"{folder}: damaged ({reason}); delete the folder and build it anew"
+        ) from None
 
 
 def _open_words(index: Index, settings: Retrieval, threads: int) -> Bm25:
-    try:
+    with _damage_told(index.folder):
         postings, layout = Postings.open(index.folder), ByRelation.open(index.folder)
-    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
-        raise KformerError(
-            f"{index.folder}: damaged ({error}); delete the folder and build it anew"
-        ) from None
     return Bm25(postings, layout, splitter(settings.words), threads)
 
 
@@ -158,15 +177,17 @@ def search_for(
             f"{folders[0]}: the facts that it indexes, {indexes[0].table}, are not there; run this "
             "in the folder where it was built"
         )
-    settings = _settings_of(indexes, top_k)
-    searcher = _indexed(settings, indexes[0].table, None, indexes, threads=1)
+    table = indexes[0].table
+    _check_facts(indexes, table, *facts_behind(table))
+    searcher = _indexed(_settings_of(indexes, top_k), indexes, threads=1)
     wanted = frozenset(relations) if relations else None
     if wanted and not wanted <= searcher.relations:
-        unknown = ", ".join(sorted(wanted - searcher.relations))
-        known = ", ".join(sorted(name for name in searcher.relations if name)) or "none"
-        raise KformerError(f"--relation: no fact has {unknown}; there are {known}")
+        raise KformerError(
+            f"--relation: no fact has {listed(wanted - searcher.relations)}; there are "
+            f"{listed(searcher.relations)}"
+        )
     [[hits]] = searcher.search([Query(query, relations=wanted)], top_k)
-    rows = take_rows(indexes[0].table, "facts", hits.ids.tolist())
+    rows = take_rows(table, "facts", hits.ids.tolist())
     return [
         Found(float(score), row["fact_id"], row["text"], row["relation"], row["source"])
         for score, row in zip(hits.scores, rows, strict=True)
@@ -181,9 +202,14 @@ def table_of_hits(found: Sequence[Found]) -> Table:
     table.add_column("relation", overflow="fold")
     table.add_column("fact", overflow="fold")
     for fact in found:
-        text = Text(" ".join(fact.text.split()))
-        table.add_row(f"{fact.score:.3g}", str(fact.fact_id), fact.relation or "", text)
+        texts = (_on_one_line(text) for text in (fact.relation or "", fact.text))
+        table.add_row(f"{fact.score:.3g}", str(fact.fact_id), *texts)
     return table
+
+
+def _on_one_line(text: str) -> Text:
+    """Text as it is, but for what a terminal would obey."""
+    return Text(" ".join("".join(c if c.isprintable() else " " for c in text).split()))
 
 
 def _settings_of(indexes: Sequence[Index], top_k: int) -> Retrieval:
@@ -192,19 +218,25 @@ def _settings_of(indexes: Sequence[Index], top_k: int) -> Retrieval:
     if len(kinds) == 1:
         method = "bm25" if kinds == {"words"} else "dense"
     settings = {key: value for index in indexes for key, value in index.settings.items()}
-    return Retrieval(method=method, top_k=top_k, candidates=max(top_k, 100), **settings)
+    try:
+        return Retrieval(method=method, top_k=top_k, candidates=max(top_k, 100), **settings)
+    except ValidationError as error:
+        raise KformerError(
+            f"{indexes[0].folder}: damaged ({in_one_line(error)}); build it anew"
+        ) from None
 
 
 def newest_index(folder: Path) -> list[Path]:
-    """The shards of the index that was built last.
+    """The shards of the index of facts that was built last.
 
     Raises:
         KformerError: there is none.
     """
     built = sorted(folder.glob("*/*/index.json"), key=lambda file: file.stat().st_mtime)
-    if not built:
-        raise KformerError(
-            f"{folder}: no index there yet; run the workflow, or `kformer index`, and name its "
-            "folder with --index"
-        )
-    return sorted(file.parent for file in built[-1].parent.parent.glob("*/index.json"))
+    for file in reversed(built):
+        if not read_index(file.parent).of_events:
+            return sorted(each.parent for each in file.parent.parent.glob("*/index.json"))
+    raise KformerError(
+        f"{folder}: no index of facts there yet; run the workflow, or `kformer index`, and name "
+        "its folder with --index"
+    )

@@ -57,12 +57,15 @@ class Words(Section):
 class Match(Section):
     """Which facts may answer which question: by the question's type and the fact's relation."""
 
-    relations: Literal["atomic"] | dict[Text, list[Text]] = "atomic"
+    relations: (
+        Literal["atomic"]
+        | Annotated[dict[Text, Annotated[list[Text], Field(min_length=1)]], Field(min_length=1)]
+    )
     """For each type of question the relations of facts that may answer it; a type that is not
     named, or a question without one, may have any. `atomic`: the table for Social IQA's types."""
     mode: Literal["filter", "boost"] = "filter"
     """`filter`: only matching facts are found; `boost`: their scores are multiplied."""
-    boost: Annotated[float, Field(gt=1)] = 2.0
+    boost: Annotated[float, Field(gt=1, le=1000)] = 2.0
     """By how much, with `mode: boost`."""
 
 
@@ -103,6 +106,16 @@ class Retrieval(Section):
         if self.method == "hybrid" and self.candidates < (self.events or self.top_k):
             wanted = "events" if self.events else "top_k"
             raise ValueError(f"candidates: {self.candidates} is less than {wanted}; make it larger")
+        return self
+
+    @model_validator(mode="after")
+    def _can_boost(self) -> Self:
+        boosts = self.match is not None and self.match.mode == "boost"
+        if boosts and self.method == "hybrid" and self.fusion == "rerank" and not self.events:
+            raise ValueError(
+                "match.mode: boost does nothing to fusion: rerank, which orders by nearness "
+                "alone; take mode: filter or fusion: ranks"
+            )
         return self
 
     @property

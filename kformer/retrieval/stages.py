@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from kformer.errors import KformerError
+from kformer.files import sha256_of
 from kformer.progress import track
 from kformer.retrieval.index import WHOLE, Shard
 from kformer.retrieval.matching import FactsOfEvents, check_match, matching_relations
@@ -19,6 +20,7 @@ from kformer.tables import (
     SCHEMAS,
     Row,
     count_rows,
+    made_of,
     read_column,
     read_columns,
     read_rows,
@@ -29,13 +31,24 @@ from kformer.tables import (
 
 
 def list_events(facts: Path, out: Path) -> dict[str, float]:
-    """Writes the events that facts are about, their distinct origins, as a facts table."""
+    """Writes the events that facts are about, their distinct origins, as a facts table.
+
+    Raises:
+        KformerError: no two facts are about the same event, so that there are none.
+    """
     events = FactsOfEvents(read_column(facts, "origin"), read_column(facts, "relation")).texts
+    total = count_rows(facts, "facts")
+    if total > 1 and len(events) == total:
+        raise KformerError(
+            f"{facts}: every fact has an origin of its own, so there are no events; leave out "
+            "retrieval.events, or give facts about the same event the same origin"
+        )
     rows = (
         {"fact_id": number, "text": text, "relation": None, "source": "events", "origin": text}
         for number, text in enumerate(events)
     )
-    return {"facts": count_rows(facts, "facts"), "events": write_table(out, "facts", rows)}
+    written = write_table(out, "facts", rows, {"events_of": sha256_of(facts)})
+    return {"facts": total, "events": written}
 
 
 def retrieve(
@@ -61,12 +74,13 @@ def retrieve(
         threads: how many search at once.
 
     Raises:
-        KformerError: as `open_searcher` does, or ``settings.match`` names none of the relations
-            that there are.
+        KformerError: as `open_searcher` and `check_match` do.
     """
     searcher = open_searcher(settings, facts, indexes, threads)
     if settings.match:
-        check_match(settings.match, searcher.relations)
+        types = read_columns(questions, "questions", ["type"])
+        asked_for = {kind for batch in types for kind in batch["type"].unique().to_pylist()}
+        check_match(settings.match, asked_for, searcher.relations)
     start, end = shard.range(count_rows(questions, "questions"))
     asked = 0
 
@@ -80,7 +94,8 @@ def retrieve(
             asked += sum(len(query.endings) for query in different)
             yield _table(settings, batch, [found[query] for query in queries])
 
-    written = write_batches(out, "retrieval", rebatched(tables()))
+    origin = {"settings": settings.read_settings(), "facts_sha256": sha256_of(facts)}
+    written = write_batches(out, "retrieval", rebatched(tables()), origin)
     return {"queries": written, "different_queries": asked}
 
 
@@ -122,8 +137,16 @@ def gather(questions: Path, parts: Sequence[Path], out: Path) -> dict[str, float
     The result has the same bytes as if there had been one shard.
 
     Raises:
-        KformerError: the parts are out of order, or are not those of all questions.
+        KformerError: the parts are out of order, are not those of all questions, or were not
+            retrieved alike.
     """
+    kinds = [made_of(part, "retrieval") for part in parts]
+    for part, kind in zip(parts, kinds, strict=True):
+        if kind != kinds[0]:
+            raise KformerError(
+                f"{part}: retrieved by other settings, or from other facts, than {parts[0]}; "
+                "give the parts of one retrieval"
+            )
 
     def tables() -> Iterator[pa.Table]:
         remaining = _ids(read_columns(questions, "questions", ["question_id"]))
@@ -141,7 +164,7 @@ def gather(questions: Path, parts: Sequence[Path], out: Path) -> dict[str, float
                 "give the parts of all shards"
             )
 
-    return {"queries": write_batches(out, "retrieval", rebatched(tables()))}
+    return {"queries": write_batches(out, "retrieval", rebatched(tables()), kinds[0])}
 
 
 def _ids(batches: Iterable[pa.RecordBatch]) -> Iterator[str]:
