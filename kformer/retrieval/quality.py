@@ -106,32 +106,30 @@ def _apart(questions: Path, question_id: str) -> KformerError:
 
 
 class Found(NamedTuple):
-    """Which of some words occur in the facts of a query."""
+    """Which of some words occur in the best five facts of a query, and which in all of them."""
 
     best: Set[str]
-    """In one of the best five facts."""
     all: Set[str]
-    """In one of all its facts."""
 
 
 class Corpus:
-    """The facts, and the words of those that are asked for."""
+    """The facts, and the words of those that are asked for.
+
+    Attributes:
+        relations: (facts,) The relation of each, or null.
+    """
 
     def __init__(self, facts: Path, words: Words) -> None:
         self._path = facts
         self._table = read_table(facts, "facts")
         self._texts: pa.ChunkedArray = self._table["text"]
+        self.relations: pa.ChunkedArray = self._table["relation"]
         self._split = splitter(words)
         # Tuples of shared strings, as sets would take ten times their memory.
         self._words: Callable[[int], tuple[str, ...]] = lru_cache(_REMEMBERED_FACTS)(self._take)
 
     def __len__(self) -> int:
         return self._table.num_rows
-
-    @property
-    def relations(self) -> pa.ChunkedArray:
-        """(facts,) The relation of each, or null."""
-        return self._table["relation"]
 
     def fact(self, fact_id: int) -> dict[str, Any]:
         """A row of the table."""
@@ -156,13 +154,9 @@ class Corpus:
 
     def find(self, wanted: set[str], fact_ids: Sequence[int]) -> Found:
         """Which of the wanted words occur in the facts, of which the best come first."""
-        best: set[str] = set()
-        for fact_id in fact_ids[:BEST]:
-            best.update(wanted.intersection(self._words(fact_id)))
-        found = set(best)
-        for fact_id in fact_ids[BEST:]:
-            found.update(wanted.intersection(self._words(fact_id)))
-        return Found(best, found)
+        occurring = [wanted.intersection(self._words(fact_id)) for fact_id in fact_ids]
+        best = set().union(*occurring[:BEST])
+        return Found(best, best.union(*occurring[BEST:]))
 
     def _take(self, fact_id: int) -> tuple[str, ...]:
         return tuple(map(intern, set(self._split(self._texts[fact_id].as_py()))))
@@ -211,10 +205,9 @@ class Mean(_Addable):
 class Gold(_Addable):
     """How well the queries find facts that are known to answer their question.
 
-    A question counts once, by its query, or where there is a query per choice by the query of the
-    right one: that is the one whose facts ought to speak for the answer. Questions none of whose
-    gold facts is in the corpus, so that no search could find it, only count as ``out_of_reach``;
-    questions with a query per choice and no known answer do not count.
+    A question counts once, by its query, or where there is a query per choice by that of the right
+    one, if it is known. Questions none of whose gold facts is in the corpus, so that no search
+    could find it, only count as ``out_of_reach``.
     """
 
     at_1: Mean = field(default_factory=Mean)
@@ -237,8 +230,7 @@ class Telling(_Addable):
     """How often facts contain the words that tell the choices of a question apart.
 
     Of a choice these are its words without those of context and question and without stop words.
-    Every mean is over the same questions, those where the right choice and a wrong one have such
-    words; a question's value is a share of words.
+    Questions count where the right choice and a wrong one have such words, by the share of them.
     """
 
     right: Mean = field(default_factory=Mean)
@@ -252,9 +244,8 @@ class Telling(_Addable):
     right_in_wrong: Mean = field(default_factory=Mean)
     """Of the right choice's words, in a wrong choice's facts; with a query per choice only."""
     gain_crossed: Mean = field(default_factory=Mean)
-    """The difference of words in facts of *other* choices, so that no query asked for them: with a
-    query per choice, ``gain`` also grows where the corpus knows the right choice's words, whatever
-    the question. With a query per choice only."""
+    """Right minus wrong by words in facts of *other* choices, whose queries did not ask for them:
+    ``gain`` also grows where the facts merely know the words. With a query per choice only."""
 
 
 @dataclass
@@ -282,40 +273,47 @@ class OfType:
 
 @dataclass(frozen=True)
 class Use:
-    """How many different facts were found, and which ones again and again."""
+    """How many different facts were found, and which ones again and again.
+
+    Attributes:
+        facts: in the corpus.
+        used: found for some query.
+        used_best: among the best five of some query.
+        hits: how often a fact was found: queries times facts per query.
+        most_used: ids of facts with how many queries found each.
+        relations: each with its facts and its hits, most hits first; empty if facts have none.
+    """
 
     facts: int
-    """In the corpus."""
     used: int
     used_best: int
-    """Among the best five of some query."""
     hits: int
-    """How often a fact was found: queries times facts per query."""
     most_used: Sequence[tuple[int, int]]
-    """Ids of facts with how many queries found each."""
     relations: Sequence[tuple[str | None, int, int]]
-    """Each relation with its facts and its hits, most hits first; empty if facts have none."""
 
 
 @dataclass(frozen=True)
 class Quality:
-    """What was measured about a retrieval."""
+    """What was measured about a retrieval.
+
+    Attributes:
+        best_scores: `QUANTILES` over queries of the best fact's score; empty if none was found.
+        last_scores: the same of the last fact's score.
+        coverage_best: the share of a query's distinct words that occur in its best five facts.
+        coverage: the same of all its facts.
+        splits: those that have questions.
+        types: of questions, the most frequent first; empty where all facts may answer all.
+    """
 
     queries: int
     queries_without_facts: int
     best_scores: Sequence[float]
-    """`QUANTILES` over queries of the best fact's score; empty if nothing was found."""
     last_scores: Sequence[float]
-    """The same of the last fact's score."""
     coverage_best: Mean
-    """The share of a query's distinct words that occur in one of its best five facts."""
     coverage: Mean
-    """The same of all its facts."""
     use: Use
     splits: Mapping[str, OfSplit]
-    """By the name of the split; those without questions are not there."""
     types: Mapping[str | None, OfType]
-    """By type of question, most questions first; empty where all facts may answer all."""
     per_choice: bool
 
     @property
@@ -444,20 +442,16 @@ class Meter:
     def _count(self, row: Row) -> None:
         ids, scores = row["fact_ids"], row["scores"]
         self._queries += 1
+        self._without_facts += not ids
         self._corpus.check(ids)
-        if not ids:
-            self._without_facts += 1
-            return
-        self._best_scores.append(scores[0])
-        self._last_scores.append(scores[-1])
+        self._best_scores.extend(scores[:1])
+        self._last_scores.extend(scores[-1:])
         self._hits[ids] += 1
         self._is_best[ids[:BEST]] = True
 
     def _count_type(self, asked: Asked) -> None:
-        question_type = asked.question["type"]
-        if question_type not in self._types:
-            self._types[question_type] = OfType(asked.relations(self._settings))
-        of_type = self._types[question_type]
+        new = OfType(asked.relations(self._settings))
+        of_type = self._types.setdefault(asked.question["type"], new)
         of_type.questions += 1
         for row in asked.queries:
             of_type.queries_without_facts += not row["fact_ids"]
