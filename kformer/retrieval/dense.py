@@ -8,201 +8,32 @@ or searched for in the same call, to the last bit: all batches of one length hav
 Shapes: B batch, L tokens, Q queries, N documents, P pairs, D width.
 """
 
-import hashlib
 import json
-import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property, partial
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
+from tokenize import TokenError
 from types import ModuleType
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from torch import Tensor
 
-from kformer.encoders import BUNDLED, check_bundled_weights, locate_encoder, missing_encoder
 from kformer.errors import KformerError
 from kformer.files import write_json
-from kformer.precision import hardware_computes_in_bf16
 from kformer.progress import track
 from kformer.retrieval.by_relation import ByRelation
 from kformer.retrieval.query import Hits, Query, Relations
+from kformer.retrieval.sentence_encoder import KEY, Precision, SentenceEncoder, in_threads
 
-_KEY = "retrieval.encoder"
 _EMBEDDINGS = "embeddings.npy"
 _ENCODER = "encoder.json"
 _FAISS = "faiss.index"
-# What the libraries raise for folders with damaged or missing files.
-_LOADING_FAILS = (
-    OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, ImportError,
-    SafetensorError,
-)  # fmt: skip
-_LENGTHS_APART = 8  # tokens; texts are padded to a multiple of it
-_TOKENS_IN_BATCH = {"cpu": 1024, "cuda": 8192}
-_TEXTS_AT_ONCE = 8192  # are tokenised together
 _DOCUMENTS_AT_ONCE = 16_384  # are embedded together, the short ones first
 Nearest = Literal["exact", "faiss"]
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-
-
-class SentenceEncoder:
-    """A sentence encoder, with its own pooling and its own prompts for queries and documents.
-
-    The embedding of a text depends on the text alone, to the last bit: it is padded to a length
-    that its own tokens decide, all batches of this length have as many rows, and none is computed
-    by several threads, so that every text is put through the very same operations.
-
-    Attributes:
-        name: as in the config.
-        width: D.
-        sha256: of the weights, by their names and bytes, whatever files they came from.
-    """
-
-    def __init__(self, name: str) -> None:
-        """Loads an encoder, without ever running code that comes with it.
-
-        Raises:
-            KformerError: there is no such encoder in reach.
-        """
-        self.name = name
-        self._model = _load(name)
-        self.width: int = self._model.get_embedding_dimension()
-        self.sha256 = _sha256_of_weights(self._model)
-        self._bf16 = hardware_computes_in_bf16()
-        # A tokenizer wants the length that it cuts at to be a multiple of that it pads to.
-        longest = self._model.get_max_seq_length()
-        self._step = math.gcd(_LENGTHS_APART, longest if isinstance(longest, int) else 0)
-        self._queries: tuple[list[str], NDArray[np.float32]] | None = None
-
-    @property
-    def device(self) -> str:
-        """``cpu`` or ``cuda``."""
-        return self._model.device.type
-
-    def embed_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """The embeddings of queries, of length 1, (Q, D)."""
-        # Each of several shards of an index asks for the embeddings of the same queries.
-        if self._queries is None or self._queries[0] != list(texts):
-            self._queries = list(texts), self._embed(texts, "query", ("query",))
-        return self._queries[1]
-
-    def embed_documents(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """The embeddings of documents, of length 1, (N, D)."""
-        return self._embed(texts, "document", ("document", "passage", "corpus"))
-
-    def _embed(
-        self, texts: Sequence[str], task: str, prompts: tuple[str, ...]
-    ) -> NDArray[np.float32]:
-        prompt = next(filter(None, map(self._model.prompts.get, prompts)), None)
-        distinct = sorted(dict.fromkeys(texts), key=len)
-        known = np.empty((len(distinct), self.width), dtype=np.float32)
-        batches = self._batches(distinct, partial(self._tokenise, prompt=prompt, task=task))
-        for places, embeddings in _in_threads(self._run_batch, batches, self.device):
-            known[places] = embeddings
-        place_of = {text: place for place, text in enumerate(distinct)}
-        return known[[place_of[text] for text in texts]]
-
-    def _tokenise(self, texts: list[str], prompt: str | None, task: str) -> dict[str, Any]:
-        padding = {"text": {"pad_to_multiple_of": self._step}}
-        return self._model.preprocess(texts, prompt=prompt, task=task, processing_kwargs=padding)
-
-    def _batches(
-        self, texts: list[str], tokenise: Callable[[list[str]], dict[str, Any]]
-    ) -> Iterator[tuple[NDArray[np.int64], dict[str, Any]]]:
-        """The tokens of texts of one length, and which texts they are."""
-        for first in range(0, len(texts), _TEXTS_AT_ONCE):
-            features = tokenise(texts[first : first + _TEXTS_AT_ONCE])
-            mask = features.get("attention_mask")
-            if mask is None:  # an encoder of single words, which are not padded
-                places = np.arange(first, min(first + _TEXTS_AT_ONCE, len(texts)))
-                yield places, features
-                continue
-            lengths = self._padded_lengths(mask)
-            for length in np.unique(lengths):
-                rows = np.flatnonzero(lengths == length)
-                size = max(1, _TOKENS_IN_BATCH[self.device] // int(length))
-                for start in range(0, len(rows), size):
-                    batch = rows[start : start + size]
-                    yield first + batch, _cut(features, np.resize(batch, size), int(length))
-
-    def _padded_lengths(self, mask: Tensor) -> NDArray[np.int64]:
-        tokens = mask.sum(dim=1).clamp(min=1).numpy()
-        return -(-tokens // self._step) * self._step
-
-    def _run_batch(
-        self, batch: tuple[NDArray[np.int64], dict[str, Any]]
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        places, features = batch
-        features = {
-            name: value.to(self._model.device) if isinstance(value, Tensor) else value
-            for name, value in features.items()
-        }
-        with torch.inference_mode(), torch.autocast(self.device, torch.bfloat16, self._bf16):
-            embeddings = self._model(features)["sentence_embedding"].float()[:, : self.width]
-        embeddings = torch.nn.functional.normalize(embeddings, dim=1)
-        return places, embeddings[: len(places)].cpu().numpy()
-
-
-def _load(name: str) -> Any:
-    from sentence_transformers import SentenceTransformer
-    from transformers.utils import logging
-
-    folder = locate_encoder(name, _KEY)
-    if name == BUNDLED:
-        check_bundled_weights(Path(folder))
-    logging.disable_progress_bar()  # that of loading
-    try:
-        model = SentenceTransformer(
-            folder,
-            device="cuda" if torch.cuda.is_available() else "cpu",
-            trust_remote_code=False,
-            model_kwargs={"dtype": torch.float32, "use_safetensors": True},
-        )
-    except _LOADING_FAILS as error:
-        raise missing_encoder(name, error, _KEY) from None
-    return model.eval()
-
-
-def _sha256_of_weights(model: torch.nn.Module) -> str:
-    sha256 = hashlib.sha256()
-    for name, weight in sorted(model.state_dict().items()):
-        sha256.update(f"{name} {weight.dtype} {tuple(weight.shape)}\n".encode())
-        sha256.update(weight.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    return sha256.hexdigest()
-
-
-def _cut(features: dict[str, Any], rows: NDArray[np.int64], length: int) -> dict[str, Any]:
-    """Some rows of padded features (B, L), without the padding beyond ``length``."""
-    mask = features["attention_mask"]
-    padded_left = bool(mask[:, 0].sum() < mask[:, -1].sum())
-    columns = slice(-length, None) if padded_left else slice(length)
-    return {
-        name: value[rows][:, columns] if isinstance(value, Tensor) else value
-        for name, value in features.items()
-    }
-
-
-def _in_threads(
-    do: Callable[[Item], Result], items: Iterable[Item], device: str
-) -> Iterator[Result]:
-    """Does things in parallel, each by one thread of Torch's.
-
-    Many threads for one thing would wait for each other, on a busy machine nearly all the time;
-    and the order of additions, hence the last bits, could depend on how many there are.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(threads if device == "cpu" else 1) as pool:
-            yield from pool.map(do, items)
-    finally:
-        torch.set_num_threads(threads)
 
 
 def write_embeddings(
@@ -238,8 +69,8 @@ def write_embeddings(
         some = list(islice(following, _DOCUMENTS_AT_ONCE))
         embeddings[rows[first : first + _DOCUMENTS_AT_ONCE]] = encoder.embed_documents(some)
     embeddings.flush()
-    content = {"name": encoder.name, "sha256": encoder.sha256, "width": encoder.width}
-    write_json(folder / _ENCODER, content)
+    attributes = ("name", "sha256", "width", "precision")
+    write_json(folder / _ENCODER, {name: getattr(encoder, name) for name in attributes})
     if nearest == "faiss" and documents >= _FEWEST_ROWS:
         _write_faiss(folder)
 
@@ -289,23 +120,19 @@ class Dense:
         Raises:
             KformerError: the documents were embedded by another encoder; FAISS, or its index, is
                 not there.
+            OSError, ValueError: a file is missing or damaged. (Whether the embeddings are
+                numbers is not looked at: that would mean reading them all.)
         """
-        written = json.loads((folder / _ENCODER).read_text("utf-8"))
-        if written["sha256"] != encoder.sha256:
-            raise KformerError(
-                f"{folder / _ENCODER}: the documents were embedded by {written['name']!r} with "
-                f"the weights {written['sha256'][:12]}, those of {encoder.name!r} are "
-                f"{encoder.sha256[:12]}; build the index again, or set {_KEY} back"
-            )
         self.encoder, self.ids = encoder, layout.ids
         self.first_id, self._layout = layout.first_id, layout
-        # Mapped copy-on-write, as Torch wants arrays that could be written to; none is.
-        self._embeddings: NDArray[np.float16] = np.load(folder / _EMBEDDINGS, mmap_mode="c")
+        self._precision = _precision_of(folder / _ENCODER, encoder)
+        shape = len(layout.ids), encoder.width
+        self._embeddings = _open_embeddings(folder / _EMBEDDINGS, shape)
         # |fl(x·y) - x·y| <= D u / (1 - D u) |x| |y|, in whatever order it is added up (Higham,
         # Accuracy and Stability of Numerical Algorithms, 3.1); 4 u more for the rounding of the
         # exact cosine and of the comparison, and 1 % for embeddings whose length was rounded.
         self._error = 1.01 * (encoder.width + 4) * _UNIT_ROUNDOFF
-        self._faiss: Any = _open_faiss(folder, len(layout.ids)) if nearest == "faiss" else None
+        self._faiss: Any = _open_faiss(folder, *shape) if nearest == "faiss" else None
 
     @property
     def relations(self) -> Relations:
@@ -313,8 +140,9 @@ class Dense:
 
     def search(self, queries: Sequence[Query], top_k: int) -> list[list[Hits]]:
         """For every query and each of its endings, the nearest ``top_k`` documents."""
+        top_k = min(top_k, len(self.ids))
         texts = [text for query in queries for text in query.texts]
-        embeddings = self.encoder.embed_queries(texts)
+        embeddings = self.embed_queries(texts)
         alike: dict[Relations | None, list[int]] = {}
         of_texts = (query.relations for query in queries for _ in query.endings)
         for number, relations in enumerate(of_texts):
@@ -330,6 +158,10 @@ class Dense:
                 hits[number] = found
         following = iter(hits)
         return [[next(following) for _ in query.endings] for query in queries]
+
+    def embed_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """The embeddings of queries (Q, D), in the precision that the documents' have."""
+        return self.encoder.embed_queries(texts, self._precision)
 
     def cosines(
         self, embedding: NDArray[np.float32], ids: NDArray[np.int64]
@@ -350,7 +182,7 @@ class Dense:
         search = self._by_product if self._faiss is None else self._by_faiss
         size = _QUERIES_AT_ONCE[device] if self._faiss is None else 1
         blocks = [queries[start : start + size] for start in range(0, len(queries), size)]
-        for hits in _in_threads(lambda block: search(block, spans, top_k), blocks, device):
+        for hits in in_threads(lambda block: search(block, spans, top_k), blocks, device):
             yield from hits
 
     def _by_product(
@@ -397,6 +229,36 @@ class Dense:
         found = _Best(1, top_k)
         found.add(numbers, self.ids[rows], self._exact(queries, numbers, rows))
         return found.hits()
+
+
+def _precision_of(file: Path, encoder: SentenceEncoder) -> Precision:
+    """Reads which precision the documents were embedded in, and checks by which encoder."""
+    written = json.loads(file.read_text("utf-8"))
+    if not isinstance(written, dict) or not isinstance(written.get("sha256"), str):
+        raise ValueError(f"{file.name} names no encoder")
+    if written["sha256"] != encoder.sha256:
+        raise KformerError(
+            f"{file}: the documents were embedded by {written.get('name')!r} with the sha256 "
+            f"{written['sha256'][:12]}, that of {encoder.name!r} is {encoder.sha256[:12]}; "
+            f"build the index again, or set {KEY} back"
+        )
+    precision: Any = written.get("precision")
+    if precision not in ("bf16", "fp32"):
+        raise ValueError(f"{file.name} has the precision {precision!r}")
+    return cast(Precision, precision)
+
+
+def _open_embeddings(file: Path, shape: tuple[int, int]) -> NDArray[np.float16]:
+    # Mapped copy-on-write, as Torch wants arrays that could be written to; none is.
+    try:
+        embeddings = np.lib.format.open_memmap(file, mode="c")
+    except (TokenError, SyntaxError, OverflowError):  # NumPy reads the header as Python
+        raise ValueError(f"{file.name} has no header that can be read") from None
+    if embeddings.shape != shape or embeddings.dtype != np.float16:
+        raise ValueError(
+            f"{file.name} is {embeddings.dtype} {embeddings.shape} instead of float16 {shape}"
+        )
+    return embeddings
 
 
 class _Best:
@@ -508,7 +370,7 @@ def _write_faiss(folder: Path) -> None:
     faiss.write_index(index, str(folder / _FAISS))
 
 
-def _open_faiss(folder: Path, documents: int) -> Any:
+def _open_faiss(folder: Path, documents: int, width: int) -> Any:
     """The index of `_write_faiss`, mapped; None where documents are few."""
     faiss = _import_faiss()
     if documents < _FEWEST_ROWS:
@@ -519,7 +381,13 @@ def _open_faiss(folder: Path, documents: int) -> Any:
             f"{path}: this file is not there, the index was built for retrieval.nearest: exact; "
             "build it again, or set this back"
         )
-    return faiss.read_index(str(path), faiss.IO_FLAG_MMAP)
+    try:
+        index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP)
+    except RuntimeError:
+        raise ValueError(f"{_FAISS} cannot be read") from None
+    if (index.ntotal, index.d) != (documents, width):
+        raise ValueError(f"{_FAISS} is {(index.ntotal, index.d)} instead of {(documents, width)}")
+    return index
 
 
 def _import_faiss() -> ModuleType:

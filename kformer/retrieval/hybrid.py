@@ -38,7 +38,8 @@ class Hybrid:
         shards = [shard for shard in dense if len(shard.ids)]
         self._dense = sorted(shards, key=lambda shard: shard.first_id)
         self._first_ids = [shard.first_id for shard in self._dense]
-        self._fusion, self._candidates = fusion, candidates
+        documents = sum(len(shard.ids) for shard in shards)
+        self._fusion, self._candidates = fusion, min(candidates, max(documents, 1))
 
     @property
     def relations(self) -> Relations:
@@ -61,21 +62,24 @@ class Hybrid:
         if not self._dense:
             return found
         texts = [text for query in queries for text in query.texts]
-        embeddings = iter(self._dense[0].encoder.embed_queries(texts))
+        # By each shard: they may have been embedded in several precisions.
+        of_shards = [shard.embed_queries(texts) for shard in self._dense]
+        embeddings = zip(*of_shards, strict=True)
         return [
             [best(hits.ids, self._cosines(next(embeddings), hits.ids), top_k) for hits in of_query]
             for of_query in found
         ]
 
     def _cosines(
-        self, embedding: NDArray[np.float32], ids: NDArray[np.int64]
+        self, embeddings: Sequence[NDArray[np.float32]], ids: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        """Of the embedding of a query (D,) with those of documents (N,)."""
+        """Of the embedding of a query for each shard (D,) with those of documents (N,)."""
         cosines = np.empty(len(ids), dtype=np.float32)
         shards = np.searchsorted(self._first_ids, ids, side="right") - 1
         for number in np.unique(shards):
             of_shard = shards == number
-            cosines[of_shard] = self._dense[number].cosines(embedding, ids[of_shard])
+            shard = self._dense[number]
+            cosines[of_shard] = shard.cosines(embeddings[number], ids[of_shard])
         return cosines
 
 

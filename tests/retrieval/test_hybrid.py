@@ -1,7 +1,6 @@
 """Two lists made one: by ranks, and by another order of what words found."""
 
 from itertools import pairwise
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -27,9 +26,9 @@ class Fixed:
         self._found = ids
         self.ids = np.arange(first_id, first_id + len(near))
         self.first_id, self._near = first_id, np.array(near, dtype=np.float32)
-        self.encoder = SimpleNamespace(
-            embed_queries=lambda texts: np.array([[len(text)] for text in texts], np.float32)
-        )
+
+    def embed_queries(self, texts):
+        return np.array([[len(text)] for text in texts], np.float32)
 
     def search(self, queries, top_k):
         return [[hits(self._found[:top_k]) for _ in query.endings] for query in queries]
@@ -53,15 +52,39 @@ def test_ranks_score_by_the_sum_of_their_reciprocals(sparse, dense, top_k):
 
 
 def test_a_document_that_both_find_is_before_those_that_one_finds():
-    hybrid = Hybrid(Fixed([3, 1, 2]), [Fixed([5, 1, 4])], "ranks", candidates=3)
+    hybrid = Hybrid(Fixed([3, 1, 2]), [Fixed([5, 1, 4], near=[0] * 6)], "ranks", candidates=3)
     [[found]] = hybrid.search([Query("q")], 4)
     assert found.ids.tolist() == [1, 3, 5, 2]
 
 
 def test_so_many_candidates_are_taken_from_each_list():
-    hybrid = Hybrid(Fixed([3, 1, 2]), [Fixed([5, 1, 4])], "ranks", candidates=1)
+    hybrid = Hybrid(Fixed([3, 1, 2]), [Fixed([5, 1, 4], near=[0] * 6)], "ranks", candidates=1)
     [[found]] = hybrid.search([Query("q")], 4)
     assert found.ids.tolist() == [3, 5]
+
+
+@pytest.mark.parametrize("fusion", ["ranks", "rerank"])
+def test_but_no_more_than_there_are_documents(fusion):
+    asked = []
+
+    class Asked(Fixed):
+        def search(self, queries, top_k):
+            asked.append(top_k)
+            return super().search(queries, top_k)
+
+    shards = [Asked([0], near=[0.5] * 2), Asked([], first_id=2), Asked([3], [0.5] * 3, 2)]
+    Hybrid(Asked([3, 1]), shards, fusion, candidates=10**12).search([Query("q")], 10**12)
+    assert set(asked) == {5}
+
+
+def test_each_shard_is_reranked_by_its_own_embedding_of_the_query():
+    class Other(Fixed):
+        def embed_queries(self, texts):
+            return 2 * super().embed_queries(texts)
+
+    shards = [Fixed([], [0.5, 0.4]), Other([], [0.3, 0.1], 2)]
+    [[found]] = Hybrid(Fixed([0, 1, 2, 3]), shards, "rerank", candidates=4).search([Query("q")], 4)
+    assert found.ids.tolist() == [2, 0, 1, 3]
 
 
 def test_reranking_orders_what_words_found_by_nearness():
@@ -100,7 +123,8 @@ def test_words_and_embeddings_together_find_what_fits(fusion, tmp_path):
     from kformer.encoders import BUNDLED
     from kformer.retrieval.bm25 import Bm25, Postings
     from kformer.retrieval.by_relation import ByRelation
-    from kformer.retrieval.dense import Dense, SentenceEncoder, write_embeddings
+    from kformer.retrieval.dense import Dense, write_embeddings
+    from kformer.retrieval.sentence_encoder import SentenceEncoder
     from kformer.retrieval.settings import Words
     from kformer.retrieval.words import splitter
 

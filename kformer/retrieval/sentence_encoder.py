@@ -1,0 +1,244 @@
+"""Embedding texts by a sentence encoder.
+
+Shapes: B batch, L tokens, Q queries, N documents, D width.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from torch import Tensor
+
+from kformer.encoders import BUNDLED, check_bundled_weights, locate_encoder, missing_encoder
+from kformer.precision import hardware_computes_in_bf16
+
+Precision = Literal["bf16", "fp32"]
+
+KEY = "retrieval.encoder"
+# What the libraries raise for folders with damaged or missing files.
+_LOADING_FAILS = (
+    OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, ImportError,
+    SafetensorError,
+)  # fmt: skip
+_PROMPTS = {"query": ("query",), "document": ("document", "passage", "corpus")}
+_LENGTHS_APART = 8  # tokens; texts are padded to a multiple of it
+_TOKENS_IN_BATCH = {"cpu": 1024, "cuda": 8192}
+_TEXTS_AT_ONCE = 8192  # are tokenised together
+# Of a model's configuration: how it was saved.
+_OF_FILES = {"_name_or_path", "architectures", "dtype", "transformers_version"}
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class SentenceEncoder:
+    """A sentence encoder, with its own pooling and its own prompts for queries and documents.
+
+    The embedding of a text depends on the text alone, to the last bit: it is padded to a length
+    that its own tokens decide, all batches of this length have as many rows, and none is computed
+    by several threads, so that every text is put through the very same operations.
+
+    Attributes:
+        name: as in the config.
+        width: D.
+        sha256: of all that decides embeddings, whatever files it came from: the weights, by
+            their names and bytes, the configuration, the prompts and the tokenizer.
+        precision: what is computed in, unless a call says otherwise.
+    """
+
+    def __init__(self, name: str, precision: Precision | None = None) -> None:
+        """Loads an encoder, without ever running code that comes with it.
+
+        Args:
+            name: as in the config.
+            precision: to compute in; None = what the hardware does.
+
+        Raises:
+            KformerError: there is no such encoder in reach.
+        """
+        self.name = name
+        self._model = _load(name)
+        self.width: int = self._model.get_embedding_dimension()
+        self._prompts = {
+            task: next(filter(None, map(self._model.prompts.get, names)), None)
+            for task, names in _PROMPTS.items()
+        }
+        self.sha256 = _sha256(self._model, self._prompts)
+        hardware: Precision = "bf16" if hardware_computes_in_bf16() else "fp32"
+        self.precision = precision or hardware
+        # A tokenizer wants the length that it cuts at to be a multiple of that it pads to.
+        longest = self._model.get_max_seq_length()
+        self._step = math.gcd(_LENGTHS_APART, longest if isinstance(longest, int) else 0)
+        self._queries: dict[Precision, tuple[list[str], NDArray[np.float32]]] = {}
+
+    @property
+    def device(self) -> str:
+        """``cpu`` or ``cuda``."""
+        return self._model.device.type
+
+    def embed_queries(
+        self, texts: Sequence[str], precision: Precision | None = None
+    ) -> NDArray[np.float32]:
+        """The embeddings of queries, of length 1, (Q, D).
+
+        Args:
+            texts: the queries.
+            precision: that the documents were embedded in; None = the encoder's own.
+        """
+        precision = precision or self.precision
+        # Each of several shards of an index asks for the embeddings of the same queries.
+        known = self._queries.get(precision)
+        if known is None or known[0] != list(texts):
+            known = list(texts), self._embed(texts, "query", precision)
+            self._queries[precision] = known
+        return known[1]
+
+    def embed_documents(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """The embeddings of documents, of length 1, (N, D)."""
+        return self._embed(texts, "document", self.precision)
+
+    def _embed(self, texts: Sequence[str], task: str, precision: Precision) -> NDArray[np.float32]:
+        distinct = sorted(dict.fromkeys(texts), key=len)
+        known = np.empty((len(distinct), self.width), dtype=np.float32)
+        batches = self._batches(distinct, partial(self._tokenise, task=task))
+        run = partial(self._run_batch, precision=precision)
+        for places, embeddings in in_threads(run, batches, self.device):
+            known[places] = embeddings
+        place_of = {text: place for place, text in enumerate(distinct)}
+        return known[[place_of[text] for text in texts]]
+
+    def _tokenise(self, texts: list[str], task: str) -> dict[str, Any]:
+        padding = {"text": {"pad_to_multiple_of": self._step}}
+        return self._model.preprocess(
+            texts, prompt=self._prompts[task], task=task, processing_kwargs=padding
+        )
+
+    def _batches(
+        self, texts: list[str], tokenise: Callable[[list[str]], dict[str, Any]]
+    ) -> Iterator[tuple[NDArray[np.int64], dict[str, Any]]]:
+        """The tokens of texts of one length, and which texts they are."""
+        for first in range(0, len(texts), _TEXTS_AT_ONCE):
+            features = tokenise(texts[first : first + _TEXTS_AT_ONCE])
+            mask = features.get("attention_mask")
+            if mask is None:  # an encoder of single words, which are not padded
+                places = np.arange(first, min(first + _TEXTS_AT_ONCE, len(texts)))
+                yield places, features
+                continue
+            lengths = self._padded_lengths(mask)
+            for length in np.unique(lengths):
+                rows = np.flatnonzero(lengths == length)
+                size = max(1, _TOKENS_IN_BATCH[self.device] // int(length))
+                for start in range(0, len(rows), size):
+                    batch = rows[start : start + size]
+                    yield first + batch, _cut(features, np.resize(batch, size), int(length))
+
+    def _padded_lengths(self, mask: Tensor) -> NDArray[np.int64]:
+        tokens = mask.sum(dim=1).clamp(min=1).numpy()
+        return -(-tokens // self._step) * self._step
+
+    def _run_batch(
+        self, batch: tuple[NDArray[np.int64], dict[str, Any]], precision: Precision
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        bf16 = precision == "bf16"
+        places, features = batch
+        features = {
+            name: value.to(self._model.device) if isinstance(value, Tensor) else value
+            for name, value in features.items()
+        }
+        with torch.inference_mode(), torch.autocast(self.device, torch.bfloat16, bf16):
+            embeddings = self._model(features)["sentence_embedding"].float()[:, : self.width]
+        embeddings = torch.nn.functional.normalize(embeddings, dim=1)
+        return places, embeddings[: len(places)].cpu().numpy()
+
+
+def _load(name: str) -> Any:
+    from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging
+
+    folder = locate_encoder(name, KEY)
+    if name == BUNDLED:
+        check_bundled_weights(Path(folder))
+    logging.disable_progress_bar()  # that of loading
+    try:
+        model = SentenceTransformer(
+            folder,
+            device="cuda" if torch.cuda.is_available() else "cpu",
+            trust_remote_code=False,
+            model_kwargs={"dtype": torch.float32, "use_safetensors": True},
+        )
+    except _LOADING_FAILS as error:
+        raise missing_encoder(name, error, KEY) from None
+    return model.eval()
+
+
+def _sha256(model: Any, prompts: dict[str, str | None]) -> str:
+    sha256 = hashlib.sha256()
+    for name, weight in sorted(model.state_dict().items()):
+        sha256.update(f"{name} {weight.dtype} {tuple(weight.shape)}\n".encode())
+        sha256.update(weight.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    about = {
+        "prompts": prompts,
+        "longest": model.get_max_seq_length(),
+        "modules": [_described(module) for module in model.modules()],
+        "tokenizer": _tokenizer(getattr(model, "tokenizer", None)),
+    }
+    sha256.update(json.dumps(about, sort_keys=True).encode())
+    return sha256.hexdigest()
+
+
+def _described(module: Any) -> dict[str, Any] | None:
+    """How a part of an encoder is configured; None for layers, which the model's own says."""
+    from transformers import PreTrainedModel
+
+    if isinstance(module, PreTrainedModel):
+        content = json.loads(module.config.to_json_string(use_diff=False))
+        return {key: value for key, value in content.items() if key not in _OF_FILES}
+    if hasattr(module, "get_config_dict"):
+        return {"type": type(module).__name__, **module.get_config_dict()}
+    return None
+
+
+def _tokenizer(tokenizer: Any) -> list[Any]:
+    """How a tokenizer takes texts apart."""
+    sides = [getattr(tokenizer, f"{what}_side", None) for what in ("padding", "truncation")]
+    backend = getattr(tokenizer, "backend_tokenizer", tokenizer)
+    if hasattr(backend, "to_str"):
+        # What it cuts at and pads to changes with every call.
+        return [*sides, json.loads(backend.to_str()) | {"truncation": None, "padding": None}]
+    return [*sides, tokenizer.get_vocab() if hasattr(tokenizer, "get_vocab") else None]
+
+
+def _cut(features: dict[str, Any], rows: NDArray[np.int64], length: int) -> dict[str, Any]:
+    """Some rows of padded features (B, L), without the padding beyond ``length``."""
+    mask = features["attention_mask"]
+    padded_left = bool(mask[:, 0].sum() < mask[:, -1].sum())
+    columns = slice(-length, None) if padded_left else slice(length)
+    return {
+        name: value[rows][:, columns] if isinstance(value, Tensor) else value
+        for name, value in features.items()
+    }
+
+
+def in_threads(
+    do: Callable[[Item], Result], items: Iterable[Item], device: str
+) -> Iterator[Result]:
+    """Does things in parallel, each by one thread of Torch's.
+
+    Many threads for one thing would wait for each other, on a busy machine nearly all the time;
+    and the order of additions, hence the last bits, could depend on how many there are.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(threads if device == "cpu" else 1) as pool:
+            yield from pool.map(do, items)
+    finally:
+        torch.set_num_threads(threads)
