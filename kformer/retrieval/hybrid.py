@@ -1,64 +1,61 @@
 """Search by shared words and by nearness of embeddings together."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kformer.retrieval.dense import Dense
-from kformer.retrieval.query import Hits, Query, Relations, Searcher, Shards, best
+from kformer.retrieval.query import Hits, Query, Relations, Searcher, best
 
-_RANKS_BEFORE = 60  # k of reciprocal rank fusion, as in the paper
+_RANKS_BEFORE = 60  # k in the paper
 
 
-class Hybrid:
-    """Searches by two ways and makes one list of both.
+class RankFusion:
+    """Searches in several ways; a document scores Σ 1 / (60 + rank) over the lists that it is in.
 
-    With ``ranks``, a document scores Σ 1 / (60 + rank) over the lists that it is in (reciprocal
-    rank fusion; Cormack, Clarke and Büttcher, SIGIR 2009). With ``rerank``, what the sparse
-    searcher finds is ordered by the cosines of embeddings.
+    Reciprocal rank fusion: Cormack, Clarke and Büttcher, SIGIR 2009.
     """
 
-    def __init__(
-        self,
-        sparse: Searcher,
-        dense: Sequence[Dense],
-        fusion: Literal["ranks", "rerank"],
-        candidates: int,
-    ) -> None:
-        """
-        Args:
-            sparse: finds documents by their words.
-            dense: the embeddings of the same documents, in one shard or several.
-            fusion: how the lists become one.
-            candidates: how many documents are taken from each list.
-        """
-        self._sparse, self._near = sparse, Shards(dense)
-        shards = [shard for shard in dense if len(shard.ids)]
-        self._dense = sorted(shards, key=lambda shard: shard.first_id)
-        self._first_ids = [shard.first_id for shard in self._dense]
-        documents = sum(len(shard.ids) for shard in shards)
-        self._fusion, self._candidates = fusion, min(candidates, max(documents, 1))
+    def __init__(self, searchers: Sequence[Searcher], candidates: int) -> None:
+        """Takes ways to search the same documents, and how many are taken from each list."""
+        self._searchers, self._candidates = searchers, candidates
 
     @property
     def relations(self) -> Relations:
-        return self._sparse.relations
+        return self._searchers[0].relations
 
     def search(self, queries: Sequence[Query], top_k: int) -> list[list[Hits]]:
         """For every query and each of its endings, the best ``top_k`` of the candidates."""
-        sparse = self._sparse.search(queries, self._candidates)
-        if self._fusion == "rerank":
-            return self._reranked(queries, sparse, top_k)
-        near = self._near.search(queries, self._candidates)
+        found = [searcher.search(queries, self._candidates) for searcher in self._searchers]
         return [
             [fused(lists, top_k) for lists in zip(*of_query, strict=True)]
-            for of_query in zip(sparse, near, strict=True)
+            for of_query in zip(*found, strict=True)
         ]
 
-    def _reranked(
-        self, queries: Sequence[Query], found: list[list[Hits]], top_k: int
-    ) -> list[list[Hits]]:
+
+class Reranked:
+    """Orders what one way to search finds by the cosines of embeddings."""
+
+    def __init__(self, searcher: Searcher, dense: Sequence[Dense], candidates: int) -> None:
+        """
+        Args:
+            searcher: finds the candidates.
+            dense: the embeddings of the same documents, in one shard or several.
+            candidates: how many are found.
+        """
+        self._searcher, self._candidates = searcher, candidates
+        shards = [shard for shard in dense if len(shard.ids)]
+        self._dense = sorted(shards, key=lambda shard: shard.first_id)
+        self._first_ids = [shard.first_id for shard in self._dense]
+
+    @property
+    def relations(self) -> Relations:
+        return self._searcher.relations
+
+    def search(self, queries: Sequence[Query], top_k: int) -> list[list[Hits]]:
+        """For every query and each of its endings, the nearest ``top_k`` of the candidates."""
+        found = self._searcher.search(queries, self._candidates)
         if not self._dense:
             return found
         texts = [text for query in queries for text in query.texts]

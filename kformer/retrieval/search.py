@@ -101,12 +101,14 @@ def _indexed(settings: Retrieval, indexes: Sequence[Index], threads: int) -> Sea
     if settings.method == "dense":
         return Shards(dense)
 
-    from kformer.retrieval.hybrid import Hybrid
+    from kformer.retrieval.hybrid import RankFusion, Reranked
 
-    if settings.fusion == "rerank" or settings.events:
-        return Hybrid(Shards(words), Shards(dense), dense, settings.fusion, settings.candidates)
-    sparse, near = _boosted(settings, Shards(words)), _boosted(settings, Shards(dense))
-    return Hybrid(sparse, near, dense, settings.fusion, settings.candidates)
+    if settings.fusion == "rerank":
+        return Reranked(Shards(words), dense, settings.candidates)
+    both: list[Searcher] = [Shards(words), Shards(dense)]
+    if not settings.events:
+        both = [_boosted(settings, each) for each in both]
+    return RankFusion(both, settings.candidates)
 
 
 @contextmanager

@@ -164,7 +164,9 @@ def gather(questions: Path, parts: Sequence[Path], out: Path) -> dict[str, float
                 "give the parts of all shards"
             )
 
-    return {"queries": write_batches(out, "retrieval", rebatched(tables()), kinds[0])}
+    return {
+        "queries": write_batches(out, "retrieval", rebatched(tables()), next(iter(kinds), None))
+    }
 
 
 def _ids(batches: Iterable[pa.RecordBatch]) -> Iterator[str]:
