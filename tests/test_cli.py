@@ -195,7 +195,7 @@ class TestMistakes:
     @pytest.mark.parametrize(
         "command",
         [
-            ("retrieve", "--facts", "nowhere", "--settings", "{}"),
+            ("retrieve", "--facts", "nowhere", "--settings", '{"method": "rank_bm25"}'),
             ("shuffle", "--retrieval", "nowhere"),
             ("answer-by-retrieval", "--retrieval", "nowhere"),
         ],
@@ -206,8 +206,9 @@ class TestMistakes:
 
     def test_the_table_of_another_stage(self, kformer, mistake, tiny_world):
         kformer("questions", "--input", tiny_world, "--out", "q", "--settings", DEMO)
-        arguments = "retrieve --questions q --facts q --out r --settings {}".split()
-        assert "q: holds questions, but a facts table is needed here" in mistake(*arguments)
+        arguments = "retrieve --questions q --facts q --out r --settings".split()
+        line = mistake(*arguments, '{"method": "rank_bm25"}')
+        assert "q: holds questions, but a facts table is needed here" in line
 
     def test_more_places_than_sources(self, mistake, tiny_world):
         places = ("--input", tiny_world, "--input", tiny_world)
@@ -272,7 +273,7 @@ class TestMistakes:
 
     def test_a_file_for_an_index(self, retrieve, tmp_path):
         (tmp_path / "file").touch()
-        assert "file/index.json: Not a directory" in retrieve(index="file")
+        assert "file: there is no index here (no index.json)" in retrieve(index="file")
 
     @pytest.mark.parametrize(
         ("name", "content", "what"),
@@ -291,7 +292,9 @@ class TestMistakes:
         assert "but the settings say" in retrieve("--settings", settings)
         rows = list(read_rows(tiny_tables / "facts.parquet", "facts"))[:5]
         write_table(tmp_path / "few", "facts", rows)
-        assert "few has 5 facts; give the index of these" in retrieve(facts="few")
+        assert "index: not an index of the facts of few; give the one that is" in retrieve(
+            facts="few"
+        )
 
     def test_shards_of_an_index_that_are_missing_or_given_twice(
         self, kformer, retrieve, tiny_tables
@@ -308,12 +311,19 @@ class TestMistakes:
     def test_counts_that_are_missing(self, mistake, tiny_tables):
         facts = ("--facts", tiny_tables / "facts.parquet", "--shard", "1/2")
         line = mistake("index", "words", *facts, "--out", "part")
-        assert "--counts: 0 given, but there are 2 shards; give those of all" in line
+        assert "--counts: 0 given, of 0 of 2 shards; give those of each shard once" in line
 
     def test_relations_that_no_fact_has(self, retrieve):
+        settings = '{"match": {"relations": {"easy": ["toy", "pet"]}}}'
+        assert (
+            "retrieval.match.relations: no fact has relation toy; the facts' relations are "
+            "colour, food, instrument, job, pet, sport" in retrieve("--settings", settings)
+        )
+
+    def test_types_that_no_question_has(self, retrieve):
         line = retrieve("--settings", '{"match": {"relations": "atomic"}}')
-        assert "retrieval.match.relations: no fact has any of oEffect, " in line
-        assert "the facts' relations are colour, food, instrument, job, pet, sport" in line
+        assert "retrieval.match.relations: no question is of type oEffect, " in line
+        assert "the questions' types are easy, hard" in line
 
     def test_parts_to_gather_that_are_not_all(self, mistake, kformer, tiny_tables):
         questions = ("--questions", tiny_tables / "questions.parquet")

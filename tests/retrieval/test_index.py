@@ -16,6 +16,7 @@ from kformer.retrieval.index import VERSION, WHOLE, Shard, count_words, index_wo
 from kformer.retrieval.query import Query
 from kformer.retrieval.search import open_searcher
 from kformer.retrieval.settings import Retrieval, Words
+from kformer.retrieval.stages import list_events
 
 FACTS = [
     ("The pet of Krez is dog.", "pet", "Krez"),
@@ -161,14 +162,16 @@ class TestCounts:
     def test_the_counts_of_a_shard_are_those_of_its_facts(self, facts, tmp_path):
         metrics = count_words(BM25, facts, Shard(2, 2), tmp_path / "counts.json")
         assert metrics == {"documents": 3, "words": 8, "different_words": 8}
-        content = json.loads((tmp_path / "counts.json").read_text())
-        assert content["documents"] == 3
-        assert content["documents_with"]["krez"] == 1
+        statistics = json.loads((tmp_path / "counts.json").read_text())["statistics"]
+        assert statistics["documents"] == 3
+        assert statistics["documents_with"]["krez"] == 1
 
     def test_words_are_counted_as_they_are_indexed(self, facts, tmp_path):
         settings = Retrieval(words=Words(stop_words=True))
         count_words(settings, facts, WHOLE, tmp_path / "counts.json")
-        assert "of" not in json.loads((tmp_path / "counts.json").read_text())["documents_with"]
+        statistics = json.loads((tmp_path / "counts.json").read_text())["statistics"]
+        assert "krez" in statistics["documents_with"]
+        assert "of" not in statistics["documents_with"]
 
     def test_the_bytes_do_not_depend_on_the_process(self, facts, tmp_path):
         code = (
@@ -203,27 +206,36 @@ class TestCounts:
         return paths
 
     def test_a_shard_needs_those_of_all_shards(self, refused, counts):
-        for given_counts in ([], counts[:1], counts * 2):
-            assert f"--counts: {len(given_counts)} given, but there are 2 shards" in refused(
-                *given_counts
-            )
+        for few, different in (([], 0), (counts[:1], 1)):
+            line = f"--counts: {len(few)} given, of {different} of 2 shards; give those of each"
+            assert line in refused(*few)
 
     def test_those_of_one_shard_twice_are_refused(self, refused, counts):
-        assert "--counts: those of 4 documents" in refused(counts[0], counts[0])
+        assert "--counts: 2 given, of 1 of 2 shards; give" in refused(counts[0], counts[0])
+        assert "--counts: 3 given, of 2 of 2 shards; give" in refused(*counts, counts[0])
 
     def test_those_of_other_facts_are_refused(self, refused, counts, facts_table, tmp_path):
         other = facts_table(["a", "b", "c", "d", "e"])
         for number in (1, 2):
             count_words(BM25, other, Shard(number, 2), tmp_path / f"other{number}")
         line = refused(tmp_path / "other1", tmp_path / "other2")
-        assert line.startswith("--counts: the word 'the' is not in them; count the words of each")
+        assert line.startswith(f"{tmp_path / 'other1'}: counts of other facts, other shards or by")
 
     def test_those_of_other_settings_are_refused(self, refused, facts, tmp_path):
         settings = Retrieval(words=Words(stop_words=True))
         for number in (1, 2):
             count_words(settings, facts, Shard(number, 2), tmp_path / f"other{number}")
         line = refused(tmp_path / "other1", tmp_path / "other2")
-        assert line.startswith("--counts: the word 'the' is not in them; count the words of each")
+        assert line.startswith(f"{tmp_path / 'other1'}: counts of other facts, other shards or by")
+
+    def test_those_of_other_shards_or_of_the_facts_events_are_refused(
+        self, refused, counts, facts, tmp_path
+    ):
+        list_events(facts, tmp_path / "events")
+        for table, shard in ((facts, Shard(2, 3)), (tmp_path / "events", Shard(2, 2))):
+            count_words(BM25, table, shard, tmp_path / "other")
+            line = refused(counts[0], tmp_path / "other")
+            assert f"{tmp_path / 'other'}: counts of other facts, other shards or by" in line
 
     @pytest.mark.parametrize("content", ["", "[]", "{}", '{"documents": 1}', "\ufffe"])
     def test_what_is_no_counts_is_refused(self, refused, counts, content):

@@ -18,6 +18,7 @@ from kformer.retrieval.matching import (
 from kformer.retrieval.query import Query, best
 from kformer.retrieval.search import open_searcher
 from kformer.retrieval.settings import Match, Retrieval
+from kformer.retrieval.stages import list_events
 
 relations = st.sampled_from([None, "a", "b", "c"])
 wanted_relations = st.none() | st.frozensets(relations)
@@ -64,24 +65,38 @@ class TestMatch:
         assert matching_relations(Match(relations="atomic"), name) is None
 
     def test_a_table_of_ones_own_takes_the_place_of_atomic_s(self):
-        match = Match(relations={"step1": ["Causes", "IsA"], "none": []})
+        match = Match(relations={"step1": ["Causes", "IsA"]})
         assert matching_relations(match, "step1") == {"Causes", "IsA"}
-        assert matching_relations(match, "none") == frozenset()
         assert matching_relations(match, "xWant") is None
 
-    def test_one_relation_that_some_fact_has_is_enough(self):
-        check_match(Match(relations="atomic"), frozenset({"xReason", "IsA"}))
+    def test_atomic_s_table_fits_where_one_type_and_one_relation_are_there(self):
+        check_match(Match(relations="atomic"), {"xIntent", "other"}, frozenset({"xReason", "IsA"}))
 
-    def test_relations_that_no_fact_has_are_a_mistake_that_names_those_there_are(self):
-        match = Match(relations={"t": ["Causes", "IsA"]})
+    def test_a_table_of_ones_own_must_fit_wholly(self):
+        match = Match(relations={"t": ["Causes", "IsA"], "u": ["IsA"]})
+        check_match(match, {"t", "u", None, "v"}, frozenset({"Causes", "IsA", None, "job"}))
         with pytest.raises(KformerError) as caught:
-            check_match(match, frozenset({"pet", None, "job"}))
+            check_match(match, {"t", "v", None}, frozenset({"Causes", "IsA"}))
         assert str(caught.value) == (
-            "retrieval.match.relations: no fact has any of Causes, IsA; "
-            "the facts' relations are job, pet"
+            "retrieval.match.relations: no question is of type u; the questions' types are t, v"
         )
-        with pytest.raises(KformerError, match="the facts' relations are none"):
-            check_match(match, frozenset({None}))
+        with pytest.raises(KformerError) as caught:
+            check_match(match, {"t", "u"}, frozenset({"pet", None, "IsA"}))
+        assert str(caught.value) == (
+            "retrieval.match.relations: no fact has relation Causes; "
+            "the facts' relations are IsA, pet"
+        )
+
+    def test_atomic_s_table_is_refused_where_nothing_fits(self):
+        atomic = Match(relations="atomic")
+        with pytest.raises(
+            KformerError, match=r"no question is of type oEffect, .* types are none"
+        ):
+            check_match(atomic, {None}, frozenset({"xWant"}))
+        with pytest.raises(
+            KformerError, match=r"no fact has relation oEffect, .* relations are pet"
+        ):
+            check_match(atomic, {"xWant"}, frozenset({"pet", None}))
 
 
 class TestBoosted:
@@ -196,8 +211,9 @@ class TestByEvent:
         def search(query, method="bm25", events=1, top_k=9, wanted=None, match=None, facts=FACTS):
             settings = Retrieval(method=method, events=events, match=match)
             table = facts_table(facts)
-            events = facts_table(list(dict.fromkeys(origin for _, _, origin in facts)))
-            searcher = open_searcher(settings, table, indexed(settings, events))
+            list_events(table, table.with_name("events"))
+            indexes = indexed(settings, table.with_name("events"))
+            searcher = open_searcher(settings, table, indexes)
             [[hits]] = searcher.search([Query(query, relations=wanted)], top_k)
             return as_pairs(hits)
 
@@ -236,7 +252,9 @@ class TestByEvent:
         known = list(dict.fromkeys(origin for _, _, origin in facts))
         reference = BM25Okapi([event.split() for event in known])
         section, table = Retrieval(method=method, events=8), facts_table(facts)
-        searcher = open_searcher(section, table, indexed(section, facts_table(known)))
+        list_events(table, table.with_name("events"))
+        indexes = indexed(section, table.with_name("events"))
+        searcher = open_searcher(section, table, indexes)
         for wanted in (None, frozenset("ab")):
             for _ in range(30):
                 query = random.choice(vocabulary, 4)

@@ -9,6 +9,7 @@ from kformer.errors import KformerError
 from kformer.retrieval.query import Query
 from kformer.retrieval.search import newest_index, open_searcher, search_for
 from kformer.retrieval.settings import Retrieval, Words
+from kformer.retrieval.stages import list_events
 
 FACTS = [
     ("The pet of Krez is dog.", "pet", "Krez"),
@@ -76,11 +77,19 @@ class TestOpening:
     def test_an_index_of_other_facts(self, refused, index, facts_table):
         other = facts_table(["a", "b"])
         line = refused(index, of=other)
-        assert f"an index of 5 documents, but {other} has 2 facts; give the index of these" in line
+        assert f"{index}: not an index of the facts of {other}; give the one that is, or" in line
+        alike = facts_table([("A pet of Krez is dog.", "pet", "Krez"), *FACTS[1:]])
+        assert "not an index of the facts of" in refused(index, of=alike)
 
     def test_an_index_of_facts_where_events_are_searched(self, refused, index, facts):
         line = refused(index, settings=Retrieval(events=3))
-        assert f"an index of 5 documents, but {facts} has 3 events" in line
+        assert f"{index}: not an index of the events of {facts}; give the one that is" in line
+
+    def test_an_index_of_events_where_facts_are_searched(self, refused, facts, indexed, tmp_path):
+        list_events(facts, tmp_path / "events")
+        [events] = indexed(BM25, tmp_path / "events")
+        assert f"{events}: not an index of the facts of {facts}" in refused(events)
+        open_searcher(Retrieval(events=3), facts, [events])
 
     def test_a_missing_shard(self, refused, shards):
         for shard in shards:
@@ -175,6 +184,13 @@ class TestAsking:
         with pytest.raises(KformerError, match=r"that it indexes, .*, are not there; run"):
             search_for("Krez", folders, 9, None)
 
+    def test_facts_that_have_changed_are_a_mistake(self, facts_table, indexed):
+        table = facts_table(FACTS)
+        folders = indexed(BM25, table)
+        shutil.copy(facts_table(FACTS[::-1]), table)
+        with pytest.raises(KformerError, match="not an index of the facts of"):
+            search_for("Krez", folders, 9, None)
+
     @pytest.mark.parametrize("method", ["dense", "hybrid"])
     def test_embeddings_are_asked_too(self, facts, indexed, tiny_encoder, method):
         settings = Retrieval(method=method, encoder=str(tiny_encoder))
@@ -188,9 +204,7 @@ class TestAsking:
 class TestNewestIndex:
     def test_no_index_yet(self, tmp_path):
         for folder in (tmp_path, tmp_path / "nowhere"):
-            with pytest.raises(
-                KformerError, match="no index there yet; run the workflow, or `kfor"
-            ):
+            with pytest.raises(KformerError, match="no index of facts there yet; run the workf"):
                 newest_index(folder)
 
     def test_all_shards_of_the_one_that_was_built_last(self, tmp_path, index, shards):
@@ -207,6 +221,16 @@ class TestNewestIndex:
         os.utime(tmp_path / "words-1" / "1-of-1" / "index.json", (9, 9))
         assert newest_index(tmp_path) == list(places)[:1]
 
+    def test_events_are_no_facts(self, tmp_path, index, facts, indexed):
+        list_events(facts, tmp_path / "events")
+        [events] = indexed(BM25, tmp_path / "events")
+        shutil.copytree(events, tmp_path / "words-2" / "1-of-1")
+        with pytest.raises(KformerError, match="no index of facts there yet"):
+            newest_index(tmp_path)
+        shutil.copytree(index, tmp_path / "words-1" / "1-of-1")
+        os.utime(tmp_path / "words-1" / "1-of-1" / "index.json", (9, 9))
+        assert newest_index(tmp_path) == [tmp_path / "words-1" / "1-of-1"]
+
 
 class TestCommand:
     @pytest.fixture(autouse=True)
@@ -220,7 +244,9 @@ class TestCommand:
     def search(self, kformer):
         def run(*arguments):
             status, out, err = kformer("search", *arguments)
-            assert (status, err) == (0, "")
+            assert status == 0
+            assert err.startswith("asking ")
+            assert err.count("\n") == 1
             header, *lines = (line.split() for line in out.splitlines())
             assert header == ["score", "id", "relation", "fact"]
             return [line for line in lines if line and "─" not in line[0]]
@@ -278,7 +304,7 @@ class TestCommand:
     def test_without_any_index_it_says_how_to_get_one(self, kformer):
         status, out, err = kformer("search", "krez")
         assert (status, out) == (1, "")
-        assert err.startswith("error: results/shared/index: no index there yet; run the workflow")
+        assert err.startswith("error: results/shared/index: no index of facts there yet; run the")
         assert err.count("\n") == 1
 
     def test_it_starts_without_what_takes_long_to_load(self, index):

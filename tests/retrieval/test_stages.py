@@ -50,6 +50,11 @@ class TestListEvents:
             for i, text in enumerate(["PersonX rests", "PersonX cooks"])
         ]
 
+    def test_facts_with_origins_of_their_own_have_none(self, facts_table, tmp_path):
+        with pytest.raises(KformerError, match="every fact has an origin of its own"):
+            list_events(facts_table([("a", None, "x"), ("b", None, "y")]), tmp_path / "e")
+        assert not (tmp_path / "e").exists()
+
     def test_no_facts_have_no_events(self, facts_table, tmp_path):
         assert list_events(facts_table([]), tmp_path / "e") == {"facts": 0, "events": 0}
 
@@ -158,12 +163,23 @@ class TestRetrieve:
 
     @pytest.mark.parametrize("events", [None, 2])
     def test_relations_that_no_fact_has_are_a_mistake(self, retrieved, tmp_path, events):
-        match = Match(relations={"step1": ["treats"], "step2": ["IsA", "xAttribute"]})
+        match = Match(relations={"step1": ["treats", "xWant"], "step2": ["IsA"]})
+        questions = [{"question": "Dana", "type": name} for name in ("step1", "step2", None)]
         with pytest.raises(KformerError) as caught:
-            retrieved({"question": "Dana"}, facts=RELATED, match=match, events=events)
+            retrieved(*questions, facts=RELATED, match=match, events=events)
         assert str(caught.value) == (
-            "retrieval.match.relations: no fact has any of IsA, treats, xAttribute; "
+            "retrieval.match.relations: no fact has relation IsA, treats; "
             "the facts' relations are xAttr, xNeed, xWant"
+        )
+        assert not (tmp_path / "r").exists()
+
+    def test_types_that_no_question_has_are_a_mistake(self, retrieved, tmp_path):
+        match = Match(relations={"xWant": ["xWant"], "step1": ["xNeed"]})
+        with pytest.raises(KformerError) as caught:
+            retrieved({"question": "Dana", "type": "xWant"}, facts=RELATED, match=match)
+        assert str(caught.value) == (
+            "retrieval.match.relations: no question is of type step1; "
+            "the questions' types are xWant"
         )
         assert not (tmp_path / "r").exists()
 
@@ -222,7 +238,7 @@ SEARCHES = {
     "dense by events": {"events": 6, "match": Match(relations="atomic")},
     "hybrid": {"query": "choice"},
     "hybrid reranked": {"fusion": "rerank", "match": Match(relations="atomic")},
-    "hybrid boosted": {"fusion": "rerank", "match": ATOMIC_BOOST},
+    "hybrid boosted": {"match": ATOMIC_BOOST},
     "hybrid by events": {"events": 6, "match": Match(relations="atomic")},
 }
 
@@ -401,7 +417,6 @@ class TestGather:
             one
         )
         assert "has question 'b' where question 'a' is expected" in refused(two)
-        assert "question 'a' and those after it are in no part" in refused()
         assert "question 'c' and those after it are in no part" in refused(
             one, write_part("3", "b")
         )
@@ -414,6 +429,25 @@ class TestGather:
     def test_parts_of_other_questions(self, refused, write_part):
         assert "has question 'x' where question 'b'" in refused(write_part("1", "a", "x", "c"))
         assert "has question 'd' where no more" in refused(write_part("2", "a", "b", "c", "d"))
+
+    def test_parts_of_other_settings_or_facts(
+        self, questions_table, facts_table, indexed, tmp_path
+    ):
+        questions, parts = questions_table({"question": "Krez"}, {"question": "Krez"}), []
+        for name, facts, top_k in (("a", FACTS, 1), ("b", FACTS, 2), ("c", FACTS[1:], 1)):
+            section, table = Retrieval(top_k=top_k), facts_table(facts)
+            for shard in (Shard(1, 2), Shard(2, 2)):
+                part = tmp_path / f"{name}{shard.number}"
+                retrieve(section, questions, table, indexed(section, table), part, shard)
+                parts.append(part)
+        for other in (parts[3], parts[5]):
+            with pytest.raises(KformerError) as caught:
+                gather(questions, [parts[0], other], tmp_path / "out")
+            assert str(caught.value) == (
+                f"{other}: retrieved by other settings, or from other facts, than {parts[0]}; "
+                "give the parts of one retrieval"
+            )
+        assert gather(questions, parts[:2], tmp_path / "out") == {"queries": 2}
 
     def test_a_part_that_is_no_retrieval(self, refused, write_part, questions_table):
         other = questions_table({"question_id": "b"})
