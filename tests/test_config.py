@@ -568,3 +568,39 @@ def test_importing_it_imports_nothing_heavy(module):
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_a_condition_changes_only_what_it_names_of_nested_sections():
+    retrieval = {
+        "words": {"stop_words": True},
+        "match": {"relations": {"where": ["AtLocation"]}},
+    }
+    override = {"words": {"stemming": True}, "match": {"mode": "boost"}}
+    conditions = {"none": {}, "other": {"retrieval": override}}
+    experiment = load(retrieval=retrieval, conditions=conditions, baseline="none")
+    found = experiment.condition("other").retrieval
+    assert (found.words.stop_words, found.words.stemming) == (True, True)
+    assert found.match.model_dump() == {
+        "relations": {"where": ["AtLocation"]},
+        "mode": "boost",
+        "boost": 2.0,
+    }
+
+
+def test_a_condition_takes_matching_away_with_null():
+    retrieval = {"match": {"relations": "atomic"}}
+    conditions = {"none": {}, "other": {"retrieval": {"match": None}}}
+    experiment = load(retrieval=retrieval, conditions=conditions, baseline="none")
+    assert experiment.condition("other").retrieval.match is None
+
+
+def test_an_encoder_that_searches_has_to_be_there_before_any_job_starts():
+    conditions = {
+        "none": {},
+        "other": {
+            "model": {"injection": "ffn"},
+            "retrieval": {"method": "dense", "encoder": "./nowhere"},
+        },
+    }
+    message = refused(conditions=conditions, baseline="none")
+    assert message.startswith("conditions.other: retrieval.encoder: ./nowhere is no encoder folder")

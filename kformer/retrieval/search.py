@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tokenize import TokenError
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -115,7 +116,10 @@ def _indexed(settings: Retrieval, indexes: Sequence[Index], threads: int) -> Sea
 def _damage_told(folder: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+    # SyntaxError and TokenError: what NumPy raises for some damaged headers.
+    except (
+        OSError, ValueError, KeyError, TypeError, EOFError, IndexError, SyntaxError, TokenError
+    ) as error:  # fmt: skip
         reason = " ".join(str(error).split())
         raise KformerError(
             f"{folder}: damaged ({reason}); delete the folder and build it anew"

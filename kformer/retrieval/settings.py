@@ -60,7 +60,7 @@ class Match(Section):
     relations: (
         Literal["atomic"]
         | Annotated[dict[Text, Annotated[list[Text], Field(min_length=1)]], Field(min_length=1)]
-    )
+    ) = "atomic"
     """For each type of question the relations of facts that may answer it; a type that is not
     named, or a question without one, may have any. `atomic`: the table for Social IQA's types."""
     mode: Literal["filter", "boost"] = "filter"
