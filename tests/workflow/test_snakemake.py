@@ -144,7 +144,7 @@ def test_split_over_several_jobs_retrieval_has_the_same_bytes(
     ]
     assert len(tables) == 3
     config = tiny_config(tiny_encoder)
-    done = snakemake(tmp_path, config, "--set-scatter", *scatter, "--", *map(str, tables))
+    done = snakemake(tmp_path, config, *map(str, tables), "--set-scatter", *scatter)
     assert done.returncode == 0, done.stdout + done.stderr
     for table in tables:
         assert (tmp_path / table).read_bytes() == (study / table).read_bytes()
