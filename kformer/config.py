@@ -32,7 +32,7 @@ from kformer.errors import KformerError
 from kformer.knowledge import KnowledgeSource
 from kformer.own_data import OwnData
 from kformer.questions import Questions
-from kformer.retrieval.settings import Retrieval
+from kformer.retrieval.settings import Retrieval, RetrievalChange
 from kformer.section import Name, Section, in_one_line
 from kformer.sources import CATALOGUE, SourceOverride, resolve
 
@@ -99,7 +99,7 @@ class ConditionOverride(Section):
     answer_by: Literal["model", "retrieval"] = "model"
     """`retrieval`: no training, the choice whose query has the best retrieval score."""
     knowledge: Annotated[list[KnowledgeSource], Field(min_length=1)] | None = None
-    retrieval: Retrieval | None = None
+    retrieval: RetrievalChange | None = None
     model: Model | None = None
     training: Training | None = None
 

@@ -604,3 +604,12 @@ def test_an_encoder_that_searches_has_to_be_there_before_any_job_starts():
     }
     message = refused(conditions=conditions, baseline="none")
     assert message.startswith("conditions.other: retrieval.encoder: ./nowhere is no encoder folder")
+
+
+def test_a_condition_is_checked_as_a_whole_and_not_by_what_it_changes():
+    conditions = {"none": {}, "other": {"retrieval": {"method": "hybrid", "top_k": 150}}}
+    settings = {"conditions": conditions, "baseline": "none"}
+    experiment = load(retrieval={"candidates": 200}, **settings)
+    assert experiment.condition("other").retrieval.candidates == 200
+    message = refused(retrieval={"candidates": 120}, **settings)
+    assert "candidates: 120 is less than top_k; make it larger" in message

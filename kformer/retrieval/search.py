@@ -13,7 +13,6 @@ from rich.table import Table
 from rich.text import Text
 
 from kformer.errors import KformerError, listed
-from kformer.files import sha256_of
 from kformer.retrieval.bm25 import Bm25, Postings
 from kformer.retrieval.by_relation import ByRelation
 from kformer.retrieval.index import Index, facts_behind, read_index
@@ -47,7 +46,7 @@ def open_searcher(
         searcher = _reference(settings, facts, events)
     else:
         opened = [read_index(folder) for folder in indexes]
-        _check_facts(opened, facts, sha256_of(facts), of_events=events is not None)
+        _check_facts(opened, facts, facts_behind(facts)[0], of_events=events is not None)
         searcher = _indexed(settings, opened, threads)
     if settings.events and events:
         searcher = ByEvent(searcher, settings.events, events)

@@ -69,8 +69,9 @@ class Match(Section):
     """By how much, with `mode: boost`."""
 
 
-class Retrieval(Section):
-    """How facts are found for a question."""
+class RetrievalChange(Section):
+    """The keys of `Retrieval`: what a condition changes, whose whole is checked once it is laid
+    over the experiment's."""
 
     method: Method = "bm25"
     """`bm25`: by shared words, fast; `rank_bm25`: the same by the reference implementation;
@@ -100,6 +101,10 @@ class Retrieval(Section):
     facts are looked for directly."""
     control: Literal["shuffle"] | None = None
     """`shuffle`: each question gets the facts of another question of its split."""
+
+
+class Retrieval(RetrievalChange):
+    """How facts are found for a question."""
 
     @model_validator(mode="after")
     def _is_possible(self) -> Self:
