@@ -1,12 +1,13 @@
 """The comparison in words and tables: a Markdown page, and a table for the terminal."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from kformer.evaluation.comparison import Comparison, ConditionResult
+from kformer.markdown import markdown_table
 
 _SIGNIFICANT = 0.05
 _HEADER = (
@@ -64,7 +65,7 @@ def render_markdown(comparison: Comparison) -> str:
     parts = [
         f"# {comparison.experiment}",
         f"{_statement(comparison)} {_seeds(comparison.conditions)}",
-        _markdown_table(header, rows),
+        markdown_table(header, rows),
         "![The accuracy of each condition with its 95 % interval](accuracy.png)",
         "\n".join(f"- {_finding(result, comparison)}" for result in comparison.conditions),
         "## How to read this",
@@ -136,20 +137,6 @@ def _cells(result: ConditionResult, comparison: Comparison) -> list[str]:
         "" if result.seconds_per_step is None else f"{result.seconds_per_step:.3f}",
         "" if result.relative_cost is None else f"{result.relative_cost:.1f}x",
     ]
-
-
-def _markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table whose columns are aligned in plain text; the first to the left, numbers right."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    lines = []
-    for first, *numbers in (header, rule, *rows):
-        cells = [
-            first.ljust(widths[0]),
-            *(cell.rjust(width) for cell, width in zip(numbers, widths[1:], strict=True)),
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
 
 
 def _percent(fraction: float) -> str:

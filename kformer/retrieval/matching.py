@@ -29,8 +29,10 @@ def _table(match: Match) -> Mapping[str, Sequence[str]]:
     return ATOMIC if match.relations == "atomic" else match.relations
 
 
-def matching_relations(match: Match, question_type: str | None) -> Relations | None:
-    """The relations that a question asks for; None where the table does not know."""
+def matching_relations(match: Match | None, question_type: str | None) -> Relations | None:
+    """The relations that a question asks for; None where nothing or no table says."""
+    if match is None:
+        return None
     table = _table(match)
     if question_type is None or question_type not in table:
         return None

@@ -25,7 +25,7 @@ from scipy.special import stdtrit
 
 from kformer.errors import KformerError
 from kformer.retrieval.matching import matching_relations
-from kformer.retrieval.query import Relations
+from kformer.retrieval.query import Relations, stem_of
 from kformer.retrieval.settings import Retrieval, Words
 from kformer.retrieval.words import splitter
 from kformer.tables import SPLITS, Row, read_rows, read_table
@@ -60,13 +60,11 @@ class Asked(NamedTuple):
         """What was searched for, query by query."""
         if self.per_choice:
             return [f"{self.text} {choice}" for choice in self.question["choices"]]
-        context: str = self.question["context"]
-        return [context if settings.query == "context" and context else self.text]
+        return [stem_of(self.question, settings.query)]
 
     def relations(self, settings: Retrieval) -> Relations | None:
         """Which relations its queries asked for; None = any."""
-        match = settings.match
-        return matching_relations(match, self.question["type"]) if match else None
+        return matching_relations(settings.match, self.question["type"])
 
     def place_of_query(self, choice: int) -> int:
         """The place of the query that looks for a choice's facts."""

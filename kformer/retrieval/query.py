@@ -7,6 +7,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from kformer.tables import Row
+
 Relations = frozenset[str | None]
 
 
@@ -29,6 +31,13 @@ class Query:
     def texts(self) -> list[str]:
         """Each query in full."""
         return [f"{self.stem} {ending}".strip() for ending in self.endings]
+
+
+def stem_of(question: Row, asks: str) -> str:
+    """What the queries of a question share, as `retrieval.query` says."""
+    if asks == "context" and question["context"]:
+        return question["context"]
+    return f"{question['context']} {question['question']}"
 
 
 class Hits(NamedTuple):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kformer.files import replacing, write_json
+from kformer.markdown import markdown_table
 from kformer.progress import track
 from kformer.retrieval.quality import (
     BEST,
@@ -166,7 +167,7 @@ def _answer_table(rows: Mapping[str, Telling], quality: Quality) -> str:
         if quality.per_choice:
             row += [_percent(telling.right_in_wrong.value), _points_of(telling.gain_crossed)]
         cells.append(row)
-    return _table(header, cells)
+    return markdown_table(header, cells)
 
 
 def _answer_legend(quality: Quality) -> str:
@@ -209,7 +210,7 @@ def _gold_section(quality: Quality) -> Iterator[str]:
         shares = [_percent(mean.value) for mean in (gold.at_1, gold.at_5, gold.at_all)]
         rank = _number(gold.reciprocal_rank.value)
         rows.append([name, f"{gold.at_1.count:,}", *shares, rank, f"{gold.out_of_reach:,}"])
-    yield _table(header, rows)
+    yield markdown_table(header, rows)
     query = "query of the right choice" if quality.per_choice else "query"
     yield _list(
         [
@@ -228,7 +229,7 @@ def _words_section(settings: Retrieval, quality: Quality) -> Iterator[str]:
     if not quality.coverage.count:
         return
     yield "## Are the facts about what was asked?"
-    yield _table(
+    yield markdown_table(
         ["facts", "words of the query %"],
         [
             [f"best {BEST}", _percent(quality.coverage_best.value)],
@@ -252,7 +253,7 @@ def _scores_section(quality: Quality) -> Iterator[str]:
     yield "## How good are the hits?"
     header = ["score of", *("median" if q == 0.5 else f"{100 * q:.0f} %" for q in QUANTILES)]
     rows = {"the best fact": quality.best_scores, "the last fact": quality.last_scores}
-    yield _table(
+    yield markdown_table(
         header, [[name, *(_number(score) for score in scores)] for name, scores in rows.items()]
     )
     yield _wrapped(
@@ -269,13 +270,13 @@ def _use_section(quality: Quality, corpus: Corpus) -> Iterator[str]:
         return
     yield "## Which facts are used?"
     rows = [("best 5", use.used_best), ("all", use.used)]
-    yield _table(
+    yield markdown_table(
         ["among the", "different facts", "of the corpus %"],
         [[name, f"{used:,}", _percent(used / use.facts)] for name, used in rows],
     )
     yield _wrapped("How many facts were found for at least one query.")
     yield "The facts that were found most often:"
-    yield _table(
+    yield markdown_table(
         ["fact", "queries", "%"],
         [
             [_cell(corpus.fact(fact_id)["text"]), f"{hits:,}", _percent(hits / quality.queries)]
@@ -340,7 +341,9 @@ def _types_section(quality: Quality) -> Iterator[str]:
 
 def _settings_section(settings: Retrieval) -> Iterator[str]:
     yield "## Settings"
-    yield _table(["setting", "value"], [list(row) for row in _flat(settings.read_settings())])
+    yield markdown_table(
+        ["setting", "value"], [list(row) for row in _flat(settings.read_settings())]
+    )
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -359,23 +362,9 @@ def _named_splits(quality: Quality) -> dict[str, OfSplit]:
     return {**quality.splits, "all": quality.all_splits}
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table whose columns are aligned in plain text; the first to the left, numbers right."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    lines = []
-    for first, *numbers in (header, rule, *rows):
-        cells = [
-            first.ljust(widths[0]),
-            *(cell.rjust(width) for cell, width in zip(numbers, widths[1:], strict=True)),
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
 def _top_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """A table of the first rows, and how many more there are."""
-    yield _table(header, rows[:_MOST_ROWS])
+    yield markdown_table(header, rows[:_MOST_ROWS])
     if len(rows) > _MOST_ROWS:
         yield f"… and {len(rows) - _MOST_ROWS:,} more."
 

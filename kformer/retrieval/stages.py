@@ -12,7 +12,7 @@ from kformer.files import sha256_of
 from kformer.progress import track
 from kformer.retrieval.index import WHOLE, Shard
 from kformer.retrieval.matching import FactsOfEvents, check_match, matching_relations
-from kformer.retrieval.query import Hits, Query
+from kformer.retrieval.query import Hits, Query, stem_of
 from kformer.retrieval.search import open_searcher
 from kformer.retrieval.settings import Retrieval
 from kformer.tables import (
@@ -101,13 +101,9 @@ def retrieve(
 
 def _query(settings: Retrieval, question: Row) -> Query:
     """A question as a query, or as several, one for each of its choices."""
-    stem = f"{question['context']} {question['question']}"
-    if settings.query == "context" and question["context"]:
-        stem = question["context"]
     endings = tuple(question["choices"]) if settings.query == "choice" else ("",)
-    match = settings.match
-    relations = matching_relations(match, question["type"]) if match else None
-    return Query(stem, endings, relations)
+    relations = matching_relations(settings.match, question["type"])
+    return Query(stem_of(question, settings.query), endings, relations)
 
 
 def _table(
