@@ -11,18 +11,15 @@ from typing import Any
 from kformer.files import replacing, write_json
 from kformer.markdown import markdown_table
 from kformer.progress import track
+from kformer.retrieval.asked import BEST, Asked, Corpus, asked_questions
 from kformer.retrieval.quality import (
-    BEST,
     LEAST_COUNT,
     QUANTILES,
-    Asked,
-    Corpus,
     Mean,
     Meter,
     OfSplit,
     Quality,
     Telling,
-    asked_questions,
 )
 from kformer.retrieval.sample import asked_for, draw, render_sample, short
 from kformer.retrieval.settings import Retrieval

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from jinja2 import Environment, StrictUndefined
 
-from kformer.retrieval.quality import Asked, Corpus
+from kformer.retrieval.asked import Asked, Corpus
 from kformer.retrieval.query import Relations
 from kformer.retrieval.settings import Retrieval, Words
 from kformer.retrieval.words import Splitter, splitter

@@ -37,15 +37,22 @@ def open_searcher(
         threads: how many search at once.
 
     Raises:
-        KformerError: indexes that are missing, damaged, of other settings, or of other facts.
+        KformerError: indexes that are missing, damaged, of other settings, of other facts, or not
+            searched by the method.
     """
     events = None
     if settings.events:
         events = FactsOfEvents(read_column(facts, "origin"), read_column(facts, "relation"))
+    opened = [read_index(folder) for folder in indexes]
+    for index in opened:
+        if index.kind not in settings.index_kinds:
+            raise KformerError(
+                f"{index.folder}: retrieval.method: {settings.method} searches no index of "
+                f"{index.kind}; leave it out"
+            )
     if settings.method == "rank_bm25":
         searcher = _reference(settings, facts, events)
     else:
-        opened = [read_index(folder) for folder in indexes]
         _check_facts(opened, facts, facts_behind(facts)[0], of_events=events is not None)
         searcher = _indexed(settings, opened, threads)
     if settings.events and events:

@@ -96,7 +96,7 @@ class RetrievalChange(Section):
     """With `hybrid`: how many facts are taken from each list."""
     match: Match | None = None
     """Which facts may answer which type of question; null = all may."""
-    events: PositiveInt | None = None
+    events: Annotated[int, Field(strict=True, gt=0)] | None = None
     """Two steps: first the so many nearest events (distinct origins), then their facts; null =
     facts are looked for directly."""
     control: Literal["shuffle"] | None = None

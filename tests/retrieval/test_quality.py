@@ -7,7 +7,8 @@ import pytest
 from scipy import stats
 
 from kformer.errors import KformerError
-from kformer.retrieval.quality import Asked, Corpus, Mean, Meter, asked_questions
+from kformer.retrieval.asked import Asked, Corpus
+from kformer.retrieval.quality import Mean, Meter
 from kformer.retrieval.settings import Retrieval
 from kformer.tables import write_table
 
@@ -106,6 +107,11 @@ class TestWhatWasFound:
 
     def test_a_table_without_questions_is_measured_too(self, measured):
         assert measured().metrics()["queries"] == 0
+
+    @pytest.mark.parametrize("fact_id", [7, -1])
+    def test_facts_that_are_not_there_are_an_error(self, measured, fact_id):
+        with pytest.raises(KformerError, match=f"has 7 facts, but fact {fact_id} was retrieved"):
+            measured(asked([0, fact_id]))
 
 
 class TestCoverage:
@@ -338,43 +344,3 @@ class TestMean:
 
     def test_no_values_have_no_mean(self):
         assert math.isnan(Mean().value)
-
-
-class TestTablesThatDoNotBelongTogether:
-    @pytest.fixture
-    def join(self, tmp_path):
-        def run(questions, queries):
-            write_table(tmp_path / "questions", "questions", questions)
-            write_table(tmp_path / "retrieval", "retrieval", queries)
-            return list(asked_questions(tmp_path / "questions", tmp_path / "retrieval"))
-
-        return run
-
-    def test_questions_get_their_queries(self, join):
-        questions = [question("a"), question("b")]
-        joined = join(
-            questions,
-            [query([1], question_id="a"), query([2], 0, "b"), query([3], 1, "b")],
-        )
-        assert [one.question for one in joined] == questions
-        assert [[row["fact_ids"] for row in one.queries] for one in joined] == [[[1]], [[2], [3]]]
-
-    @pytest.mark.parametrize(
-        ("asked_ids", "found_ids", "named"),
-        [("ab", "a", "b"), ("a", "ab", "b"), ("ab", "b", "a"), ("ab", "ba", "a"), ("a", "", "a")],
-    )
-    def test_a_question_in_one_table_only_is_an_error(self, join, asked_ids, found_ids, named):
-        queries = [query([1], question_id=question_id) for question_id in found_ids]
-        with pytest.raises(KformerError, match=f"question '{named}' is in only one of") as caught:
-            join([question(question_id) for question_id in asked_ids], queries)
-        assert "\n" not in str(caught.value)
-
-    @pytest.mark.parametrize("choices", [[0], [1, 0], [0, 1, 2], [None, None], [None, 0]])
-    def test_queries_that_do_not_fit_the_choices_are_an_error(self, join, choices):
-        with pytest.raises(KformerError, match="one query, or one for each of its 2 choices"):
-            join([question()], [query([1], choice) for choice in choices])
-
-    @pytest.mark.parametrize("fact_id", [7, -1])
-    def test_facts_that_are_not_there_are_an_error(self, measured, fact_id):
-        with pytest.raises(KformerError, match=f"has 7 facts, but fact {fact_id} was retrieved"):
-            measured(asked([0, fact_id]))

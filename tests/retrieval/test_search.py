@@ -65,9 +65,15 @@ class TestOpening:
         settings = Retrieval(method="hybrid", encoder=str(tiny_encoder))
         assert "hybrid needs an index of embeddings" in refused(index, settings=settings)
 
-    def test_an_index_that_is_not_needed_is_not_looked_at(self, facts, index):
+    def test_the_reference_needs_none(self, facts, index):
         searcher = open_searcher(Retrieval(method="rank_bm25"), facts, [])
         assert searcher.relations == open_searcher(BM25, facts, [index]).relations
+
+    @pytest.mark.parametrize("method", ["rank_bm25", "dense"])
+    def test_an_index_that_the_method_does_not_search(self, refused, index, method):
+        assert refused(index, settings=Retrieval(method=method)) == (
+            f"{index}: retrieval.method: {method} searches no index of words; leave it out"
+        )
 
     def test_an_index_of_other_settings(self, refused, index):
         line = refused(index, settings=Retrieval(words=Words(stemming=True)))

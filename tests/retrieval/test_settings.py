@@ -89,6 +89,7 @@ def test_a_hybrid_of_too_few_candidates_is_refused(settings, what):
     "settings",
     [
         {"events": 0},
+        {"events": True},
         {"candidates": 0},
         {"query": "both"},
         {"match": {"relations": "atomic", "mode": "boost", "boost": 1.0}},
