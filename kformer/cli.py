@@ -328,9 +328,8 @@ def search(
     from kformer.retrieval.search import newest_index, search_for, table_of_hits
 
     folders = indexes or newest_index(Path("results/shared/index"))
-    found = search_for(query, folders, top_k, relations)
     typer.echo(f"asking {', '.join(map(str, folders))}", err=True)
-    Console().print(table_of_hits(found))
+    Console().print(table_of_hits(search_for(query, folders, top_k, relations)))
 
 
 @app.command()

@@ -22,9 +22,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from kformer.retrieval import kernels
 from kformer.retrieval.by_relation import ByRelation
-from kformer.retrieval.query import Hits, Query, Relations
+from kformer.retrieval.query import Hits, Query, Relations, best
 from kformer.retrieval.words import Splitter
 
 K1 = 1.5
@@ -115,6 +114,8 @@ class Postings:
             whole: the statistics of the corpus of which these documents are a part; None = they
                 are all.
         """
+        from kformer.retrieval import kernels  # slow to import, and `UncompiledBm25` needs none
+
         vocabulary: dict[str, int] = {}
         words, starts = array("i"), array("q", [0])
         for text in texts:
@@ -196,6 +197,8 @@ class Bm25:
             return list(chain.from_iterable(answers))
 
     def _answer(self, queries: Sequence[Query], top_k: int) -> list[list[Hits]]:
+        from kformer.retrieval import kernels
+
         top_k = min(top_k, len(self._layout.ids))
         words, times, word_bounds, part_bounds = self._parts(queries)
         spans, span_bounds = self._spans(queries)
@@ -217,12 +220,10 @@ class Bm25:
         self, queries: Sequence[Query]
     ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
         """The numbers of the known words of each part, how often each is in it, and the bounds."""
-        vocabulary = self._postings.vocabulary
         words, times, word_bounds, part_bounds = array("i"), array("i"), array("q", [0]), [0]
         for query in queries:
             for part in (query.stem, *query.endings):
-                known = (vocabulary[word] for word in self._split(part) if word in vocabulary)
-                counts = Counter(known)
+                counts = self._known_words(part)
                 words.extend(counts.keys())
                 times.extend(counts.values())
                 word_bounds.append(len(words))
@@ -234,8 +235,34 @@ class Bm25:
             np.array(part_bounds, dtype=np.int64),
         )
 
+    def _known_words(self, text: str) -> Counter[int]:
+        vocabulary = self._postings.vocabulary
+        return Counter(vocabulary[word] for word in self._split(text) if word in vocabulary)
+
     def _spans(self, queries: Sequence[Query]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         known = {query.relations: self._layout.spans(query.relations) for query in queries}
         spans = [known[query.relations] for query in queries]
         bounds = np.cumsum([0, *map(len, spans)], dtype=np.int64)
         return np.concatenate(spans), bounds
+
+
+class UncompiledBm25(Bm25):
+    """The same without compiled loops, for single queries: to load those takes longer than this."""
+
+    def search(self, queries: Sequence[Query], top_k: int) -> list[list[Hits]]:
+        """The same documents and scores, bit for bit."""
+        return [
+            [self._hits(text, query.relations, top_k) for text in query.texts] for query in queries
+        ]
+
+    def _hits(self, text: str, relations: Relations | None, top_k: int) -> Hits:
+        postings, all_ids = self._postings, self._layout.ids
+        all_scores = np.zeros(len(all_ids))
+        for word, times in self._known_words(text).items():
+            here = slice(postings.pointers[word], postings.pointers[word + 1])
+            all_scores[postings.places[here]] += times * postings.impacts[here].astype(np.float64)
+        spans = [slice(start, end) for start, end in self._layout.spans(relations)]
+        ids = np.concatenate([all_ids[:0], *(all_ids[span] for span in spans)])
+        scores = np.concatenate([all_scores[:0], *(all_scores[span] for span in spans)])
+        above = scores > 0
+        return best(ids[above], scores[above].astype(np.float32), top_k)

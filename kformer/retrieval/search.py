@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kformer.errors import KformerError, listed
-from kformer.retrieval.bm25 import Bm25, Postings
+from kformer.retrieval.bm25 import Bm25, Postings, UncompiledBm25
 from kformer.retrieval.by_relation import ByRelation
 from kformer.retrieval.index import Index, facts_behind, read_index
 from kformer.retrieval.matching import Boosted, ByEvent, FactsOfEvents
@@ -87,9 +87,11 @@ def _check_facts(indexes: Sequence[Index], facts: Path, facts_sha256: str, of_ev
             )
 
 
-def _indexed(settings: Retrieval, indexes: Sequence[Index], threads: int) -> Searcher:
+def _indexed(
+    settings: Retrieval, indexes: Sequence[Index], threads: int, words_by: type[Bm25] = Bm25
+) -> Searcher:
     shards = {kind: _shards(kind, settings, indexes) for kind in settings.index_kinds}
-    words = [_open_words(index, settings, threads) for index in shards.get("words", [])]
+    words = [_open_words(index, settings, threads, words_by) for index in shards.get("words", [])]
     if settings.method == "bm25":
         return Shards(words)
 
@@ -132,10 +134,10 @@ def _damage_told(folder: Path) -> Iterator[None]:
         ) from None
 
 
-def _open_words(index: Index, settings: Retrieval, threads: int) -> Bm25:
+def _open_words(index: Index, settings: Retrieval, threads: int, words_by: type[Bm25]) -> Bm25:
     with _damage_told(index.folder):
         postings, layout = Postings.open(index.folder), ByRelation.open(index.folder)
-    return Bm25(postings, layout, splitter(settings.words), threads)
+    return words_by(postings, layout, splitter(settings.words), threads)
 
 
 def _shards(kind: IndexKind, settings: Retrieval, indexes: Sequence[Index]) -> list[Index]:
@@ -191,7 +193,7 @@ def search_for(
         )
     table = indexes[0].table
     _check_facts(indexes, table, *facts_behind(table))
-    searcher = _indexed(_settings_of(indexes, top_k), indexes, threads=1)
+    searcher = _indexed(_settings_of(indexes, top_k), indexes, 1, UncompiledBm25)
     wanted = frozenset(relations) if relations else None
     if wanted and not wanted <= searcher.relations:
         raise KformerError(

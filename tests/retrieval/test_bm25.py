@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rank_bm25 import BM25Okapi
 
-from kformer.retrieval.bm25 import Bm25, Postings, Statistics
+from kformer.retrieval.bm25 import Bm25, Postings, Statistics, UncompiledBm25
 from kformer.retrieval.by_relation import ByRelation
 from kformer.retrieval.kernels import _BLOCK
 from kformer.retrieval.query import Query, best
@@ -49,10 +49,10 @@ def okapi(facts, query):
     return BM25Okapi(documents).get_scores(words_of(query))
 
 
-def in_memory(facts, of_facts=None, threads=1):
+def in_memory(facts, of_facts=None, threads=1, kind=Bm25):
     column = pa.chunked_array([pa.array(of_facts or [None] * len(facts), pa.string())])
     layout = ByRelation.of(column)
-    return Bm25(Postings.build(facts, split, layout.ids), layout, split, threads)
+    return kind(Postings.build(facts, split, layout.ids), layout, split, threads)
 
 
 def same(one, other):
@@ -107,6 +107,8 @@ class TestTheScoresOfRankBm25:
             assert found.ids.tolist() == everything.ids.tolist()[:top_k]
             assert found.scores.tolist() == everything.scores.tolist()[:top_k]
         # Facts with the same words, in whatever order, tie.
+        uncompiled = in_memory(facts, kind=UncompiledBm25)
+        assert same(uncompiled.search([Query(query)], 5), searcher.search([Query(query)], 5))
         scores = dict(zip(everything.ids.tolist(), everything.scores.tolist(), strict=True))
         by_words = {}
         for id, fact in enumerate(facts):
@@ -253,6 +255,16 @@ class TestManyFacts:
                 for query in queries
             ]
             assert same(searcher.search(queries, 30), full)
+
+    def test_uncompiled_search_finds_the_same_bit_for_bit(self, many, many_queries, searcher):
+        uncompiled = in_memory(*many, kind=UncompiledBm25)
+        for wanted in (None, frozenset({"a", None}), frozenset({"b", "d"}), frozenset({"z"})):
+            queries = [
+                Query(stem, tuple(endings), wanted)
+                for stem, *endings in zip(*[iter(many_queries)] * 5, strict=True)
+            ]
+            for top_k in (1, 30, 100_000):
+                assert same(uncompiled.search(queries, top_k), searcher.search(queries, top_k))
 
     def test_threads_find_the_same(self, many, many_queries):
         queries = [Query(text) for text in many_queries * 3]  # more than a thread takes at once

@@ -321,7 +321,7 @@ class TestCommand:
             "import sys\nfrom kformer import cli\n"
             f"sys.argv = ['kformer', 'search', 'krez', '--index', {str(index)!r}]\n"
             "try:\n    cli.main()\nexcept SystemExit:\n    pass\n"
-            "print([name for name in ('torch', 'mlflow', 'bm25s') if name in sys.modules])"
+            "print([name for name in ('torch', 'mlflow', 'numba', 'bm25s') if name in sys.modules])"
         )
         done = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
