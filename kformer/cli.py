@@ -328,8 +328,10 @@ def search(
     from kformer.retrieval.search import newest_index, search_for, table_of_hits
 
     folders = indexes or newest_index(Path("results/shared/index"))
-    typer.echo(f"asking {', '.join(map(str, folders))}", err=True)
-    Console().print(table_of_hits(search_for(query, folders, top_k, relations)))
+    with Console(stderr=True).status("searching"):
+        found = search_for(query, folders, top_k, relations)
+    typer.echo(f"asked {', '.join(map(str, folders))}", err=True)
+    Console().print(table_of_hits(found))
 
 
 @app.command()

@@ -251,7 +251,7 @@ class TestCommand:
         def run(*arguments):
             status, out, err = kformer("search", *arguments)
             assert status == 0
-            assert err.startswith("asking ")
+            assert err.startswith("asked ")
             assert err.count("\n") == 1
             header, *lines = (line.split() for line in out.splitlines())
             assert header == ["score", "id", "relation", "fact"]
