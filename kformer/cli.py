@@ -290,7 +290,10 @@ def describe_retrieval(
     facts: FactsFile,
     retrieval: RetrievalFile,
     out: Annotated[Path, typer.Option(help="Folder for retrieval.md, .json and sample.html.")],
-    settings: Settings = "{}",
+    words: Annotated[
+        str | None,
+        typer.Option(help="JSON: how text is taken apart; without this, as it was for the search."),
+    ] = None,
 ) -> None:
     """Measure how good retrieval is: a report, and a sample of questions to look at.
 
@@ -298,12 +301,13 @@ def describe_retrieval(
     --retrieval retrieval.parquet --out report`
     """
     from kformer.retrieval.report import describe
-    from kformer.retrieval.settings import Retrieval
+    from kformer.retrieval.settings import Words
+    from kformer.retrieval.stages import settings_behind
 
-    section = _load_section(Retrieval, settings)
-    memory = _beside(out / "retrieval")
+    section, memory = settings_behind(retrieval), _beside(out / "retrieval")
+    split_by = _load_section(Words, words, "--words") if words else None
     with _stage(f"describe-retrieval {section.method}", memory, section.read_settings()) as stage:
-        stage.finish(describe(section, questions, facts, retrieval, out))
+        stage.finish(describe(questions, facts, retrieval, out, split_by))
         for name in ("retrieval.md", "sample.html"):
             stage.run.log_file(out / name)
 
@@ -532,10 +536,10 @@ def schema(
     typer.echo(json.dumps(models[of].model_json_schema(), indent=2, ensure_ascii=False))
 
 
-def _load_section(kind: Any, text: str) -> Any:
+def _load_section(kind: Any, text: str, option: str = "--settings") -> Any:
     from kformer.config import load_section  # slow to import, and `search` does not need it
 
-    return load_section(kind, text)
+    return load_section(kind, text, option)
 
 
 def _cores() -> int:

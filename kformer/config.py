@@ -305,12 +305,13 @@ def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, 
     return merged
 
 
-def load_section(kind: Any, text: str) -> Any:
+def load_section(kind: Any, text: str, option: str = "--settings") -> Any:
     """Reads one part of a config from JSON text, as stages get it on the command line.
 
     Args:
         kind: the type of that part, such as `Retrieval`, or a union or list of sections.
         text: JSON.
+        option: what it was given by.
 
     Raises:
         KformerError: with every problem's path and what is allowed there.
@@ -318,8 +319,8 @@ def load_section(kind: Any, text: str) -> Any:
     try:
         content = json.loads(text)
     except json.JSONDecodeError as error:
-        raise KformerError(f"--settings: not valid JSON: {error}") from None
-    return _load(kind, content, "--settings")
+        raise KformerError(f"{option}: not valid JSON: {error}") from None
+    return _load(kind, content, option)
 
 
 def fingerprint(*parts: Any) -> str:

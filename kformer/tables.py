@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kformer.errors import KformerError
-from kformer.files import replacing
+from kformer.files import replacing, sha256_of
 
 TableName = Literal["questions", "facts", "retrieval", "predictions"]
 Row = Mapping[str, Any]
@@ -156,6 +156,16 @@ def made_of(path: Path, name: TableName) -> dict[str, Any]:
     """What a table says about where it is from; raises as `read_table` does."""
     metadata = _open(path, name).schema_arrow.metadata
     return json.loads(metadata.get(b"kformer_made_of", b"{}"))
+
+
+def check_facts_of(retrieval: Path, facts: Path) -> None:
+    """Raises KformerError when a retrieval table says that it is of other facts than these."""
+    of_facts = made_of(retrieval, "retrieval").get("facts_sha256")
+    if of_facts and of_facts != sha256_of(facts):
+        raise KformerError(
+            f"{retrieval}: retrieved from other facts than {facts}; give the facts that it is of, "
+            "or retrieve anew"
+        )
 
 
 def count_rows(path: Path, name: TableName) -> int:

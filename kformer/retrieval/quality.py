@@ -10,6 +10,7 @@ from array import array
 from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from functools import partial
 from statistics import fmean
 from typing import Self
 
@@ -28,6 +29,7 @@ MOST_USED = 10
 LEAST_COUNT = 30  # fewer values give no interval that means anything
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
+_WITH_MARGIN = ("answer_words_gain", "answer_words_surplus")  # metrics
 _REMEMBERED_QUESTIONS = 100  # of each split, to lend their facts to others
 _RNG_SEED = 0
 _LEAST_VARIANCE = 1e-12  # less is rounding
@@ -112,11 +114,13 @@ class Telling(_Addable):
     """Right minus wrong, question by question."""
     gain_elsewhere: Mean = field(default_factory=Mean)
     """The same with facts of another question of the split: what word frequency alone gives."""
-    right_in_wrong: Mean = field(default_factory=Mean)
-    """Of the right choice's words, in a wrong choice's facts; with a query per choice only."""
     gain_crossed: Mean = field(default_factory=Mean)
-    """Right minus wrong by words in facts of *other* choices, whose queries did not ask for them:
-    ``gain`` also grows where the facts merely know the words. With a query per choice only."""
+    """Right minus wrong by words in facts of *other* choices, those words that the other choice
+    lacks, so that its query did not ask for them: ``gain`` also grows where the facts merely know
+    the words. With a query per choice only."""
+    surplus: Mean = field(default_factory=Mean)
+    """What is due to the question itself: ``gain``, or ``gain_crossed`` with a query per choice,
+    minus the same by the facts of another question."""
 
 
 @dataclass
@@ -223,7 +227,7 @@ class Quality:
         for name, mean in self._means(every).items():
             if mean.count:
                 metrics[name] = mean.value
-            if name.startswith("answer_words_gain") and mean.margin is not None:
+            if name.startswith(_WITH_MARGIN) and mean.margin is not None:
                 metrics[f"{name}_low"] = mean.value - mean.margin
                 metrics[f"{name}_high"] = mean.value + mean.margin
         if count := every.telling.gain.count:
@@ -381,25 +385,38 @@ def _tell(
 ) -> None:
     """Adds one question; ``occurring`` and ``elsewhere`` are words in facts, query by query."""
 
-    def share(choice: int, facts_of: int, where: Sequence[Set[str]]) -> float:
-        return _share(words[choice], where[asked.place_of_query(facts_of)])
+    def share(choice: int, where: Sequence[Set[str]]) -> float:
+        return _share(words[choice], where[asked.place_of_query(choice)])
 
-    def mean_of_wrong(where: Sequence[Set[str]]) -> float:
-        return fmean(share(choice, choice, where) for choice in wrong)
+    def gain(where: Sequence[Set[str]]) -> float:
+        return share(right, where) - fmean(share(choice, where) for choice in wrong)
 
-    of_right, of_wrong = share(right, right, occurring), mean_of_wrong(occurring)
-    telling.right.add(of_right)
-    telling.wrong.add(of_wrong)
-    telling.gain.add(of_right - of_wrong)
+    telling.right.add(share(right, occurring))
+    telling.wrong.add(share(right, occurring) - gain(occurring))
+    telling.gain.add(gain(occurring))
     if elsewhere:
-        telling.gain_elsewhere.add(share(right, right, elsewhere) - mean_of_wrong(elsewhere))
-    if asked.per_choice:
-        crossed = [
-            fmean(share(choice, other, occurring) for other in range(len(words)) if other != choice)
-            for choice in (right, *wrong)
-        ]
-        telling.right_in_wrong.add(crossed[0])
-        telling.gain_crossed.add(crossed[0] - fmean(crossed[1:]))
+        telling.gain_elsewhere.add(gain(elsewhere))
+    deciding = partial(_gain_crossed, words, right, wrong) if asked.per_choice else gain
+    own, others = deciding(occurring), deciding(elsewhere) if elsewhere else None
+    if asked.per_choice and own is not None:
+        telling.gain_crossed.add(own)
+    if own is not None and others is not None:
+        telling.surplus.add(own - others)
+
+
+def _gain_crossed(
+    words: Sequence[Set[str]], right: int, wrong: Sequence[int], where: Sequence[Set[str]]
+) -> float | None:
+    """None where the right choice or all wrong ones have no words that others lack."""
+
+    def share(choice: int) -> float | None:
+        lacking = ((words[choice] - words[other], other) for other in range(len(words)))
+        shares = [_share(own, where[other]) for own, other in lacking if own]
+        return fmean(shares) if shares else None
+
+    of_wrong = [found for found in map(share, wrong) if found is not None]
+    of_right = share(right)
+    return of_right - fmean(of_wrong) if of_wrong and of_right is not None else None
 
 
 def _share(words: Set[str], occurring: Set[str]) -> float:

@@ -22,8 +22,9 @@ from kformer.retrieval.quality import (
     Telling,
 )
 from kformer.retrieval.sample import asked_for, draw, render_sample, short
-from kformer.retrieval.settings import Retrieval
-from kformer.tables import count_rows, read_rows
+from kformer.retrieval.settings import Retrieval, Words
+from kformer.retrieval.stages import settings_behind
+from kformer.tables import check_facts_of, count_rows, read_rows
 
 _SHOWN_CHARACTERS = 64  # of a fact in a table
 _NAME_CHARACTERS = 28  # of a name in a table with several
@@ -33,12 +34,17 @@ _MARKUP = re.compile(r"([\\`*\[\]<>&|~$]|(?<!\w)_|_(?!\w))")
 
 
 def describe(
-    settings: Retrieval, questions: Path, facts: Path, retrieval: Path, out: Path
+    questions: Path, facts: Path, retrieval: Path, out: Path, words: Words | None = None
 ) -> dict[str, float]:
     """Measures a retrieval, and writes what it found out.
 
     Into the folder ``out`` go ``retrieval.md``, a page to read; ``retrieval.json``, its numbers;
     and ``sample.html``, some questions with what was found for them.
+
+    Args:
+        questions, facts, retrieval: the tables.
+        out: the folder.
+        words: how text is taken apart; None = as it was for the search.
 
     Returns:
         What `Quality.metrics` says, for tracking; shares are fractions.
@@ -46,6 +52,10 @@ def describe(
     Raises:
         KformerError: the tables do not belong together.
     """
+    settings = settings_behind(retrieval)
+    if words:
+        settings = settings.model_copy(update={"words": words})
+    check_facts_of(retrieval, facts)
     corpus = Corpus(facts, settings.words)
     gold = corpus.ids_of(_gold_texts(questions))
     drawn = draw(questions)
@@ -108,7 +118,6 @@ def _statement(quality: Quality) -> str:
 
 def _verdict(quality: Quality) -> str:
     telling = quality.all_splits.telling
-    deciding = telling.gain_crossed if quality.per_choice else telling.gain
     if not telling.gain.count:
         return _wrapped(
             "**Whether the facts tell the answer cannot be said**: no question has a known answer "
@@ -119,10 +128,10 @@ def _verdict(quality: Quality) -> str:
         f"{_percent(telling.wrong.value)} % of a wrong one's, a gap of "
         f"{_points_of(telling.gain)} points"
     )
-    if quality.per_choice:
-        numbers += f"; where no query asked for these words, {_points_of(deciding)}"
+    if telling.surplus.count:
+        numbers += f", of which {_points_of(telling.surplus)} are due to the question"
     note = " (mean ± 95 % interval)" if telling.gain.margin is not None else ""
-    return _wrapped(f"**{_finding(deciding)}**: {numbers}{note}.")
+    return _wrapped(f"**{_finding(telling.surplus)}**: {numbers}{note}.")
 
 
 def _finding(gap: Mean) -> str:
@@ -154,16 +163,15 @@ def _answer_section(quality: Quality) -> Iterator[str]:
 
 def _answer_table(rows: Mapping[str, Telling], quality: Quality) -> str:
     header = ["split", "questions", "right %", "wrong %", "gap", "elsewhere"]
-    if quality.per_choice:
-        header += ["crossed %", "crossed gap"]
+    header += ["crossed gap", "surplus"] if quality.per_choice else ["surplus"]
     cells = []
     for name, telling in rows.items():
         row = [name, f"{telling.gain.count:,}"]
         row += [_percent(telling.right.value), _percent(telling.wrong.value)]
         row += [_points_of(telling.gain), _points_of(telling.gain_elsewhere)]
         if quality.per_choice:
-            row += [_percent(telling.right_in_wrong.value), _points_of(telling.gain_crossed)]
-        cells.append(row)
+            row.append(_points_of(telling.gain_crossed))
+        cells.append([*row, _points_of(telling.surplus)])
     return markdown_table(header, cells)
 
 
@@ -179,19 +187,22 @@ def _answer_legend(quality: Quality) -> str:
         f"95 % interval reaches to either side, from {LEAST_COUNT} questions on. Where "
         "the interval holds 0, these questions do not show that the facts favour the right answer. "
         "Questions that share a context make the interval a little too narrow.",
-        "**elsewhere**: the same gap in the facts of another question of the split. It should be "
-        "near 0; if not, right answers are merely made of words that are commoner or rarer in the "
-        "facts than those of wrong ones.",
+        "**elsewhere**: the same gap in the facts of another question of the split. Where it is "
+        "not near 0, right answers are made of words that are commoner or rarer in the facts than "
+        "those of wrong ones, whatever the question.",
     ]
     if quality.per_choice:
-        points += [
-            "**crossed %**: the share of the right choice's words that occur in the facts of a "
-            "wrong choice, whose query did not ask for them.",
-            "**crossed gap**: that, minus the same share of a wrong choice's words in the facts "
-            "of the other choices. Each query asks for its choice's words, so the *gap* is also "
-            "large where the facts merely know the words of right choices, whatever the question. "
-            "The crossed gap is free of that: it is what context and question find.",
-        ]
+        points.append(
+            "**crossed gap**: the same gap by the facts of the *other* choices, and by those words "
+            "that the other choice lacks, so that its query did not ask for them. Each query asks "
+            "for its choice's words, so the *gap* is also large where the facts merely know the "
+            "words of right choices."
+        )
+    compared = "crossed gap" if quality.per_choice else "gap"
+    points.append(
+        f"**surplus**: the {compared} minus the same in the facts of another question: what is due "
+        "to the question itself. It decides whether the facts speak for the right answer."
+    )
     return _list(points)
 
 
@@ -338,9 +349,11 @@ def _types_section(quality: Quality) -> Iterator[str]:
 
 def _settings_section(settings: Retrieval) -> Iterator[str]:
     yield "## Settings"
-    yield markdown_table(
-        ["setting", "value"], [list(row) for row in _flat(settings.read_settings())]
-    )
+    # Words are taken apart for this page whatever the method.
+    shown = settings.read_settings() | settings.model_dump(mode="json", include={"words"})
+    if settings.control:
+        shown["control"] = settings.control
+    yield markdown_table(["setting", "value"], [list(row) for row in _flat(shown)])
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -241,15 +241,22 @@ def _settings_of(indexes: Sequence[Index], top_k: int) -> Retrieval:
 
 
 def newest_index(folder: Path) -> list[Path]:
-    """The shards of the index of facts that was built last.
+    """The shards of the index of facts that was built last, one of words if there is any.
 
     Raises:
         KformerError: there is none.
     """
-    built = sorted(folder.glob("*/*/index.json"), key=lambda file: file.stat().st_mtime)
-    for file in reversed(built):
-        if not read_index(file.parent).of_events:
-            return sorted(each.parent for each in file.parent.parent.glob("*/index.json"))
+    kinds: tuple[IndexKind, ...] = ("words", "embeddings")  # the latter load an encoder first
+    for kind in kinds:
+        # A name with a dot in front is that of an index that is being built.
+        built = folder.glob(f"{kind}-*/[!.]*/index.json")
+        for file in sorted(built, key=lambda file: -file.stat().st_mtime):
+            index = read_index(file.parent)
+            if not index.of_events:
+                return [
+                    index.folder.with_name(f"{number}-of-{index.shards}")
+                    for number in range(1, index.shards + 1)
+                ]
     raise KformerError(
         f"{folder}: no index of facts there yet; run the workflow, or `kformer index`, and name "
         "its folder with --index"

@@ -123,6 +123,15 @@ class Retrieval(RetrievalChange):
             )
         return self
 
+    @model_validator(mode="after")
+    def _can_be_approximate(self) -> Self:
+        if self.nearest == "faiss" and self.method == "hybrid" and self.fusion == "rerank":
+            raise ValueError(
+                "nearest: faiss does nothing to fusion: rerank, which looks at candidates alone; "
+                "take nearest: exact or fusion: ranks"
+            )
+        return self
+
     @property
     def index_kinds(self) -> tuple[IndexKind, ...]:
         """The indexes that the method searches."""
@@ -130,9 +139,18 @@ class Retrieval(RetrievalChange):
 
     def index_settings(self, kind: IndexKind) -> dict[str, Any]:
         """What of the settings an index depends on."""
-        return self.model_dump(mode="json", include=_OF_INDEX[kind])
+        return {key: value for key, value in self._read().items() if key in _OF_INDEX[kind]}
 
     def read_settings(self) -> dict[str, Any]:
-        """The settings that the method reads: another value of the others changes nothing."""
+        """The settings that searching reads: another value of the others changes nothing."""
         unread = set[str]().union(*_OF_METHOD.values()) - _OF_METHOD[self.method]
-        return self.model_dump(mode="json", exclude=unread)
+        return {key: value for key, value in self._read().items() if key not in unread}
+
+    def _read(self) -> dict[str, Any]:
+        """All settings but those that others leave nothing to say."""
+        read = self.model_dump(mode="json", exclude={"control"})
+        if self.match and self.match.mode == "filter":
+            del read["match"]["boost"]
+        if not self.words.stop_words and not self.words.stemming:
+            del read["words"]["language"]
+        return read

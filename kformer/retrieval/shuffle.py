@@ -2,13 +2,18 @@
 
 import random
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
+from itertools import groupby
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+
 from kformer.errors import KformerError
-from kformer.tables import Row, read_rows, write_table
+from kformer.tables import SCHEMAS, made_of, read_rows, read_table, rebatched, write_batches
 
 _SWAPS = 100  # tries to find a question that shares no fact
+Suits = Callable[[str, str], bool]
 
 
 def shuffle(questions: Path, retrieval: Path, out: Path, seed: int = 0) -> dict[str, float]:
@@ -17,45 +22,65 @@ def shuffle(questions: Path, retrieval: Path, out: Path, seed: int = 0) -> dict[
     The questions of a split are drawn into a random circle and each takes its neighbour's facts.
     Where a fact of the question's own would be among them (two questions about one person, say),
     neighbours are swapped until there is none; ``with_own_facts`` counts the questions for which
-    none could be found.
+    none could be found. The retrieval table is held as Arrow.
 
     Raises:
         KformerError: a split with a single question, or tables that do not belong together.
     """
-    found: dict[str, list[Row]] = defaultdict(list)
-    for row in read_rows(retrieval, "retrieval"):
-        found[row["question_id"]].append(row)
-    own = {
-        question_id: {fact for row in rows for fact in row["fact_ids"]}
-        for question_id, rows in found.items()
-    }
+    table = read_table(retrieval, "retrieval").combine_chunks()
+    rows = _rows_of_questions(table)
+
+    def facts(question_id: str) -> set[int]:
+        own = table["fact_ids"].slice(rows[question_id].start, len(rows[question_id]))
+        return set(own.combine_chunks().flatten().to_pylist())
+
+    def suits(taker: str, donor: str) -> bool:
+        return taker != donor and facts(taker).isdisjoint(facts(donor))
+
     donors: dict[str, str] = {}
-    for split, members in _by_split(questions, found).items():
+    for split, members in _by_split(questions, rows).items():
         if len(members) < 2:
             raise KformerError(
                 f"{questions}: the split {split} has one question only, so there is no other "
                 "question's facts to give it; leave out retrieval.control"
             )
-        donors |= _donors(members, own, random.Random(seed))
-
-    def rows() -> Iterator[Row]:
-        for question_id, queries in found.items():
-            given = found[donors[question_id]]
-            for position, row in enumerate(queries):
-                gift = given[position % len(given)]
-                yield {**row, "fact_ids": gift["fact_ids"], "scores": gift["scores"]}
-
-    written = write_table(out, "retrieval", rows())
-    overlapping = sum(bool(own[taker] & own[donor]) for taker, donor in donors.items())
+        donors |= _donors(members, suits, random.Random(seed))
+    from_row = np.empty(table.num_rows, dtype=np.int64)
+    for taker, donor in donors.items():
+        given = rows[donor]
+        from_row[rows[taker]] = [given[place % len(given)] for place in range(len(rows[taker]))]
+    columns = [
+        *(table[name] for name in ("question_id", "choice")),
+        *(table[name].take(from_row) for name in ("fact_ids", "scores")),
+    ]
+    shuffled = pa.table(columns, schema=SCHEMAS["retrieval"])
+    written = write_batches(out, "retrieval", rebatched([shuffled]), _origin(retrieval))
+    overlapping = sum(not suits(taker, donor) for taker, donor in donors.items())
     return {"queries": written, "with_own_facts": overlapping}
 
 
-def _by_split(questions: Path, found: Mapping[str, list[Row]]) -> dict[str, list[str]]:
+def _rows_of_questions(table: pa.Table) -> dict[str, range]:
+    rows: dict[str, range] = {}
+    first = 0
+    for question_id, group in groupby(table["question_id"].to_pylist()):
+        rows[question_id] = range(first, first + sum(1 for _ in group))
+        first = rows[question_id].stop
+    return rows
+
+
+def _origin(retrieval: Path) -> dict[str, object] | None:
+    origin = made_of(retrieval, "retrieval")
+    if not origin:
+        return None
+    return {**origin, "settings": {**origin["settings"], "control": "shuffle"}}
+
+
+def _by_split(questions: Path, rows: Mapping[str, range]) -> dict[str, list[str]]:
     splits: dict[str, list[str]] = defaultdict(list)
     for question in read_rows(questions, "questions"):
         splits[question["split"]].append(question["question_id"])
     asked = {question_id for members in splits.values() for question_id in members}
-    if difference := asked ^ found.keys():
+    if difference := asked ^ rows.keys():
         raise KformerError(
             f"{questions}: question {min(difference)!r} is in only one of the questions and the "
             "retrieval table; the two belong to different data"
@@ -63,15 +88,11 @@ def _by_split(questions: Path, found: Mapping[str, list[Row]]) -> dict[str, list
     return splits
 
 
-def _donors(members: list[str], own: Mapping[str, set[int]], rng: random.Random) -> dict[str, str]:
+def _donors(members: list[str], suits: Suits, rng: random.Random) -> dict[str, str]:
     """Who gets whose facts: nobody their own, nor facts that they have themselves if avoidable."""
     takers = list(members)
     rng.shuffle(takers)
     donors = [*takers[1:], takers[0]]
-
-    def suits(taker: str, donor: str) -> bool:
-        return taker != donor and not own[taker] & own[donor]
-
     for i, taker in enumerate(takers):
         for _ in range(_SWAPS):
             if suits(taker, donors[i]):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from pydantic import ValidationError
 
 from kformer.errors import KformerError
 from kformer.files import sha256_of
@@ -74,8 +75,13 @@ def retrieve(
         threads: how many search at once.
 
     Raises:
-        KformerError: as `open_searcher` and `check_match` do.
+        KformerError: as `open_searcher` and `check_match` do, or the settings ask for a control.
     """
+    if settings.control:
+        raise KformerError(
+            "retrieval.control: leave it out here; `kformer shuffle` makes the control, of what "
+            "this retrieves"
+        )
     searcher = open_searcher(settings, facts, indexes, threads)
     if settings.match:
         types = read_columns(questions, "questions", ["type"])
@@ -96,7 +102,21 @@ def retrieve(
 
     origin = {"settings": settings.read_settings(), "facts_sha256": sha256_of(facts)}
     written = write_batches(out, "retrieval", rebatched(tables()), origin)
-    return {"queries": written, "different_queries": asked}
+    return {"queries": written, "queries_searched": asked}
+
+
+def settings_behind(retrieval: Path) -> Retrieval:
+    """The settings by which a retrieval table was made.
+
+    Raises:
+        KformerError: the table does not say.
+    """
+    try:
+        return Retrieval.model_validate(made_of(retrieval, "retrieval")["settings"])
+    except (KeyError, ValidationError):
+        raise KformerError(
+            f"{retrieval}: does not say by which settings it was retrieved; retrieve it anew"
+        ) from None
 
 
 def _query(settings: Retrieval, question: Row) -> Query:

@@ -227,6 +227,20 @@ class TestNewestIndex:
         os.utime(tmp_path / "words-1" / "1-of-1" / "index.json", (9, 9))
         assert newest_index(tmp_path) == list(places)[:1]
 
+    def test_shards_of_another_division_beside_them_are_left_alone(self, tmp_path, index, shards):
+        places = [tmp_path / "words-1" / name for name in ("1-of-1", "1-of-2", "2-of-2")]
+        for second, (place, folder) in enumerate(zip(places, (index, *shards), strict=True)):
+            shutil.copytree(folder, place)
+            os.utime(place / "index.json", (second, second))
+        shutil.copytree(index, tmp_path / "words-1" / ".1-of-1.partial")  # a killed build's
+        assert newest_index(tmp_path) == places[1:]
+
+    def test_words_answer_where_there_are_embeddings_too(self, tmp_path, index):
+        for name, second in (("words-1", 1), ("embeddings-1", 2)):
+            shutil.copytree(index, tmp_path / name / "1-of-1")
+            os.utime(tmp_path / name / "1-of-1" / "index.json", (second, second))
+        assert newest_index(tmp_path) == [tmp_path / "words-1" / "1-of-1"]
+
     def test_events_are_no_facts(self, tmp_path, index, facts, indexed):
         list_events(facts, tmp_path / "events")
         [events] = indexed(BM25, tmp_path / "events")

@@ -141,11 +141,12 @@ rule describe_retrieval:
         "../envs/kformer.yaml"
     params:
         out=lambda wildcards: f"results/shared/retrieval/{wildcards.key}",
-        settings=retrieval_settings,
+        # Also where the method reads none, the report takes text apart.
+        words=lambda wildcards: plain(RETRIEVALS[wildcards.key][0].words),
     shell:
         "kformer describe-retrieval --questions {input.questions} --facts {input.facts}"
         " --retrieval {input.retrieval} --out {params.out}"
-        " --settings {params.settings:q} 2>&1 | tee {log}"
+        " --words {params.words:q} 2>&1 | tee {log}"
 
 
 rule shuffle_facts:
