@@ -74,10 +74,7 @@ class TestStages:
             ("facts", "--input", "world", "--out", "f", "--settings", '["demo"]'),
             tuple("index words --facts f --out i".split()),
             (*"retrieve --questions q --facts f --index i --out r".split(), *PER_CHOICE),
-            (
-                *"describe-retrieval --questions q --facts f --retrieval r --out d".split(),
-                *PER_CHOICE,
-            ),
+            tuple("describe-retrieval --questions q --facts f --retrieval r --out d".split()),
             ("shuffle", "--questions", "q", "--retrieval", "r", "--out", "s"),
             (*"answer-by-retrieval --questions q --retrieval r".split(), "--out", "p/x/untrained"),
         ):

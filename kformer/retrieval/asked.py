@@ -1,6 +1,6 @@
 """What was asked and what was found, read side by side: questions, queries, and facts.
 
-What is kept: the facts as Arrow, and the words of those that were asked for last.
+What is kept: texts and relations as Arrow, and the words of the facts that were asked for last.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
@@ -18,7 +18,7 @@ from kformer.retrieval.matching import matching_relations
 from kformer.retrieval.query import Relations, stem_of
 from kformer.retrieval.settings import Retrieval, Words
 from kformer.retrieval.words import splitter
-from kformer.tables import Row, read_rows, read_table
+from kformer.tables import Row, read_column, read_rows, take_rows
 
 BEST = 5  # facts that are looked at apart from the others
 
@@ -103,19 +103,22 @@ class Corpus:
 
     def __init__(self, facts: Path, words: Words) -> None:
         self._path = facts
-        self._table = read_table(facts, "facts")
-        self._texts: pa.ChunkedArray = self._table["text"]
-        self.relations: pa.ChunkedArray = self._table["relation"]
+        self._texts = read_column(facts, "text")
+        self.relations = read_column(facts, "relation")
         self._split = splitter(words)
         # Tuples of shared strings, as sets would take ten times their memory.
         self._words: Callable[[int], tuple[str, ...]] = lru_cache(_REMEMBERED_FACTS)(self._take)
 
     def __len__(self) -> int:
-        return self._table.num_rows
+        return len(self._texts)
 
-    def fact(self, fact_id: int) -> dict[str, Any]:
-        """A row of the table."""
-        return self._table.slice(fact_id, 1).to_pylist()[0]
+    def text(self, fact_id: int) -> str:
+        """A fact's text."""
+        return self._texts[fact_id].as_py()
+
+    def rows(self, fact_ids: Sequence[int]) -> list[dict[str, Any]]:
+        """Rows of the facts table, read from disk."""
+        return take_rows(self._path, "facts", fact_ids)
 
     def ids_of(self, texts: Iterable[str]) -> dict[str, int]:
         """The ids of the facts with these texts, as far as there are any."""
@@ -141,4 +144,4 @@ class Corpus:
         return Found(best, best.union(*occurring[BEST:]))
 
     def _take(self, fact_id: int) -> tuple[str, ...]:
-        return tuple(map(intern, set(self._split(self._texts[fact_id].as_py()))))
+        return tuple(map(intern, set(self._split(self.text(fact_id)))))

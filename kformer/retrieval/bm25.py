@@ -256,13 +256,11 @@ class UncompiledBm25(Bm25):
         ]
 
     def _hits(self, text: str, relations: Relations | None, top_k: int) -> Hits:
-        postings, all_ids = self._postings, self._layout.ids
-        all_scores = np.zeros(len(all_ids))
+        postings, layout = self._postings, self._layout
+        scores = np.zeros(len(layout.ids))
         for word, times in self._known_words(text).items():
             here = slice(postings.pointers[word], postings.pointers[word + 1])
-            all_scores[postings.places[here]] += times * postings.impacts[here].astype(np.float64)
-        spans = [slice(start, end) for start, end in self._layout.spans(relations)]
-        ids = np.concatenate([all_ids[:0], *(all_ids[span] for span in spans)])
-        scores = np.concatenate([all_scores[:0], *(all_scores[span] for span in spans)])
-        above = scores > 0
-        return best(ids[above], scores[above].astype(np.float32), top_k)
+            scores[postings.places[here]] += times * postings.impacts[here].astype(np.float64)
+        places = layout.places(relations)
+        places = places[scores[places] > 0]
+        return best(layout.ids[places], scores[places].astype(np.float32), top_k)

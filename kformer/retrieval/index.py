@@ -66,7 +66,6 @@ class Index:
         table: where its documents come from.
         facts_sha256: of the facts table that these are, or whose events they are.
         of_events: whether they are events.
-        documents: how many the whole table has.
         number, shards: which shard of the table it holds, from 1, and of how many.
     """
 
@@ -76,7 +75,6 @@ class Index:
     table: Path
     facts_sha256: str
     of_events: bool
-    documents: int
     number: int
     shards: int
 
@@ -247,7 +245,6 @@ def _build(
             "table": str(table),
             "facts_sha256": facts_sha256,
             "of_events": of_events,
-            "documents": total,
             "number": shard.number,
             "shards": shard.of,
         }

@@ -1,7 +1,8 @@
 """The compiled loops of BM25: building an index, and searching it.
 
-Scores are added up in double precision from impacts in single precision: such sums are exact, so
-they do not depend on the order of the words, and documents that should tie do.
+Scores are added up in double precision from impacts in single precision: such sums are exact as
+long as impacts are less than a factor of a million apart (24 bits of each, and what many words
+carry, fit into 53), so they do not depend on the order of words, and documents that should tie do.
 """
 
 import numpy as np

@@ -65,7 +65,7 @@ class Boosted:
     """Searches all documents and multiplies the scores of those with matching relations."""
 
     def __init__(self, searcher: Searcher, boost: float) -> None:
-        self._searcher, self._boost = searcher, np.float32(boost)
+        self._searcher, self._boost = searcher, boost
 
     @property
     def relations(self) -> Relations:
@@ -92,16 +92,19 @@ class Boosted:
             matching
             if query.relations is None
             else [
-                merged([self._boosted(hits), other], top_k)
+                merged([self._best_boosted(hits), other], top_k)
                 for hits, other in zip(matching, rest, strict=True)
             ]
             for query, matching, rest in found
         ]
 
-    def _boosted(self, hits: Hits) -> Hits:
-        # A negative cosine would fall by being multiplied.
-        scores = np.where(hits.scores > 0, hits.scores * self._boost, hits.scores)
-        return best(hits.ids, scores, len(hits.ids))
+    def _best_boosted(self, hits: Hits) -> Hits:
+        return best(hits.ids, _boosted(hits.scores, self._boost), len(hits.ids))
+
+
+def _boosted(scores: NDArray[np.float32], boost: float) -> NDArray[np.float32]:
+    # A negative cosine would fall by being multiplied.
+    return np.where(scores > 0, scores * np.float32(boost), scores)
 
 
 class FactsOfEvents:
@@ -110,7 +113,6 @@ class FactsOfEvents:
     Events are numbered in the order in which they first occur.
 
     Attributes:
-        texts: the event of each number.
         relations: all relations that facts have.
     """
 
@@ -119,12 +121,17 @@ class FactsOfEvents:
         origin = origins.combine_chunks().dictionary_encode()
         relation = relations.combine_chunks().dictionary_encode(null_encoding="encode")
         event = origin.indices.to_numpy()
-        self.texts: list[str] = origin.dictionary.to_pylist()
+        self._texts = origin.dictionary
         self.relations: list[str | None] = relation.dictionary.to_pylist()
         self._facts = np.argsort(event, kind="stable")
         self._relation = relation.indices.to_numpy()
-        counts = np.bincount(event, minlength=len(self.texts))
+        counts = np.bincount(event, minlength=len(self._texts))
         self._starts = np.concatenate([[0], np.cumsum(counts)])
+
+    @property
+    def texts(self) -> list[str]:
+        """The event of each number."""
+        return self._texts.to_pylist()
 
     def of(
         self, events: NDArray[np.int64], relations: Relations | None
@@ -139,28 +146,41 @@ class FactsOfEvents:
         each = [self._facts[i:j] for i, j in zip(starts.tolist(), ends.tolist(), strict=True)]
         facts = np.concatenate([self._facts[:0], *each])
         if relations is not None:
-            matches = self._wanted(relations)[self._relation[facts]]
+            matches = self.have(facts, relations)
             facts, about = facts[matches], about[matches]
         return facts, about
 
-    def _wanted(self, relations: Relations) -> NDArray[np.bool_]:
-        """Which of all relations are among some."""
-        return np.array([name in relations for name in self.relations], dtype=np.bool_)
+    def have(self, facts: NDArray[np.int64], relations: Relations) -> NDArray[np.bool_]:
+        """Which of some facts have one of some relations."""
+        wanted = np.array([name in relations for name in self.relations], dtype=np.bool_)
+        return wanted[self._relation[facts]]
 
 
 class ByEvent:
     """Finds the nearest events first, and then the facts about them."""
 
-    def __init__(self, searcher: Searcher, events: int, facts: FactsOfEvents) -> None:
-        """Takes what searches the events, how many of them are taken, and what is about them."""
-        self._searcher, self._events, self._facts = searcher, events, facts
+    def __init__(
+        self, searcher: Searcher, events: int, facts: FactsOfEvents, boost: float | None = None
+    ) -> None:
+        """Takes what is needed for both steps.
+
+        Args:
+            searcher: searches the events.
+            events: how many of them are taken.
+            facts: what is about them.
+            boost: what the scores of matching facts are multiplied by; None = others are left out.
+        """
+        self._searcher, self._events, self._facts, self._boost = searcher, events, facts, boost
 
     @property
     def relations(self) -> Relations:
         return frozenset(self._facts.relations)
 
     def search(self, queries: Sequence[Query], top_k: int) -> list[list[Hits]]:
-        """The matching facts of the nearest events; a fact's score is that of its event."""
+        """Facts of the nearest events, those that match or all with those boosted.
+
+        A fact's score is that of its event.
+        """
         about = [Query(query.stem, query.endings) for query in queries]
         found = self._searcher.search(about, self._events)
         return [
@@ -169,5 +189,9 @@ class ByEvent:
         ]
 
     def _facts_of(self, events: Hits, relations: Relations | None, top_k: int) -> Hits:
-        facts, about = self._facts.of(events.ids, relations)
-        return best(facts, events.scores[about], top_k)
+        if relations is None or self._boost is None:
+            facts, about = self._facts.of(events.ids, relations)
+            return best(facts, events.scores[about], top_k)
+        facts, about = self._facts.of(events.ids, None)
+        scores, matches = events.scores[about], self._facts.have(facts, relations)
+        return best(facts, np.where(matches, _boosted(scores, self._boost), scores), top_k)

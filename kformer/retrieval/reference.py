@@ -29,12 +29,11 @@ class RankBm25:
         return [[self._hits(text, query, top_k) for text in query.texts] for query in queries]
 
     def _hits(self, text: str, query: Query, top_k: int) -> Hits:
-        all_ids, spans = self._layout.ids, self._layout.spans(query.relations).tolist()
-        ids = np.sort(np.concatenate([all_ids[:0], *(all_ids[i:j] for i, j in spans)]))
+        ids = np.sort(self._layout.ids[self._layout.places(query.relations)])
         if self._index is None or not len(ids):
             return Hits(np.empty(0, np.int64), np.empty(0, np.float32))
         words = self._split(text)
-        if len(ids) == len(all_ids):
+        if len(ids) == len(self._layout.ids):
             scores = self._index.get_scores(words)
         else:
             scores = np.array(self._index.get_batch_scores(words, ids.tolist()))

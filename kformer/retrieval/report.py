@@ -136,8 +136,7 @@ def _verdict(quality: Quality) -> str:
 
 def _finding(gap: Mean) -> str:
     if gap.count < LEAST_COUNT:
-        questions = "1 question is" if gap.count == 1 else f"{gap.count} questions are"
-        return f"{questions} too few to tell whether the facts speak for the right answer"
+        return "Too few questions to tell whether the facts speak for the right answer"
     if abs(gap.value) <= (gap.margin or 0):
         return "No sign that the facts tell the answer"
     side = "for" if gap.value > 0 else "against"
@@ -287,7 +286,7 @@ def _use_section(quality: Quality, corpus: Corpus) -> Iterator[str]:
     yield markdown_table(
         ["fact", "queries", "%"],
         [
-            [_cell(corpus.fact(fact_id)["text"]), f"{hits:,}", _percent(hits / quality.queries)]
+            [_cell(corpus.text(fact_id)), f"{hits:,}", _percent(hits / quality.queries)]
             for fact_id, hits in use.most_used
         ],
     )

@@ -146,14 +146,13 @@ def _shown_queries(
         ending = "" if choice is None else asked.question["choices"][choice]
         wanted = set(pieces.split(text))
         is_right = choice is not None and choice == answer
-        shown = zip(row["fact_ids"][:FACTS], row["scores"], strict=False)
+        shown = zip(corpus.rows(row["fact_ids"][:FACTS]), row["scores"], strict=False)
         yield {
             "title": "Facts" if choice is None else f"Facts for {chr(ord('A') + choice)}: {ending}",
             "is_right": is_right,
             "is_open": choice is None or is_right,
             "facts": [
-                _shown_fact(corpus.fact(fact_id), score, pieces, wanted, gold_texts)
-                for fact_id, score in shown
+                _shown_fact(fact, score, pieces, wanted, gold_texts) for fact, score in shown
             ],
             "unshown": len(row["fact_ids"][FACTS:]),
         }

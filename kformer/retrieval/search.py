@@ -56,16 +56,19 @@ def open_searcher(
         _check_facts(opened, facts, facts_behind(facts)[0], of_events=events is not None)
         searcher = _indexed(settings, opened, threads)
     if settings.events and events:
-        searcher = ByEvent(searcher, settings.events, events)
-    # Of two lists each is boosted before they become one, unless they are of events.
-    if settings.method == "hybrid" and not settings.events:
-        return searcher
-    return _boosted(settings, searcher)
+        return ByEvent(searcher, settings.events, events, _boost(settings))
+    # Of two lists each is boosted before they become one.
+    return searcher if settings.method == "hybrid" else _boosted(settings, searcher)
 
 
 def _boosted(settings: Retrieval, searcher: Searcher) -> Searcher:
+    boost = _boost(settings)
+    return Boosted(searcher, boost) if boost else searcher
+
+
+def _boost(settings: Retrieval) -> float | None:
     match = settings.match
-    return Boosted(searcher, match.boost) if match and match.mode == "boost" else searcher
+    return match.boost if match and match.mode == "boost" else None
 
 
 def _reference(settings: Retrieval, facts: Path, events: FactsOfEvents | None) -> Searcher:
@@ -168,7 +171,6 @@ class Found(NamedTuple):
     fact_id: int
     text: str
     relation: str | None
-    source: str
 
 
 def search_for(
@@ -203,7 +205,7 @@ def search_for(
     [[hits]] = searcher.search([Query(query, relations=wanted)], top_k)
     rows = take_rows(table, "facts", hits.ids.tolist())
     return [
-        Found(float(score), row["fact_id"], row["text"], row["relation"], row["source"])
+        Found(float(score), row["fact_id"], row["text"], row["relation"])
         for score, row in zip(hits.scores, rows, strict=True)
     ]
 

@@ -186,20 +186,23 @@ class TestByEvent:
         wanted=wanted_relations,
         events=st.integers(1, 7),
         top_k=st.integers(1, 18),
+        boost=st.sampled_from([None, 2.0, 3.0]),
     )
-    def test_the_facts_of_the_best_events_are_found(self, facts, scores, wanted, events, top_k):
+    def test_the_facts_of_the_best_events_are_found(
+        self, facts, scores, wanted, events, top_k, boost
+    ):
         names = [name for _, name in facts]
         about = FactsOfEvents(strings([str(origin) for origin, _ in facts]), strings(names))
         of_event = [(None, scores[int(text)]) for text in about.texts]
-        searcher = ByEvent(Scored(of_event), events, about)
+        searcher = ByEvent(Scored(of_event), events, about, boost)
         [[hits]] = searcher.search([Query("q", relations=wanted)], top_k)
         numbers = range(len(of_event))
         nearest = sorted(numbers, key=lambda i: (-of_event[i][1], i))[:events]
         chosen = {about.texts[i] for i in nearest}
         expected = [
-            (id, scores[origin])
+            (id, scores[origin] * (boost if boost and wanted and name in wanted else 1))
             for id, (origin, name) in enumerate(facts)
-            if str(origin) in chosen and (wanted is None or name in wanted)
+            if str(origin) in chosen and (boost or wanted is None or name in wanted)
         ]
         assert as_pairs(hits) == sorted(expected, key=lambda each: (-each[1], each[0]))[:top_k]
         assert searcher.relations == set(names)

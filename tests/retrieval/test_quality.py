@@ -216,7 +216,7 @@ class TestTelling:
         assert metrics["answer_words_right"] == 1 / 2
         assert metrics["answer_words_wrong"] == 0
         assert metrics["answer_words_gain"] == 1 / 2
-        assert "answer_words_right_in_wrong" not in metrics
+        assert "answer_words_gain_crossed" not in metrics
 
     def test_is_told_for_the_best_five_apart(self, measured):
         metrics = measured(asked([1, 2, 3, 4, 6, 0], choices=("dog", "cat"))).metrics()
@@ -232,14 +232,18 @@ class TestTelling:
         metrics = measured(one).metrics()
         assert metrics["answer_words_right"] == 1
         assert metrics["answer_words_wrong"] == 1 / 2
-        assert metrics["answer_words_right_in_wrong"] == 0
 
     def test_crossed_looks_for_words_where_no_query_asked_for_them(self, measured):
         # dog: in one of the two others; cat: in both; snow: in none.
         one = asked_per_choice([1], [0], [5], text="?", choices=("dog", "cat", "snow"))
         metrics = measured(one).metrics()
-        assert metrics["answer_words_right_in_wrong"] == 1 / 2
         assert metrics["answer_words_gain_crossed"] == 1 / 2 - (1 + 0) / 2
+
+    def test_crossed_leaves_out_words_that_the_other_choice_s_query_had_too(self, measured):
+        # Each query finds a fact with just its own choice's words: nothing is known of the answer.
+        choices = ("Krez pet", "Krez pilot", "pet cat")
+        metrics = measured(asked_per_choice([0], [2], [1], text="?", choices=choices)).metrics()
+        assert metrics["answer_words_gain_crossed"] == 0
 
     @pytest.mark.parametrize(
         "fields",
@@ -286,6 +290,14 @@ class TestTelling:
         quality = measured(*[asked([0]) for _ in range(30)])
         assert quality.metrics()["answer_words_gain"] == 1
         assert quality.metrics()["answer_words_gain_elsewhere"] == 1
+        assert quality.metrics()["answer_words_surplus"] == 0
+
+    def test_surplus_is_what_a_question_s_own_facts_add(self, measured):
+        metrics = measured(asked([0]), asked([1])).metrics()
+        assert metrics["answer_words_surplus"] == -1 - 1
+        per_choice = [asked_per_choice(one, other) for one, other in (([3], [0]), ([0], [1]))]
+        # "dog" is not in the facts for "cat", but in those of the question before.
+        assert measured(*per_choice).metrics()["answer_words_surplus"] == 0 - 1
 
 
 MATCH = {"relations": {"pets": ["pet"], "jobs": ["job", "trade"]}}

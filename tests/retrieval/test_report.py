@@ -2,14 +2,16 @@
 
 import re
 from html.parser import HTMLParser
+from itertools import cycle
 
 import pytest
 
 from kformer.errors import KformerError
+from kformer.files import sha256_of
 from kformer.retrieval import report
 from kformer.retrieval.report import describe
 from kformer.retrieval.sample import draw
-from kformer.retrieval.settings import Retrieval
+from kformer.retrieval.settings import Retrieval, Words
 from kformer.tables import write_table
 
 SCRIPT = "<script>alert('dog')</script> & \"so\" on"
@@ -19,6 +21,7 @@ FACTS = [
     (f"| a_b _c_ `d` *e* {SCRIPT}", None),
     ("Dogs' and cats' lives.", None),
 ]
+TABLES = ("questions", "facts", "retrieval")
 MATCH = {"relations": {"pets": ["pet", "a|b"]}}
 CONTROL = re.compile(r"[^\n\x20-\x7e\xa0-\u2029\u2070-\uffff]")
 _VOID = {"meta", "br"}
@@ -71,18 +74,22 @@ class Page(HTMLParser):
 def described(tmp_path):
     """Describes a retrieval of these questions; returns the metrics and both pages."""
 
-    def run(questions, fact_ids=(0, 1, 2), per_choice=False, facts=FACTS, **settings):
+    def run(
+        questions, fact_ids=(0, 1, 2), per_choice=False, facts=FACTS, page_words=None, **settings
+    ):
         choices = [0, 1] if per_choice else [None]
         kind = "choice" if per_choice else "question"
         section = Retrieval(**({"query": kind} | settings))
+        # The same facts for all, or other facts for each.
+        each = fact_ids if fact_ids and isinstance(fact_ids[0], list) else [list(fact_ids)]
         queries = [
             {
                 "question_id": one["question_id"],
                 "choice": choice,
-                "fact_ids": list(fact_ids),
-                "scores": [9.5 - place for place in range(len(fact_ids))],
+                "fact_ids": ids,
+                "scores": [9.5 - place for place in range(len(ids))],
             }
-            for one in questions
+            for one, ids in zip(questions, cycle(each), strict=False)
             for choice in choices
         ]
         rows = [
@@ -91,9 +98,13 @@ def described(tmp_path):
         ]
         write_table(tmp_path / "questions", "questions", questions)
         write_table(tmp_path / "facts", "facts", rows)
-        write_table(tmp_path / "retrieval", "retrieval", queries)
-        tables = (tmp_path / name for name in ("questions", "facts", "retrieval"))
-        metrics = describe(section, *tables, tmp_path / "out")
+        origin = {
+            "settings": section.read_settings(),
+            "facts_sha256": sha256_of(tmp_path / "facts"),
+        }
+        write_table(tmp_path / "retrieval", "retrieval", queries, origin)
+        tables = (tmp_path / name for name in TABLES)
+        metrics = describe(*tables, tmp_path / "out", page_words)
         return (
             metrics,
             (tmp_path / "out/retrieval.md").read_text("utf-8"),
@@ -141,32 +152,38 @@ class TestNumbers:
     @pytest.mark.parametrize(
         ("fact_ids", "finding"),
         [
-            ([0], "The facts speak for the right answer"),
-            ([1], "The facts speak against the right answer"),
-            ([0, 1], "No sign that the facts tell the answer"),
+            ([[0], [1]], "The facts speak for the right answer"),
+            ([[1], [0]], "The facts speak against the right answer"),
+            ([[0, 1]], "No sign that the facts tell the answer"),
+            ([[0]], "No sign that the facts tell the answer"),
         ],
     )
     def test_verdict_says_what_the_gap_shows(self, described, fact_ids, finding):
-        for other in (["a bird", "a fish"], ["a dog", "a cat"]):  # with a spread, and without
-            questions = [question(str(i)) for i in range(29)]
-            _, page, _ = described([*questions, question("other", choices=other)], fact_ids)
-            assert finding in page
+        questions = [question(str(i), answer=i % 2) for i in range(40)]
+        _, page, _ = described(questions, fact_ids)
+        assert finding in page
+
+    def test_facts_with_commoner_words_of_right_answers_get_no_praise(self, described):
+        metrics, page, _ = described([question(str(i)) for i in range(40)], [0])
+        assert metrics["answer_words_gain"] == metrics["answer_words_gain_elsewhere"] == 1
+        assert "No sign that the facts tell the answer" in page
 
     @pytest.mark.parametrize("per_choice", [False, True])
     def test_few_questions_get_no_verdict_and_no_interval(self, described, per_choice):
         questions = [question(str(i)) for i in range(28)]
         questions += [question("other", choices=["a bird", "a fish"])]
         metrics, page, _ = described(questions, [0], per_choice=per_choice)
-        assert "29 questions are too few to tell whether the facts speak for" in page
+        assert "Too few questions to tell whether the facts speak for" in page
         assert "±" not in page
         assert "answer_words_gain_low" not in metrics
-        assert "1 question is too few to tell" in described(questions[:1])[1]
+        assert "Too few questions to tell" in described(questions[:1])[1]
 
     def test_verdict_with_a_query_per_choice_goes_by_words_nobody_asked_for(self, described):
-        questions = [question(str(i)) for i in range(30)]
-        questions += [question("other", choices=["a bird", "a fish"])]
-        _, page, _ = described(questions, [0], per_choice=True)
-        assert "where no query asked for these words" in " ".join(page.split())
+        # All queries of a question find the same, so each choice's words are also found by others.
+        questions = [question(str(i), answer=i % 2) for i in range(40)]
+        metrics, page, _ = described(questions, [[0], [1]], per_choice=True)
+        assert metrics["answer_words_gain_crossed"] == 1
+        assert "The facts speak for the right answer" in page
         assert "| crossed gap" in page
 
     def test_without_labels_and_gold_facts_nothing_is_claimed(self, described):
@@ -254,6 +271,31 @@ class TestMatching:
         _, page, sample = described([question("a")])
         assert "asked for" not in page.split("## Settings")[0].replace("was asked", "")
         assert "relations asked for" not in sample
+
+
+class TestWhatTheTableSays:
+    def test_settings_are_those_that_it_was_retrieved_by(self, described):
+        _, page, _ = described([question("a")], method="rank_bm25", query="context", top_k=2)
+        assert re.search(r"\| method +\| +rank_bm25 ", page)
+        assert re.search(r"\| query +\| +context ", page)
+
+    def test_words_of_the_page_can_be_others(self, described):
+        words = Words(stop_words=True, language="german")
+        _, page, _ = described([question("a")], method="dense", page_words=words)
+        assert re.search(r"\| words.language +\| +german ", page)
+
+    def test_a_table_that_does_not_say_is_refused(self, described, tmp_path):
+        described([question("a")])
+        write_table(tmp_path / "retrieval", "retrieval", [])
+        with pytest.raises(KformerError, match="does not say by which settings it was retrieved"):
+            describe(*(tmp_path / name for name in TABLES), tmp_path / "out")
+
+    def test_other_facts_are_refused(self, described, tmp_path):
+        described([question("a")])
+        rows = [{"fact_id": 0, "text": "a", "relation": None, "source": "s", "origin": ""}]
+        write_table(tmp_path / "facts", "facts", rows)
+        with pytest.raises(KformerError, match="retrieved from other facts than"):
+            describe(*(tmp_path / name for name in TABLES), tmp_path / "out")
 
 
 class TestSample:

@@ -54,6 +54,21 @@ def test_what_is_looked_for_tells_retrievals_apart(change):
     assert Retrieval().read_settings() != Retrieval(**change).read_settings()
 
 
+@pytest.mark.parametrize(
+    ("usual", "other"),
+    [
+        ({}, {"words": {"language": "german"}}),
+        ({"match": {"relations": "atomic"}}, {"match": {"relations": "atomic", "boost": 9.0}}),
+        ({}, {"control": "shuffle"}),
+    ],
+    ids=["the language of no stop words and no stems", "the boost of a filter", "the control"],
+)
+def test_what_other_settings_leave_nothing_to_say_tells_nothing_apart(usual, other):
+    one, another = Retrieval(**usual), Retrieval(**other)
+    assert one.read_settings() == another.read_settings()
+    assert one.index_settings("words") == another.index_settings("words")
+
+
 @pytest.mark.parametrize("method", READ)
 def test_settings_that_are_read_may_be_read_again(method):
     settings = Retrieval(method=method, match=Match(relations="atomic"), words=Words(stemming=True))
@@ -96,6 +111,7 @@ def test_a_hybrid_of_too_few_candidates_is_refused(settings, what):
         {"match": {"relations": "atomic2020"}},
         {"match": {"relations": {"t": ["a", " "]}}},
         {"words": {"language": "klingon"}},
+        {"method": "hybrid", "fusion": "rerank", "nearest": "faiss"},
     ],
 )
 def test_impossible_values_are_refused(settings):

@@ -6,7 +6,7 @@ import pytest
 
 from kformer.errors import KformerError
 from kformer.retrieval.shuffle import shuffle
-from kformer.tables import read_rows, write_table
+from kformer.tables import made_of, read_rows, write_table
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +118,18 @@ def test_a_split_with_a_single_question_cannot_be_shuffled(questions_table, tmp_
     with pytest.raises(KformerError, match="the split train has one question only"):
         shuffle(table, found, tmp_path / "s")
     assert not (tmp_path / "s").exists()
+
+
+def test_a_control_says_what_it_was_made_of(questions_table, tmp_path):
+    table = questions_table({"question_id": "a"}, {"question_id": "b"})
+    origin = {"settings": {"top_k": 3}, "facts_sha256": "0"}
+    rows = [{"question_id": n, "choice": None, "fact_ids": [], "scores": []} for n in "ab"]
+    write_table(tmp_path / "r", "retrieval", rows, origin)
+    shuffle(table, tmp_path / "r", tmp_path / "s")
+    assert made_of(tmp_path / "s", "retrieval") == {
+        "settings": {"top_k": 3, "control": "shuffle"},
+        "facts_sha256": "0",
+    }
 
 
 @pytest.mark.parametrize("retrieved", ["a", "abc"])

@@ -69,7 +69,7 @@ class TestRetrieve:
         assert [(row["question_id"], row["choice"]) for row in rows] == [("b", None), ("a", None)]
         assert rows[0]["fact_ids"] == [0, 1, 2]
         assert rows[1]["fact_ids"] == rows[1]["scores"] == []
-        assert metrics == {"queries": 2, "different_queries": 2}
+        assert metrics == {"queries": 2, "queries_searched": 2}
 
     def test_one_row_a_choice(self, retrieved):
         questions = [
@@ -102,10 +102,14 @@ class TestRetrieve:
         assert [row["fact_ids"] for row in rows] == [[3], [2], []]
         assert [row["choice"] for row in rows] == [None] * 3
 
+    def test_a_control_is_not_made_here(self, retrieved):
+        with pytest.raises(KformerError, match="`kformer shuffle` makes the control"):
+            retrieved({"question": "dog"}, control="shuffle")
+
     def test_what_is_asked_twice_is_searched_once(self, retrieved):
         questions = [{"question": "dog"}, {"question": "job"}, {"question": "dog"}]
         metrics, rows = retrieved(*questions)
-        assert metrics == {"queries": 3, "different_queries": 2}
+        assert metrics == {"queries": 3, "queries_searched": 2}
         assert rows[0]["fact_ids"] == rows[2]["fact_ids"] == [0]
 
     @pytest.mark.parametrize("method", ["bm25", "rank_bm25"])
@@ -123,7 +127,7 @@ class TestRetrieve:
         assert row["fact_ids"] == []
 
     def test_no_questions_make_an_empty_table(self, retrieved):
-        assert retrieved() == ({"queries": 0, "different_queries": 0}, [])
+        assert retrieved() == ({"queries": 0, "queries_searched": 0}, [])
 
     @pytest.mark.parametrize("method", ["bm25", "rank_bm25"])
     def test_a_type_is_answered_by_matching_facts_and_an_unknown_one_by_all(
@@ -201,7 +205,7 @@ class TestDemoWorld:
             section, out = Retrieval(**settings), tmp_path / "r"
             indexes = indexed(section, world / "f")
             retrieve(section, world / "q", world / "f", indexes, out)
-            metrics = describe(section, world / "q", world / "f", out, tmp_path / "report")
+            metrics = describe(world / "q", world / "f", out, tmp_path / "report")
             return metrics["gold_recall_at_5"]
 
         return measure

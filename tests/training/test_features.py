@@ -3,6 +3,7 @@
 import pytest
 
 from kformer.errors import KformerError
+from kformer.files import sha256_of
 from kformer.modeling import KformerConfig, KformerProcessor
 from kformer.modeling.processor import load_tokenizer
 from kformer.tables import write_table
@@ -39,7 +40,7 @@ def write_questions(tmp_path):
 
 @pytest.fixture
 def make_knowledge(tmp_path):
-    def make(found):
+    def make(found, made_of=None):
         facts = [
             {"fact_id": i, "text": text, "source": "test", "origin": str(i)}
             for i, text in enumerate(FACTS)
@@ -55,7 +56,7 @@ def make_knowledge(tmp_path):
             for question_id, lists in found.items()
             for choice, fact_ids in enumerate(lists)
         ]
-        write_table(tmp_path / "retrieval.parquet", "retrieval", rows)
+        write_table(tmp_path / "retrieval.parquet", "retrieval", rows, made_of)
         return Knowledge(tmp_path / "facts.parquet", tmp_path / "retrieval.parquet")
 
     return make
@@ -123,6 +124,12 @@ def test_a_retrieval_of_other_questions_is_one_clear_line(
     with pytest.raises(KformerError, match="'train-1' is not in the retrieval table") as error:
         load_examples(processor, write_questions(train=2), knowledge, "train")
     assert "\n" not in str(error.value)
+
+
+def test_a_retrieval_of_other_facts_is_one_clear_line(make_knowledge, tmp_path):
+    with pytest.raises(KformerError, match="retrieved from other facts than "):
+        make_knowledge({"train-0": [[0]]}, {"facts_sha256": "0"})
+    make_knowledge({"train-0": [[0]]}, {"facts_sha256": sha256_of(tmp_path / "facts.parquet")})
 
 
 def test_a_limit_draws_the_same_questions_each_time(processor, write_questions):

@@ -141,7 +141,8 @@ def facts_key(condition):
     return key
 
 
-# Snakemake's `--set-scatter` changes these numbers; results have the same bytes whatever they are.
+# Snakemake's `--set-scatter` changes these numbers; results have the same bytes whatever they are,
+# but for the approximate search of FAISS in more or fewer indexes.
 scattergather:
     facts=1,
     retrieval=1,
@@ -192,6 +193,10 @@ def indexes_of_retrieval(wildcards):
 
 def facts_of_retrieval(wildcards):
     return f"results/shared/facts/{RETRIEVALS[wildcards.key][1]}/facts.parquet"
+
+
+def embeds_queries(wildcards):
+    return "embeddings" in RETRIEVALS[wildcards.key][0].index_kinds
 
 
 def retrieval_settings(wildcards):

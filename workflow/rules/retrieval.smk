@@ -7,6 +7,8 @@ rule list_events:
         "results/logs/list_events/{key}.log",
     conda:
         "../envs/kformer.yaml"
+    resources:
+        mem_mb=8000,
     shell:
         "kformer events --facts {input} --out {output} 2>&1 | tee {log}"
 
@@ -92,6 +94,7 @@ rule retrieve_facts:
         "../envs/kformer.yaml"
     threads: 8
     resources:
+        gpu=lambda wildcards: GPU if embeds_queries(wildcards) else 0,
         mem_mb=8000,
         runtime="4h",
     params:
@@ -139,6 +142,8 @@ rule describe_retrieval:
         "results/logs/describe_retrieval/{key}.log",
     conda:
         "../envs/kformer.yaml"
+    resources:
+        mem_mb=8000,
     params:
         out=lambda wildcards: f"results/shared/retrieval/{wildcards.key}",
         # Also where the method reads none, the report takes text apart.
@@ -159,6 +164,8 @@ rule shuffle_facts:
         "results/logs/shuffle_facts/{key}.log",
     conda:
         "../envs/kformer.yaml"
+    resources:
+        mem_mb=8000,
     shell:
         "kformer shuffle --questions {input.questions} --retrieval {input.retrieval}"
         " --out {output} 2>&1 | tee {log}"
