@@ -307,7 +307,9 @@ def describe_retrieval(
     section, memory = settings_behind(retrieval), _beside(out / "retrieval")
     split_by = _load_section(Words, words, "--words") if words else None
     with _stage(f"describe-retrieval {section.method}", memory, section.read_settings()) as stage:
-        stage.finish(describe(questions, facts, retrieval, out, split_by))
+        metrics = describe(questions, facts, retrieval, out, split_by)
+        told = ("queries", "queries_without_facts", "gold_recall_at_5", "answer_words_surplus")
+        stage.finish(metrics, {name: metrics[name] for name in told if name in metrics})
         for name in ("retrieval.md", "sample.html"):
             stage.run.log_file(out / name)
 
@@ -554,11 +556,12 @@ class _Stage:
     run: Run
     began: float
 
-    def finish(self, summary: Mapping[str, Any]) -> None:
+    def finish(self, summary: Mapping[str, Any], told: Mapping[str, Any] | None = None) -> None:
+        """Logs what came out, and tells it, or ``told`` where it is too much for a line."""
         seconds = time.monotonic() - self.began
         key = f"{self.name.split()[0].replace('-', '_')}_stage_seconds"
         self.run.log_summary({**summary, key: seconds})
-        typer.echo(f"{_announced(self.name, summary)} ({seconds:.1f} s)", err=True)
+        typer.echo(f"{_announced(self.name, told or summary)} ({seconds:.1f} s)", err=True)
 
 
 @contextmanager
