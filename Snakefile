@@ -2,6 +2,7 @@
 
 snakemake --cores all all                                        # the embedded demo
 snakemake --cores all --configfile config/social_iqa.yaml -- all   # Social IQA
+snakemake --cores all retrieval                                  # what is found, without training
 """
 
 from snakemake.utils import min_version
@@ -21,8 +22,14 @@ include: "workflow/rules/training.smk"
 include: "workflow/rules/evaluation.smk"
 
 
+# What comes before training, to see first what is found.
+rule retrieval:
+    input:
+        [f"results/shared/retrieval/{key}/retrieval.md" for key in RETRIEVALS],
+
+
 rule all:
     default_target: True
     input:
         f"{RESULTS}/comparison.json",
-        [f"results/shared/retrieval/{key}/retrieval.md" for key in RETRIEVALS],
+        rules.retrieval.input,

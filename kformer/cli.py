@@ -30,6 +30,18 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 
+
+def _apart(ctx: typer.Context, param: typer.CallbackParam, value: Any) -> Any:
+    """Refuses to write over what is read; called for each such option, in the user's order."""
+    seen = ctx.meta.setdefault("kformer.paths", {})
+    seen[param.name] = value if isinstance(value, list | tuple) else [value]
+    out = {path.resolve() for path in seen.get("out", []) if path}
+    for name, paths in seen.items():
+        if name != "out" and any(path and path.resolve() in out for path in paths):
+            raise KformerError(f"--out: {seen['out'][0]} is what is read; name another file")
+    return value
+
+
 Settings = Annotated[str, typer.Option(help="The stage's part of the config, as JSON.")]
 SourceSettings = Annotated[
     str,
@@ -46,10 +58,10 @@ Lock = Annotated[
     Path,
     typer.Option(help="Checksums of files whose owners publish none; keep it with the config."),
 ]
-Out = Annotated[Path, typer.Option(help="What to write.")]
-QuestionsFile = Annotated[Path, typer.Option(help="The questions table.")]
-FactsFile = Annotated[Path, typer.Option(help="The facts table.")]
-RetrievalFile = Annotated[Path, typer.Option(help="The retrieval table.")]
+Out = Annotated[Path, typer.Option(help="What to write.", callback=_apart)]
+QuestionsFile = Annotated[Path, typer.Option(help="The questions table.", callback=_apart)]
+FactsFile = Annotated[Path, typer.Option(help="The facts table.", callback=_apart)]
+RetrievalFile = Annotated[Path, typer.Option(help="The retrieval table.", callback=_apart)]
 ShardOption = Annotated[str, typer.Option(help="Which part of how many, such as 2/7.")]
 Indexes = Annotated[
     list[Path] | None,
@@ -58,9 +70,11 @@ Indexes = Annotated[
 Threads = Annotated[
     int | None, typer.Option(min=1, help="How many work at once; without this, one a core.")
 ]
-MaybeFacts = Annotated[Path | None, typer.Option(help="The facts table, if facts are read.")]
+MaybeFacts = Annotated[
+    Path | None, typer.Option(help="The facts table, if facts are read.", callback=_apart)
+]
 MaybeRetrieval = Annotated[
-    Path | None, typer.Option(help="The retrieval table, if facts are read.")
+    Path | None, typer.Option(help="The retrieval table, if facts are read.", callback=_apart)
 ]
 
 
@@ -133,7 +147,9 @@ def demo_world(out: Out, settings: Settings = "{}") -> None:
 
 @app.command()
 def questions(
-    place: Annotated[Path, typer.Option("--input", help="Folder or file with the data set.")],
+    place: Annotated[
+        Path, typer.Option("--input", help="Folder or file with the data set.", callback=_apart)
+    ],
     out: Out,
     settings: Settings,
 ) -> None:
@@ -154,7 +170,9 @@ def questions(
 def facts(
     places: Annotated[
         list[Path],
-        typer.Option("--input", help="Folder or file of each source, in their order."),
+        typer.Option(
+            "--input", help="Folder or file of each source, in their order.", callback=_apart
+        ),
     ],
     out: Out,
     settings: Settings,
@@ -226,13 +244,14 @@ def index(
 
     Settings are those of retrieval, as in the config.
 
-    Example: `kformer index words --facts facts.parquet --out index
-    --settings '{"words": {"stemming": true}}'`
+    Example: `kformer index words --facts facts.parquet --out index`
     """
     from kformer.retrieval.index import Shard, index_embeddings, index_words
     from kformer.retrieval.settings import Retrieval
 
     section, part = _load_section(Retrieval, settings), Shard.parse(shard)
+    if counts and kind != "words":
+        raise KformerError("--counts: an index of embeddings needs none; leave it out")
     with _stage(f"index {kind} {part}", _beside(out), section.index_settings(kind)) as stage:
         if kind == "words":
             stage.finish(index_words(section, facts, out, part, counts or []))
@@ -270,7 +289,9 @@ def retrieve(
 
 @app.command()
 def gather(
-    parts: Annotated[list[Path], typer.Argument(help="What `retrieve` wrote, in order.")],
+    parts: Annotated[
+        list[Path], typer.Argument(help="What `retrieve` wrote, in order.", callback=_apart)
+    ],
     questions: QuestionsFile,
     out: Out,
 ) -> None:
@@ -337,12 +358,16 @@ def search(
     with Console(stderr=True).status("searching"):
         found = search_for(query, folders, top_k, relations)
     typer.echo(f"asked {', '.join(map(str, folders))}", err=True)
-    Console().print(table_of_hits(found))
+    Console().print(table_of_hits(found) if found else "nothing found")
 
 
 @app.command()
 def shuffle(questions: QuestionsFile, retrieval: RetrievalFile, out: Out) -> None:
-    """Make the control: each question gets the facts of another question of its split."""
+    """Make the control: each question gets the facts of another question of its split.
+
+    Example: `kformer shuffle --questions questions.parquet --retrieval retrieval.parquet
+    --out shuffled.parquet`
+    """
     from kformer.retrieval import shuffle as control
 
     with _stage("shuffle", _beside(out), {"control": "shuffle"}) as stage:
@@ -583,6 +608,8 @@ def _run_stage(name: str, folder: Path, settings: Mapping[str, Any]) -> Iterator
 
 
 def _beside(out: Path) -> Path:
+    if not out.name:
+        raise KformerError(f"--out: {out} is no new file or folder; give it a name")
     return out.with_name(f".{out.name}.mlflow_run.json")
 
 

@@ -33,7 +33,7 @@ from kformer.knowledge import KnowledgeSource
 from kformer.own_data import OwnData
 from kformer.questions import Questions
 from kformer.retrieval.settings import Retrieval, RetrievalChange
-from kformer.section import Name, Section, in_one_line
+from kformer.section import Name, Section, Text, in_one_line
 from kformer.sources import CATALOGUE, SourceOverride, resolve
 
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -44,7 +44,7 @@ _RESERVED = ("shared", "logs", "mlflow.db")  # other things that lie in results/
 class Model(Section):
     """The encoder, and what is injected where."""
 
-    encoder: str = "roberta-base"
+    encoder: Text = "roberta-base"
     """A Hugging Face id, a local folder, or `bundled/all-MiniLM-L6-v2`."""
     injection: Literal["none", "concat", "attention", "ffn", "static"] = "none"
     """How facts get in: not at all, as text, as attention keys and values, as FFN slots; `static`:

@@ -20,14 +20,16 @@ def replacing(path: Path) -> Iterator[Path]:
     behind is removed by the next one.
 
     Raises:
-        KformerError: ``path`` is a folder with something in it. That is never deleted here: it
-            may be anybody's.
+        KformerError: ``path`` is a folder with something in it, or neither file nor folder. Such
+            are never deleted here: they may be anybody's.
     """
     path = path.absolute()
-    partial = path.with_name(f".{path.name}.partial")
     if path.is_dir() and any(path.iterdir()):
         raise KformerError(f"{path}: this folder is there already; delete it or name another one")
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise KformerError(f"{path}: this is neither a file nor a folder; name another one")
     path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
     _remove(partial)
     try:
         yield partial

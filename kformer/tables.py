@@ -6,6 +6,7 @@ Every stage reads and writes these and nothing else, so this file is the contrac
 import json
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any, Literal
@@ -116,7 +117,12 @@ def write_batches(
         replacing(path) as partial,
         partial.open("wb") as file,  # whose errors name it, while Arrow's do not
         pq.ParquetWriter(
-            file, schema, compression="zstd", use_dictionary=_REPETITIVE, write_statistics=False
+            file,
+            schema,
+            compression="zstd",
+            use_dictionary=_REPETITIVE,
+            write_statistics=False,
+            write_page_checksum=True,
         ) as writer,
     ):
         for batch in batches:
@@ -149,7 +155,9 @@ def read_table(path: Path, name: TableName) -> pa.Table:
     Raises:
         KformerError: there is no such file, or it does not hold the table ``name``.
     """
-    return _open(path, name).read()
+    file = _open(path, name)
+    with _damage_told(path):
+        return file.read()
 
 
 def made_of(path: Path, name: TableName) -> dict[str, Any]:
@@ -191,7 +199,8 @@ def read_columns(
     for group in range(file.num_row_groups):
         last = first + file.metadata.row_group(group).num_rows
         if first < end and start < last:
-            rows = file.read_row_group(group, columns=list(columns))
+            with _damage_told(path):
+                rows = file.read_row_group(group, columns=list(columns))
             part = rows.slice(max(start - first, 0), min(end, last) - max(start, first))
             yield from part.to_batches(max_chunksize=ROWS_PER_BATCH)
         first = last
@@ -203,7 +212,8 @@ def take_rows(path: Path, name: TableName, rows: Sequence[int]) -> list[dict[str
     sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
     starts = list(accumulate(sizes, initial=0))
     groups = [bisect_right(starts, row) - 1 for row in rows]
-    read = {group: file.read_row_group(group) for group in set(groups)}
+    with _damage_told(path):
+        read = {group: file.read_row_group(group) for group in set(groups)}
     return [
         read[group].slice(row - starts[group], 1).to_pylist()[0]
         for row, group in zip(rows, groups, strict=True)
@@ -219,13 +229,10 @@ def read_column(
 
 
 def _open(path: Path, name: TableName) -> pq.ParquetFile:
-    try:
-        file = pq.ParquetFile(path)
-    except FileNotFoundError:
-        raise KformerError(f"{path}: there is no such file; expected a {name} table") from None
-    except (pa.ArrowInvalid, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise KformerError(f"{path}: not a readable Parquet file ({reason})") from None
+    if not path.exists():
+        raise KformerError(f"{path}: there is no such file; expected a {name} table")
+    with _damage_told(path):
+        file = pq.ParquetFile(path, page_checksum_verification=True)
     metadata = file.schema_arrow.metadata or {}
     found = metadata.get(b"kformer_table", b"nothing of ours").decode()
     if found != name:
@@ -237,6 +244,15 @@ def _open(path: Path, name: TableName) -> pq.ParquetFile:
             f"version {VERSION}; delete the file and run again"
         )
     return file
+
+
+@contextmanager
+def _damage_told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise KformerError(f"{path}: not a readable Parquet file ({reason})") from None
 
 
 def _to_arrow(batch: list[Row], schema: pa.Schema, path: Path, first_row: int) -> pa.Table:

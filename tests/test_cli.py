@@ -217,6 +217,30 @@ class TestMistakes:
         line = mistake("facts", "--input", "data", "--out", "f", "--settings", '["demo"]')
         assert "no facts at all" in line
 
+    @pytest.mark.parametrize(
+        "command",
+        [
+            "events --facts data/f --out data/../data/f",
+            "events --out data/f --facts data/f",
+            "shuffle --questions q --retrieval data/f --out data/f",
+            "gather p data/f --questions q --out data/f",
+            "retrieve --questions q --facts data/f --out data/f",
+            "questions --input data/f --out data/f --settings {}",
+        ],
+    )
+    def test_what_is_read_is_never_written_over(self, mistake, tmp_path, command):
+        write_lines(tmp_path / "data" / "f", QUESTION)
+        before = (tmp_path / "data" / "f").read_bytes()
+        assert "is what is read; name another file" in mistake(*command.split())
+        assert (tmp_path / "data" / "f").read_bytes() == before
+
+    def test_a_folder_s_own_name_is_no_output(self, mistake):
+        assert "--out: . is no new file" in mistake("events", "--facts", "f", "--out", ".")
+
+    def test_counts_for_embeddings(self, mistake):
+        line = mistake(*"index embeddings --facts f --out i --counts c.json".split())
+        assert "--counts: an index of embeddings needs none" in line
+
     def test_a_malformed_line(self, mistake, tmp_path):
         write_lines(tmp_path / "data" / "questions.jsonl", QUESTION, '{"question_id": ')
         line = mistake("questions", "--input", "data", "--out", "q", "--settings", DEMO)
@@ -277,7 +301,7 @@ class TestMistakes:
         [
             ("index.json", "{", "index/index.json: damaged; delete index and build it anew"),
             ("index.json", '{"version": 9}', "index: an index of version 9, but this program"),
-            ("ids.npy", "", "index: damaged ("),
+            ("ids.npy", "", "index/ids.npy: damaged; delete index and build it anew"),
         ],
     )
     def test_a_damaged_index(self, retrieve, tmp_path, name, content, what):

@@ -1,6 +1,7 @@
 """Files and folders appear whole or not at all."""
 
 import json
+import os
 
 import pytest
 
@@ -45,6 +46,16 @@ def test_a_folder_with_something_in_it_is_never_replaced(tmp_path):
         pass
     assert (tmp_path / "folder" / "thesis").read_text() == "precious"
     assert names_in(tmp_path) == ["folder"]
+
+
+def test_what_is_neither_file_nor_folder_is_never_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with (
+        pytest.raises(KformerError, match="pipe: this is neither a file nor a folder"),
+        replacing(tmp_path / "pipe"),
+    ):
+        raise AssertionError
+    assert names_in(tmp_path) == ["pipe"]
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])

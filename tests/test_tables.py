@@ -264,6 +264,22 @@ class TestReading:
         one_line(caught)
 
 
+def test_damaged_pages_are_noticed(tmp_path):
+    rows = [{**FACT, "fact_id": i, "text": f"text {i}"} for i in range(50)]
+    write_table(tmp_path / "t", "facts", rows)
+    whole, right = (tmp_path / "t").read_bytes(), list(read_rows(tmp_path / "t", "facts"))
+    footer = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+    noticed = 0
+    for place in range(4, footer):
+        (tmp_path / "t").write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        try:
+            assert list(read_rows(tmp_path / "t", "facts")) == right
+        except KformerError as error:
+            assert "not a readable Parquet file" in str(error)
+            noticed += 1
+    assert noticed > 0.9 * (footer - 4)
+
+
 def fact_table(*rows):
     return pa.Table.from_pylist(list(rows), schema=SCHEMAS["facts"])
 

@@ -22,7 +22,7 @@ from kformer.retrieval.settings import IndexKind, Retrieval
 from kformer.retrieval.words import splitter
 from kformer.tables import count_rows, made_of, read_column, read_columns
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,7 @@ class Index:
         facts_sha256: of the facts table that these are, or whose events they are.
         of_events: whether they are events.
         number, shards: which shard of the table it holds, from 1, and of how many.
+        sha256: of each of its other files.
     """
 
     folder: Path
@@ -77,6 +78,15 @@ class Index:
     of_events: bool
     number: int
     shards: int
+    sha256: Mapping[str, str]
+
+    def check_files(self) -> None:
+        """Raises KformerError when its files are not as they were written."""
+        for name, sha256 in self.sha256.items():
+            file = self.folder / name
+            if not file.is_file() or sha256_of(file) != sha256:
+                what = "damaged" if file.is_file() else "missing"
+                raise KformerError(f"{file}: {what}; delete {self.folder} and build it anew")
 
 
 @dataclass(frozen=True)
@@ -247,6 +257,7 @@ def _build(
             "of_events": of_events,
             "number": shard.number,
             "shards": shard.of,
+            "sha256": {file.name: sha256_of(file) for file in sorted(folder.iterdir())},
         }
         write_json(folder / "index.json", content)
         size = sum(file.stat().st_size for file in folder.iterdir())

@@ -90,7 +90,7 @@ def render_markdown(settings: Retrieval, quality: Quality, corpus: Corpus) -> st
         "# Retrieval",
         _statement(quality),
         _verdict(quality),
-        *_answer_section(quality),
+        *_answer_section(settings, quality),
         *_gold_section(quality),
         *_words_section(settings, quality),
         *_scores_section(quality),
@@ -143,7 +143,7 @@ def _finding(gap: Mean) -> str:
     return f"The facts speak {side} the right answer"
 
 
-def _answer_section(quality: Quality) -> Iterator[str]:
+def _answer_section(settings: Retrieval, quality: Quality) -> Iterator[str]:
     if not quality.all_splits.telling.gain.count:
         return
     splits = _named_splits(quality)
@@ -153,9 +153,10 @@ def _answer_section(quality: Quality) -> Iterator[str]:
         "neither in the context or question nor stop words (such as *the*). The tables say how "
         "many of them occur in the facts."
     )
-    yield f"By the best {BEST} facts:"
-    yield _answer_table({name: split.telling_best for name, split in splits.items()}, quality)
-    yield "By all facts:"
+    if settings.top_k > BEST:
+        yield f"By the best {BEST} facts:"
+        yield _answer_table({name: split.telling_best for name, split in splits.items()}, quality)
+        yield "By all facts:"
     yield _answer_table({name: split.telling for name, split in splits.items()}, quality)
     yield _answer_legend(quality)
 

@@ -1,9 +1,7 @@
 """Putting together what a `retrieval` section asks for, from indexes on disk."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from tokenize import TokenError
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -53,7 +51,10 @@ def open_searcher(
     if settings.method == "rank_bm25":
         searcher = _reference(settings, facts, events)
     else:
-        _check_facts(opened, facts, facts_behind(facts)[0], of_events=events is not None)
+        facts_sha256, are_events = facts_behind(facts)
+        if are_events:
+            raise KformerError(f"{facts}: holds events; give the facts that they are of")
+        _check_facts(opened, facts, facts_sha256, of_events=events is not None)
         searcher = _indexed(settings, opened, threads)
     if settings.events and events:
         return ByEvent(searcher, settings.events, events, _boost(settings))
@@ -107,9 +108,8 @@ def _indexed(
     encoder = SentenceEncoder(settings.encoder)
     dense = []
     for index in shards["embeddings"]:
-        with _damage_told(index.folder):
-            layout = ByRelation.open(index.folder)
-            dense.append(Dense(index.folder, encoder, layout, settings.nearest))
+        layout = ByRelation.open(index.folder)
+        dense.append(Dense(index.folder, encoder, layout, settings.nearest))
     if settings.method == "dense":
         return Shards(dense)
 
@@ -123,23 +123,8 @@ def _indexed(
     return RankFusion(both, settings.candidates)
 
 
-@contextmanager
-def _damage_told(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    # SyntaxError and TokenError: what NumPy raises for some damaged headers.
-    except (
-        OSError, ValueError, KeyError, TypeError, EOFError, IndexError, SyntaxError, TokenError
-    ) as error:  # fmt: skip
-        reason = " ".join(str(error).split())
-        raise KformerError(
-            f"{folder}: damaged ({reason}); delete the folder and build it anew"
-        ) from None
-
-
 def _open_words(index: Index, settings: Retrieval, threads: int, words_by: type[Bm25]) -> Bm25:
-    with _damage_told(index.folder):
-        postings, layout = Postings.open(index.folder), ByRelation.open(index.folder)
+    postings, layout = Postings.open(index.folder), ByRelation.open(index.folder)
     return words_by(postings, layout, splitter(settings.words), threads)
 
 
@@ -155,6 +140,7 @@ def _shards(kind: IndexKind, settings: Retrieval, indexes: Sequence[Index]) -> l
                 f"{index.folder}: built with {index.settings}, but the settings say {wanted}; "
                 "build it anew"
             )
+        index.check_files()
     of = found[0].shards
     if [(index.number, index.shards) for index in found] != [(i, of) for i in range(1, of + 1)]:
         raise KformerError(
@@ -234,6 +220,12 @@ def _settings_of(indexes: Sequence[Index], top_k: int) -> Retrieval:
     if len(kinds) == 1:
         method = "bm25" if kinds == {"words"} else "dense"
     settings = {key: value for index in indexes for key, value in index.settings.items()}
+    for index in indexes:
+        if any(settings[key] != value for key, value in index.settings.items()):
+            raise KformerError(
+                f"--index: {index.folder} and {indexes[-1].folder} were built by different "
+                "settings; ask one at a time"
+            )
     try:
         return Retrieval(method=method, top_k=top_k, candidates=max(top_k, 100), **settings)
     except ValidationError as error:

@@ -2,10 +2,12 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
 from kformer.encoders import BUNDLED
 from kformer.section import Section, Text
+
+Count = Annotated[int, Field(strict=True, gt=0)]  # `true` is none
 
 IndexKind = Literal["words", "embeddings"]
 Method = Literal["bm25", "rank_bm25", "dense", "hybrid"]
@@ -76,14 +78,14 @@ class RetrievalChange(Section):
     method: Method = "bm25"
     """`bm25`: by shared words, fast; `rank_bm25`: the same by the reference implementation;
     `dense`: by nearness of sentence embeddings; `hybrid`: by both."""
-    top_k: PositiveInt = 30
+    top_k: Count = 30
     """M, how many facts are retrieved per query."""
     query: Literal["question", "choice", "context"] = "question"
     """One query per question (context + question), or one per choice (that + choice); `context`:
     one per question, of its context alone where it has one, for when `match` says what is asked."""
     words: Words = Words()
     """How text is taken apart, for all methods but `dense`."""
-    encoder: str = BUNDLED
+    encoder: Text = BUNDLED
     """The sentence encoder of `dense` and `hybrid`: a Hugging Face id, a local folder, or
     `bundled/all-MiniLM-L6-v2`."""
     nearest: Literal["exact", "faiss"] = "exact"
@@ -92,11 +94,11 @@ class RetrievalChange(Section):
     fusion: Literal["ranks", "rerank"] = "ranks"
     """With `hybrid`: `ranks` adds up reciprocal ranks in both lists; `rerank` orders what BM25
     found by nearness of embeddings."""
-    candidates: PositiveInt = 100
+    candidates: Count = 100
     """With `hybrid`: how many facts are taken from each list."""
     match: Match | None = None
     """Which facts may answer which type of question; null = all may."""
-    events: Annotated[int, Field(strict=True, gt=0)] | None = None
+    events: Count | None = None
     """Two steps: first the so many nearest events (distinct origins), then their facts; null =
     facts are looked for directly."""
     control: Literal["shuffle"] | None = None

@@ -251,7 +251,7 @@ class TestReadIndex:
 
     @pytest.mark.parametrize(
         "content",
-        ["", "{", "[]", "3", "{}", '{"version": 1}', '{"version": 1, "table": 3}', '{"kind": 1}'],
+        ["", "{", "[]", "3", "{}", '{"version": 2}', '{"version": 2, "table": 3}', '{"kind": 1}'],
     )
     def test_a_damaged_index(self, index, content):
         (index / "index.json").write_text(content)

@@ -272,6 +272,10 @@ class TestMatching:
         assert "asked for" not in page.split("## Settings")[0].replace("was asked", "")
         assert "relations asked for" not in sample
 
+    def test_few_facts_are_not_told_twice(self, described):
+        assert "By the best 5 facts" not in described([question("a")], top_k=5)[1]
+        assert "By the best 5 facts" in described([question("a")], top_k=6)[1]
+
 
 class TestWhatTheTableSays:
     def test_settings_are_those_that_it_was_retrieved_by(self, described):

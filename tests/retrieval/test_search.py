@@ -4,8 +4,11 @@ import os
 import shutil
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kformer.errors import KformerError
+from kformer.retrieval.index import read_index
 from kformer.retrieval.query import Query
 from kformer.retrieval.search import newest_index, open_searcher, search_for
 from kformer.retrieval.settings import Retrieval, Words
@@ -97,6 +100,11 @@ class TestOpening:
         assert f"{events}: not an index of the facts of {facts}" in refused(events)
         open_searcher(Retrieval(events=3), facts, [events])
 
+    def test_events_where_facts_are_wanted(self, refused, index, facts, tmp_path):
+        list_events(facts, tmp_path / "events")
+        line = refused(index, of=tmp_path / "events")
+        assert line == f"{tmp_path / 'events'}: holds events; give the facts that they are of"
+
     def test_a_missing_shard(self, refused, shards):
         for shard in shards:
             line = refused(shard)
@@ -123,31 +131,30 @@ class TestOpening:
     def test_no_index(self, refused, tmp_path):
         assert "there is no index here" in refused(tmp_path)
 
-    @pytest.mark.parametrize(
-        ("name", "content"),
-        [
-            ("vocab.index.json", "{"),
-            ("vocab.index.json", None),
-            ("relations.json", "[]"),
-            ("relations.json", "{}"),
-            ("relations.json", None),
-            ("ids.npy", ""),
-            ("ids.npy", None),
-            ("data.csc.index.npy", "something else"),
-            ("data.csc.index.npy", None),
-            ("indptr.csc.index.npy", None),
-        ],
-    )
-    def test_a_damaged_index(self, refused, index, name, content):
-        (index / name).unlink()
-        if content is not None:
-            (index / name).write_text(content)
-        assert f"{index}: damaged (" in refused(index)
+    def test_a_missing_file(self, refused, index):
+        for file in sorted(set(index.iterdir()) - {index / "index.json"}):
+            content = file.read_bytes()
+            file.unlink()
+            assert refused(index) == f"{file}: missing; delete {index} and build it anew"
+            file.write_bytes(content)
+        open_searcher(BM25, read_index(index).table, [index])
 
-    def test_a_file_that_was_cut_off(self, refused, index):
-        file = index / "indices.csc.index.npy"
-        file.write_bytes(file.read_bytes()[:-3])
-        assert f"{index}: damaged (" in refused(index)
+    @given(st.data())
+    def test_any_damage_is_noticed(self, shards, facts, data):
+        """Compiled loops would go wherever damaged numbers send them."""
+        file = data.draw(
+            st.sampled_from(sorted(set(shards[0].iterdir()) - {shards[0] / "index.json"}))
+        )
+        content = file.read_bytes()
+        place = data.draw(st.integers(0, len(content) - 1))
+        changed = bytearray(content)
+        changed[place] ^= 1 << data.draw(st.integers(0, 7))
+        file.write_bytes(data.draw(st.sampled_from([changed, content[:place]])))
+        try:
+            with pytest.raises(KformerError):
+                open_searcher(BM25, facts, shards)
+        finally:
+            file.write_bytes(content)
 
 
 class TestAsking:
@@ -168,6 +175,11 @@ class TestAsking:
         settings = Retrieval(words=Words(stemming=True))
         found = search_for("pets", indexed(settings, facts), 9, None)
         assert [each.fact_id for each in found] == [0, 1]
+
+    def test_indexes_of_different_words_are_asked_one_at_a_time(self, facts, index, indexed):
+        [other] = indexed(Retrieval(words=Words(stemming=True)), facts)
+        with pytest.raises(KformerError, match="were built by different settings; ask one at a"):
+            search_for("krez", [index, other], 2, None)
 
     def test_only_facts_of_some_relations(self, index):
         assert [each.fact_id for each in search_for("Krez", [index], 9, ["job"])] == [2]
@@ -302,8 +314,8 @@ class TestCommand:
             os.utime(f"{out}/index.json", (number, number))
         assert [line[1] for line in search("pets")] == ["0", "1"]
 
-    def test_nothing_found_is_no_mistake(self, search, index):
-        assert search("zorbak", "--index", index) == []
+    def test_nothing_found_is_no_mistake(self, kformer, index):
+        assert kformer("search", "zorbak", "--index", index)[:2] == (0, "nothing found\n")
 
     @pytest.mark.parametrize(
         ("arguments", "what"),

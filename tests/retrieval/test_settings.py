@@ -105,6 +105,9 @@ def test_a_hybrid_of_too_few_candidates_is_refused(settings, what):
     [
         {"events": 0},
         {"events": True},
+        {"top_k": True},
+        {"candidates": "100"},
+        {"encoder": " "},
         {"candidates": 0},
         {"query": "both"},
         {"match": {"relations": "atomic", "mode": "boost", "boost": 1.0}},
