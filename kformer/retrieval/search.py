@@ -77,7 +77,8 @@ def _reference(settings: Retrieval, facts: Path, events: FactsOfEvents | None) -
 
     split = splitter(settings.words)
     if events:
-        return RankBm25(events.texts, pa.chunked_array([pa.nulls(len(events.texts))]), split)
+        texts = events.texts
+        return RankBm25(texts, pa.chunked_array([pa.nulls(len(texts))]), split)
     return RankBm25(read_column(facts, "text").to_pylist(), read_column(facts, "relation"), split)
 
 
