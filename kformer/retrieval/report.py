@@ -129,7 +129,8 @@ def _verdict(quality: Quality) -> str:
         f"{_points_of(telling.gain)} points"
     )
     if telling.surplus.count:
-        numbers += f", of which {_points_of(telling.surplus)} are due to the question"
+        asked = ", by words that no query asked for" if quality.per_choice else ""
+        numbers += f"; beyond another question's facts{asked}, {_points_of(telling.surplus)}"
     note = " (mean ± 95 % interval)" if telling.gain.margin is not None else ""
     return _wrapped(f"**{_finding(telling.surplus)}**: {numbers}{note}.")
 
