@@ -47,10 +47,11 @@ from kformer.archives import unpack
 from kformer.knowledge.medquad import MedQuad
 from kformer.knowledge.own import TsvFacts
 from kformer.knowledge.table import build_facts
+from kformer.markdown import markdown_table
 from kformer.questions.med_qa import MedQa
 from kformer.questions.social_iqa import SocialIqa
 from kformer.retrieval.matching import matching_relations
-from kformer.retrieval.query import Hits, Query
+from kformer.retrieval.query import Hits, Query, stem_of
 from kformer.retrieval.settings import Match, Retrieval, Words
 from kformer.retrieval.words import splitter
 from kformer.tables import (
@@ -94,10 +95,9 @@ class Task(NamedTuple):
         return [self._query(row) for row in read_rows(self.questions, "questions")]
 
     def _query(self, row: dict[str, Any]) -> Query:
-        stem = f"{row['context']} {row['question']}"
         endings = tuple(row["choices"]) if self.per_choice else ("",)
         relations = matching_relations(Match(), row["type"]) if self.match else None
-        return Query(stem, endings, relations)
+        return Query(stem_of(row, "question"), endings, relations)
 
 
 class System(Protocol):
@@ -326,23 +326,15 @@ def take_turns(workers: dict[str, Worker], turns: int) -> dict[str, list[float]]
 Rows = list[Sequence[str]]
 
 
+def print_table(header: Sequence[str], rows: Rows) -> None:
+    print(f"{markdown_table(header, rows)}\n", flush=True)
+
+
 class Report:
-    """Tables in Markdown, and how the bars were met."""
+    """How the bars were met."""
 
     def __init__(self) -> None:
         self._bars: Rows = []
-
-    def table(self, header: Sequence[str], rows: Rows) -> None:
-        """Prints a table; columns but the first are aligned as numbers."""
-        cells = [header, *rows]
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        lines = [
-            " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-            for row in cells
-        ]
-        rule = "|".join("-" * (width + 2) for width in widths)
-        print("\n".join([f"| {lines[0]} |", f"|{rule}|", *(f"| {x} |" for x in lines[1:])]))
-        print(flush=True)
 
     def ratio(self, what: str, over: list[float], under: list[float], bar: float | None) -> None:
         """Adds the ratios of two systems in the turns, and a bar that they should reach."""
@@ -359,7 +351,7 @@ class Report:
 
     def bars(self) -> None:
         if self._bars:
-            self.table(("what", "median", "each turn", "bar", ""), self._bars)
+            print_table(("what", "median", "each turn", "bar", "verdict"), self._bars)
 
 
 def _short(value: float) -> str:
@@ -408,7 +400,7 @@ def compare(report: Report, name: str, task: Task, bar: float, settings: Setting
     facts = count_rows(task.facts, "facts")
     print(f"{name}: {queries:,} queries, {facts:,} facts\n")
     header = ("", "index s", "queries/s", "peak MB", f"same {TOP_K} facts", "scores differ by")
-    report.table(header, rows)
+    print_table(header, rows)
     ours = rates["kformer"]
     report.ratio(f"{name}: kformer ÷ rank_bm25", ours, rates["rank_bm25"], OVER_RANK_BM25)
     report.ratio(f"{name}: kformer ÷ bm25s", ours, rates["bm25s"], bar)
@@ -458,7 +450,7 @@ def run_end_to_end(report: Report, task: Task, folder: Path, threads: int) -> No
         report.limit(f"{what}: peak MB", costs["all"].peak_mb, MEGABYTES)
     questions, facts = count_rows(task.questions, "questions"), count_rows(task.facts, "facts")
     print(f"End to end: {questions:,} questions, {facts:,} facts\n")
-    report.table(("`kformer` …", "compiled before", "wall s", "CPU s", "peak MB"), rows)
+    print_table(("`kformer` …", "compiled before", "wall s", "CPU s", "peak MB"), rows)
 
 
 class Cost(NamedTuple):
@@ -479,7 +471,7 @@ def run(arguments: Sequence[str], environment: dict[str, str]) -> Cost:
     return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1000)
 
 
-def measure_growth(report: Report, task: Task, folder: Path, settings: Settings) -> None:
+def measure_growth(task: Task, folder: Path, settings: Settings) -> None:
     questions = folder / "some_questions.parquet"
     count = min(GROWTH_QUESTIONS, count_rows(task.questions, "questions"))
     in_a_process(take_evenly, task.questions, count, questions)
@@ -496,7 +488,7 @@ def measure_growth(report: Report, task: Task, folder: Path, settings: Settings)
         rows.append((f"{size:,}", *numbers, f"{nanoseconds:.2f}", f"{worker.close():,.0f}"))
     print(f"Growth: {count:,} questions of Social IQA\n")
     per_fact = ("index µs a fact", "queries/s", "ns a query and fact", "peak MB")
-    report.table(("facts", "index s", *per_fact), rows)
+    print_table(("facts", "index s", *per_fact), rows)
 
 
 def measure_matching(report: Report, task: Task, settings: Settings) -> None:
@@ -509,7 +501,7 @@ def measure_matching(report: Report, task: Task, settings: Settings) -> None:
         worker.close()
     print("Matching of relations, Social IQA\n")
     rows: Rows = [(name, f"{statistics.median(each):,.0f}") for name, each in rates.items()]
-    report.table(("match", "queries/s"), rows)
+    print_table(("match", "queries/s"), rows)
     report.ratio("matching: filter ÷ none", rates["filter"], rates["none"], None)
 
 
@@ -593,7 +585,7 @@ def main() -> None:
             elif part == "end_to_end":
                 run_end_to_end(report, social_iqa, folder, options.threads)
             elif part == "growth":
-                measure_growth(report, social_iqa, folder, settings)
+                measure_growth(social_iqa, folder, settings)
             else:
                 measure_matching(report, social_iqa, settings)
     report.bars()

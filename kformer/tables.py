@@ -7,7 +7,7 @@ import json
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import accumulate, islice
+from itertools import accumulate, groupby, islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -207,17 +207,22 @@ def read_columns(
 
 
 def take_rows(path: Path, name: TableName, rows: Sequence[int]) -> list[dict[str, Any]]:
-    """Some rows of a table by their numbers, in that order; raises as `read_table` does."""
+    """Some rows of a table by their numbers, in that order; raises as `read_table` does.
+
+    Each row group is read once, and one at a time.
+    """
     file = _open(path, name)
     sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
     starts = list(accumulate(sizes, initial=0))
-    groups = [bisect_right(starts, row) - 1 for row in rows]
-    with _damage_told(path):
-        read = {group: file.read_row_group(group) for group in set(groups)}
-    return [
-        read[group].slice(row - starts[group], 1).to_pylist()[0]
-        for row, group in zip(rows, groups, strict=True)
-    ]
+    taken: dict[int, dict[str, Any]] = {}
+    in_group = groupby(sorted(set(rows)), key=lambda row: bisect_right(starts, row) - 1)
+    for group, wanted in in_group:
+        numbers = list(wanted)
+        with _damage_told(path):
+            read = file.read_row_group(group)
+        places = [number - starts[group] for number in numbers]
+        taken |= zip(numbers, read.take(places).to_pylist(), strict=True)
+    return [taken[row] for row in rows]
 
 
 def read_column(

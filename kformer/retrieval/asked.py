@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from kformer.errors import KformerError
 from kformer.retrieval.matching import matching_relations
-from kformer.retrieval.query import Relations, stem_of
+from kformer.retrieval.query import Query, Relations, stem_of
 from kformer.retrieval.settings import Retrieval, Words
 from kformer.retrieval.words import splitter
 from kformer.tables import Row, read_column, read_rows, take_rows
@@ -38,12 +38,12 @@ class Asked(NamedTuple):
     @property
     def text(self) -> str:
         """Context and question."""
-        return f"{self.question['context']} {self.question['question']}"
+        return stem_of(self.question, "question")
 
     def query_texts(self, settings: Retrieval) -> list[str]:
         """What was searched for, query by query."""
         if self.per_choice:
-            return [f"{self.text} {choice}" for choice in self.question["choices"]]
+            return Query(self.text, tuple(self.question["choices"])).texts
         return [stem_of(self.question, settings.query)]
 
     def relations(self, settings: Retrieval) -> Relations | None:

@@ -120,8 +120,8 @@ class Dense:
         Raises:
             KformerError: the documents were embedded by another encoder; FAISS, or its index, is
                 not there.
-            OSError, ValueError: a file is missing or damaged. (Whether the embeddings are
-                numbers is not looked at: that would mean reading them all.)
+            OSError, ValueError: a file is missing or damaged, as far as is seen without reading
+                the embeddings; `Index.check_files` compares checksums.
         """
         self.encoder, self.ids = encoder, layout.ids
         self.first_id, self._layout = layout.first_id, layout

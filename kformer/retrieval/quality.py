@@ -10,7 +10,6 @@ from array import array
 from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from functools import partial
 from statistics import fmean
 from typing import Self
 
@@ -388,18 +387,23 @@ def _tell(
     def share(choice: int, where: Sequence[Set[str]]) -> float:
         return _share(words[choice], where[asked.place_of_query(choice)])
 
-    def gain(where: Sequence[Set[str]]) -> float:
-        return share(right, where) - fmean(share(choice, where) for choice in wrong)
+    def mean_of_wrong(where: Sequence[Set[str]]) -> float:
+        return fmean(share(choice, where) for choice in wrong)
 
-    telling.right.add(share(right, occurring))
-    telling.wrong.add(share(right, occurring) - gain(occurring))
-    telling.gain.add(gain(occurring))
+    of_right, of_wrong = share(right, occurring), mean_of_wrong(occurring)
+    telling.right.add(of_right)
+    telling.wrong.add(of_wrong)
+    own: float | None = of_right - of_wrong
+    telling.gain.add(of_right - of_wrong)
+    others: float | None = None
     if elsewhere:
-        telling.gain_elsewhere.add(gain(elsewhere))
-    deciding = partial(_gain_crossed, words, right, wrong) if asked.per_choice else gain
-    own, others = deciding(occurring), deciding(elsewhere) if elsewhere else None
-    if asked.per_choice and own is not None:
-        telling.gain_crossed.add(own)
+        others = share(right, elsewhere) - mean_of_wrong(elsewhere)
+        telling.gain_elsewhere.add(others)
+    if asked.per_choice:
+        own = _gain_crossed(words, right, wrong, occurring)
+        if own is not None:
+            telling.gain_crossed.add(own)
+        others = _gain_crossed(words, right, wrong, elsewhere) if elsewhere else None
     if own is not None and others is not None:
         telling.surplus.add(own - others)
 

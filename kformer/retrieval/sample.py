@@ -14,7 +14,7 @@ from kformer.retrieval.asked import Asked, Corpus
 from kformer.retrieval.query import Relations
 from kformer.retrieval.settings import Retrieval, Words
 from kformer.retrieval.words import Splitter, splitter
-from kformer.tables import SPLITS, read_rows
+from kformer.tables import SPLITS, Row, read_rows
 
 QUESTIONS = 20
 FACTS = 10  # shown of a query
@@ -24,6 +24,7 @@ _RNG_SEED = 0
 _WORD_OR_NOT = re.compile(r"\w+|\W+")
 # Also those that turn the direction of what comes after them.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_Facts = Mapping[int, Row]  # by their ids
 _LONGEST_WORD = 20  # that is left out whole rather than cut
 
 
@@ -85,8 +86,11 @@ def render_sample(
         files("kformer.retrieval").joinpath("sample.html").read_text("utf-8")
     )
     pieces = _Pieces(settings.words)
+    queries = (row for asked in sample for row in asked.queries)
+    ids = sorted({fact_id for row in queries for fact_id in row["fact_ids"][:FACTS]})
+    facts = dict(zip(ids, corpus.rows(ids), strict=True))
     return template.render(
-        questions=[_shown(asked, corpus, settings, pieces, gold) for asked in sample]
+        questions=[_shown(asked, facts, settings, pieces, gold) for asked in sample]
     )
 
 
@@ -114,14 +118,14 @@ class _Pieces:
 
 
 def _shown(
-    asked: Asked, corpus: Corpus, settings: Retrieval, pieces: _Pieces, gold: Mapping[str, int]
+    asked: Asked, facts: _Facts, settings: Retrieval, pieces: _Pieces, gold: Mapping[str, int]
 ) -> dict[str, Any]:
     gold_texts = asked.question["gold_facts"] or []
     return {
         **asked.question,
         "gold": [{"text": text, "where": _where(text, asked, gold)} for text in gold_texts],
         "asked_for": asked_for(asked.relations(settings)) if settings.match else None,
-        "queries": list(_shown_queries(asked, corpus, settings, pieces, set(gold_texts))),
+        "queries": list(_shown_queries(asked, facts, settings, pieces, set(gold_texts))),
     }
 
 
@@ -138,7 +142,7 @@ def _where(text: str, asked: Asked, gold: Mapping[str, int]) -> str:
 
 
 def _shown_queries(
-    asked: Asked, corpus: Corpus, settings: Retrieval, pieces: _Pieces, gold_texts: Set[str]
+    asked: Asked, facts: _Facts, settings: Retrieval, pieces: _Pieces, gold_texts: Set[str]
 ) -> Iterator[dict[str, Any]]:
     answer = asked.question["answer"]
     for row, text in zip(asked.queries, asked.query_texts(settings), strict=True):
@@ -146,13 +150,14 @@ def _shown_queries(
         ending = "" if choice is None else asked.question["choices"][choice]
         wanted = set(pieces.split(text))
         is_right = choice is not None and choice == answer
-        shown = zip(corpus.rows(row["fact_ids"][:FACTS]), row["scores"], strict=False)
+        shown = zip(row["fact_ids"][:FACTS], row["scores"], strict=False)
         yield {
             "title": "Facts" if choice is None else f"Facts for {chr(ord('A') + choice)}: {ending}",
             "is_right": is_right,
             "is_open": choice is None or is_right,
             "facts": [
-                _shown_fact(fact, score, pieces, wanted, gold_texts) for fact, score in shown
+                _shown_fact(facts[fact_id], score, pieces, wanted, gold_texts)
+                for fact_id, score in shown
             ],
             "unshown": len(row["fact_ids"][FACTS:]),
         }

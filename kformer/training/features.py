@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from kformer.errors import KformerError
 from kformer.modeling import Features, KformerProcessor
 from kformer.progress import track
-from kformer.tables import Row, check_facts_of, read_rows, read_table
+from kformer.tables import Row, check_facts_of, read_column, read_rows
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Knowledge:
     def __init__(self, facts: Path, retrieval: Path) -> None:
         """Reads both tables; raises KformerError when they do not belong together."""
         check_facts_of(retrieval, facts)
-        self._texts: list[str] = read_table(facts, "facts")["text"].to_pylist()
+        self._texts: list[str] = read_column(facts, "text").to_pylist()
         self._found: dict[str, list[Row]] = defaultdict(list)
         for row in read_rows(retrieval, "retrieval"):
             self._found[row["question_id"]].append(row)
