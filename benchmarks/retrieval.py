@@ -43,18 +43,8 @@ from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 
-from kformer.archives import unpack
-from kformer.knowledge.medquad import MedQuad
-from kformer.knowledge.own import TsvFacts
-from kformer.knowledge.table import build_facts
-from kformer.markdown import markdown_table
-from kformer.questions.med_qa import MedQa
-from kformer.questions.social_iqa import SocialIqa
-from kformer.retrieval.matching import matching_relations
-from kformer.retrieval.query import Hits, Query, stem_of
-from kformer.retrieval.settings import Match, Retrieval, Words
-from kformer.retrieval.words import splitter
-from kformer.tables import (
+from kformer.io.formatting import markdown_table
+from kformer.io.tables import (
     ROWS_PER_BATCH,
     SCHEMAS,
     count_rows,
@@ -64,11 +54,21 @@ from kformer.tables import (
     write_batches,
     write_table,
 )
+from kformer.knowledge.build import build_facts
+from kformer.knowledge.medquad import MedQuad
+from kformer.knowledge.user_files import TsvFacts
+from kformer.questions.med_qa import MedQa
+from kformer.questions.social_iqa import SocialIqa
+from kformer.retrieval.matching import matching_relations
+from kformer.retrieval.query import Hits, Query, shared_text_of
+from kformer.retrieval.settings import Match, Retrieval, Words
+from kformer.retrieval.words.tokenizer import tokenizer
+from kformer.sources.archives import unpack
 
 TOP_K = 30
 WARM_UP = 200  # questions
 GROWTH_QUESTIONS = 5_000
-SPLIT = splitter(Words())
+SPLIT = tokenizer(Words())
 
 # What each part needs.
 PARTS = {
@@ -97,7 +97,7 @@ class Task(NamedTuple):
     def _query(self, row: dict[str, Any]) -> Query:
         endings = tuple(row["choices"]) if self.per_choice else ("",)
         relations = matching_relations(Match(), row["type"]) if self.match else None
-        return Query(stem_of(row, "question"), endings, relations)
+        return Query(shared_text_of(row, "question"), endings, relations)
 
 
 class System(Protocol):
@@ -110,7 +110,7 @@ class System(Protocol):
 
 class RankBm25:
     def __init__(self, facts: Path, folder: Path, threads: int) -> None:
-        from kformer.retrieval import reference
+        from kformer.retrieval.words import reference
 
         texts = read_column(facts, "text").to_pylist()
         self._searcher = reference.RankBm25(texts, read_column(facts, "relation"), SPLIT)
@@ -139,7 +139,7 @@ class Bm25s:
 class Kformer:
     def __init__(self, facts: Path, folder: Path, threads: int) -> None:
         from kformer.retrieval.index import index_words
-        from kformer.retrieval.search import open_searcher
+        from kformer.retrieval.searchers import open_searcher
 
         settings = Retrieval(method="bm25", top_k=TOP_K)
         index_words(settings, facts, folder)

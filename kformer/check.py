@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 from kformer.errors import KformerError
-from kformer.knowledge.own import FactRow, JsonlFacts, as_fact, tsv_records
-from kformer.own_data import JSONL, Record, csv_records, jsonl_records
-from kformer.questions.own import CsvQuestions, QuestionRow, as_row
-from kformer.text_files import decoded, files_below, is_kind, raw_lines
+from kformer.io.records import JSONL, Record, csv_records, jsonl_records
+from kformer.io.text import decoded, files_below, is_kind, raw_lines
+from kformer.knowledge.user_files import FactRow, JsonlFacts, as_fact, tsv_records
+from kformer.questions.user_files import CsvQuestions, QuestionRow, as_row
 
 Kind = Literal["questions", "facts"]
 Tell = Callable[[str], None]

@@ -19,7 +19,7 @@ import typer
 from pydantic import BaseModel
 
 from kformer.errors import KformerError
-from kformer.tracking import Run, tracked
+from kformer.tracking import TrackedRun, tracked
 
 app = typer.Typer(
     help="Does knowledge injected into a Transformer's feed-forward layers help? "
@@ -90,8 +90,8 @@ def fetch(
 
     Example: `kformer fetch social_iqa --out resources/social_iqa`
     """
-    from kformer.fetch import fetch_source
-    from kformer.sources import SourceOverride, resolve
+    from kformer.sources.catalogue import SourceOverride, resolve
+    from kformer.sources.fetch import fetch_source
 
     overrides = _load_section(dict[str, SourceOverride], settings)
     source = resolve(name, overrides)
@@ -117,8 +117,8 @@ def sources(
     """
     from rich.console import Console
 
-    from kformer.source_list import inspect, lines
-    from kformer.sources import CATALOGUE, SourceOverride, resolve
+    from kformer.sources.catalogue import CATALOGUE, SourceOverride, resolve
+    from kformer.sources.listing import inspect, lines
 
     overrides = _load_section(dict[str, SourceOverride], settings)
     files = []
@@ -158,10 +158,10 @@ def questions(
     Example: `kformer questions --input resources/social_iqa --out questions.parquet
     --settings '{"dataset": "social_iqa"}'`
     """
-    from kformer.questions import Questions
-    from kformer.questions.table import build_questions
+    from kformer.questions import QuestionSource
+    from kformer.questions.build import build_questions
 
-    reader = _load_section(Questions, settings)
+    reader = _load_section(QuestionSource, settings)
     with _stage(f"questions {reader.dataset}", _beside(out), reader.model_dump()) as stage:
         stage.finish(build_questions(reader, place, out))
 
@@ -183,7 +183,7 @@ def facts(
     --settings '["atomic", {"source": "txt", "path": "my_books"}]'`
     """
     from kformer.knowledge import KnowledgeSource
-    from kformer.knowledge.table import build_facts
+    from kformer.knowledge.build import build_facts
 
     readers = _load_section(list[KnowledgeSource], settings)
     if len(places) != len(readers):
@@ -280,7 +280,7 @@ def retrieve(
 
     section, part = _load_section(Retrieval, settings), Shard.parse(shard)
     name = f"retrieve {section.method} {part}"
-    with _stage(name, _beside(out), section.read_settings()) as stage:
+    with _stage(name, _beside(out), section.relevant_settings()) as stage:
         found = stages.retrieve(
             section, questions, facts, indexes or [], out, part, threads or _cores()
         )
@@ -321,13 +321,15 @@ def describe_retrieval(
     Example: `kformer describe-retrieval --questions questions.parquet --facts facts.parquet
     --retrieval retrieval.parquet --out report`
     """
-    from kformer.retrieval.report import describe
+    from kformer.retrieval.quality.report import describe
     from kformer.retrieval.settings import Words
     from kformer.retrieval.stages import settings_behind
 
     section, memory = settings_behind(retrieval), _beside(out / "retrieval")
     split_by = _load_section(Words, words, "--words") if words else None
-    with _stage(f"describe-retrieval {section.method}", memory, section.read_settings()) as stage:
+    with _stage(
+        f"describe-retrieval {section.method}", memory, section.relevant_settings()
+    ) as stage:
         metrics = describe(questions, facts, retrieval, out, split_by)
         told = ("queries", "queries_without_facts", "gold_recall_at_5", "answer_words_surplus")
         stage.finish(metrics, {name: metrics[name] for name in told if name in metrics})
@@ -352,7 +354,7 @@ def search(
     """
     from rich.console import Console
 
-    from kformer.retrieval.search import newest_index, search_for, table_of_hits
+    from kformer.retrieval.searchers import newest_index, search_for, table_of_hits
 
     folders = indexes or newest_index(Path("results/shared/index"))
     with Console(stderr=True).status("searching"):
@@ -391,8 +393,9 @@ def train(
     --seed 1 --settings '{"model": {"injection": "ffn"}, "training": {"epochs": 3}}'`
     """
     from kformer.training import run as training
+    from kformer.training.settings import TrainSettings
 
-    section = _load_section(training.TrainSettings, settings)
+    section = _load_section(TrainSettings, settings)
     plain = {"seed": seed, **section.model_dump()}
     with _run_stage("train", out, plain) as stage:
         stage.finish(
@@ -551,9 +554,9 @@ def schema(
 
     Example: `kformer schema question > workflow/schemas/question.schema.json`
     """
-    from kformer.config import Experiment
-    from kformer.knowledge.own import FactRow
-    from kformer.questions.own import QuestionRow
+    from kformer.knowledge.user_files import FactRow
+    from kformer.questions.user_files import QuestionRow
+    from kformer.study.experiment import Experiment
 
     models: dict[str, type[BaseModel]] = {
         "config": Experiment,
@@ -564,7 +567,7 @@ def schema(
 
 
 def _load_section(kind: Any, text: str, option: str = "--settings") -> Any:
-    from kformer.config import load_section  # slow to import, and `search` does not need it
+    from kformer.section import load_section  # slow to import, and `search` does not need it
 
     return load_section(kind, text, option)
 
@@ -578,7 +581,7 @@ class _Stage:
     """One stage at work: its MLflow run, and how its result is announced."""
 
     name: str
-    run: Run
+    run: TrackedRun
     began: float
 
     def finish(self, summary: Mapping[str, Any], told: Mapping[str, Any] | None = None) -> None:

@@ -22,7 +22,7 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from kformer.files import replacing
+from kformer.io.files import replacing
 from kformer.section import Section
 
 ATTRIBUTES: dict[str, Sequence[str]] = {

@@ -1,8 +1,9 @@
 """What config sections and rows have in common: strictness, and how their errors are worded."""
 
-from collections.abc import Callable, Iterable
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from difflib import get_close_matches
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import (
     AfterValidator,
@@ -10,8 +11,11 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    TypeAdapter,
     ValidationError,
 )
+
+from kformer.errors import KformerError
 
 
 def _not_blank(text: str) -> str:
@@ -21,6 +25,7 @@ def _not_blank(text: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_not_blank), Field(json_schema_extra={"pattern": r"\S"})]
+Share = Annotated[float, Field(ge=0, lt=1)]
 # Becomes a folder's name and a part of URLs.
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
@@ -60,3 +65,57 @@ def _problem(error: Any, allowed_at: Callable[[tuple[Any, ...]], Iterable[str]] 
         message += f" (not {error['input']!r:.80})"
     place = " ".join(place.split())  # keys of people's own files may hold line ends
     return f"{place}: {message}" if place else message
+
+
+def load_section(kind: Any, text: str, option: str = "--settings") -> Any:
+    """Reads one part of a config from JSON text, as stages get it on the command line.
+
+    Args:
+        kind: the type of that part, such as `Retrieval`, or a union or list of sections.
+        text: JSON.
+        option: what it was given by.
+
+    Raises:
+        KformerError: with every problem's path and what is allowed there.
+    """
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise KformerError(f"{option}: not valid JSON: {error}") from None
+    return validated(kind, content, option)
+
+
+def validated(kind: Any, content: Any, origin: str) -> Any:
+    """Content of a file as a section; raises KformerError as `load_section` does."""
+    try:
+        return TypeAdapter(kind).validate_python(content)
+    except ValidationError as error:
+        reasons = in_one_line(error, lambda place: _keys_at(kind, place))
+        raise KformerError(f"{origin}: {reasons}") from None
+
+
+def _keys_at(kind: Any, place: Sequence[str | int]) -> set[str]:
+    """The keys that are allowed at a place of the config."""
+    annotation: Any = kind
+    for part in place:
+        for section in _sections_in(annotation):
+            if part in section.model_fields:
+                annotation = section.model_fields[str(part)].annotation
+                break
+            if part in _discriminators(section):
+                annotation = section
+                break
+    return {key for section in _sections_in(annotation) for key in section.model_fields}
+
+
+def _sections_in(annotation: Any) -> Iterator[type[Section]]:
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _sections_in(inner)
+
+
+def _discriminators(section: type[Section]) -> set[Any]:
+    """The names by which a union knows this section, such as ``social_iqa``."""
+    names = (section.model_fields.get(key) for key in ("dataset", "source"))
+    return {value for field in names if field for value in get_args(field.annotation)}

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kformer.errors import KformerError
-from kformer.files import write_json
+from kformer.io.files import write_json
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -78,7 +78,7 @@ def _without_password(uri: str) -> str:
     return re.sub(r"//[^/@]*@", "//…@", uri)
 
 
-class Run:
+class TrackedRun:
     """One MLflow run, or none where nothing is tracked."""
 
     def __init__(self, client: "MlflowClient | None" = None, run_id: str = "") -> None:
@@ -101,12 +101,12 @@ class Run:
 
     def log_json(self, content: Mapping[str, Any], name: str) -> None:
         if self._client:
-            with _said_not_raised():
+            with _reporting_failures():
                 self._client.log_dict(self._run_id, dict(content), name)
 
     def log_file(self, path: Path) -> None:
         if self._client:
-            with _said_not_raised():
+            with _reporting_failures():
                 self._client.log_artifact(self._run_id, str(path))
 
     def flush(self) -> None:
@@ -123,13 +123,13 @@ class Run:
             for values, step in waiting
             for key, value in values.items()
         ]
-        with _said_not_raised():
+        with _reporting_failures():
             self._client.log_batch(self._run_id, metrics=metrics)
 
     def finish(self, status: str) -> None:
         self.flush()
         if self._client:
-            with _said_not_raised():
+            with _reporting_failures():
                 self._client.set_terminated(self._run_id, status)
 
 
@@ -139,8 +139,8 @@ def tracked(
     memory: Path,
     settings: Mapping[str, Any],
     tags: Mapping[str, str],
-    go_on: bool = False,
-) -> Iterator[Run]:
+    resume: bool = False,
+) -> Iterator[TrackedRun]:
     """One stage as an MLflow run.
 
     Args:
@@ -149,12 +149,12 @@ def tracked(
             and evaluation goes on in the run of training.
         settings: logged as parameters, nested keys joined by dots, and as an artifact.
         tags: what to find the run by, such as stage and condition.
-        go_on: go on in the run that is remembered, whatever its settings and state.
+        resume: go on in the run that is remembered, whatever its settings and state.
     """
-    run = Run()
+    run = TrackedRun()
     if uri := os.environ.get("MLFLOW_TRACKING_URI"):
-        with _said_not_raised():
-            run = _open(uri, name, memory, settings, tags, go_on)
+        with _reporting_failures():
+            run = _open(uri, name, memory, settings, tags, resume)
     try:
         yield run
     except BaseException:
@@ -169,8 +169,8 @@ def _open(
     memory: Path,
     settings: Mapping[str, Any],
     tags: Mapping[str, str],
-    go_on: bool,
-) -> Run:
+    resume: bool,
+) -> TrackedRun:
     from mlflow import MlflowClient
 
     os.environ.setdefault(*_FEW_RETRIES)
@@ -179,9 +179,9 @@ def _open(
     store = hashlib.sha256(uri.encode()).hexdigest()  # the address may hold a password
     former = remembered.get("run_id") if remembered.get("store") == store else None
     same = remembered.get("settings") == json.loads(json.dumps(settings))
-    if former and _can_go_on(client, former, go_on, same):
+    if former and _can_resume(client, former, resume, same):
         client.update_run(former, status="RUNNING")
-        return Run(client, former)
+        return TrackedRun(client, former)
 
     experiment_name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "kformer")
     experiment = client.get_experiment_by_name(experiment_name)
@@ -190,12 +190,12 @@ def _open(
     )
     run_id = client.create_run(experiment_id, run_name=name, tags=dict(tags)).info.run_id
     write_json(memory, {"store": store, "run_id": run_id, "settings": settings})
-    with _said_not_raised():
+    with _reporting_failures():
         _log_settings(client, run_id, settings, tags)
     if former:
-        with _said_not_raised():
+        with _reporting_failures():
             client.set_tag(former, "superseded_by", run_id)
-    return Run(client, run_id)
+    return TrackedRun(client, run_id)
 
 
 def _remembered(memory: Path) -> dict[str, Any]:
@@ -207,7 +207,7 @@ def _remembered(memory: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _can_go_on(client: "MlflowClient", run_id: str, whatever_state: bool, same: bool) -> bool:
+def _can_resume(client: "MlflowClient", run_id: str, whatever_state: bool, same: bool) -> bool:
     from mlflow.exceptions import MlflowException
 
     try:
@@ -247,7 +247,7 @@ _said: set[str] = set()
 
 
 @contextmanager
-def _said_not_raised() -> Iterator[None]:
+def _reporting_failures() -> Iterator[None]:
     """Turns a failure of tracking into one line on stderr, said once per reason."""
     try:
         yield

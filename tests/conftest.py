@@ -10,14 +10,14 @@ import pytest
 
 from kformer import cli
 from kformer.demo_world import DemoWorld, write_world
+from kformer.io.text import read_jsonl
+from kformer.knowledge.build import build_facts
 from kformer.knowledge.demo import Demo as DemoFacts
-from kformer.knowledge.table import build_facts
+from kformer.questions.build import build_questions
 from kformer.questions.demo import Demo as DemoQuestions
-from kformer.questions.table import build_questions
 from kformer.retrieval.index import index_words
 from kformer.retrieval.settings import Retrieval
 from kformer.retrieval.stages import retrieve
-from kformer.text_files import read_jsonl
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 TINY_WORLD = DemoWorld(train_questions=48, validation_questions=24, test_questions=24)

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from kformer.check import check, summary
 from kformer.errors import KformerError
-from kformer.knowledge.own import FactRow, JsonlFacts
-from kformer.knowledge.table import build_facts
-from kformer.own_data import Record
-from kformer.questions.own import QuestionRow
+from kformer.io.records import Record
+from kformer.knowledge.build import build_facts
+from kformer.knowledge.user_files import FactRow, JsonlFacts
+from kformer.questions.user_files import QuestionRow
 
 GOOD = {"question": "Who?", "choices": ["x", "y"], "answer": 0}
 

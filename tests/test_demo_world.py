@@ -8,10 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kformer import demo_world
-from kformer.config import load_experiment
 from kformer.demo_world import ATTRIBUTES, DemoWorld, write_world
 from kformer.errors import KformerError
-from kformer.text_files import read_jsonl
+from kformer.io.text import read_jsonl
+from kformer.study.experiment import load_experiment
 
 SIZES = {"train": 480, "validation": 48, "test": 240}
 WORLD = DemoWorld(**{f"{split}_questions": size for split, size in SIZES.items()})

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from kformer.io.tables import read_rows, read_table
 from kformer.knowledge.atomic import TEMPLATES, Atomic
+from kformer.knowledge.build import build_facts
 from kformer.knowledge.medquad import MedQuad
-from kformer.knowledge.own import TsvFacts
-from kformer.knowledge.table import build_facts
+from kformer.knowledge.user_files import TsvFacts
+from kformer.questions.build import build_questions
 from kformer.questions.med_qa import MedQa
 from kformer.questions.social_iqa import SocialIqa
-from kformer.questions.table import build_questions
-from kformer.tables import read_rows, read_table
 
 DATA = Path(__file__).parents[1] / "../shared/data"
 pytestmark = [

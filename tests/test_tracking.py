@@ -233,7 +233,7 @@ class TestWhichRunGoesOn:
 
     def test_evaluation_joins_the_finished_run_of_training(self, client, memory):
         first = do(memory)
-        with tracked("evaluate", memory, {}, TAGS, go_on=True) as run:
+        with tracked("evaluate", memory, {}, TAGS, resume=True) as run:
             run.log_summary({"test_accuracy": 0.75})
         assert id_in(memory) == first
         logged = client.get_run(first)
@@ -243,13 +243,13 @@ class TestWhichRunGoesOn:
         assert do(memory) != first  # the settings of training are still remembered: it is a rerun
 
     def test_evaluation_without_a_run_of_training_is_a_run(self, client, memory):
-        assert client.get_run(do(memory, {}, go_on=True)).info.status == "FINISHED"
+        assert client.get_run(do(memory, {}, resume=True)).info.status == "FINISHED"
 
-    @pytest.mark.parametrize("go_on", [False, True])
-    def test_a_deleted_run_is_replaced(self, client, memory, go_on):
+    @pytest.mark.parametrize("resume", [False, True])
+    def test_a_deleted_run_is_replaced(self, client, memory, resume):
         first = do(memory)
         client.delete_run(first)
-        second = do(memory, go_on=go_on)
+        second = do(memory, resume=resume)
         assert second != first
         assert client.get_run(second).info.status == "FINISHED"
 

@@ -10,11 +10,17 @@ from typing import Any
 import numpy as np
 
 from kformer.errors import KformerError
-from kformer.evaluation.comparison import Comparison, Ints, Questions, Run, compare_conditions
+from kformer.evaluation.comparison import (
+    AnsweredQuestions,
+    Comparison,
+    Ints,
+    RunAnswers,
+    compare_conditions,
+)
 from kformer.evaluation.figure import draw_accuracies
 from kformer.evaluation.report import render_markdown
-from kformer.files import replacing, write_json
-from kformer.tables import read_table
+from kformer.io.files import replacing, write_json
+from kformer.io.tables import read_table
 
 _PACKAGES = ("kformer", "torch", "transformers")
 
@@ -71,7 +77,7 @@ def _metrics(comparison: Comparison) -> dict[str, float]:
     return metrics
 
 
-def _read_runs(folders: Sequence[Path]) -> tuple[Questions, list[Run]]:
+def _read_runs(folders: Sequence[Path]) -> tuple[AnsweredQuestions, list[RunAnswers]]:
     """Reads all runs and makes sure that they answered the same questions."""
     first, *_ = files = [folder / "predictions.parquet" for folder in folders]
     questions, _ = _read_predictions(first)
@@ -83,11 +89,11 @@ def _read_runs(folders: Sequence[Path]) -> tuple[Questions, list[Run]]:
                 f"{first} and {file} cannot be compared: {difference}; delete both and run again"
             )
         training = _read_training(folder / "training.json")
-        runs.append(Run(_condition_of(folder), _seed_of(folder), predictions, training))
+        runs.append(RunAnswers(_condition_of(folder), _seed_of(folder), predictions, training))
     return questions, runs
 
 
-def _read_predictions(path: Path) -> tuple[Questions, Ints]:
+def _read_predictions(path: Path) -> tuple[AnsweredQuestions, Ints]:
     """The questions of one run, ordered by their ids, and (Q,) what it chose."""
     rows = read_table(path, "predictions").sort_by("question_id").to_pylist()
     if not rows:
@@ -100,7 +106,7 @@ def _read_predictions(path: Path) -> tuple[Questions, Ints]:
             )
         if following and row["question_id"] == following["question_id"]:
             raise KformerError(f"{path}: question {row['question_id']} is there more than once")
-    questions = Questions(
+    questions = AnsweredQuestions(
         ids=tuple(row["question_id"] for row in rows),
         split=rows[0]["split"],
         answers=np.array([row["answer"] for row in rows], dtype=np.int64),
@@ -109,7 +115,7 @@ def _read_predictions(path: Path) -> tuple[Questions, Ints]:
     return questions, np.array([row["prediction"] for row in rows], dtype=np.int64)
 
 
-def _difference(one: Questions, other: Questions) -> str | None:
+def _difference(one: AnsweredQuestions, other: AnsweredQuestions) -> str | None:
     """What differs between the questions of two runs, in words; nothing if they are the same."""
     if only := sorted(set(one.ids) ^ set(other.ids)):
         return f"{len(only)} questions are in only one of them, such as {only[0]}"

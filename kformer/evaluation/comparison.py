@@ -28,7 +28,7 @@ _VALUES_AT_ONCE = 4_000_000  # bounds the memory of resampling at some tens of M
 
 
 @dataclass(frozen=True)
-class Questions:
+class AnsweredQuestions:
     """The questions that every run answered, in one order."""
 
     ids: tuple[str, ...]
@@ -45,14 +45,14 @@ class Questions:
 
 
 @dataclass(frozen=True)
-class Run:
+class RunAnswers:
     """What one condition answered with one seed."""
 
     condition: str
     seed: int | None
     """null: nothing was trained, so there is no seed"""
     predictions: Ints
-    """(Q,) the index of the chosen choice, in the order of the `Questions`"""
+    """(Q,) the index of the chosen choice, in the order of the `AnsweredQuestions`"""
     training: Mapping[str, Any]
     """what training measured; empty if nothing was trained"""
 
@@ -142,7 +142,7 @@ def paired_p_value(differences: Floats) -> float:
     return float(result.pvalue)
 
 
-def chance_p_value(votes: Floats, questions: Questions) -> float:
+def chance_p_value(votes: Floats, questions: AnsweredQuestions) -> float:
     """The two-sided p-value of "the answers have nothing to do with the questions".
 
     ``votes`` is (Q, C): the share of seeds that chose each choice. They are held fixed and
@@ -164,8 +164,8 @@ def chance_p_value(votes: Floats, questions: Questions) -> float:
 
 def compare_conditions(
     experiment: str,
-    questions: Questions,
-    runs: Sequence[Run],
+    questions: AnsweredQuestions,
+    runs: Sequence[RunAnswers],
     baseline: str,
     versions: Mapping[str, str],
 ) -> Comparison:
@@ -174,7 +174,7 @@ def compare_conditions(
     The p-values against the baseline are given as they are and after Holm's correction for
     comparing several conditions at once (``p_holm``).
     """
-    by_condition: dict[str, list[Run]] = {}
+    by_condition: dict[str, list[RunAnswers]] = {}
     for run in runs:
         by_condition.setdefault(run.condition, []).append(run)
     reference = _scores(by_condition[baseline], questions)
@@ -210,7 +210,7 @@ def compare_conditions(
     )
 
 
-def _accuracy(runs: Sequence[Run], questions: Questions) -> dict[str, Any]:
+def _accuracy(runs: Sequence[RunAnswers], questions: AnsweredQuestions) -> dict[str, Any]:
     scores = _scores(runs, questions)
     by_run = [float(np.mean(run.predictions == questions.answers)) for run in runs]
     trained = [(run.seed, accuracy) for run, accuracy in zip(runs, by_run, strict=True)]
@@ -233,7 +233,7 @@ def _against(differences: Floats) -> dict[str, Any]:
     }
 
 
-def _cost(runs: Sequence[Run], reference: float | None) -> dict[str, Any]:
+def _cost(runs: Sequence[RunAnswers], reference: float | None) -> dict[str, Any]:
     seconds_per_step = _mean_measure(runs, "seconds_per_step")
     return {
         "seconds_per_step": seconds_per_step,
@@ -244,7 +244,7 @@ def _cost(runs: Sequence[Run], reference: float | None) -> dict[str, Any]:
     }
 
 
-def _votes(runs: Sequence[Run], questions: Questions) -> Floats:
+def _votes(runs: Sequence[RunAnswers], questions: AnsweredQuestions) -> Floats:
     """(Q, C) the share of seeds that chose each choice."""
     predictions = np.stack([run.predictions for run in runs])  # (S, Q)
     choices = np.arange(questions.choices.max())
@@ -252,7 +252,7 @@ def _votes(runs: Sequence[Run], questions: Questions) -> Floats:
     return votes
 
 
-def _scores(runs: Sequence[Run], questions: Questions) -> Floats:
+def _scores(runs: Sequence[RunAnswers], questions: AnsweredQuestions) -> Floats:
     """(Q,) the share of seeds that were right."""
     return _votes(runs, questions)[np.arange(len(questions.ids)), questions.answers]
 
@@ -263,7 +263,7 @@ def _holm(p_values: list[float]) -> list[float]:
     return [float(p) for p in multipletests(p_values, method="holm")[1]]
 
 
-def _mean_measure(runs: Sequence[Run], name: str) -> float | None:
+def _mean_measure(runs: Sequence[RunAnswers], name: str) -> float | None:
     values = [run.training[name] for run in runs if run.training.get(name) is not None]
     return float(np.mean(values)) if values else None
 

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 
 from kformer.errors import KformerError
+from kformer.io.tables import Row, write_table
 from kformer.modeling import KformerForMultipleChoice, KformerProcessor
+from kformer.modeling.examples import Example, Knowledge, load_examples
 from kformer.progress import track
-from kformer.tables import Row, write_table
-from kformer.training.features import Example, Knowledge, load_examples
 
 _BATCH_SIZE = 16  # questions
 

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kformer.evaluation.comparison import Comparison, ConditionResult
-from kformer.markdown import markdown_table
+from kformer.io.formatting import markdown_table
 
 _SIGNIFICANT = 0.05
 _HEADER = (

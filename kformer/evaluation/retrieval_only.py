@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kformer.errors import KformerError
-from kformer.tables import Row, read_rows, write_table
+from kformer.io.tables import Row, read_rows, write_table
 
 
 def answer_by_retrieval(questions: Path, retrieval: Path, out: Path) -> dict[str, float]:

@@ -13,8 +13,8 @@ from kformer.knowledge.atomic2020 import Atomic2020
 from kformer.knowledge.conceptnet import ConceptNet
 from kformer.knowledge.demo import Demo
 from kformer.knowledge.medquad import MedQuad
-from kformer.knowledge.own import JsonlFacts, TsvFacts, TxtFacts
 from kformer.knowledge.textbooks import Textbooks
+from kformer.knowledge.user_files import JsonlFacts, TsvFacts, TxtFacts
 
 
 def _from_name(value: Any) -> Any:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from kformer.errors import KformerError
+from kformer.io.text import find_files, parse_json
 from kformer.knowledge.reader import Fact
 from kformer.knowledge.triples import Triples
-from kformer.text_files import find_files, parse_json
 
 # The archive also has `_all`, which is these three together, and `_all_agg`, the same once more
 # with one row an event.

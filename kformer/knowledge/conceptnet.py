@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Literal
 
 from kformer.errors import KformerError
+from kformer.io.text import files_below, read_lines
 from kformer.knowledge.reader import Fact
 from kformer.knowledge.triples import Triples
-from kformer.text_files import files_below, read_lines
 
 
 class ConceptNet(Triples):

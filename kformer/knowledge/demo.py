@@ -7,8 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, StrictStr
 
-from kformer.knowledge.reader import Fact, Reader
-from kformer.own_data import jsonl_records
+from kformer.io.records import jsonl_records
+from kformer.knowledge.reader import Fact, KnowledgeReader
 
 
 class _Row(BaseModel):
@@ -17,7 +17,7 @@ class _Row(BaseModel):
     origin: StrictStr
 
 
-class Demo(Reader):
+class Demo(KnowledgeReader):
     """One sentence per person and attribute; see `kformer.demo_world`."""
 
     source: Literal["demo"] = "demo"

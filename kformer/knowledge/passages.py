@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import NonNegativeInt, PositiveInt, model_validator
 
-from kformer.knowledge.reader import Reader
-from kformer.text_files import read_pieces
+from kformer.io.text import read_pieces
+from kformer.knowledge.reader import KnowledgeReader
 
 _ODD_SPACES = "\t\v\f\r\x1c\x1d\x1e\x1f"  # those of ASCII that do not end a line
 _AS_SPACES = dict.fromkeys(map(ord, _ODD_SPACES), " ")
@@ -32,7 +32,7 @@ class Passage(NamedTuple):
     last: int
 
 
-class Passages(Reader):
+class Passages(KnowledgeReader):
     """A reader that splits text into passages."""
 
     words: PositiveInt = 150

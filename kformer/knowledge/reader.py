@@ -19,7 +19,7 @@ class Fact(NamedTuple):
     """Where in the source: the event or thing it is about, book and paragraphs, address."""
 
 
-class Reader(Section, ABC):
+class KnowledgeReader(Section, ABC):
     """The settings of one source of knowledge, and how its files are read."""
 
     source: str
@@ -32,7 +32,7 @@ class Reader(Section, ABC):
 
     @property
     def archive(self) -> str | None:
-        """The name in `kformer.sources` of the files that are read; None = in place."""
+        """The name in `kformer.sources.catalogue` of the files that are read; None = in place."""
         return self.source
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""Telling new texts from those that were there before, for tens of millions of them."""
+"""AnswerOverlap new texts from those that were there before, for tens of millions of them."""
 
 from collections.abc import Sequence
 

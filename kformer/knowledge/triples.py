@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from kformer.knowledge.reader import Reader
+from kformer.knowledge.reader import KnowledgeReader
 
 # ``they`` is who the head is about, ``others`` is everybody else.
 TEMPLATES = {
@@ -89,7 +89,7 @@ def naming(*places: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-class Triples(Reader):
+class Triples(KnowledgeReader):
     """A reader that turns triples into sentences."""
 
     templates: dict[str, Annotated[str, naming("head", "tail")]] = Field(default_factory=dict)

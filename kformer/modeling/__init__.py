@@ -1,13 +1,16 @@
-"""Kformer as a Hugging Face model: configuration, model, and the processor that feeds it."""
+"""Kformer as a Hugging Face model: configuration, model, and the processor that feeds it.
 
-from transformers import AutoConfig, AutoModelForMultipleChoice
+Imported when they are asked for: torch and transformers take seconds to load, and a config that
+only names an injection needs neither.
+"""
 
-from kformer.modeling.configuration import KformerConfig
-from kformer.modeling.model import KformerForMultipleChoice, KformerOutput
-from kformer.modeling.processor import Features, KformerProcessor
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-AutoConfig.register(KformerConfig.model_type, KformerConfig)
-AutoModelForMultipleChoice.register(KformerConfig, KformerForMultipleChoice)
+if TYPE_CHECKING:
+    from kformer.modeling.configuration import KformerConfig
+    from kformer.modeling.model import KformerForMultipleChoice, KformerOutput
+    from kformer.modeling.processor import Features, KformerProcessor
 
 __all__ = [
     "Features",
@@ -16,3 +19,16 @@ __all__ = [
     "KformerOutput",
     "KformerProcessor",
 ]
+_MODULES = {
+    "Features": "processor",
+    "KformerConfig": "configuration",
+    "KformerForMultipleChoice": "model",
+    "KformerOutput": "model",
+    "KformerProcessor": "processor",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -42,3 +42,6 @@ class KformerConfig(PreTrainedConfig):
     head_dropout: float | int = 0.0
     initializer_range: float = 0.02
     tie_word_embeddings: bool = False
+
+
+AutoConfig.register(KformerConfig.model_type, KformerConfig)

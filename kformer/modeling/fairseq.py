@@ -18,7 +18,7 @@ from torch import Tensor
 from transformers import RobertaConfig
 
 from kformer.errors import KformerError
-from kformer.files import replacing
+from kformer.io.files import replacing
 from kformer.modeling.configuration import KformerConfig
 from kformer.modeling.model import KformerForMultipleChoice
 from kformer.modeling.processor import load_tokenizer

@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
-from transformers import AutoModel, PreTrainedModel
+from transformers import AutoModel, AutoModelForMultipleChoice, PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_outputs import MultipleChoiceModelOutput
 
@@ -311,3 +311,6 @@ def load_encoder(name: str | Path) -> PreTrainedModel:
         return AutoModel.from_pretrained(folder, trust_remote_code=False, dtype=torch.float32)
     except (OSError, ValueError, SafetensorError) as error:
         raise missing_encoder(name, error) from None
+
+
+AutoModelForMultipleChoice.register(KformerConfig, KformerForMultipleChoice)

@@ -10,9 +10,9 @@ from pydantic import Field
 
 from kformer.questions.demo import Demo
 from kformer.questions.med_qa import MedQa
-from kformer.questions.own import CsvQuestions, JsonlQuestions
 from kformer.questions.social_iqa import SocialIqa
+from kformer.questions.user_files import CsvQuestions, JsonlQuestions
 
-Questions = Annotated[
+QuestionSource = Annotated[
     CsvQuestions | Demo | JsonlQuestions | MedQa | SocialIqa, Field(discriminator="dataset")
 ]

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from kformer.questions.reader import Reader
-from kformer.tables import Row
-from kformer.text_files import read_jsonl
+from kformer.io.tables import Row
+from kformer.io.text import read_jsonl
+from kformer.questions.reader import QuestionReader
 
 
-class Demo(Reader):
+class Demo(QuestionReader):
     """Four-choice questions about invented people; see `kformer.demo_world`."""
 
     dataset: Literal["demo"] = "demo"

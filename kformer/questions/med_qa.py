@@ -6,9 +6,9 @@ from string import ascii_uppercase
 from typing import Any, Literal
 
 from kformer.errors import KformerError
-from kformer.questions.reader import Reader
-from kformer.tables import Row
-from kformer.text_files import read_jsonl
+from kformer.io.tables import Row
+from kformer.io.text import read_jsonl
+from kformer.questions.reader import QuestionReader
 
 _FOLDER = Path("questions", "US")
 _FILES = {
@@ -18,7 +18,7 @@ _FILES = {
 _SPLITS = {"train": "train", "dev": "validation", "test": "test"}
 
 
-class MedQa(Reader):
+class MedQa(QuestionReader):
     """The official archive and its splits; dev is our validation split."""
 
     dataset: Literal["med_qa"] = "med_qa"

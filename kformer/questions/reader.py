@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
+from kformer.io.tables import Row
 from kformer.section import Section
-from kformer.tables import Row
 
 
-class Reader(Section, ABC):
+class QuestionReader(Section, ABC):
     """The settings of one set of questions, and how its files are read."""
 
     dataset: str
@@ -17,7 +17,7 @@ class Reader(Section, ABC):
 
     @property
     def archive(self) -> str | None:
-        """The name in `kformer.sources` of the files that are read; None = in place."""
+        """The name in `kformer.sources.catalogue` of the files that are read; None = in place."""
         return self.dataset
 
     @abstractmethod

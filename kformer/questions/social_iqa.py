@@ -9,15 +9,15 @@ from typing import Any, Literal
 from pydantic import Field
 
 from kformer.errors import KformerError
-from kformer.questions.reader import Reader, drawn
-from kformer.tables import Row
-from kformer.text_files import read_jsonl, read_lines
+from kformer.io.tables import Row
+from kformer.io.text import read_jsonl, read_lines
+from kformer.questions.reader import QuestionReader, drawn
 
 _CHOICES = ("answerA", "answerB", "answerC")
 _LABELS = {"1": 0, "2": 1, "3": 2}
 
 
-class SocialIqa(Reader):
+class SocialIqa(QuestionReader):
     """The official archive: the official dev set is our test split, the official test is hidden."""
 
     dataset: Literal["social_iqa"] = "social_iqa"

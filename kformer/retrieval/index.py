@@ -14,13 +14,13 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from kformer.errors import KformerError
-from kformer.files import replacing, sha256_of, write_json
+from kformer.io.files import replacing, sha256_of, write_json
+from kformer.io.tables import count_rows, provenance, read_column, read_columns
 from kformer.progress import track
-from kformer.retrieval.bm25 import Postings, Statistics
 from kformer.retrieval.by_relation import ByRelation
 from kformer.retrieval.settings import IndexKind, Retrieval
-from kformer.retrieval.words import splitter
-from kformer.tables import count_rows, made_of, read_column, read_columns
+from kformer.retrieval.words.bm25 import Postings, Statistics
+from kformer.retrieval.words.tokenizer import tokenizer
 
 VERSION = 2
 
@@ -107,7 +107,7 @@ def facts_behind(table: Path) -> tuple[str, bool]:
     Returns:
         the checksum, and whether it is a table of events.
     """
-    events_of = made_of(table, "facts").get("events_of")
+    events_of = provenance(table, "facts").get("events_of")
     return (events_of, True) if events_of else (sha256_of(table), False)
 
 
@@ -142,7 +142,7 @@ def count_words(settings: Retrieval, table: Path, shard: Shard, out: Path) -> di
     """
     start, end = shard.range(count_rows(table, "facts"))
     texts = track(_texts(table, start, end), "counting words", end - start)
-    statistics = Statistics.of(texts, splitter(settings.words))
+    statistics = Statistics.of(texts, tokenizer(settings.words))
     facts_sha256, of_events = facts_behind(table)
     counts = WordCounts(
         settings.index_settings("words"),
@@ -179,7 +179,7 @@ def index_words(
 
     def fill(folder: Path, layout: ByRelation, texts: Iterator[str]) -> None:
         order = layout.ids - layout.first_id
-        Postings.build(texts, splitter(settings.words), order, whole).save(folder, len(order))
+        Postings.build(texts, tokenizer(settings.words), order, whole).save(folder, len(order))
 
     return _build("words", settings, table, out, shard, fill)
 
@@ -219,8 +219,8 @@ def index_embeddings(
         settings: say which sentence encoder, and whether FAISS is to find the nearest.
         table, out, shard: as for `index_words`.
     """
-    from kformer.retrieval.dense import write_embeddings
-    from kformer.retrieval.sentence_encoder import SentenceEncoder
+    from kformer.retrieval.embeddings.nearest import write_embeddings
+    from kformer.retrieval.embeddings.sentence_encoder import SentenceEncoder
 
     encoder = SentenceEncoder(settings.encoder)
 

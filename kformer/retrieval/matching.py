@@ -78,7 +78,7 @@ class Boosted:
         """
         all_relations = self.relations
         others = [
-            Query(each.stem, each.endings, all_relations - wanted)
+            Query(each.shared_text, each.endings, all_relations - wanted)
             for each in queries
             for wanted in [all_relations if each.relations is None else each.relations]
         ]
@@ -181,7 +181,7 @@ class ByEvent:
 
         A fact's score is that of its event.
         """
-        about = [Query(query.stem, query.endings) for query in queries]
+        about = [Query(query.shared_text, query.endings) for query in queries]
         found = self._searcher.search(about, self._events)
         return [
             [self._facts_of(events, query.relations, top_k) for events in of_query]

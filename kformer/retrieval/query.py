@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from kformer.tables import Row
+from kformer.io.tables import Row
 
 Relations = frozenset[str | None]
 
@@ -17,23 +17,23 @@ class Query:
     """The queries of one question: what they share, and how each of them ends.
 
     Attributes:
-        stem: what they share.
+        shared_text: what they share.
         endings: what each adds, such as the choices; one empty ending = one query.
         relations: of which a fact must have one to be found; None in it = no relation. None
             instead of it = any fact may be found.
     """
 
-    stem: str
+    shared_text: str
     endings: tuple[str, ...] = ("",)
     relations: Relations | None = None
 
     @property
     def texts(self) -> list[str]:
         """Each query in full."""
-        return [f"{self.stem} {ending}".strip() for ending in self.endings]
+        return [f"{self.shared_text} {ending}".strip() for ending in self.endings]
 
 
-def stem_of(question: Row, asks: str) -> str:
+def shared_text_of(question: Row, asks: str) -> str:
     """What the queries of a question share, as `retrieval.query` says."""
     if asks == "context" and question["context"]:
         return question["context"]

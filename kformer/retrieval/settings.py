@@ -143,7 +143,7 @@ class Retrieval(RetrievalChange):
         """What of the settings an index depends on."""
         return {key: value for key, value in self._read().items() if key in _OF_INDEX[kind]}
 
-    def read_settings(self) -> dict[str, Any]:
+    def relevant_settings(self) -> dict[str, Any]:
         """The settings that searching reads: another value of the others changes nothing."""
         unread = set[str]().union(*_OF_METHOD.values()) - _OF_METHOD[self.method]
         return {key: value for key, value in self._read().items() if key not in unread}

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from kformer.errors import KformerError
-from kformer.tables import SCHEMAS, made_of, read_rows, read_table, rebatched, write_batches
+from kformer.io.tables import SCHEMAS, provenance, read_rows, read_table, rebatched, write_batches
 
 _SWAPS = 100  # tries to find a question that shares no fact
 Suits = Callable[[str, str], bool]
@@ -69,7 +69,7 @@ def _rows_of_questions(table: pa.Table) -> dict[str, range]:
 
 
 def _origin(retrieval: Path) -> dict[str, object] | None:
-    origin = made_of(retrieval, "retrieval")
+    origin = provenance(retrieval, "retrieval")
     if not origin:
         return None
     return {**origin, "settings": {**origin["settings"], "control": "shuffle"}}

@@ -9,19 +9,13 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from kformer.errors import KformerError
-from kformer.files import sha256_of
-from kformer.progress import track
-from kformer.retrieval.index import WHOLE, Shard
-from kformer.retrieval.matching import FactsOfEvents, check_match, matching_relations
-from kformer.retrieval.query import Hits, Query, stem_of
-from kformer.retrieval.search import open_searcher
-from kformer.retrieval.settings import Retrieval
-from kformer.tables import (
+from kformer.io.files import sha256_of
+from kformer.io.tables import (
     ROWS_PER_BATCH,
     SCHEMAS,
     Row,
     count_rows,
-    made_of,
+    provenance,
     read_column,
     read_columns,
     read_rows,
@@ -29,6 +23,12 @@ from kformer.tables import (
     write_batches,
     write_table,
 )
+from kformer.progress import track
+from kformer.retrieval.index import WHOLE, Shard
+from kformer.retrieval.matching import FactsOfEvents, check_match, matching_relations
+from kformer.retrieval.query import Hits, Query, shared_text_of
+from kformer.retrieval.searchers import open_searcher
+from kformer.retrieval.settings import Retrieval
 
 
 def list_events(facts: Path, out: Path) -> dict[str, float]:
@@ -100,7 +100,7 @@ def retrieve(
             asked += sum(len(query.endings) for query in different)
             yield _table(settings, batch, [found[query] for query in queries])
 
-    origin = {"settings": settings.read_settings(), "facts_sha256": sha256_of(facts)}
+    origin = {"settings": settings.relevant_settings(), "facts_sha256": sha256_of(facts)}
     written = write_batches(out, "retrieval", rebatched(tables()), origin)
     return {"queries": written, "queries_searched": asked}
 
@@ -112,7 +112,7 @@ def settings_behind(retrieval: Path) -> Retrieval:
         KformerError: the table does not say.
     """
     try:
-        return Retrieval.model_validate(made_of(retrieval, "retrieval")["settings"])
+        return Retrieval.model_validate(provenance(retrieval, "retrieval")["settings"])
     except (KeyError, ValidationError):
         raise KformerError(
             f"{retrieval}: does not say by which settings it was retrieved; retrieve it anew"
@@ -123,7 +123,7 @@ def _query(settings: Retrieval, question: Row) -> Query:
     """A question as a query, or as several, one for each of its choices."""
     endings = tuple(question["choices"]) if settings.query == "choice" else ("",)
     relations = matching_relations(settings.match, question["type"])
-    return Query(stem_of(question, settings.query), endings, relations)
+    return Query(shared_text_of(question, settings.query), endings, relations)
 
 
 def _table(
@@ -156,7 +156,7 @@ def gather(questions: Path, parts: Sequence[Path], out: Path) -> dict[str, float
         KformerError: the parts are out of order, are not those of all questions, or were not
             retrieved alike.
     """
-    kinds = [made_of(part, "retrieval") for part in parts]
+    kinds = [provenance(part, "retrieval") for part in parts]
     for part, kind in zip(parts, kinds, strict=True):
         if kind != kinds[0]:
             raise KformerError(

@@ -34,26 +34,19 @@ from transformers import (
 from transformers.trainer_pt_utils import get_length_grouped_indices
 from transformers.utils import logging as transformers_logging
 
-from kformer.config import Model, Training
 from kformer.errors import KformerError
-from kformer.files import replacing, sha256_of, write_json
+from kformer.io.files import replacing, sha256_of, write_json
 from kformer.modeling import KformerForMultipleChoice, KformerProcessor
+from kformer.modeling.examples import Example, Examples, Knowledge, load_examples
 from kformer.modeling.processor import load_tokenizer
+from kformer.modeling.settings import Model
 from kformer.precision import hardware_computes_in_bf16
 from kformer.progress import SECONDS_BETWEEN_LINES
-from kformer.section import Section
-from kformer.training.features import Example, Examples, Knowledge, load_examples
+from kformer.training.settings import Training, TrainSettings
 
 Log = Callable[[Mapping[str, float], int], None]
 _IDENTITY = "identity.json"
 _STATE = "trainer_state.json"  # the last file that Trainer writes into a checkpoint
-
-
-class TrainSettings(Section):
-    """The part of a condition that training depends on."""
-
-    model: Model
-    training: Training
 
 
 def train(

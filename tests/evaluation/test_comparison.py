@@ -5,8 +5,8 @@ import pytest
 from scipy import stats
 
 from kformer.evaluation.comparison import (
-    Questions,
-    Run,
+    AnsweredQuestions,
+    RunAnswers,
     chance_p_value,
     compare_conditions,
     mean_interval,
@@ -16,7 +16,7 @@ from kformer.evaluation.comparison import (
 
 def questions_with(answers, choices):
     ids = tuple(f"q{place}" for place in range(len(answers)))
-    return Questions(ids, "test", np.asarray(answers), np.full(len(answers), choices))
+    return AnsweredQuestions(ids, "test", np.asarray(answers), np.full(len(answers), choices))
 
 
 def one_seed_votes(predictions, choices):
@@ -88,8 +88,8 @@ def test_chance_agrees_with_the_binomial_test_on_one_seed():
 def test_seeds_that_agree_are_not_more_evidence():
     questions = questions_with(np.zeros(100, dtype=np.int64), 4)
     predictions = np.repeat([0, 1], [33, 67])
-    one = [Run("none", 1, predictions, {})]
-    three = [Run("none", seed, predictions, {}) for seed in (1, 2, 3)]
+    one = [RunAnswers("none", 1, predictions, {})]
+    three = [RunAnswers("none", seed, predictions, {}) for seed in (1, 2, 3)]
     p_of_one, p_of_three = (
         compare_conditions("e", questions, runs, "none", {}).conditions[0].p_chance
         for runs in (one, three)
@@ -108,6 +108,6 @@ def test_coin_flips_do_not_beat_chance():
 
 
 def test_chance_where_questions_have_different_numbers_of_choices():
-    questions = Questions(("a", "b"), "test", np.array([0, 3]), np.array([2, 4]))
+    questions = AnsweredQuestions(("a", "b"), "test", np.array([0, 3]), np.array([2, 4]))
     assert questions.chance == pytest.approx((1 / 2 + 1 / 4) / 2)
     assert 0.1 < chance_p_value(one_seed_votes([0, 3], 4), questions) <= 1

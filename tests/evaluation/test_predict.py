@@ -8,9 +8,9 @@ import torch
 
 from kformer.evaluation import predict as predict_module
 from kformer.evaluation.predict import predict
+from kformer.io.tables import read_rows, write_table
 from kformer.modeling import KformerForMultipleChoice, KformerProcessor
 from kformer.modeling.processor import load_tokenizer
-from kformer.tables import read_rows, write_table
 
 FACTS = 3
 

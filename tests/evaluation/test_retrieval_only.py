@@ -4,7 +4,7 @@ import pytest
 
 from kformer.errors import KformerError
 from kformer.evaluation.retrieval_only import answer_by_retrieval
-from kformer.tables import read_rows, write_table
+from kformer.io.tables import read_rows, write_table
 
 
 def question(question_id, answer, choices=3, split="test"):

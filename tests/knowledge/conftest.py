@@ -7,22 +7,22 @@ from typing import Any
 import pytest
 
 from kformer.errors import KformerError
-from kformer.knowledge.reader import Reader
-from kformer.knowledge.table import build_facts
-from kformer.tables import read_rows
+from kformer.io.tables import read_rows
+from kformer.knowledge.build import build_facts
+from kformer.knowledge.reader import KnowledgeReader
 
 Built = tuple[list[dict[str, Any]], dict[str, float]]
 
 
 @pytest.fixture(scope="session")
-def build(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Reader, Path], Built]:
+def build(tmp_path_factory: pytest.TempPathFactory) -> Callable[[KnowledgeReader, Path], Built]:
     """Builds the facts of a source; returns the rows, checked, and the counts.
 
     What is refused is refused in one line, and leaves nothing behind.
     """
     folder = tmp_path_factory.mktemp("facts")
 
-    def run(reader: Reader, place: Path) -> Built:
+    def run(reader: KnowledgeReader, place: Path) -> Built:
         out = folder / "facts.parquet"
         out.unlink(missing_ok=True)
         try:

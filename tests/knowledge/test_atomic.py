@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from kformer.errors import KformerError
 from kformer.knowledge.atomic import TEMPLATES, Atomic, to_sentence
+from kformer.knowledge.build import build_facts
 from kformer.knowledge.reader import Fact
-from kformer.knowledge.table import build_facts
 
 COLUMNS = ["event", *TEMPLATES, "prefix", "split"]
 

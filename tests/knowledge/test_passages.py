@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from kformer import text_files
 from kformer.errors import KformerError
+from kformer.io import text as text_files
 from kformer.knowledge import passages
-from kformer.knowledge.own import TxtFacts
 from kformer.knowledge.passages import Passage, paragraphs_of
+from kformer.knowledge.user_files import TxtFacts
 
 
 def split(paragraphs, words=100, overlap=0):

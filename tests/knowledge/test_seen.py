@@ -1,4 +1,4 @@
-"""Telling new texts from old ones: as a set would, in any batches."""
+"""AnswerOverlap new texts from old ones: as a set would, in any batches."""
 
 from itertools import pairwise
 

@@ -7,22 +7,22 @@ from typing import Any
 import pytest
 
 from kformer.errors import KformerError
-from kformer.questions.reader import Reader
-from kformer.questions.table import build_questions
-from kformer.tables import SPLITS, read_rows
+from kformer.io.tables import SPLITS, read_rows
+from kformer.questions.build import build_questions
+from kformer.questions.reader import QuestionReader
 
 
 @pytest.fixture(scope="session")
 def build(
     tmp_path_factory: pytest.TempPathFactory,
-) -> Callable[[Reader, Path], list[dict[str, Any]]]:
+) -> Callable[[QuestionReader, Path], list[dict[str, Any]]]:
     """Builds the questions of a data set; returns the rows, checked.
 
     What is refused is refused in one line, and leaves nothing behind.
     """
     folder = tmp_path_factory.mktemp("questions")
 
-    def run(reader: Reader, place: Path) -> list[dict[str, Any]]:
+    def run(reader: QuestionReader, place: Path) -> list[dict[str, Any]]:
         out = folder / "questions.parquet"
         out.unlink(missing_ok=True)
         try:

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from kformer.errors import KformerError
+from kformer.io.tables import read_rows, write_table
 from kformer.questions.social_iqa import SocialIqa, question_type
-from kformer.tables import read_rows, write_table
 
 
 def question(context="Pat fed Mo's cat.", **changed):

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from kformer.io.tables import write_table
 from kformer.retrieval.index import Shard, count_words, index_embeddings, index_words
 from kformer.retrieval.settings import Retrieval
-from kformer.tables import write_table
 
 
 @pytest.fixture(scope="session")

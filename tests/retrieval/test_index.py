@@ -14,7 +14,7 @@ from kformer.errors import KformerError
 from kformer.retrieval import index as index_module
 from kformer.retrieval.index import VERSION, WHOLE, Shard, count_words, index_words, read_index
 from kformer.retrieval.query import Query
-from kformer.retrieval.search import open_searcher
+from kformer.retrieval.searchers import open_searcher
 from kformer.retrieval.settings import Retrieval, Words
 from kformer.retrieval.stages import list_events
 

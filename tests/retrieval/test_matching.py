@@ -16,7 +16,7 @@ from kformer.retrieval.matching import (
     matching_relations,
 )
 from kformer.retrieval.query import Query, best
-from kformer.retrieval.search import open_searcher
+from kformer.retrieval.searchers import open_searcher
 from kformer.retrieval.settings import Match, Retrieval
 from kformer.retrieval.stages import list_events
 

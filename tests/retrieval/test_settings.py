@@ -37,7 +37,7 @@ def test_a_method_searches_indexes(method, kinds):
 @pytest.mark.parametrize("key", OTHER)
 def test_only_settings_that_the_method_reads_tell_retrievals_apart(method, key):
     usual, other = Retrieval(method=method), Retrieval(method=method, **{key: OTHER[key]})
-    assert (usual.read_settings() != other.read_settings()) == (key in READ[method])
+    assert (usual.relevant_settings() != other.relevant_settings()) == (key in READ[method])
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_only_settings_that_the_method_reads_tell_retrievals_apart(method, key):
     ],
 )
 def test_what_is_looked_for_tells_retrievals_apart(change):
-    assert Retrieval().read_settings() != Retrieval(**change).read_settings()
+    assert Retrieval().relevant_settings() != Retrieval(**change).relevant_settings()
 
 
 @pytest.mark.parametrize(
@@ -65,15 +65,15 @@ def test_what_is_looked_for_tells_retrievals_apart(change):
 )
 def test_what_other_settings_leave_nothing_to_say_tells_nothing_apart(usual, other):
     one, another = Retrieval(**usual), Retrieval(**other)
-    assert one.read_settings() == another.read_settings()
+    assert one.relevant_settings() == another.relevant_settings()
     assert one.index_settings("words") == another.index_settings("words")
 
 
 @pytest.mark.parametrize("method", READ)
 def test_settings_that_are_read_may_be_read_again(method):
     settings = Retrieval(method=method, match=Match(relations="atomic"), words=Words(stemming=True))
-    again = Retrieval(**settings.read_settings())
-    assert again.read_settings() == settings.read_settings()
+    again = Retrieval(**settings.relevant_settings())
+    assert again.relevant_settings() == settings.relevant_settings()
     for kind in settings.index_kinds:
         assert again.index_settings(kind) == settings.index_settings(kind)
 

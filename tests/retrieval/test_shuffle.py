@@ -5,8 +5,8 @@ from collections import Counter, defaultdict
 import pytest
 
 from kformer.errors import KformerError
+from kformer.io.tables import provenance, read_rows, write_table
 from kformer.retrieval.shuffle import shuffle
-from kformer.tables import made_of, read_rows, write_table
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,7 @@ def test_a_control_says_what_it_was_made_of(questions_table, tmp_path):
     rows = [{"question_id": n, "choice": None, "fact_ids": [], "scores": []} for n in "ab"]
     write_table(tmp_path / "r", "retrieval", rows, origin)
     shuffle(table, tmp_path / "r", tmp_path / "s")
-    assert made_of(tmp_path / "s", "retrieval") == {
+    assert provenance(tmp_path / "s", "retrieval") == {
         "settings": {"top_k": 3, "control": "shuffle"},
         "facts_sha256": "0",
     }

@@ -5,15 +5,15 @@ import pytest
 
 from kformer.demo_world import DemoWorld, write_world
 from kformer.errors import KformerError
+from kformer.io.tables import SCHEMAS, read_rows, read_table, write_table
+from kformer.knowledge.build import build_facts
 from kformer.knowledge.demo import Demo as DemoFacts
-from kformer.knowledge.table import build_facts
+from kformer.questions.build import build_questions
 from kformer.questions.demo import Demo as DemoQuestions
-from kformer.questions.table import build_questions
 from kformer.retrieval.index import Shard
-from kformer.retrieval.report import describe
+from kformer.retrieval.quality.report import describe
 from kformer.retrieval.settings import Match, Retrieval
 from kformer.retrieval.stages import gather, list_events, retrieve
-from kformer.tables import SCHEMAS, read_rows, read_table, write_table
 
 FACTS = ["The pet of Krez is dog.", "The pet of Blon is cat.", "The job of Krez is pilot.", "Rain."]
 RELATED = [
@@ -342,7 +342,7 @@ def test_there_may_be_more_shards_than_questions(search):
 def test_batches_of_any_size_give_the_same_rows(search, monkeypatch, tmp_path, name):
     search(name)
     whole = read_table(tmp_path / "gathered", "retrieval")
-    monkeypatch.setattr("kformer.tables.ROWS_PER_BATCH", 7)
+    monkeypatch.setattr("kformer.io.tables.ROWS_PER_BATCH", 7)
     monkeypatch.setattr("kformer.retrieval.stages.ROWS_PER_BATCH", 7)
     gathered, part = search(name)
     assert gathered == part

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 from tenacity import wait_none
 
-from kformer import download
-from kformer.sources import Source
+from kformer.sources import download
+from kformer.sources.catalogue import Source
 
 TEXTS = {"data/train.txt": b"one\n" * 5000, "data/dev.txt": b"two\n"}
 

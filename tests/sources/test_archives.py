@@ -13,8 +13,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from kformer import archives
-from kformer.archives import BadArchive, unpack
+from kformer.sources import archives
+from kformer.sources.archives import BadArchive, unpack
 
 from .conftest import TEXTS, files_in, gzipped, tarred, zipped
 

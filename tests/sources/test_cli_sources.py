@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from kformer import cli
-from kformer.sources import CATALOGUE, Source
+from kformer.sources.catalogue import CATALOGUE, Source
 
 from .conftest import TEXTS, files_in, sha256, tarred, zipped
 

@@ -8,10 +8,10 @@ import time
 
 import pytest
 
-from kformer import download
-from kformer.download import Download, NotFetched
 from kformer.errors import KformerError
-from kformer.sources import locate
+from kformer.sources import download
+from kformer.sources.catalogue import locate
+from kformer.sources.download import Download, NotFetched
 
 from .conftest import sha256, unpublished
 

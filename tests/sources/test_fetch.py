@@ -7,12 +7,12 @@ import time
 
 import pytest
 
-from kformer import fetch
-from kformer.archives import BadArchive
 from kformer.errors import KformerError
-from kformer.fetch import fetch_source, kept_at
-from kformer.source_lock import check_unpacked
-from kformer.sources import Source, SourceOverride, resolve
+from kformer.sources import fetch
+from kformer.sources.archives import BadArchive
+from kformer.sources.catalogue import Source, SourceOverride, resolve
+from kformer.sources.fetch import fetch_source, kept_at
+from kformer.sources.lock import check_unpacked
 
 from .conftest import TEXTS, files_in, gzipped, sha256, source_of, tarred, unpublished, zipped
 

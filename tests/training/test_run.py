@@ -10,14 +10,13 @@ import torch
 from safetensors.torch import load_file
 from transformers import EvalPrediction
 
-from kformer.config import Model, Training
 from kformer.errors import KformerError
 from kformer.modeling import KformerForMultipleChoice, KformerProcessor
 from kformer.modeling.fact_embeddings import FactEmbeddings
+from kformer.modeling.settings import Model
 from kformer.training import run as run_module
 from kformer.training.run import (
     Stopwatch,
-    TrainSettings,
     _LengthGroupedSampler,
     accuracy,
     build_model,
@@ -26,6 +25,7 @@ from kformer.training.run import (
     parameter_counts,
     train,
 )
+from kformer.training.settings import Training, TrainSettings
 
 KEYS = {
     "seed",

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kformer.tables import read_table
+from kformer.io.tables import read_table
 
 pytestmark = pytest.mark.slow
 

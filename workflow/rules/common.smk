@@ -15,11 +15,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from kformer.config import fingerprint, load_experiment
+from kformer.study.experiment import load_experiment
+from kformer.study.keys import fingerprint
 from kformer.errors import KformerError
-from kformer.files import write_json
-from kformer.source_lock import check_unpacked
-from kformer.sources import resolve
+from kformer.io.files import write_json
+from kformer.sources.lock import check_unpacked
+from kformer.sources.catalogue import resolve
 
 
 def plain(section):
@@ -169,7 +170,7 @@ def retrieval_key(condition):
     """The key of a condition's retrieval; a control shuffles what lies under the same key."""
     settings = condition.retrieval.model_copy(update={"control": None})
     facts = facts_key(condition)
-    key = f"{settings.method}-{fingerprint(settings.read_settings(), QUESTIONS_KEY, facts)}"
+    key = f"{settings.method}-{fingerprint(settings.relevant_settings(), QUESTIONS_KEY, facts)}"
     RETRIEVALS[key] = (settings, facts, index_keys(settings, facts))
     return key
 
@@ -202,7 +203,7 @@ def embeds_queries(wildcards):
 def retrieval_settings(wildcards):
     """Of the settings those that are read: changing another one retrieves nothing anew."""
     settings, _, _ = RETRIEVALS[wildcards.key]
-    return json.dumps(settings.read_settings(), sort_keys=True)
+    return json.dumps(settings.relevant_settings(), sort_keys=True)
 
 
 QUESTIONS = f"results/shared/questions/{QUESTIONS_KEY}/questions.parquet"

@@ -1,0 +1,110 @@
+"""The records of JSON-lines and CSV files, one by one.
+
+A record that cannot be read is a value too, so that `kformer check` can list all of them where a
+stage stops at the first.
+"""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from kformer.errors import KformerError
+from kformer.io.text import MAX_LINE, decoded, is_kind, parse_object, raw_lines
+from kformer.section import in_one_line
+
+JSONL = (".jsonl", ".ndjson")
+
+csv.field_size_limit(MAX_LINE)
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+class Record(NamedTuple):
+    """One record of a file, or why it cannot be read."""
+
+    file: Path
+    line: int
+    content: dict[str, Any] | KformerError
+
+    @property
+    def where(self) -> str:
+        return f"{self.file}:{self.line}"
+
+    def parse(self, model: type[_Model]) -> _Model:
+        """The record as a model; raises KformerError, naming the line, if it is none."""
+        if isinstance(self.content, KformerError):
+            raise self.content
+        try:
+            return model.model_validate(self.content)
+        except ValidationError as error:
+            raise KformerError(f"{self.where}: {in_one_line(error)}") from None
+
+
+def jsonl_records(path: Path) -> Iterator[Record]:
+    """Streams the objects of a JSON-lines file; blank lines are none."""
+    for number, line in raw_lines(path):
+        if line.strip():
+            where = f"{path}:{number}"
+            try:
+                yield Record(path, number, parse_object(decoded(line, where), where))
+            except KformerError as error:
+                yield Record(path, number, error)
+
+
+def csv_records(path: Path, needed: tuple[str, ...] = ()) -> Iterator[Record]:
+    """Streams the rows of a table with a header: tabs in a ``.tsv`` file, else commas.
+
+    A quoted cell may hold line ends; a record's line is then its first one. Empty cells are left
+    out.
+
+    Raises:
+        KformerError: the header is missing, names a column twice, or lacks one of ``needed``.
+    """
+    delimiter = "\t" if is_kind(path, ".tsv") else ","
+    # What is no UTF-8 is told record by record, so it must get through the parser first.
+    lines = (line.decode(errors="surrogateescape") for _, line in raw_lines(path))
+    rows = csv.reader(lines, delimiter=delimiter, strict=True)
+    header: list[str] = []
+    while True:
+        line = rows.line_num + 1
+        where = f"{path}:{line}"
+        try:
+            cells = [cell.strip() for cell in next(rows)]
+            decoded(delimiter.join(cells).encode(errors="surrogateescape"), where)
+        except StopIteration:
+            break
+        except csv.Error as error:
+            until = f"; all up to line {rows.line_num} is open" if rows.line_num > line else ""
+            problem = f"{where}: not valid CSV ({error}{until}); mend the quotes"
+            yield Record(path, line, KformerError(problem))
+            continue
+        except KformerError as error:
+            yield Record(path, line, error)
+            continue
+        if not any(cells):
+            continue
+        if not header:
+            header = _checked_header(cells, where, needed)
+        elif len(cells) > len(header):
+            more = f"{where}: {len(cells)} cells, but the header names {len(header)} columns"
+            yield Record(path, line, KformerError(f"{more}; quote cells with {delimiter!r}"))
+        else:
+            content = {name: cell for name, cell in zip(header, cells, strict=False) if cell}
+            yield Record(path, line, content)
+    if not header:
+        raise KformerError(f"{path}: empty; the first line must name the columns")
+
+
+def _checked_header(cells: list[str], where: str, needed: tuple[str, ...]) -> list[str]:
+    names = [cell.lower() for cell in cells]
+    if twice := next((name for name in names if name and names.count(name) > 1), None):
+        raise KformerError(f"{where}: the column {twice!r} is there twice; rename one")
+    if missing := [name for name in needed if name not in names]:
+        raise KformerError(
+            f"{where}: no column {', '.join(missing)} in the header {' | '.join(cells)!r:.80}; "
+            "name the columns there, and separate them by commas, or by tabs in a .tsv file"
+        )
+    return cells

@@ -1,0 +1,271 @@
+"""The Parquet tables that pass between stages: their schemas, and how to read and write them.
+
+Every stage reads and writes these and nothing else, so this file is the contract between them.
+"""
+
+import json
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import accumulate, groupby, islice
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from kformer.errors import KformerError
+from kformer.io.files import replacing, sha256_of
+
+TableName = Literal["questions", "facts", "retrieval", "predictions"]
+Row = Mapping[str, Any]
+
+VERSION = "1"
+SPLITS = ("train", "validation", "test")
+ROWS_PER_BATCH = 5_000
+# Columns with few different values; a dictionary of the others only costs time.
+_REPETITIVE = ["split", "type", "relation", "source"]
+
+
+def _required(name: str, kind: pa.DataType) -> pa.Field:
+    return pa.field(name, kind, nullable=False)
+
+
+SCHEMAS: dict[TableName, pa.Schema] = {
+    "questions": pa.schema(
+        [
+            _required("question_id", pa.string()),
+            _required("split", pa.string()),
+            _required("context", pa.string()),
+            _required("question", pa.string()),
+            _required("choices", pa.list_(pa.string())),
+            pa.field("answer", pa.int8()),  # 0-based; null = unlabelled
+            pa.field("type", pa.string()),  # what kind of question; null = unknown
+            # Facts that are known to answer the question, by text; null = unknown.
+            pa.field("gold_facts", pa.list_(pa.string())),
+        ]
+    ),
+    "facts": pa.schema(
+        [
+            _required("fact_id", pa.int64()),  # 0…n−1, the row number
+            _required("text", pa.string()),
+            pa.field("relation", pa.string()),
+            _required("source", pa.string()),
+            _required("origin", pa.string()),  # where in the source
+        ]
+    ),
+    "retrieval": pa.schema(
+        [
+            _required("question_id", pa.string()),
+            pa.field("choice", pa.int8()),  # null = one query for the whole question
+            _required("fact_ids", pa.list_(pa.int64())),  # best first, ties by fact_id
+            _required("scores", pa.list_(pa.float32())),
+        ]
+    ),
+    "predictions": pa.schema(
+        [
+            _required("question_id", pa.string()),
+            _required("split", pa.string()),
+            pa.field("answer", pa.int8()),
+            _required("prediction", pa.int8()),
+            _required("logits", pa.list_(pa.float32())),
+            _required("fact_ids", pa.list_(pa.list_(pa.int64()))),  # injected, per choice
+        ]
+    ),
+}
+
+
+def write_table(
+    path: Path, name: TableName, rows: Iterable[Row], provenance: Mapping[str, Any] | None = None
+) -> int:
+    """Streams rows into a Parquet file, whole or not at all, and returns how many there were.
+
+    Args:
+        provenance: what else there is to know about where they are from; `provenance` reads it.
+
+    Raises:
+        KformerError: a row does not fit the table's schema.
+    """
+
+    def batches() -> Iterator[pa.Table]:
+        written = 0
+        remaining = iter(rows)
+        while batch := list(islice(remaining, ROWS_PER_BATCH)):
+            yield _to_arrow(batch, SCHEMAS[name], path, written)
+            written += len(batch)
+
+    return write_batches(path, name, batches(), provenance)
+
+
+def write_batches(
+    path: Path,
+    name: TableName,
+    batches: Iterable[pa.Table],
+    provenance: Mapping[str, Any] | None = None,
+) -> int:
+    """Streams Arrow tables into a Parquet file as `write_table` does with rows.
+
+    Raises:
+        KformerError: a value is missing that must not be.
+    """
+    metadata = {"kformer_table": name, "kformer_version": VERSION}
+    if provenance:
+        metadata["kformer_made_of"] = json.dumps(provenance, sort_keys=True)
+    schema = SCHEMAS[name].with_metadata(metadata)
+    written = 0
+    with (
+        replacing(path) as partial,
+        partial.open("wb") as file,  # whose errors name it, while Arrow's do not
+        pq.ParquetWriter(
+            file,
+            schema,
+            compression="zstd",
+            use_dictionary=_REPETITIVE,
+            write_statistics=False,
+            write_page_checksum=True,
+        ) as writer,
+    ):
+        for batch in batches:
+            for field in schema:
+                if not field.nullable and batch[field.name].null_count:
+                    raise KformerError(f"{path}: column {field.name} may not be empty")
+            writer.write_table(batch.replace_schema_metadata(metadata))
+            written += batch.num_rows
+    return written
+
+
+def rebatched(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The same rows in tables of `ROWS_PER_BATCH`: the bytes of a file depend on the rows alone."""
+    waiting: list[pa.Table] = []
+    rows = 0
+    for table in tables:
+        waiting.append(table)
+        rows += table.num_rows
+        while rows >= ROWS_PER_BATCH:
+            joined = pa.concat_tables(waiting)
+            yield joined.slice(0, ROWS_PER_BATCH).combine_chunks()
+            waiting, rows = [joined.slice(ROWS_PER_BATCH)], rows - ROWS_PER_BATCH
+    if rows:
+        yield pa.concat_tables(waiting).combine_chunks()
+
+
+def read_table(path: Path, name: TableName) -> pa.Table:
+    """Reads a whole table.
+
+    Raises:
+        KformerError: there is no such file, or it does not hold the table ``name``.
+    """
+    file = _open(path, name)
+    with _naming_damaged_file(path):
+        return file.read()
+
+
+def provenance(path: Path, name: TableName) -> dict[str, Any]:
+    """What a table says about where it is from; raises as `read_table` does."""
+    metadata = _open(path, name).schema_arrow.metadata
+    return json.loads(metadata.get(b"kformer_made_of", b"{}"))
+
+
+def check_facts_of(retrieval: Path, facts: Path) -> None:
+    """Raises KformerError when a retrieval table says that it is of other facts than these."""
+    of_facts = provenance(retrieval, "retrieval").get("facts_sha256")
+    if of_facts and of_facts != sha256_of(facts):
+        raise KformerError(
+            f"{retrieval}: retrieved from other facts than {facts}; give the facts that it is of, "
+            "or retrieve anew"
+        )
+
+
+def count_rows(path: Path, name: TableName) -> int:
+    """How many rows a table has, without reading them; raises as `read_table` does."""
+    return _open(path, name).metadata.num_rows
+
+
+def read_rows(
+    path: Path, name: TableName, start: int = 0, end: int | None = None
+) -> Iterator[dict[str, Any]]:
+    """Streams rows [start, end) of a table, in bounded memory; raises as `read_table` does."""
+    for batch in read_columns(path, name, SCHEMAS[name].names, start, end):
+        yield from batch.to_pylist()
+
+
+def read_columns(
+    path: Path, name: TableName, columns: Sequence[str], start: int = 0, end: int | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Streams some columns of rows [start, end), in bounded memory; raises as `read_table` does."""
+    file = _open(path, name)
+    end = file.metadata.num_rows if end is None else end
+    first = 0  # of the row group
+    for group in range(file.num_row_groups):
+        last = first + file.metadata.row_group(group).num_rows
+        if first < end and start < last:
+            with _naming_damaged_file(path):
+                rows = file.read_row_group(group, columns=list(columns))
+            part = rows.slice(max(start - first, 0), min(end, last) - max(start, first))
+            yield from part.to_batches(max_chunksize=ROWS_PER_BATCH)
+        first = last
+
+
+def take_rows(path: Path, name: TableName, rows: Sequence[int]) -> list[dict[str, Any]]:
+    """Some rows of a table by their numbers, in that order; raises as `read_table` does.
+
+    Each row group is read once, and one at a time.
+    """
+    file = _open(path, name)
+    sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+    starts = list(accumulate(sizes, initial=0))
+    taken: dict[int, dict[str, Any]] = {}
+    in_group = groupby(sorted(set(rows)), key=lambda row: bisect_right(starts, row) - 1)
+    for group, wanted in in_group:
+        numbers = list(wanted)
+        with _naming_damaged_file(path):
+            read = file.read_row_group(group)
+        places = [number - starts[group] for number in numbers]
+        taken |= zip(numbers, read.take(places).to_pylist(), strict=True)
+    return [taken[row] for row in rows]
+
+
+def read_column(
+    facts: Path, column: str, start: int = 0, end: int | None = None
+) -> pa.ChunkedArray:
+    """A column of the facts table, rows [start, end); raises as `read_table` does."""
+    chunks = [batch[column] for batch in read_columns(facts, "facts", [column], start, end)]
+    return pa.chunked_array(chunks, SCHEMAS["facts"].field(column).type)
+
+
+def _open(path: Path, name: TableName) -> pq.ParquetFile:
+    if not path.exists():
+        raise KformerError(f"{path}: there is no such file; expected a {name} table")
+    with _naming_damaged_file(path):
+        file = pq.ParquetFile(path, page_checksum_verification=True)
+    metadata = file.schema_arrow.metadata or {}
+    found = metadata.get(b"kformer_table", b"nothing of ours").decode()
+    if found != name:
+        raise KformerError(f"{path}: holds {found}, but a {name} table is needed here")
+    version = metadata.get(b"kformer_version", b"?").decode()
+    if version != VERSION or not file.schema_arrow.equals(SCHEMAS[name]):
+        raise KformerError(
+            f"{path}: a {name} table of version {version}, but this program reads "
+            f"version {VERSION}; delete the file and run again"
+        )
+    return file
+
+
+@contextmanager
+def _naming_damaged_file(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise KformerError(f"{path}: not a readable Parquet file ({reason})") from None
+
+
+def _to_arrow(batch: list[Row], schema: pa.Schema, path: Path, first_row: int) -> pa.Table:
+    try:
+        table = pa.Table.from_pylist([dict(row) for row in batch], schema=schema)
+        table.validate()
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+        last = first_row + len(batch)
+        reason = " ".join(str(error).split())
+        raise KformerError(f"{path}: rows {first_row} to {last} do not fit: {reason}") from None
+    return table

@@ -1,0 +1,97 @@
+"""The stage that turns knowledge sources into the facts table."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import compress, islice
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from kformer.errors import KformerError
+from kformer.io.tables import ROWS_PER_BATCH, SCHEMAS, write_batches
+from kformer.knowledge import KnowledgeSource
+from kformer.knowledge.reader import Fact
+from kformer.knowledge.seen import SeenTexts
+from kformer.progress import Ticker
+
+
+def build_facts(
+    readers: Sequence[KnowledgeSource], places: Sequence[Path], out: Path
+) -> dict[str, float]:
+    """Writes the facts table of one or several sources, one after the other, in bounded memory.
+
+    A fact whose text has been there before is dropped, within a source and across them.
+
+    Args:
+        readers: the sources in the order in which their facts are numbered.
+        places: the file or folder of each source.
+        out: the table to write.
+
+    Returns:
+        of each source how many facts were read, dropped as duplicates, and kept, and what else
+        its reader counted, such as what it skipped; and how many were kept and dropped in all.
+
+    Raises:
+        KformerError: a source that cannot be read, or no facts at all.
+    """
+    kept: Counter[str] = Counter({reader.label: 0 for reader in readers})
+    duplicates: Counter[str] = Counter({reader.label: 0 for reader in readers})
+    counted: dict[str, Counter[str]] = {reader.label: Counter() for reader in readers}
+
+    def tables() -> Iterator[pa.Table]:
+        seen = SeenTexts()
+        for reader, place in zip(readers, places, strict=True):
+            for facts, texts in _batches(reader, place, counted[reader.label]):
+                new = seen.add(texts)
+                if not new.all():
+                    facts = list(compress(facts, new.tolist()))
+                    texts = list(compress(texts, new.tolist()))
+                yield _table(facts, texts, kept.total(), reader.label)
+                kept[reader.label] += len(facts)
+                duplicates[reader.label] += len(new) - len(facts)
+        if not kept.total():
+            where = ", ".join(str(place) for place in places)
+            raise KformerError(
+                f"{where}: no facts at all; check that the files of {', '.join(kept)} have content"
+            )
+
+    facts = write_batches(out, "facts", tables())
+    counts: dict[str, float] = {}
+    for name in kept:
+        counts[f"{name}_read"] = kept[name] + duplicates[name]
+        counts[f"{name}_duplicates"] = duplicates[name]
+        counts[f"{name}_facts"] = kept[name]
+        counts |= {f"{name}_{what}": count for what, count in sorted(counted[name].items())}
+    return counts | {"facts": facts, "duplicates_dropped": duplicates.total()}
+
+
+def _batches(
+    reader: KnowledgeSource, place: Path, counts: Counter[str]
+) -> Iterator[tuple[list[Fact], list[str]]]:
+    """Facts as the reader yields them, and their texts, stripped."""
+    facts = reader.read(place, counts)
+    read = 0
+    ticker = Ticker(f"facts of {reader.label}")
+    while batch := list(islice(facts, ROWS_PER_BATCH)):
+        texts = [fact.text.strip() for fact in batch]
+        if "" in texts:
+            raise KformerError(
+                f"{place}: fact {read + texts.index('') + 1}: text: must not be empty; "
+                "write one or remove it"
+            )
+        yield batch, texts
+        read += len(batch)
+        ticker.tell(read)
+
+
+def _table(facts: Sequence[Fact], texts: list[str], first_id: int, source: str) -> pa.Table:
+    count = len(facts)
+    columns = [
+        np.arange(first_id, first_id + count),
+        texts,
+        [fact.relation for fact in facts],
+        pa.repeat(pa.scalar(source), count),
+        [fact.origin for fact in facts],
+    ]
+    return pa.table(columns, schema=SCHEMAS["facts"])

@@ -1,0 +1,69 @@
+"""The stage that turns a data set into the questions table."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from kformer.errors import KformerError
+from kformer.io.tables import SPLITS, Row, write_table
+from kformer.questions import QuestionSource
+from kformer.section import Text, in_one_line
+
+
+class _Question(BaseModel):
+    """A row of the questions table, as every reader must give it."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    question_id: Text
+    split: Literal["train", "validation", "test"]
+    context: str = ""
+    question: Text
+    choices: Annotated[list[Text], Field(min_length=2)]
+    answer: int
+    type: str | None = None
+    gold_facts: list[str] | None = None
+
+    @model_validator(mode="after")
+    def _answer_is_a_choice(self) -> Self:
+        if not 0 <= self.answer < len(self.choices):
+            last = len(self.choices) - 1
+            raise ValueError(f"answer is {self.answer}, out of range 0 to {last}")
+        return self
+
+
+def build_questions(reader: QuestionSource, folder: Path, out: Path) -> dict[str, float]:
+    """Writes the questions table of a data set whose files lie in ``folder``.
+
+    Returns:
+        the number of questions per split.
+
+    Raises:
+        KformerError: a row that is no proper question, or a split without any.
+    """
+    counts: Counter[str] = Counter()
+    write_table(out, "questions", _checked(reader.read(folder), folder, counts))
+    return {f"{split}_questions": counts[split] for split in SPLITS}
+
+
+def _checked(rows: Iterable[Row], folder: Path, counts: Counter[str]) -> Iterator[Row]:
+    seen = set()
+    for row in rows:
+        try:
+            question = _Question.model_validate(row)
+        except ValidationError as error:
+            name = row.get("question_id")
+            raise KformerError(f"{folder}: question {name!r}: {in_one_line(error)}") from None
+        if question.question_id in seen:
+            raise KformerError(f"{folder}: question {question.question_id!r} is there twice")
+        seen.add(question.question_id)
+        counts[question.split] += 1
+        yield question.model_dump()
+    for split in SPLITS:
+        if not counts[split]:
+            raise KformerError(
+                f"{folder}: the split {split} has no questions; every split needs some"
+            )

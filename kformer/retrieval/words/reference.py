@@ -1,0 +1,42 @@
+"""BM25 by rank_bm25, the reference implementation: slow on large corpora, there to check with."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from kformer.retrieval.by_relation import ByRelation
+from kformer.retrieval.query import Hits, Query, Relations, best
+from kformer.retrieval.words.tokenizer import Tokenizer
+
+
+class RankBm25:
+    """Searches documents by ``BM25Okapi``; reads them anew, since it has no index to be kept."""
+
+    def __init__(self, texts: Iterable[str], relations: pa.ChunkedArray, split: Tokenizer) -> None:
+        from rank_bm25 import BM25Okapi
+
+        words = [split(text) for text in texts]
+        self._layout = ByRelation.of(relations)
+        self._split = split
+        self._index = BM25Okapi(words) if any(words) else None
+
+    @property
+    def relations(self) -> Relations:
+        return frozenset(self._layout.names)
+
+    def search(self, queries: Sequence[Query], top_k: int) -> list[list[Hits]]:
+        return [[self._hits(text, query, top_k) for text in query.texts] for query in queries]
+
+    def _hits(self, text: str, query: Query, top_k: int) -> Hits:
+        ids = np.sort(self._layout.ids[self._layout.places(query.relations)])
+        if self._index is None or not len(ids):
+            return Hits(np.empty(0, np.int64), np.empty(0, np.float32))
+        words = self._split(text)
+        if len(ids) == len(self._layout.ids):
+            scores = self._index.get_scores(words)
+        else:
+            scores = np.array(self._index.get_batch_scores(words, ids.tolist()))
+        scores = scores.astype(np.float32)
+        above = scores > 0
+        return best(ids[above], scores[above], top_k)

@@ -1,0 +1,246 @@
+"""The typed config of an experiment.
+
+An experiment is a set of named conditions; a condition is a small override of the experiment's
+own ``knowledge``, ``retrieval``, ``model`` and ``training``. One condition with one seed is one
+training run. ``workflow/schemas/config.schema.json`` is generated from these classes by
+``kformer schema``, for editors that check YAML while one types.
+"""
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from kformer.demo_world import DemoWorld
+from kformer.encoders import encoder_depth, layer_span, locate_encoder
+from kformer.errors import KformerError
+from kformer.knowledge import KnowledgeSource
+from kformer.modeling.settings import Model
+from kformer.questions import QuestionSource
+from kformer.retrieval.settings import Retrieval, RetrievalChange
+from kformer.section import Name, Section, in_one_line, validated
+from kformer.sources.catalogue import CATALOGUE, SourceOverride, resolve
+from kformer.sources.user_data import UserData
+from kformer.training.settings import Training
+
+Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]
+_RESERVED = ("shared", "logs", "mlflow.db")  # other things that lie in results/
+
+
+class ConditionOverride(Section):
+    """What one condition changes; everything it leaves out is the experiment's."""
+
+    answer_by: Literal["model", "retrieval"] = "model"
+    """`retrieval`: no training, the choice whose query has the best retrieval score."""
+    knowledge: Annotated[list[KnowledgeSource], Field(min_length=1)] | None = None
+    retrieval: RetrievalChange | None = None
+    model: Model | None = None
+    training: Training | None = None
+
+
+class Condition(Section):
+    """A condition with everything it means spelled out."""
+
+    answer_by: Literal["model", "retrieval"]
+    knowledge: list[KnowledgeSource]
+    retrieval: Retrieval
+    model: Model
+    training: Training
+
+    @property
+    def uses_facts(self) -> bool:
+        return self.answer_by == "retrieval" or self.model.injection not in ("none", "static")
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> Self:
+        labels = [reader.label for reader in self.knowledge]
+        if len(set(labels)) != len(labels):
+            raise ValueError(
+                f"knowledge: a source is given twice in {', '.join(labels)}; "
+                "give those of your own a name each"
+            )
+        for reader in self.knowledge:
+            if isinstance(reader, UserData) and reader.label in CATALOGUE:
+                raise ValueError(f"knowledge: name: {reader.label} is taken; choose another one")
+        if self.answer_by == "retrieval" and self.retrieval.query != "choice":
+            raise ValueError("answer_by: retrieval needs retrieval.query: choice")
+        if not isinstance(self.model.layers, str):
+            start, end = self.model.layers
+            if start >= end:
+                raise ValueError(
+                    f"model.layers: [{start}, {end}] must be [start, end] with start < end"
+                )
+        reads_facts = self.answer_by == "model" and self.uses_facts
+        if reads_facts and self.model.facts > self.retrieval.top_k:
+            raise ValueError(
+                f"model.facts: {self.model.facts} is more than retrieval.top_k: "
+                f"{self.retrieval.top_k}"
+            )
+        return self
+
+
+class Tracking(Section):
+    """Where MLflow keeps the runs."""
+
+    uri: str | None = None
+    """Address of a tracking server or store; null = results/mlflow.db, one file on this machine."""
+
+
+def _without_null(conditions: Any) -> Any:
+    if isinstance(conditions, dict):
+        return {name: value for name, value in conditions.items() if value is not None}
+    return conditions
+
+
+class Experiment(Section):
+    """A whole study: data, knowledge, conditions, seeds."""
+
+    experiment: Name
+    """Name of the study: its folder under results/ and its MLflow experiment."""
+    questions: QuestionSource
+    """The data set and how it is read."""
+    knowledge: Annotated[list[KnowledgeSource], Field(min_length=1)]
+    """The knowledge sources; duplicate facts across them are dropped."""
+    demo_world: DemoWorld = DemoWorld()
+    """The generated world, for `questions: {dataset: demo}` and `knowledge: [demo]`."""
+    sources: dict[str, SourceOverride] = Field(default_factory=dict)
+    """Other addresses and checksums for named sources."""
+    retrieval: Retrieval = Retrieval()
+    model: Model = Model()
+    training: Training = Training()
+    seeds: Annotated[list[Seed], Field(min_length=1)]
+    """One training run per condition and seed."""
+    baseline: Name
+    """The condition with which all others are compared."""
+    conditions: Annotated[
+        dict[Name, ConditionOverride],
+        BeforeValidator(_without_null, json_schema_input_type=dict[Name, ConditionOverride | None]),
+        Field(min_length=1),
+    ]
+    """The conditions by name; `{}` is the experiment's own settings, null leaves one out that
+    another config file has."""
+    tracking: Tracking = Tracking()
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> Self:
+        if self.baseline not in self.conditions:
+            known = ", ".join(self.conditions)
+            raise ValueError(f"baseline: {self.baseline!r} is not a condition; there are {known}")
+        if self.experiment in _RESERVED:
+            raise ValueError(f"experiment: {self.experiment!r} is taken; choose another name")
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError("seeds: the same seed is given twice")
+        _ = self.needed_sources  # which resolves every condition
+        return self
+
+    @property
+    def needed_sources(self) -> dict[str, SourceOverride]:
+        """What has to be fetched for the experiment, by name; `resolve` takes it."""
+        readers: list[Any] = [self.questions]
+        for name in self.conditions:
+            condition = self.condition(name)
+            if condition.uses_facts:
+                readers += condition.knowledge
+        needed: dict[str, SourceOverride] = {}
+        for reader in readers:
+            if reader.archive in (None, "demo"):
+                continue
+            own = isinstance(reader, UserData)
+            override = reader.override if own else self.sources.get(reader.archive)
+            override = override or SourceOverride()
+            if needed.setdefault(reader.archive, override) != override:
+                raise ValueError(f"knowledge: two sources are called {reader.archive}; name one")
+        return needed
+
+    def check_encoders(self) -> None:
+        """Raises KformerError for an encoder on this machine that is missing or too shallow."""
+        for name in self.conditions:
+            condition = self.condition(name)
+            try:
+                if condition.uses_facts and "embeddings" in condition.retrieval.index_kinds:
+                    locate_encoder(condition.retrieval.encoder, "retrieval.encoder")
+                    if condition.retrieval.nearest == "faiss" and find_spec("faiss") is None:
+                        raise KformerError(
+                            "retrieval.nearest: faiss is not installed; run: pip install -c "
+                            "constraints.txt -e '.[faiss]'"
+                        )
+                if condition.answer_by == "retrieval":
+                    continue
+                depth = encoder_depth(condition.model.encoder)
+                if depth is not None and condition.model.injection not in ("none", "concat"):
+                    layer_span(condition.model.layers, depth)
+            except KformerError as error:
+                raise KformerError(f"conditions.{name}: {error}") from None
+
+    def check_paths(self) -> None:
+        """Raises KformerError for own data that is not where the config says."""
+        places: list[tuple[str, Any]] = [("questions", self.questions)]
+        for name in self.conditions:
+            places += [
+                (f"conditions.{name}.knowledge", each) for each in self.condition(name).knowledge
+            ]
+        for place, reader in places:
+            if isinstance(reader, UserData) and reader.path and not Path(reader.path).exists():
+                raise KformerError(
+                    f"{place}: path: there is nothing at {reader.path}; correct it, or put a file "
+                    "or a folder there"
+                )
+
+    def condition(self, name: str) -> Condition:
+        """One condition, resolved against the experiment's own settings."""
+        override = self.conditions[name]
+        sections: dict[str, Any] = {
+            key: getattr(self, key).model_dump() for key in ("retrieval", "model", "training")
+        }
+        for key, values in override.model_dump(exclude_unset=True).items():
+            if key in sections and values is not None:
+                sections[key] = _laid_over(sections[key], values)
+        try:
+            return Condition(
+                answer_by=override.answer_by,
+                knowledge=override.knowledge or self.knowledge,
+                **sections,
+            )
+        except ValidationError as error:
+            raise ValueError(f"conditions.{name}: {in_one_line(error)}") from None
+
+
+def load_experiment(config: Mapping[str, Any], origin: str = "config") -> Experiment:
+    """Reads and checks a config.
+
+    Args:
+        config: the parsed YAML.
+        origin: what to call the config in messages, its file names.
+
+    Raises:
+        KformerError: with every problem's path and what is allowed there.
+    """
+    experiment: Experiment = validated(Experiment, config, origin)
+    try:
+        for name in experiment.sources:
+            if name not in CATALOGUE:
+                resolve(name, {})  # which names those that there are
+        for name in experiment.needed_sources:
+            resolve(name, experiment.needed_sources)
+        experiment.check_encoders()
+        experiment.check_paths()
+    except KformerError as error:
+        raise KformerError(f"{origin}: {error}") from None
+    return experiment
+
+
+def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """One part of a config over another: what the upper one does not name stays."""
+    merged = dict(below)
+    for key, value in above.items():
+        if isinstance(value, Mapping) and isinstance(below.get(key), Mapping):
+            value = _laid_over(below[key], value)
+        merged[key] = value
+    return merged

@@ -1,0 +1,43 @@
+"""How a model is trained: the `training` section of the config."""
+
+from typing import Literal
+
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from kformer.modeling.settings import Model
+from kformer.section import Section, Share
+
+
+class Training(Section):
+    """How the model is trained; defaults are those of the released Social IQA run."""
+
+    learning_rate: PositiveFloat = 1e-5
+    """Peak learning rate of AdamW, reached after warm-up; then linear decay to 0."""
+    warmup_steps: NonNegativeInt = 150
+    """Steps until the peak learning rate."""
+    batch_size: PositiveInt = 16
+    """Questions per step."""
+    max_steps: PositiveInt = 8000
+    """Training stops after this many steps, or after `epochs`, whichever comes first."""
+    epochs: PositiveFloat | None = None
+    """Passes over the training questions; null = no limit but `max_steps`."""
+    max_train_questions: PositiveInt | None = None
+    """Train on so many, drawn once, the same for every condition and seed; null = all."""
+    evaluations: PositiveInt = 8
+    """Validation passes, evenly spread, each with a checkpoint; the best one is kept."""
+    weight_decay: NonNegativeFloat = 0.01
+    adam_betas: tuple[Share, Share] = (0.9, 0.98)
+    adam_epsilon: PositiveFloat = 1e-6
+    max_grad_norm: NonNegativeFloat = 0.0
+    """Gradients are clipped to this norm; 0 = no clipping."""
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """`auto` = bf16 autocast where the hardware computes in bf16, else fp32."""
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, more time."""
+
+
+class TrainSettings(Section):
+    """The part of a condition that training depends on."""
+
+    model: Model
+    training: Training

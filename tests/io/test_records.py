@@ -1,0 +1,217 @@
+"""Own data: where it lies, and its records, each readable or a reason why not."""
+
+import gzip
+from contextlib import suppress
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
+
+from kformer.errors import KformerError
+from kformer.io.records import Record, csv_records, jsonl_records
+from kformer.section import in_one_line
+from kformer.sources.user_data import UserData
+
+SHA = "0" * 64
+
+
+def records_of(read, path):
+    """Line and content of each record, of a broken one what is wrong with it."""
+    found = []
+    for record in read(path):
+        content = record.content
+        if isinstance(content, KformerError):
+            assert str(content).startswith(f"{path}")
+            assert not {"\n", "\r"} & set(str(content))
+            content = str(content).removeprefix(f"{path}").removeprefix(f":{record.line}: ")
+        assert record.file == path
+        assert record.where == f"{path}:{record.line}"
+        found.append((record.line, content))
+    return found
+
+
+@pytest.fixture
+def rows(folder_of):
+    """The records of a table with some content, and some name."""
+
+    def read(content, name="some.csv"):
+        return records_of(csv_records, folder_of({name: content}) / name)
+
+    return read
+
+
+class TestWhereItLies:
+    @pytest.mark.parametrize(
+        "given", [{"path": "a"}, {"url": "https://x/y.zip"}, {"url": "y", "sha256": SHA}]
+    )
+    def test_at_a_path_or_at_an_address(self, given):
+        override = UserData(**given).override
+        assert (override.url, override.sha256) == (given.get("url"), given.get("sha256"))
+
+    @pytest.mark.parametrize(
+        ("given", "what"),
+        [
+            ({}, "give either path (read in place) or url (fetched)"),
+            ({"path": "a", "url": "b"}, "give either path (read in place) or url (fetched)"),
+            ({"path": "a", "sha256": SHA}, "sha256: belongs to a url"),
+            ({"url": "b", "sha256": "12"}, "sha256: "),
+            ({"url": "b", "pth": "a"}, "pth: unknown key"),
+        ],
+    )
+    def test_anything_else_is_refused(self, given, what):
+        with pytest.raises(ValidationError) as caught:
+            UserData(**given)
+        assert what in in_one_line(caught.value)
+
+
+class Pet(BaseModel):
+    name: str
+    legs: int
+
+
+class TestRecord:
+    def test_one_that_fits_becomes_a_model(self, tmp_path):
+        record = Record(tmp_path / "f", 3, {"name": "Krez", "legs": 4, "more": None})
+        assert record.parse(Pet) == Pet(name="Krez", legs=4)
+
+    def test_one_that_does_not_fit_is_refused_with_all_its_problems_in_one_line(self, tmp_path):
+        record = Record(tmp_path / "f", 3, {"name": 1})
+        with pytest.raises(
+            KformerError, match=r"f:3: name: .*\(not 1\); legs: Field req"
+        ) as caught:
+            record.parse(Pet)
+        assert "\n" not in str(caught.value)
+
+    def test_a_broken_one_raises_what_broke_it(self, tmp_path):
+        error = KformerError("so it is")
+        with pytest.raises(KformerError) as caught:
+            Record(tmp_path / "f", 3, error).parse(Pet)
+        assert caught.value is error
+
+
+class TestJsonLines:
+    def test_a_broken_line_does_not_end_the_reading(self, folder_of):
+        content = b'\xef\xbb\xbf{"a": 1}\r\n\n{\n[]\n"\xff"\n  \n{"b": "\xc3\xa9"}'
+        path = folder_of({"some.jsonl": content}) / "some.jsonl"
+        (one, object_), (three, broken), (four, array), (five, bytes_), last = records_of(
+            jsonl_records, path
+        )
+        assert (one, object_) == (1, {"a": 1})
+        assert (three, four, five) == (3, 4, 5)
+        assert broken.startswith("not valid JSON")
+        assert array.startswith("not a JSON object")
+        assert bytes_.startswith("not UTF-8")
+        assert last == (7, {"b": "é"})
+
+    def test_damage_of_the_file_ends_it(self, folder_of):
+        content = gzip.compress(b'{"a": 1}\n' * 9)[:-9]
+        path = folder_of({"some.jsonl": content}) / "some.jsonl"
+        with pytest.raises(KformerError, match="damaged after line"):
+            list(jsonl_records(path))
+
+
+class TestTables:
+    def test_cells_are_stripped_and_empty_ones_left_out(self, rows):
+        content = "\ufeffa, b ,c\r\n 1 ,,\u00a0é\u00a0\r\n\r\n , ,\r\n2\r\n3,4,5"
+        assert rows(content) == [
+            (2, {"a": "1", "c": "é"}),
+            (5, {"a": "2"}),
+            (6, {"a": "3", "b": "4", "c": "5"}),
+        ]
+
+    def test_quoted_cells_hold_commas_quotes_and_line_ends(self, rows):
+        content = 'a,b\n"x, y","say ""hi"""\n"1\r\n2\n3",4\nlast,5\n'
+        assert rows(content) == [
+            (2, {"a": "x, y", "b": 'say "hi"'}),
+            (3, {"a": "1\r\n2\n3", "b": "4"}),
+            (6, {"a": "last", "b": "5"}),
+        ]
+
+    def test_header_cells_may_be_quoted_even_after_a_byte_order_mark(self, rows):
+        assert rows('\ufeff"a","b"\n1,2\n') == [(2, {"a": "1", "b": "2"})]
+
+    def test_lines_before_the_header_may_be_blank(self, rows):
+        assert rows("\n \n,\na,b\n1,2\n") == [(5, {"a": "1", "b": "2"})]
+
+    @pytest.mark.parametrize("name", ["some.tsv", "some.tsv.gz", "some.v2.tsv"])
+    def test_tabs_separate_in_a_tsv_file(self, rows, name):
+        assert rows("a\tb\n1, 2\t3\n", name) == [(2, {"a": "1, 2", "b": "3"})]
+        assert rows(gzip.compress(b"a\tb\n1\t3\n"), name) == [(2, {"a": "1", "b": "3"})]
+
+    def test_columns_without_a_name_are_no_reason_to_stop(self, rows):
+        assert rows("a,,\n1,2,3\n") == [(2, {"a": "1", "": "3"})]
+
+    def test_more_cells_than_columns_are_refused_row_by_row(self, rows):
+        assert rows("a,b\n1,2,3\n4,5\n") == [
+            (2, "3 cells, but the header names 2 columns; quote cells with ','"),
+            (3, {"a": "4", "b": "5"}),
+        ]
+
+    @pytest.mark.parametrize("bad", ['"x"y,2', "x\ry,2"])
+    def test_a_row_that_is_no_csv_is_refused_and_the_next_one_read(self, rows, bad):
+        (line, problem), good = rows(f"a,b\n{bad}\n3,4\n")
+        assert line == 2
+        assert problem.startswith("not valid CSV (")
+        assert problem.endswith("; mend the quotes")
+        assert good == (3, {"a": "3", "b": "4"})
+
+    def test_a_quote_that_is_never_closed_is_refused(self, rows):
+        ((line, problem),) = rows('a,b\n"1,2\n3,4\n')
+        assert line == 2
+        assert "not valid CSV (unexpected end of data; all up to line 3 is open)" in problem
+
+    def test_a_cell_may_be_long(self, rows):
+        ((_, content),) = rows(f"a,b\n{'x' * 140_000},2\n")
+        assert len(content["a"]) == 140_000
+
+    @pytest.mark.parametrize("header", ["question;A;B;answer", "q,A,B,answer", "Who?,x,y,A"])
+    def test_a_header_that_lacks_a_column_is_refused_once(self, tmp_path, header):
+        (tmp_path / "q.csv").write_text(f"{header}\nWho?,x,y,A\nWho?,x,y,A\n")
+        with pytest.raises(KformerError, match=r"q\.csv:1: no column question.* in the header"):
+            list(csv_records(tmp_path / "q.csv", ("question",)))
+
+    def test_a_row_that_is_not_utf8_is_refused_and_the_next_one_read(self, rows):
+        assert rows(b"a,b\n1,\xff\n3,4\n\xed\xa0\x80,5\n") == [
+            (2, "not UTF-8 (invalid start byte); save the file as UTF-8"),
+            (3, {"a": "3", "b": "4"}),
+            (4, "not UTF-8 (invalid continuation byte); save the file as UTF-8"),
+        ]
+
+    def test_a_character_cut_in_two_by_a_comma_is_not_utf8(self, rows):
+        ((line, problem),) = rows(b"a,b\n\xc3,\xa9\n")
+        assert line == 2
+        assert problem.startswith("not UTF-8")
+
+    @pytest.mark.parametrize("header", ["a,b,a", "a,b, a ", "a,b,A"])
+    def test_a_column_named_twice_is_refused(self, rows, header):
+        with pytest.raises(KformerError, match=r"some\.csv:1: the column 'a' is there twice"):
+            rows(f"{header}\n1,2,3\n")
+
+    @pytest.mark.parametrize("content", ["", "\ufeff", "\n\n", ",,\n , \n"])
+    def test_a_file_without_a_header_is_refused(self, rows, content):
+        with pytest.raises(KformerError, match=r"some\.csv: empty; the first line must name"):
+            rows(content)
+
+    def test_damage_of_the_file_is_told_once_and_ends_it(self, rows):
+        content = gzip.compress(b"a,b\n" + b"1,2\n" * 9)[:-9]
+        *good, (_, problem) = rows(content)
+        assert all(row == {"a": "1", "b": "2"} for _, row in good)
+        assert ": damaged after line " in problem
+
+
+cells = st.lists(st.text(max_size=8) | st.sampled_from(['"', "a\nb", '"a,b"', "\t"]), max_size=4)
+contents = st.binary(max_size=60) | st.lists(cells.map(",".join), max_size=5).map(
+    lambda lines: "\n".join(lines).encode(errors="surrogatepass")
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(contents, st.sampled_from(["some.csv", "some.tsv"]))
+def test_any_content_of_a_table_gives_records_or_our_error(folder_of, content, name):
+    path = folder_of({name: content}) / name
+    with suppress(KformerError):
+        for _, content in records_of(csv_records, path):
+            assert isinstance(content, str) or all(
+                cell and cell == cell.strip() for cell in content.values()
+            )

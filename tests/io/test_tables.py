@@ -1,0 +1,386 @@
+"""The tables between stages: what goes in comes out, and what does not fit stays out."""
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from kformer.errors import KformerError
+from kformer.io import tables
+from kformer.io.tables import (
+    SCHEMAS,
+    VERSION,
+    count_rows,
+    read_column,
+    read_columns,
+    read_rows,
+    read_table,
+    rebatched,
+    take_rows,
+    write_batches,
+    write_table,
+)
+
+QUESTION = {
+    "question_id": "q0",
+    "split": "train",
+    "context": "",
+    "question": "Which pet has Krez?",
+    "choices": ["dog", "Käfer 🐞"],
+    "answer": 1,
+    "type": None,
+    "gold_facts": ["The pet of Krez is Käfer 🐞."],
+}
+FACT = {
+    "fact_id": 0,
+    "text": "The pet of Krez is dog.",
+    "relation": None,
+    "source": "demo",
+    "origin": "Krez | pet",
+}
+RETRIEVAL = {"question_id": "q0", "choice": None, "fact_ids": [2, 0], "scores": [1.5, 0.25]}
+PREDICTION = {
+    "question_id": "q0",
+    "split": "test",
+    "answer": None,
+    "prediction": 1,
+    "logits": [0.5, -0.25],
+    "fact_ids": [[2, 0], []],
+}
+EXAMPLES = {
+    "questions": [QUESTION, {**QUESTION, "answer": None, "type": "easy", "gold_facts": None}],
+    "facts": [FACT, {**FACT, "fact_id": 2**40, "relation": "pet"}],
+    "retrieval": [RETRIEVAL, {**RETRIEVAL, "choice": 3, "fact_ids": [], "scores": []}],
+    "predictions": [PREDICTION, {**PREDICTION, "answer": 0}],
+}
+
+
+def names_in(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def one_line(caught):
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_every_table_has_an_example_here():
+    assert EXAMPLES.keys() == SCHEMAS.keys()
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_rows_come_back_as_they_were_written(tmp_path, name):
+    path = tmp_path / "made" / "on_the_way" / "table.parquet"
+    assert write_table(path, name, EXAMPLES[name]) == 2
+    assert list(read_rows(path, name)) == EXAMPLES[name]
+    assert read_table(path, name).to_pylist() == EXAMPLES[name]
+    assert names_in(path.parent) == ["table.parquet"]
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_a_table_without_rows_is_a_table(tmp_path, name):
+    assert write_table(tmp_path / "t", name, []) == 0
+    assert list(read_rows(tmp_path / "t", name)) == []
+    assert read_table(tmp_path / "t", name).num_rows == 0
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_the_file_says_which_table_of_which_version_it_is(tmp_path, name):
+    write_table(tmp_path / "t", name, EXAMPLES[name])
+    schema = pq.read_schema(tmp_path / "t")
+    assert schema.metadata[b"kformer_table"] == name.encode()
+    assert schema.metadata[b"kformer_version"] == VERSION.encode()
+    assert schema.equals(SCHEMAS[name])
+    compressed = {
+        pq.ParquetFile(tmp_path / "t").metadata.row_group(0).column(i).compression
+        for i in range(pq.ParquetFile(tmp_path / "t").metadata.row_group(0).num_columns)
+    }
+    assert compressed == {"ZSTD"}
+
+
+def test_the_same_rows_give_the_same_bytes(tmp_path):
+    rows = [{**FACT, "fact_id": i, "text": f"fact {i % 7}"} for i in range(1000)]
+    write_table(tmp_path / "one", "facts", rows)
+    write_table(tmp_path / "two", "facts", iter(rows))
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def test_a_long_table_is_written_and_read_batch_by_batch(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "ROWS_PER_BATCH", 10)
+    most_at_once = 0
+    to_arrow = tables._to_arrow
+
+    def watched(batch, *rest):
+        nonlocal most_at_once
+        most_at_once = max(most_at_once, len(batch))
+        return to_arrow(batch, *rest)
+
+    monkeypatch.setattr(tables, "_to_arrow", watched)
+    rows = ({**FACT, "fact_id": i} for i in range(25))
+    assert write_table(tmp_path / "t", "facts", rows) == 25
+    assert most_at_once == 10
+    assert [row["fact_id"] for row in read_rows(tmp_path / "t", "facts")] == list(range(25))
+
+
+def test_more_rows_than_one_batch_holds(tmp_path):
+    count = tables.ROWS_PER_BATCH + 1
+    rows = ({**RETRIEVAL, "question_id": str(i)} for i in range(count))
+    assert write_table(tmp_path / "t", "retrieval", rows) == count
+    assert [row["question_id"] for row in read_rows(tmp_path / "t", "retrieval")] == [
+        str(i) for i in range(count)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("questions", {"answer": 300}),
+        ("questions", {"answer": "one"}),
+        ("questions", {"question_id": 3}),
+        ("questions", {"question_id": None}),
+        ("questions", {"choices": None}),
+        ("questions", {"choices": [1, 2]}),
+        ("questions", {"split": ["train"]}),
+        ("facts", {"fact_id": 2**63}),
+        ("facts", {"fact_id": None}),
+        ("facts", {"text": None}),
+        ("retrieval", {"scores": ["high"]}),
+        ("predictions", {"fact_ids": [1, 2]}),
+        ("predictions", {"prediction": None}),
+    ],
+)
+def test_a_row_that_does_not_fit_is_an_error_and_leaves_no_file(tmp_path, name, change):
+    rows = [EXAMPLES[name][0], {**EXAMPLES[name][0], **change}]
+    with pytest.raises(KformerError) as caught:
+        write_table(tmp_path / "table.parquet", name, rows)
+    assert str(tmp_path / "table.parquet") in one_line(caught)
+    assert names_in(tmp_path) == []
+
+
+def test_a_row_without_a_required_column_is_an_error(tmp_path):
+    row = {key: value for key, value in FACT.items() if key != "text"}
+    with pytest.raises(KformerError, match="text"):
+        write_table(tmp_path / "t", "facts", [row])
+    assert names_in(tmp_path) == []
+
+
+def test_an_error_says_between_which_rows_it_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "ROWS_PER_BATCH", 2)
+    rows = [{**FACT, "text": 5 if i == 4 else "text"} for i in range(5)]
+    with pytest.raises(KformerError, match="rows 4 to 5 do not fit"):
+        write_table(tmp_path / "t", "facts", rows)
+
+
+def test_a_source_of_rows_that_breaks_leaves_the_old_table_as_it_was(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "ROWS_PER_BATCH", 2)
+    path = tmp_path / "table.parquet"
+    write_table(path, "facts", [FACT])
+    before = path.read_bytes()
+
+    def breaking():
+        for i in range(5):
+            yield {**FACT, "fact_id": i}
+        raise RuntimeError("the reader broke")
+
+    with pytest.raises(RuntimeError, match="the reader broke"):
+        write_table(path, "facts", breaking())
+    assert path.read_bytes() == before
+    assert names_in(tmp_path) == ["table.parquet"]
+
+
+def test_a_source_of_rows_that_breaks_at_once_leaves_nothing(tmp_path):
+    def breaking():
+        raise KformerError("no facts at all")
+        yield
+
+    with pytest.raises(KformerError, match="no facts at all"):
+        write_table(tmp_path / "t", "facts", breaking())
+    assert names_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("read", [read_table, lambda path, name: list(read_rows(path, name))])
+class TestReading:
+    def test_a_missing_file(self, tmp_path, read):
+        with pytest.raises(KformerError, match=r"nowhere: there is no such file; .* facts") as c:
+            read(tmp_path / "nowhere", "facts")
+        one_line(c)
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            pytest.param(b"", id="empty"),
+            pytest.param(b"not a table", id="text"),
+            pytest.param(
+                b"PAR1" + bytes(20) + b"PAR1",
+                id="zeros",
+            ),
+        ],
+    )
+    def test_no_parquet_file(self, tmp_path, read, content):
+        (tmp_path / "t").write_bytes(content)
+        with pytest.raises(KformerError, match="not a readable Parquet file") as caught:
+            read(tmp_path / "t", "facts")
+        assert str(tmp_path / "t") in one_line(caught)
+
+    def test_half_a_parquet_file(self, tmp_path, read):
+        write_table(tmp_path / "t", "facts", [FACT])
+        whole = (tmp_path / "t").read_bytes()
+        (tmp_path / "t").write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(KformerError, match="not a readable Parquet file") as caught:
+            read(tmp_path / "t", "facts")
+        one_line(caught)
+
+    def test_a_folder(self, tmp_path, read):
+        with pytest.raises(KformerError) as caught:
+            read(tmp_path, "facts")
+        one_line(caught)
+
+    def test_another_table(self, tmp_path, read):
+        write_table(tmp_path / "t", "questions", [QUESTION])
+        with pytest.raises(KformerError, match="holds questions, but a facts table is needed") as c:
+            read(tmp_path / "t", "facts")
+        one_line(c)
+
+    def test_a_parquet_file_of_someone_else(self, tmp_path, read):
+        pq.write_table(pa.table({"a": [1]}), tmp_path / "t")
+        with pytest.raises(KformerError, match="a facts table is needed") as caught:
+            read(tmp_path / "t", "facts")
+        one_line(caught)
+
+    def test_another_version(self, tmp_path, read, monkeypatch):
+        with monkeypatch.context() as past:
+            past.setattr(tables, "VERSION", "0")
+            write_table(tmp_path / "t", "facts", [FACT])
+        with pytest.raises(KformerError, match=f"of version 0, .* reads version {VERSION}") as c:
+            read(tmp_path / "t", "facts")
+        assert "delete the file" in one_line(c)
+
+    def test_other_columns_under_the_right_name(self, tmp_path, read):
+        metadata = {"kformer_table": "facts", "kformer_version": VERSION}
+        table = pa.table({"a": [1]}).replace_schema_metadata(metadata)
+        pq.write_table(table, tmp_path / "t")
+        with pytest.raises(KformerError, match="facts table of version") as caught:
+            read(tmp_path / "t", "facts")
+        one_line(caught)
+
+
+def test_damaged_pages_are_noticed(tmp_path):
+    rows = [{**FACT, "fact_id": i, "text": f"text {i}"} for i in range(50)]
+    write_table(tmp_path / "t", "facts", rows)
+    whole, right = (tmp_path / "t").read_bytes(), list(read_rows(tmp_path / "t", "facts"))
+    footer = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+    noticed = 0
+    for place in range(4, footer):
+        (tmp_path / "t").write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        try:
+            assert list(read_rows(tmp_path / "t", "facts")) == right
+        except KformerError as error:
+            assert "not a readable Parquet file" in str(error)
+            noticed += 1
+    assert noticed > 0.9 * (footer - 4)
+
+
+def fact_table(*rows):
+    return pa.Table.from_pylist(list(rows), schema=SCHEMAS["facts"])
+
+
+class TestBatches:
+    def test_make_the_table_that_their_rows_make(self, tmp_path):
+        rows = [{**FACT, "fact_id": i} for i in range(5)]
+        batches = [fact_table(*rows[:2]), fact_table(), fact_table(*rows[2:])]
+        assert write_batches(tmp_path / "t", "facts", iter(batches)) == 5
+        assert list(read_rows(tmp_path / "t", "facts")) == rows
+
+    def test_with_a_value_that_is_missing_are_refused_and_leave_the_old_table(self, tmp_path):
+        write_table(tmp_path / "t", "facts", [FACT])
+        before = (tmp_path / "t").read_bytes()
+        batches = [fact_table(FACT), fact_table({**FACT, "origin": None})]
+        with pytest.raises(KformerError, match="column origin may not be empty") as caught:
+            write_batches(tmp_path / "t", "facts", batches)
+        assert str(tmp_path / "t") in one_line(caught)
+        assert (tmp_path / "t").read_bytes() == before
+        assert names_in(tmp_path) == ["t"]
+
+    def test_may_be_none(self, tmp_path):
+        assert write_batches(tmp_path / "t", "facts", []) == 0
+        assert list(read_rows(tmp_path / "t", "facts")) == []
+
+
+@pytest.fixture
+def groups(tmp_path, monkeypatch):
+    """A facts table of 11 rows in row groups of 4, 4 and 3."""
+    monkeypatch.setattr(tables, "ROWS_PER_BATCH", 4)
+    rows = [{**FACT, "fact_id": i, "text": f"t{i}", "relation": "ab"[i % 2]} for i in range(11)]
+    write_table(tmp_path / "t", "facts", rows)
+    assert pq.ParquetFile(tmp_path / "t").num_row_groups == 3
+    return tmp_path / "t", rows
+
+
+class TestParts:
+    """Some rows, some columns; in bounded memory."""
+
+    @pytest.mark.parametrize("end", [*range(12), None])
+    def test_rows_from_one_to_another(self, groups, end):
+        path, rows = groups
+        for start in range(12):
+            assert list(read_rows(path, "facts", start, end)) == rows[start:end]
+
+    def test_some_columns_batch_by_batch(self, groups):
+        path, rows = groups
+        batches = list(read_columns(path, "facts", ["relation", "text"], 3, 9))
+        assert {tuple(sorted(batch.schema.names)) for batch in batches} == {("relation", "text")}
+        texts = [text for batch in batches for text in batch["text"].to_pylist()]
+        assert texts == [row["text"] for row in rows[3:9]]
+        assert max(batch.num_rows for batch in batches) <= 4
+
+    def test_one_column(self, groups):
+        path, rows = groups
+        for start, end in ((0, None), (2, 9), (8, 8), (11, 11)):
+            column = read_column(path, "relation", start, end)
+            assert column.type == pa.string()
+            assert column.to_pylist() == [row["relation"] for row in rows[start:end]]
+
+    def test_rows_by_their_numbers_in_that_order(self, groups):
+        path, rows = groups
+        for numbers in ([], [0], [10, 0, 4, 3, 4], list(range(11))):
+            assert take_rows(path, "facts", numbers) == [rows[number] for number in numbers]
+
+    def test_how_many_there_are(self, groups):
+        assert count_rows(groups[0], "facts") == 11
+
+    def test_a_table_without_rows_has_empty_parts(self, tmp_path):
+        write_table(tmp_path / "t", "facts", [])
+        assert count_rows(tmp_path / "t", "facts") == 0
+        assert read_column(tmp_path / "t", "text").to_pylist() == []
+        assert list(read_rows(tmp_path / "t", "facts", 0, 5)) == []
+        assert take_rows(tmp_path / "t", "facts", []) == []
+
+    def test_another_table_has_none(self, groups):
+        path, _ = groups
+        for read in (count_rows, lambda *of: take_rows(*of, [0]), lambda *of: list(read_rows(*of))):
+            with pytest.raises(KformerError, match="holds facts, but a questions table"):
+                read(path, "questions")
+
+
+class TestRebatched:
+    @pytest.mark.parametrize("sizes", [[], [0], [3], [4], [9], [1, 1, 1], [2, 0, 7, 4, 5], [13, 1]])
+    def test_the_rows_are_the_same_in_batches_of_one_size(self, monkeypatch, sizes):
+        monkeypatch.setattr(tables, "ROWS_PER_BATCH", 4)
+        numbers = iter(range(sum(sizes)))
+        parts = [fact_table(*({**FACT, "fact_id": next(numbers)} for _ in range(n))) for n in sizes]
+        batches = list(rebatched(iter(parts)))
+        found = [number for batch in batches for number in batch["fact_id"].to_pylist()]
+        assert found == list(range(sum(sizes)))
+        assert all(batch.num_rows == 4 for batch in batches[:-1])
+        assert all(0 < batch.num_rows <= 4 for batch in batches)
+
+    def test_the_bytes_depend_on_the_rows_alone(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(tables, "ROWS_PER_BATCH", 4)
+        rows = [{**RETRIEVAL, "question_id": f"q{i}", "fact_ids": [i] * (i % 3)} for i in range(10)]
+        whole = pa.Table.from_pylist(rows, schema=SCHEMAS["retrieval"])
+        for name, sizes in (("a", [10]), ("b", [1, 8, 1]), ("c", [5, 5])):
+            starts = [sum(sizes[:i]) for i in range(len(sizes))]
+            parts = [whole.slice(start, size) for start, size in zip(starts, sizes, strict=True)]
+            write_batches(tmp_path / name, "retrieval", rebatched(iter(parts)))
+        assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+        assert (tmp_path / "a").read_bytes() == (tmp_path / "c").read_bytes()

@@ -1,0 +1,435 @@
+"""The two pages about a retrieval: readable, complete, and safe with whatever the data hold."""
+
+import re
+from html.parser import HTMLParser
+from itertools import cycle
+
+import pytest
+
+from kformer.errors import KformerError
+from kformer.io.files import sha256_of
+from kformer.io.tables import write_table
+from kformer.retrieval.quality import report
+from kformer.retrieval.quality.report import describe
+from kformer.retrieval.quality.sample import draw
+from kformer.retrieval.settings import Retrieval, Words
+
+SCRIPT = "<script>alert('dog')</script> & \"so\" on"
+FACTS = [
+    ("The pet of Krez is a dog.", "pet"),
+    ("The pet of Blon is a cat.", "pet"),
+    (f"| a_b _c_ `d` *e* {SCRIPT}", None),
+    ("Dogs' and cats' lives.", None),
+]
+TABLES = ("questions", "facts", "retrieval")
+MATCH = {"relations": {"pets": ["pet", "a|b"]}}
+CONTROL = re.compile(r"[^\n\x20-\x7e\xa0-\u2029\u2070-\uffff]")
+_VOID = {"meta", "br"}
+
+
+def question(question_id, split="train", answer: int | None = 0, **other):
+    row = {
+        "question_id": question_id,
+        "split": split,
+        "context": "Krez is here.",
+        "question": "What is the pet of Krez?",
+        "choices": ["a dog", "a cat"],
+        "answer": answer,
+        "type": "pets",
+        "gold_facts": [FACTS[0][0]],
+    }
+    return row | other
+
+
+class Page(HTMLParser):
+    """Checks that tags close, and collects them and the text within."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.open, self.texts = [], [], []
+        self.feed(html)
+        assert not self.open
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        for name, value in attributes:
+            assert not name.startswith("on")
+            assert name not in ("src", "href"), value
+        if tag not in _VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.texts.append(data)
+
+    @property
+    def text(self):
+        return " ".join("".join(self.texts).split())
+
+
+@pytest.fixture
+def described(tmp_path):
+    """Describes a retrieval of these questions; returns the metrics and both pages."""
+
+    def run(
+        questions, fact_ids=(0, 1, 2), per_choice=False, facts=FACTS, page_words=None, **settings
+    ):
+        choices = [0, 1] if per_choice else [None]
+        kind = "choice" if per_choice else "question"
+        section = Retrieval(**({"query": kind} | settings))
+        # The same facts for all, or other facts for each.
+        each = fact_ids if fact_ids and isinstance(fact_ids[0], list) else [list(fact_ids)]
+        queries = [
+            {
+                "question_id": one["question_id"],
+                "choice": choice,
+                "fact_ids": ids,
+                "scores": [9.5 - place for place in range(len(ids))],
+            }
+            for one, ids in zip(questions, cycle(each), strict=False)
+            for choice in choices
+        ]
+        rows = [
+            {"fact_id": i, "text": text, "relation": relation, "source": "demo", "origin": f"o{i}"}
+            for i, (text, relation) in enumerate(facts)
+        ]
+        write_table(tmp_path / "questions", "questions", questions)
+        write_table(tmp_path / "facts", "facts", rows)
+        origin = {
+            "settings": section.relevant_settings(),
+            "facts_sha256": sha256_of(tmp_path / "facts"),
+        }
+        write_table(tmp_path / "retrieval", "retrieval", queries, origin)
+        tables = (tmp_path / name for name in TABLES)
+        metrics = describe(*tables, tmp_path / "out", page_words)
+        return (
+            metrics,
+            (tmp_path / "out/retrieval.md").read_text("utf-8"),
+            (tmp_path / "out/sample.html").read_text("utf-8"),
+        )
+
+    return run
+
+
+class TestNumbers:
+    def test_page_has_the_numbers_that_are_returned(self, described):
+        metrics, page, _ = described([question("a"), question("b", "test")])
+        assert metrics["gold_recall_at_1"] == 1
+        assert re.search(r"\| all +\| +2 \| +100.0 \| +100.0 \| +100.0 \| 1.00 \|", page)
+        assert metrics["answer_words_right"] == metrics["answer_words_wrong"] == 1
+        assert "100.0 % of the words of a right choice and 100.0 %" in " ".join(page.split())
+
+    def test_lines_of_the_page_fit_100_columns(self, described):
+        long = "of many words " * 20
+        for per_choice in (False, True):
+            facts = [(f"fact {long}", long), *FACTS]
+            match = {"relations": {f"type {long}": [long, "pet"]}}
+            section = {"per_choice": per_choice, "facts": facts, "match": match}
+            for count in (1, 40):
+                questions = [question(str(i), type=f"type {long}") for i in range(count)]
+                _, page, _ = described(questions, **section)
+                tables = page.split("## Settings")[0]
+                assert max(map(len, tables.splitlines())) <= 100
+
+    def test_tables_have_as_many_cells_in_every_row(self, described):
+        _, page, _ = described([question("a")])
+        for table in re.findall(r"(?:^\|.*\n)+", page, flags=re.MULTILINE):
+            rows = [re.split(r"(?<!\\)\|", line) for line in table.splitlines()]
+            assert len({len(row) for row in rows}) == 1
+
+    def test_facts_are_no_markup(self, described):
+        _, page, _ = described([question("a")])
+        assert r"\| a_b \_c\_ \`d\` \*e\* \<script\>" in page
+
+    def test_settings_are_listed_as_in_a_config(self, described):
+        _, page, _ = described([question("a")], top_k=7)
+        assert re.search(r"\| top_k +\| +7 \|", page)
+        assert re.search(r"\| words.stemming +\| +false \|", page)
+
+    @pytest.mark.parametrize(
+        ("fact_ids", "finding"),
+        [
+            ([[0], [1]], "The facts speak for the right answer"),
+            ([[1], [0]], "The facts speak against the right answer"),
+            ([[0, 1]], "No sign that the facts tell the answer"),
+            ([[0]], "No sign that the facts tell the answer"),
+        ],
+    )
+    def test_verdict_says_what_the_gap_shows(self, described, fact_ids, finding):
+        questions = [question(str(i), answer=i % 2) for i in range(40)]
+        _, page, _ = described(questions, fact_ids)
+        assert finding in page
+
+    def test_facts_with_commoner_words_of_right_answers_get_no_praise(self, described):
+        metrics, page, _ = described([question(str(i)) for i in range(40)], [0])
+        assert metrics["answer_words_gain"] == metrics["answer_words_gain_elsewhere"] == 1
+        assert "No sign that the facts tell the answer" in page
+
+    @pytest.mark.parametrize("per_choice", [False, True])
+    def test_few_questions_get_no_verdict_and_no_interval(self, described, per_choice):
+        questions = [question(str(i)) for i in range(28)]
+        questions += [question("other", choices=["a bird", "a fish"])]
+        metrics, page, _ = described(questions, [0], per_choice=per_choice)
+        assert "Too few questions to tell whether the facts speak for" in page
+        assert "±" not in page
+        assert "answer_words_gain_low" not in metrics
+        assert "Too few questions to tell" in described(questions[:1])[1]
+
+    def test_verdict_with_a_query_per_choice_goes_by_words_nobody_asked_for(self, described):
+        # All queries of a question find the same, so each choice's words are also found by others.
+        questions = [question(str(i), answer=i % 2) for i in range(40)]
+        metrics, page, _ = described(questions, [[0], [1]], per_choice=True)
+        assert metrics["answer_words_gain_crossed"] == 1
+        assert "The facts speak for the right answer" in page
+        assert "| crossed gap" in page
+
+    def test_without_labels_and_gold_facts_nothing_is_claimed(self, described):
+        metrics, page, _ = described([question("a", answer=None, gold_facts=None)])
+        assert "cannot be said" in page
+        assert "MRR" not in page
+        assert not [name for name in metrics if name.startswith(("gold", "answer"))]
+
+    def test_facts_without_relations_have_no_table_of_them(self, described):
+        _, page, _ = described([question("a")], facts=[(text, None) for text, _ in FACTS])
+        assert "By relation" not in page
+
+    def test_queries_that_found_nothing_are_described_too(self, described):
+        _, page, sample = described([question("a")], fact_ids=())
+        assert "1 (100.0 %) found none" in " ".join(page.split())
+        assert "Nothing was found." in Page(sample).text
+
+    def test_where_every_query_found_something_that_is_said(self, described):
+        assert "of 4; all found some." in " ".join(described([question("a")])[1].split())
+
+    @pytest.mark.parametrize("facts", [[], FACTS])
+    @pytest.mark.parametrize("questions", [[], [question("a")]])
+    def test_tables_without_rows_are_described_too(self, described, facts, questions):
+        fact_ids = [0] if facts else []
+        metrics, page, sample = described(questions, fact_ids, facts=facts, match=MATCH)
+        assert metrics["queries"] == len(questions)
+        assert ("There were no questions." in page) != bool(questions)
+        assert ("all found some" in " ".join(page.split())) == bool(questions and facts)
+        assert "nan" not in page
+        assert Page(sample).text.count("Krez is here.") == len(questions)
+
+    def test_most_common_relations_are_told_and_how_many_more_there_are(self, described):
+        facts = [(f"fact {i}", f"relation {i:02}") for i in range(23)]
+        _, page, _ = described([question("a")], [22], facts=facts)
+        named = re.findall(r"^\| (relation \d\d)", page, re.MULTILINE)
+        assert named == ["relation 22", *(f"relation {i:02}" for i in range(19))]
+        assert "\n… and 3 more.\n" in page
+        assert "more." not in described([question("a")], facts=facts[:20])[1]
+
+    def test_control_characters_are_left_out(self, described):
+        facts = [("a\x1b[31m\nb\u202e\x07c", "re\x00l\x1bation")]
+        _, page, _ = described([question("a", type="\x07t")], [0], facts=facts, match=MATCH)
+        assert re.search(r"\| a\\\[31m bc +\|", page)
+        assert "| relation " in page
+        assert not CONTROL.search(page)
+
+    @pytest.mark.parametrize("text", ["word " * 30, "w" * 150, "字" * 150])
+    def test_long_cells_are_cut_however_long_their_words_are(self, described, text):
+        _, page, _ = described([question("a")], [0], facts=[(text, None)])
+        assert re.search(rf"\| {text[:40]}[\w ]* … \| ", page)
+
+
+class TestMatching:
+    def test_page_tells_by_type_what_was_asked_for_and_found(self, described):
+        types = ["pets", "pets", "food|x", None]
+        questions = [question(str(i), type=name) for i, name in enumerate(types)]
+        metrics, page, _ = described(questions, match=MATCH)
+        assert metrics["questions_matched_share"] == 2 / 4
+        for row in (
+            r"\| pets +\| +a\\\|b, pet \| +2 \| +0 \| +3.0 \|",
+            r"\| food\\\|x +\| +any \| +1 \| +0 \| +3.0 \|",
+            r"\| \(no type\) +\| +any \| +1 \| +0 \| +3.0 \|",
+        ):
+            assert re.search(row, page)
+        assert "Of 4 questions, 2 (50.0 %) have a type that is known" in " ".join(page.split())
+
+    def test_queries_that_found_none_are_counted(self, described):
+        _, page, _ = described([question("a")], [], per_choice=True, match=MATCH)
+        assert re.search(r"\| pets +\| +a\\\|b, pet \| +1 \| +2 \| +0.0 \|", page)
+
+    def test_most_frequent_types_are_told_and_how_many_more_there_are(self, described):
+        questions = [question(str(i), type=f"type {i % 23:02}") for i in range(25)]
+        _, page, _ = described(questions, match=MATCH)
+        named = re.findall(r"^\| (type \d\d)", page, re.MULTILINE)
+        assert named == [f"type {i:02}" for i in range(20)]
+        assert "\n… and 3 more.\n" in page
+
+    def test_sample_shows_what_each_question_asked_for(self, described):
+        questions = [question("a"), question("b", type="food")]
+        text = Page(described(questions, match=MATCH)[2]).text
+        assert "a train · type pets · relations asked for: a|b, pet Krez" in text
+        assert "b train · type food · relations asked for: any Krez" in text
+
+    def test_without_matching_nothing_is_said_of_it(self, described):
+        _, page, sample = described([question("a")])
+        assert "asked for" not in page.split("## Settings")[0].replace("was asked", "")
+        assert "relations asked for" not in sample
+
+    def test_few_facts_are_not_told_twice(self, described):
+        assert "By the best 5 facts" not in described([question("a")], top_k=5)[1]
+        assert "By the best 5 facts" in described([question("a")], top_k=6)[1]
+
+
+class TestWhatTheTableSays:
+    def test_settings_are_those_that_it_was_retrieved_by(self, described):
+        _, page, _ = described([question("a")], method="rank_bm25", query="context", top_k=2)
+        assert re.search(r"\| method +\| +rank_bm25 ", page)
+        assert re.search(r"\| query +\| +context ", page)
+
+    def test_words_of_the_page_can_be_others(self, described):
+        words = Words(stop_words=True, language="german")
+        _, page, _ = described([question("a")], method="dense", page_words=words)
+        assert re.search(r"\| words.language +\| +german ", page)
+
+    def test_a_table_that_does_not_say_is_refused(self, described, tmp_path):
+        described([question("a")])
+        write_table(tmp_path / "retrieval", "retrieval", [])
+        with pytest.raises(KformerError, match="does not say by which settings it was retrieved"):
+            describe(*(tmp_path / name for name in TABLES), tmp_path / "out")
+
+    def test_other_facts_are_refused(self, described, tmp_path):
+        described([question("a")])
+        rows = [{"fact_id": 0, "text": "a", "relation": None, "source": "s", "origin": ""}]
+        write_table(tmp_path / "facts", "facts", rows)
+        with pytest.raises(KformerError, match="retrieved from other facts than"):
+            describe(*(tmp_path / name for name in TABLES), tmp_path / "out")
+
+
+class TestSample:
+    def test_shows_question_choices_and_facts(self, described):
+        text = Page(described([question("id-7", "validation")])[2]).text
+        for part in (
+            "id-7",
+            "validation · type pets",
+            "Krez is here.",
+            "What is the pet of Krez?",
+            "a dog ✓ right a cat",
+            "The pet of Blon is a cat. 8.5 · pet · demo · o1",
+        ):
+            assert part in text
+
+    def test_data_are_text_and_no_html(self, described):
+        nasty = dict.fromkeys(("question_id", "context", "question", "type"), SCRIPT) | {
+            "choices": [SCRIPT, "b"],
+            "gold_facts": [SCRIPT, FACTS[2][0]],
+        }
+        for per_choice in (False, True):
+            _, _, html = described([question("a") | nasty], per_choice=per_choice)
+            page = Page(html)
+            assert "script" not in page.tags
+            assert page.text.count("<script>alert('dog')</script> & \"so\" on") >= 7
+
+    def test_page_needs_nothing_but_itself(self, described):
+        _, _, html = described([question("a")])
+        assert not re.search(r"https?:|url\(|@import|<script|<link|<img", html)
+
+    def test_words_of_the_query_are_marked_with_their_stems(self, described):
+        _, _, html = described([question("a")], [3], per_choice=True, words={"stemming": True})
+        marked = re.findall(r'<mark(?: class="stop")?>([^<]*)</mark>', html)
+        assert marked == ["words of the query", "stop words", "Dogs", "cats"]
+
+    def test_of_a_query_of_the_context_alone_its_words_are_marked(self, described):
+        one = question("a", context="dog")
+        assert "<mark>dog</mark>" in described([one], [0], query="context")[2]
+        assert "<mark>pet</mark>" not in described([one], [0], query="context")[2]
+        assert "<mark>pet</mark>" in described([one | {"context": ""}], [0], query="context")[2]
+
+    def test_long_texts_are_cut(self, described):
+        facts = [("fact " * 300, "r" * 1300), ("f" * 1201, None)]
+        one = question("a", context="text " * 900, gold_facts=[facts[0][0]])
+        text = Page(described([one], [0, 1], facts=facts)[2]).text
+        assert text.count("text") == 800
+        assert re.search(r"text … What", text)
+        assert text.count("fact fact fact …") == 2
+        assert f" {'f' * 1200} …" in text
+        assert f" {'r' * 1200} …" in text
+        assert "Gold fact, found at place 1" in text
+
+    def test_control_characters_are_left_out(self, described):
+        control = "a\x1b\x00\x07b\n\tc\x85d\u202e"
+        one = question("a", choices=[control, "x"], context=control, type=control)
+        html = described([one], [0], facts=[(control, control)], per_choice=True)[2]
+        assert Page(html).text.count("ab c d") == 8
+        assert not CONTROL.search(html)
+
+    def test_stop_words_are_marked_otherwise(self, described):
+        _, _, html = described([question("a")], [1])
+        assert '<mark class="stop">The</mark> <mark>pet</mark>' in html
+
+    def test_gold_facts_are_marked_and_their_places_told(self, described):
+        gold = [FACTS[1][0], FACTS[3][0], "A secret."]
+        text = Page(described([question("a", gold_facts=gold)])[2]).text
+        assert "Gold fact The pet of Blon" in text
+        assert "Gold fact The pet of Krez" not in text
+        assert "Gold fact, found at place 2: The pet of Blon" in text
+        assert "Gold fact, not found: Dogs" in text
+        assert "Gold fact, not among the facts: A secret." in text
+
+    def test_with_a_query_per_choice_each_has_its_facts_and_the_right_one_is_open(self, described):
+        _, _, html = described([question("a", answer=1)], per_choice=True)
+        assert re.findall(r"<details( open)?>\n<summary>(.*)", html) == [
+            ("", "Facts for A: a dog</summary>"),
+            (" open", 'Facts for B: a cat <span class="right">✓ right</span></summary>'),
+        ]
+
+    def test_at_most_ten_facts_are_shown(self, described):
+        facts = [(f"fact {i}", None) for i in range(14)]
+        text = Page(described([question("a")], range(14), facts=facts)[2]).text
+        assert "fact 9" in text
+        assert "fact 10" not in text
+        assert "and 4 more" in text
+
+
+class TestDraw:
+    @pytest.fixture
+    def drawn(self, tmp_path):
+        def run(questions):
+            write_table(tmp_path / "questions", "questions", questions)
+            return draw(tmp_path / "questions")
+
+        return run
+
+    def test_all_splits_give_some_and_not_their_first(self, drawn):
+        splits = ["train"] * 300 + ["validation"] * 200 + ["test"] * 100
+        places = drawn([question(str(i), split) for i, split in enumerate(splits)])
+        assert sorted(splits[place] for place in places) == (
+            ["test"] * 6 + ["train"] * 7 + ["validation"] * 7
+        )
+        assert not places & {0, 300, 500}
+
+    def test_a_small_split_leaves_its_places_to_the_others(self, drawn):
+        splits = ["train"] * 100 + ["test"] * 2
+        places = drawn([question(str(i), split) for i, split in enumerate(splits)])
+        assert len(places) == 20
+        assert {100, 101} <= places
+
+    def test_labelled_questions_go_first(self, drawn):
+        answers = [0 if place % 10 == 0 else None for place in range(150)]
+        places = drawn([question(str(i), answer=answer) for i, answer in enumerate(answers)])
+        assert {place for place in places if place % 10 == 0} == set(range(0, 150, 10))
+
+    def test_few_questions_are_all_drawn(self, drawn):
+        assert drawn([question("a"), question("b")]) == {0, 1}
+
+
+def test_same_tables_give_the_same_bytes(described):
+    questions = [question(str(i), ("train", "test")[i % 2]) for i in range(60)]
+    first = described(questions, per_choice=True)
+    assert described(questions, per_choice=True) == first
+
+
+def test_after_an_error_no_page_is_half_there(described, tmp_path, monkeypatch):
+    def fail(*_):
+        raise KformerError("no")
+
+    monkeypatch.setattr(report, "render_sample", fail)
+    with pytest.raises(KformerError):
+        described([question("a")])
+    assert not list((tmp_path / "out").iterdir())

@@ -1,0 +1,304 @@
+"""BM25: the scores of rank_bm25, from an index, for queries with endings and for relations."""
+
+import math
+import re
+from collections import Counter
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rank_bm25 import BM25Okapi
+
+from kformer.retrieval.by_relation import ByRelation
+from kformer.retrieval.query import Query, best
+from kformer.retrieval.searchers import open_searcher
+from kformer.retrieval.settings import Retrieval, Words
+from kformer.retrieval.words.bm25 import Bm25, Postings, Statistics, UncompiledBm25
+from kformer.retrieval.words.kernels import _BLOCK
+from kformer.retrieval.words.tokenizer import tokenizer
+
+split = tokenizer(Words())
+# Facts have words that many of them share, and words that few have; queries also unknown ones.
+COMMON, RARE = "the of is", "krez blon pet job dog cat pilot"
+words = st.sampled_from((COMMON.split() * 3) + RARE.split())
+texts = st.lists(words, max_size=8).map(" ".join)
+query_texts = st.lists(words | st.just("zorbak"), max_size=7).map(" ".join)
+relations = st.sampled_from([None, "a", "b", "c"])
+wanted_relations = st.none() | st.frozensets(relations)
+
+
+@st.composite
+def corpora(draw):
+    """From one fact to many, some of them the same, some without words."""
+    facts = draw(st.lists(texts, min_size=1, max_size=12))
+    again = draw(st.lists(st.sampled_from(facts), max_size=4))
+    return facts + again
+
+
+def words_of(text):
+    return re.findall(r"\w+", text.lower())
+
+
+def okapi(facts, query):
+    """What rank_bm25 itself says, (facts,)."""
+    documents = [words_of(fact) for fact in facts]
+    if not any(documents):
+        return np.zeros(len(facts))
+    return BM25Okapi(documents).get_scores(words_of(query))
+
+
+def in_memory(facts, of_facts=None, threads=1, kind=Bm25):
+    column = pa.chunked_array([pa.array(of_facts or [None] * len(facts), pa.string())])
+    layout = ByRelation.of(column)
+    return kind(Postings.build(facts, split, layout.ids), layout, split, threads)
+
+
+def same(one, other):
+    """Whether two results have the same bits."""
+    return len(one) == len(other) and all(
+        len(a) == len(b)
+        and all(
+            x.ids.tobytes() == y.ids.tobytes() and x.scores.tobytes() == y.scores.tobytes()
+            for x, y in zip(a, b, strict=True)
+        )
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+def check_found(found, scores, top_k):
+    """That these are the best by scores that were computed in another way, (facts,)."""
+    np.testing.assert_allclose(found.scores, scores[found.ids], rtol=1e-5, atol=1e-6)
+    assert (found.scores > 0).all()
+    ours = list(zip((-found.scores).tolist(), found.ids.tolist(), strict=True))
+    assert ours == sorted(set(ours))  # best first, ties by id, nothing twice
+    # Where a score is 0 but for rounding, either may be right.
+    surely, perhaps = (int((scores > limit).sum()) for limit in (1e-6, -1e-6))
+    assert min(surely, top_k) <= len(found.ids) <= min(perhaps, top_k)
+    ranked = sorted(range(len(scores)), key=lambda i: (-np.float32(scores[i]), i))
+    for one, other in zip(found.ids.tolist(), ranked, strict=False):
+        # Another fact is only ever there where they differ by rounding.
+        assert one == other or (
+            math.isclose(scores[one], scores[other], rel_tol=1e-6, abs_tol=1e-6)
+            and np.float32(scores[one]) != np.float32(scores[other])
+        )
+
+
+class TestTheScoresOfRankBm25:
+    @settings(max_examples=150, deadline=None)
+    @given(facts=corpora(), query=query_texts, top_k=st.integers(1, 20))
+    @pytest.mark.parametrize("method", ["bm25", "rank_bm25"])
+    def test_an_index_on_disk_and_the_reference_find_what_it_finds(
+        self, facts_table, indexed, method, facts, query, top_k
+    ):
+        section, table = Retrieval(method=method), facts_table(facts)
+        searcher = open_searcher(section, table, indexed(section, table))
+        [[found]] = searcher.search([Query(query)], top_k)
+        check_found(found, okapi(facts, query), top_k)
+
+    @settings(max_examples=150, deadline=None)
+    @given(facts=corpora(), query=query_texts)
+    def test_of_all_facts_that_score_above_zero_the_first_are_found(self, facts, query):
+        searcher = in_memory(facts)
+        [[everything]] = searcher.search([Query(query)], len(facts) + 5)
+        for top_k in range(1, len(facts) + 1):
+            [[found]] = searcher.search([Query(query)], top_k)
+            assert found.ids.tolist() == everything.ids.tolist()[:top_k]
+            assert found.scores.tolist() == everything.scores.tolist()[:top_k]
+        # Facts with the same words, in whatever order, tie.
+        uncompiled = in_memory(facts, kind=UncompiledBm25)
+        assert same(uncompiled.search([Query(query)], 5), searcher.search([Query(query)], 5))
+        scores = dict(zip(everything.ids.tolist(), everything.scores.tolist(), strict=True))
+        by_words = {}
+        for id, fact in enumerate(facts):
+            key = tuple(sorted(words_of(fact)))
+            assert scores.get(id) == scores.get(by_words.setdefault(key, id))
+
+    def test_a_word_in_more_than_half_of_the_facts_counts_a_quarter_of_the_mean(self):
+        facts = ["the dog", "the cat", "the pet", "a b c d", "e f"]
+        [[found]] = in_memory(facts).search([Query("the")], 9)
+        check_found(found, okapi(facts, "the"), 9)
+        assert found.ids.tolist() == [0, 1, 2]
+        assert Statistics.of(facts, split).idf()["the"] == pytest.approx(
+            0.25 * np.mean([math.log(2.5 / 3.5), *[math.log(4.5 / 1.5)] * 9])
+        )
+
+    @pytest.mark.parametrize("facts", [["a b", "a c"], ["a"], ["a b", "a c", "d e", "f g"]])
+    def test_in_tiny_corpora_a_common_word_may_count_nothing_or_less(self, facts):
+        assert okapi(facts, "a").max() <= 0
+        [[found]] = in_memory(facts).search([Query("a")], 9)
+        assert found.ids.tolist() == []
+
+    def test_a_word_that_is_asked_for_twice_counts_twice(self):
+        searcher = in_memory(["dog", "cat", "pet of cats", "job"])
+        [[once], [twice]] = searcher.search([Query("dog"), Query("dog Dog")], 9)
+        assert twice.scores.tolist() == (2 * once.scores).tolist()
+
+    @pytest.mark.parametrize("query", ["", "?!", "zorbak unknown"])
+    def test_a_query_without_known_words_finds_nothing(self, query):
+        [[found]] = in_memory(["dog", "cat", ""]).search([Query(query)], 9)
+        assert found.ids.tolist() == []
+        assert found.scores.tolist() == []
+
+    @pytest.mark.parametrize("facts", [[], [""], ["...", "?"]])
+    def test_facts_without_a_single_word_are_never_found(self, facts):
+        assert [len(each.ids) for [each] in in_memory(facts).search([Query("a")], 3)] == [0]
+
+    def test_no_queries_have_no_answers(self):
+        assert in_memory(["dog"]).search([], 3) == []
+
+    def test_words_that_are_left_out_are_left_out_of_facts_and_queries(self, facts_table, indexed):
+        section = Retrieval(words=Words(stop_words=True, stemming=True))
+        table = facts_table(["The dogs wanted it.", "That is it.", "A cat.", "Rain.", "Snow."])
+        searcher = open_searcher(section, table, indexed(section, table))
+        [[one], [none]] = searcher.search([Query("Who wants a dog?"), Query("is it the")], 9)
+        assert one.ids.tolist() == [0]
+        assert none.ids.tolist() == []
+
+
+class TestQueriesWithEndings:
+    @settings(max_examples=150, deadline=None)
+    @given(
+        facts=corpora(),
+        queries=st.lists(st.tuples(query_texts, st.lists(query_texts, max_size=5)), max_size=4),
+        wanted=wanted_relations,
+        data=st.data(),
+    )
+    def test_they_find_what_the_full_texts_find_bit_for_bit(self, facts, queries, wanted, data):
+        column = data.draw(st.lists(relations, min_size=len(facts), max_size=len(facts)))
+        searcher = in_memory(facts, column)
+        for top_k in (2, 30):
+            asked = [Query(stem, tuple(endings), wanted) for stem, endings in queries]
+            found = searcher.search(asked, top_k)
+            in_full = [
+                [
+                    searcher.search([Query(text, relations=wanted)], top_k)[0][0]
+                    for text in each.texts
+                ]
+                for each in asked
+            ]
+            assert same(found, in_full)
+
+
+class TestRelations:
+    @settings(max_examples=150, deadline=None)
+    @given(facts=corpora(), query=query_texts, wanted=wanted_relations, data=st.data())
+    def test_only_matching_facts_are_found_with_the_scores_that_they_have_among_all(
+        self, facts, query, wanted, data
+    ):
+        column = data.draw(st.lists(relations, min_size=len(facts), max_size=len(facts)))
+        searcher = in_memory(facts, column)
+        [[everything]] = searcher.search([Query(query)], 99)
+        matching = [
+            i for i, id in enumerate(everything.ids) if wanted is None or column[id] in wanted
+        ]
+        for top_k in (1, 3, 99):
+            [[found]] = searcher.search([Query(query, relations=wanted)], top_k)
+            expected = best(everything.ids[matching], everything.scores[matching], top_k)
+            assert same([[found]], [[expected]])
+
+    def test_it_knows_which_there_are(self):
+        assert in_memory(["a", "b"], ["x", None]).relations == {"x", None}
+
+
+@pytest.fixture(scope="module")
+def many():
+    """So many facts that a search crosses several blocks, and the relation of each."""
+    random = np.random.default_rng(5)
+    lengths = random.integers(0, 12, 3 * _BLOCK + 77)
+    drawn = iter((random.pareto(0.9, lengths.sum()) * 3).astype(int).clip(0, 4000).tolist())
+    facts = [" ".join(f"w{next(drawn)}" for _ in range(length)) for length in lengths.tolist()]
+    # "a" is longer than a block, "b" begins and ends inside of one, "d" is one fact.
+    of_facts = random.choice(np.array(["a", "b", "c"]), len(facts), p=[0.6, 0.1, 0.3]).tolist()
+    of_facts[12_345] = "d"
+    of_facts[3::1000] = [None] * len(of_facts[3::1000])
+    return facts, of_facts
+
+
+@pytest.fixture(scope="module")
+def many_queries():
+    random = np.random.default_rng(6)
+    return [
+        " ".join(f"w{word}" for word in (random.pareto(0.7, 6) * 3).astype(int).tolist())
+        for _ in range(100)
+    ]
+
+
+@pytest.fixture(scope="module")
+def searcher(many):
+    return in_memory(*many)
+
+
+class TestManyFacts:
+    def test_what_is_found_is_what_rank_bm25_finds(self, many, many_queries, searcher):
+        facts, of_facts = many
+        reference = BM25Okapi([words_of(fact) for fact in facts])
+        groups = [None, {"a"}, {"b"}, {"d", None}, {"a", "c"}, {"b", "z"}]
+        for query, group in zip(many_queries, groups * 2, strict=False):
+            scores = reference.get_scores(words_of(query))
+            if group:
+                scores[[name not in group for name in of_facts]] = 0
+            for top_k in (1, 30, 700):
+                wanted = None if group is None else frozenset(group)
+                [[found]] = searcher.search([Query(query, relations=wanted)], top_k)
+                check_found(found, scores, top_k)
+
+    def test_endings_find_what_the_full_texts_find_bit_for_bit(self, many_queries, searcher):
+        for wanted in (None, frozenset({"a", None}), frozenset({"b"})):
+            queries = [
+                Query(stem, tuple(endings), wanted)
+                for stem, *endings in zip(*[iter(many_queries)] * 5, strict=True)
+            ]
+            full = [
+                [searcher.search([Query(text, relations=wanted)], 30)[0][0] for text in query.texts]
+                for query in queries
+            ]
+            assert same(searcher.search(queries, 30), full)
+
+    def test_uncompiled_search_finds_the_same_bit_for_bit(self, many, many_queries, searcher):
+        uncompiled = in_memory(*many, kind=UncompiledBm25)
+        for wanted in (None, frozenset({"a", None}), frozenset({"b", "d"}), frozenset({"z"})):
+            queries = [
+                Query(stem, tuple(endings), wanted)
+                for stem, *endings in zip(*[iter(many_queries)] * 5, strict=True)
+            ]
+            for top_k in (1, 30, 100_000):
+                assert same(uncompiled.search(queries, top_k), searcher.search(queries, top_k))
+
+    def test_threads_find_the_same(self, many, many_queries):
+        queries = [Query(text) for text in many_queries * 3]  # more than a thread takes at once
+        assert same(
+            in_memory(*many, threads=4).search(queries, 9), in_memory(*many).search(queries, 9)
+        )
+
+    def test_facts_at_the_bounds_of_blocks_are_found(self):
+        facts = ["common"] * (2 * _BLOCK + 2)
+        places = [0, _BLOCK - 1, _BLOCK, 2 * _BLOCK - 1, 2 * _BLOCK, 2 * _BLOCK + 1]
+        for place in places:
+            facts[place] = "rare"
+        [[found]] = in_memory(facts).search([Query("rare common")], len(places))
+        assert found.ids.tolist() == places
+        [[found]] = in_memory(facts).search([Query("rare")], 99)
+        assert found.ids.tolist() == places
+
+
+class TestStatistics:
+    @given(facts=corpora(), parts=st.integers(1, 4))
+    def test_those_of_parts_add_up_to_those_of_all(self, facts, parts):
+        whole = Statistics.of(facts, split)
+        assert (
+            Statistics.total(Statistics.of(facts[i::parts], split) for i in range(parts)) == whole
+        )
+        assert whole.documents == len(facts)
+        assert whole.words == sum(len(words_of(fact)) for fact in facts)
+        assert whole.documents_with == Counter(
+            word for fact in facts for word in set(words_of(fact))
+        )
+
+    @given(facts=corpora())
+    def test_the_idf_of_a_word_does_not_depend_on_the_order_of_the_facts(self, facts):
+        assert Statistics.of(facts, split).idf() == Statistics.of(facts[::-1], split).idf()
+
+    def test_of_nothing(self):
+        assert Statistics.of([], split).idf() == {}
