@@ -1,6 +1,24 @@
-"""Tables in Markdown."""
+"""How numbers and tables are written, in every report and in the terminal."""
 
+import math
 from collections.abc import Sequence
+
+
+def percent(fraction: float) -> str:
+    """A fraction in percent; nothing for an undefined one."""
+    return "" if math.isnan(fraction) else f"{100 * fraction:.1f}"
+
+
+def points(fraction: float) -> str:
+    """A difference of fractions in percentage points, with its sign."""
+    return f"{100 * fraction:+z.1f}"
+
+
+def p_value(p: float | None) -> str:
+    """A p-value; nothing where there is none."""
+    if p is None:
+        return ""
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -1,0 +1,103 @@
+"""What stages write into a folder of theirs: the names of these files stand here, and only here.
+
+Which folders there are is known to `kformer.study.layout`.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from kformer.errors import KformerError
+
+_UNTRAINED = "untrained"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of one condition with one seed, ``…/<condition>/seed-<seed>``.
+
+    Where nothing is trained there is no seed, and the folder is ``…/<condition>/untrained``.
+    """
+
+    path: Path
+
+    @classmethod
+    def of(cls, runs: Path, condition: str, seed: int | str | None) -> "RunFolder":
+        """The folder of a condition and a seed below ``runs``; None = nothing is trained."""
+        return cls(runs / condition / (_UNTRAINED if seed is None else f"seed-{seed}"))
+
+    @property
+    def model(self) -> Path:
+        """The trained model, a folder."""
+        return self.path / "model"
+
+    @property
+    def summary(self) -> Path:
+        """What training measured, JSON."""
+        return self.path / "training.json"
+
+    @property
+    def predictions(self) -> Path:
+        """The predictions table."""
+        return self.path / "predictions.parquet"
+
+    @property
+    def condition(self) -> str:
+        return self.path.parent.name
+
+    @property
+    def seed(self) -> int | None:
+        """The seed; None where nothing was trained.
+
+        Raises:
+            KformerError: this is no name of a run's folder.
+        """
+        if self.path.name == _UNTRAINED:
+            return None
+        prefix, _, seed = self.path.name.partition("-")
+        if prefix != "seed" or not seed.isdecimal():
+            raise KformerError(
+                f"{self.path}: the folder of a run is called seed-<number> or {_UNTRAINED}"
+            )
+        return int(seed)
+
+
+@dataclass(frozen=True)
+class RetrievalReport:
+    """How good a retrieval is: a page, its numbers, and a sample of questions to look at."""
+
+    folder: Path
+
+    @property
+    def page(self) -> Path:
+        return self.folder / "retrieval.md"
+
+    @property
+    def numbers(self) -> Path:
+        return self.folder / "retrieval.json"
+
+    @property
+    def sample(self) -> Path:
+        return self.folder / "sample.html"
+
+
+@dataclass(frozen=True)
+class ComparisonReport:
+    """How the conditions of an experiment compare: numbers, a page, and a figure."""
+
+    folder: Path
+
+    @property
+    def numbers(self) -> Path:
+        return self.folder / "comparison.json"
+
+    @property
+    def page(self) -> Path:
+        return self.folder / "comparison.md"
+
+    @property
+    def svg(self) -> Path:
+        return self.folder / "accuracy.svg"
+
+    @property
+    def png(self) -> Path:
+        return self.folder / "accuracy.png"
