@@ -2,7 +2,7 @@
 
 snakemake --cores all all                                        # the embedded demo
 snakemake --cores all --configfile config/social_iqa.yaml -- all   # Social IQA
-snakemake --cores all retrieval                                  # what is found, without training
+snakemake --cores all retrieval                                  # inspect retrieval, without training
 """
 
 from snakemake.utils import min_version
@@ -22,14 +22,14 @@ include: "workflow/rules/training.smk"
 include: "workflow/rules/evaluation.smk"
 
 
-# What comes before training, to see first what is found.
+# What comes before training, to inspect it first.
 rule retrieval:
     input:
-        [f"results/shared/retrieval/{key}/retrieval.md" for key in RETRIEVALS],
+        [layout.retrieval_report(key).page for key in STUDY.retrievals],
 
 
 rule all:
     default_target: True
     input:
-        f"{RESULTS}/comparison.json",
+        STUDY.comparison.numbers,
         rules.retrieval.input,

@@ -1,21 +1,21 @@
 rule generate_demo_world:
     output:
-        directory("resources/demo-{key}"),
+        directory(layout.source_folder("demo-{key}")),
     log:
-        "results/logs/demo_world/{key}.log",
+        layout.log_file("demo_world", "{key}"),
     conda:
         "../envs/kformer.yaml"
     params:
-        settings=plain(EXPERIMENT.demo_world),
+        settings=as_json(EXPERIMENT.demo_world),
     shell:
         "kformer demo-world --out {output} --settings {params.settings:q} 2>&1 | tee {log}"
 
 
 rule fetch_source:
     output:
-        directory("resources/{source}-{key}"),
+        directory(layout.source_folder("{source}-{key}")),
     log:
-        "results/logs/fetch_source/{source}-{key}.log",
+        layout.log_file("fetch_source", "{source}-{key}"),
     conda:
         "../envs/kformer.yaml"
     shell:
@@ -25,40 +25,44 @@ rule fetch_source:
 
 rule read_questions:
     input:
-        source_folders([EXPERIMENT.questions]),
+        made_by_rules([STUDY.question_files]),
     output:
-        "results/shared/questions/{key}/questions.parquet",
+        layout.questions_table("{key}"),
     log:
-        "results/logs/read_questions/{key}.log",
+        layout.log_file("read_questions", "{key}"),
     conda:
         "../envs/kformer.yaml"
     params:
-        place=lambda wildcards: source_place(EXPERIMENT.questions),
-        own_files=own_files([EXPERIMENT.questions]),
-        settings=plain(EXPERIMENT.questions),
+        path=str(STUDY.question_files.path),
+        files=layout.fingerprint_of_files([STUDY.question_files]),
+        settings=as_json(EXPERIMENT.questions),
     shell:
-        "kformer questions --input {params.place:q} --out {output}"
+        "kformer questions --input {params.path:q} --out {output}"
         " --settings {params.settings:q} 2>&1 | tee {log}"
 
 
 rule read_facts:
     input:
-        lambda wildcards: source_folders(FACTS[wildcards.key]),
+        lambda wildcards: made_by_rules(STUDY.facts[wildcards.key].sources),
     output:
-        "results/shared/facts/{key}/facts.parquet",
+        layout.facts_table("{key}"),
     log:
-        "results/logs/read_facts/{key}.log",
+        layout.log_file("read_facts", "{key}"),
     conda:
         "../envs/kformer.yaml"
     params:
-        places=lambda wildcards: " ".join(
-            f"--input {shlex.quote(source_place(reader))}"
-            for reader in FACTS[wildcards.key]
+        paths=lambda wildcards: options(
+            "input", [files.path for files in STUDY.facts[wildcards.key].sources]
         ),
-        own_files=lambda wildcards: own_files(FACTS[wildcards.key]),
+        files=lambda wildcards: layout.fingerprint_of_files(
+            STUDY.facts[wildcards.key].sources
+        ),
         settings=lambda wildcards: json.dumps(
-            [reader.model_dump(mode="json") for reader in FACTS[wildcards.key]]
+            [
+                reader.model_dump(mode="json")
+                for reader in STUDY.facts[wildcards.key].readers
+            ]
         ),
     shell:
-        "kformer facts {params.places} --out {output} --settings {params.settings:q}"
+        "kformer facts {params.paths} --out {output} --settings {params.settings:q}"
         " 2>&1 | tee {log}"

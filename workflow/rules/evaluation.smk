@@ -1,13 +1,16 @@
+UNTRAINED = STUDY.run("{condition}", None)
+
+
 rule evaluate_model:
     input:
         unpack(knowledge_inputs),
-        questions=QUESTIONS,
+        questions=STUDY.questions,
         model=rules.train_model.output.model,
         summary=rules.train_model.output.summary,
     output:
-        f"{RESULTS}/runs/{{condition}}/seed-{{seed}}/predictions.parquet",
+        OF_SEED.predictions,
     log:
-        f"{RESULTS}/logs/evaluate/{{condition}}-{{seed}}.log",
+        STUDY.log("evaluate", "{condition}-{seed}"),
     conda:
         "../envs/kformer.yaml"
     threads: 1
@@ -16,22 +19,26 @@ rule evaluate_model:
         mem_mb=16000,
         runtime="2h",
     params:
+        version=VERSIONS["evaluate"],
         knowledge=knowledge_options,
+        run=lambda wildcards: STUDY.run(wildcards.condition, wildcards.seed).path,
     shell:
-        f"kformer evaluate --run {RESULTS}/runs/{{wildcards.condition}}/seed-{{wildcards.seed}}"
-        " --questions {input.questions} {params.knowledge} --out {output} 2>&1 | tee {log}"
+        "kformer evaluate --run {params.run} --questions {input.questions} {params.knowledge}"
+        " --out {output} 2>&1 | tee {log}"
 
 
 rule answer_by_retrieval:
     input:
-        questions=QUESTIONS,
-        retrieval=lambda wildcards: retrieval_table(CONDITIONS[wildcards.condition]),
+        questions=STUDY.questions,
+        retrieval=lambda wildcards: knowledge_inputs(wildcards)["retrieval"],
     output:
-        f"{RESULTS}/runs/{{condition}}/untrained/predictions.parquet",
+        UNTRAINED.predictions,
     log:
-        f"{RESULTS}/logs/evaluate/{{condition}}-untrained.log",
+        STUDY.log("evaluate", "{condition}-untrained"),
     conda:
         "../envs/kformer.yaml"
+    params:
+        version=VERSIONS["answer_by_retrieval"],
     shell:
         "kformer answer-by-retrieval --questions {input.questions}"
         " --retrieval {input.retrieval} --out {output} 2>&1 | tee {log}"
@@ -39,23 +46,24 @@ rule answer_by_retrieval:
 
 rule compare_conditions:
     input:
-        [f"{run}/predictions.parquet" for run in RUNS],
+        [run.folder.predictions for run in STUDY.runs],
     output:
-        json=f"{RESULTS}/comparison.json",
-        markdown=f"{RESULTS}/comparison.md",
+        numbers=STUDY.comparison.numbers,
+        page=STUDY.comparison.page,
         svg=report(
-            f"{RESULTS}/accuracy.svg",
+            STUDY.comparison.svg,
             category="Comparison",
             labels={"figure": "accuracy per condition, 95 % confidence intervals"},
         ),
-        png=f"{RESULTS}/accuracy.png",
+        png=STUDY.comparison.png,
     log:
-        f"{RESULTS}/logs/compare.log",
+        STUDY.log("compare", "all"),
     conda:
         "../envs/kformer.yaml"
     params:
-        runs=RUNS,
+        version=VERSIONS["compare"],
+        runs=[run.folder.path for run in STUDY.runs],
         baseline=EXPERIMENT.baseline,
     shell:
-        f"kformer compare {{params.runs}} --experiment {NAME} --baseline {{params.baseline}}"
-        f" --out {RESULTS} 2>&1 | tee {{log}}"
+        f"kformer compare {{params.runs}} --experiment {EXPERIMENT.experiment}"
+        f" --baseline {{params.baseline}} --out {STUDY.folder} 2>&1 | tee {{log}}"

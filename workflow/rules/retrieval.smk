@@ -1,14 +1,34 @@
+def counts_of_all_shards(wildcards):
+    parts = gather.facts(str(layout.word_counts(wildcards.key, "{scatteritem}")))
+    return parts if len(parts) > 1 else []
+
+
+def facts_of_retrieval(wildcards):
+    return layout.facts_table(STUDY.retrievals[wildcards.key].facts.key)
+
+
+def indexes_of_retrieval(wildcards):
+    """All shards of all indexes that are searched."""
+    return [
+        shard
+        for index in STUDY.retrievals[wildcards.key].indexes
+        for shard in gather.facts(str(layout.index_folder(index.key, "{scatteritem}")))
+    ]
+
+
 rule list_events:
     input:
-        "results/shared/facts/{key}/facts.parquet",
+        layout.facts_table("{key}"),
     output:
-        "results/shared/facts/{key}/events.parquet",
+        layout.events_table("{key}"),
     log:
-        "results/logs/list_events/{key}.log",
+        layout.log_file("list_events", "{key}"),
     conda:
         "../envs/kformer.yaml"
     resources:
         mem_mb=8000,
+    params:
+        version=VERSIONS["events"],
     shell:
         "kformer events --facts {input} --out {output} 2>&1 | tee {log}"
 
@@ -16,18 +36,18 @@ rule list_events:
 # Only where the facts are split: an index of all facts counts their words itself.
 rule count_words:
     input:
-        lambda wildcards: INDEXES[wildcards.key][1],
+        lambda wildcards: STUDY.indexes[wildcards.key].documents,
     output:
-        "results/shared/index/{key}/{scatteritem}.words.json",
+        layout.word_counts("{key}", "{scatteritem}"),
     log:
-        "results/logs/count_words/{key}-{scatteritem}.log",
+        layout.log_file("count_words", "{key}-{scatteritem}"),
     conda:
         "../envs/kformer.yaml"
     resources:
         mem_mb=4000,
         runtime="2h",
     params:
-        settings=lambda wildcards: json.dumps(INDEXES[wildcards.key][0]),
+        settings=lambda wildcards: as_json(STUDY.indexes[wildcards.key].settings),
     shell:
         "kformer count-words --facts {input} --shard {wildcards.scatteritem} --out {output}"
         " --settings {params.settings:q} 2>&1 | tee {log}"
@@ -35,12 +55,12 @@ rule count_words:
 
 rule index_words:
     input:
-        documents=lambda wildcards: INDEXES[wildcards.key][1],
+        documents=lambda wildcards: STUDY.indexes[wildcards.key].documents,
         counts=counts_of_all_shards,
     output:
-        directory("results/shared/index/{key}/{scatteritem}"),
+        directory(layout.index_folder("{key}", "{scatteritem}")),
     log:
-        "results/logs/index_words/{key}-{scatteritem}.log",
+        layout.log_file("index_words", "{key}-{scatteritem}"),
     wildcard_constraints:
         key="words-[0-9a-f]+",
     conda:
@@ -49,10 +69,8 @@ rule index_words:
         mem_mb=8000,
         runtime="2h",
     params:
-        settings=lambda wildcards: json.dumps(INDEXES[wildcards.key][0]),
-        counts=lambda wildcards, input: " ".join(
-            f"--counts {path}" for path in input.counts
-        ),
+        settings=lambda wildcards: as_json(STUDY.indexes[wildcards.key].settings),
+        counts=lambda wildcards, input: options("counts", input.counts),
     shell:
         "kformer index words --facts {input.documents} --shard {wildcards.scatteritem}"
         " {params.counts} --out {output} --settings {params.settings:q} 2>&1 | tee {log}"
@@ -60,11 +78,11 @@ rule index_words:
 
 rule index_embeddings:
     input:
-        lambda wildcards: INDEXES[wildcards.key][1],
+        lambda wildcards: STUDY.indexes[wildcards.key].documents,
     output:
-        directory("results/shared/index/{key}/{scatteritem}"),
+        directory(layout.index_folder("{key}", "{scatteritem}")),
     log:
-        "results/logs/index_embeddings/{key}-{scatteritem}.log",
+        layout.log_file("index_embeddings", "{key}-{scatteritem}"),
     wildcard_constraints:
         key="embeddings-[0-9a-f]+",
     conda:
@@ -75,7 +93,7 @@ rule index_embeddings:
         mem_mb=16000,
         runtime="4h",
     params:
-        settings=lambda wildcards: json.dumps(INDEXES[wildcards.key][0]),
+        settings=lambda wildcards: as_json(STUDY.indexes[wildcards.key].settings),
     shell:
         "kformer index embeddings --facts {input} --shard {wildcards.scatteritem} --out {output}"
         " --settings {params.settings:q} 2>&1 | tee {log}"
@@ -83,25 +101,29 @@ rule index_embeddings:
 
 rule retrieve_facts:
     input:
-        questions=QUESTIONS,
+        questions=STUDY.questions,
         facts=facts_of_retrieval,
         indexes=indexes_of_retrieval,
     output:
-        temp("results/shared/retrieval/{key}/parts/{scatteritem}.parquet"),
+        temp(layout.retrieval_part("{key}", "{scatteritem}")),
     log:
-        "results/logs/retrieve_facts/{key}-{scatteritem}.log",
+        layout.log_file("retrieve_facts", "{key}-{scatteritem}"),
     conda:
         "../envs/kformer.yaml"
     threads: 8
     resources:
-        gpu=lambda wildcards: GPU if embeds_queries(wildcards) else 0,
+        gpu=lambda wildcards: (
+            GPU
+            if "embeddings" in STUDY.retrievals[wildcards.key].settings.index_kinds
+            else 0
+        ),
         mem_mb=8000,
         runtime="4h",
     params:
-        settings=retrieval_settings,
-        indexes=lambda wildcards, input: " ".join(
-            f"--index {path}" for path in input.indexes
+        settings=lambda wildcards: as_json(
+            STUDY.retrievals[wildcards.key].settings.relevant_settings()
         ),
+        indexes=lambda wildcards, input: options("index", input.indexes),
     shell:
         "kformer retrieve --questions {input.questions} --facts {input.facts} {params.indexes}"
         " --shard {wildcards.scatteritem} --threads {threads} --out {output}"
@@ -110,14 +132,14 @@ rule retrieve_facts:
 
 rule gather_retrieval:
     input:
-        questions=QUESTIONS,
+        questions=STUDY.questions,
         parts=lambda wildcards: gather.retrieval(
-            f"results/shared/retrieval/{wildcards.key}/parts/{{scatteritem}}.parquet"
+            str(layout.retrieval_part(wildcards.key, "{scatteritem}"))
         ),
     output:
-        "results/shared/retrieval/{key}/retrieval.parquet",
+        layout.retrieval_table("{key}"),
     log:
-        "results/logs/gather_retrieval/{key}.log",
+        layout.log_file("gather_retrieval", "{key}"),
     conda:
         "../envs/kformer.yaml"
     shell:
@@ -127,27 +149,28 @@ rule gather_retrieval:
 
 rule describe_retrieval:
     input:
-        questions=QUESTIONS,
+        questions=STUDY.questions,
         facts=facts_of_retrieval,
-        retrieval="results/shared/retrieval/{key}/retrieval.parquet",
+        retrieval=layout.retrieval_table("{key}"),
     output:
-        markdown="results/shared/retrieval/{key}/retrieval.md",
-        json="results/shared/retrieval/{key}/retrieval.json",
+        page=layout.retrieval_report("{key}").page,
+        numbers=layout.retrieval_report("{key}").numbers,
         sample=report(
-            "results/shared/retrieval/{key}/sample.html",
+            layout.retrieval_report("{key}").sample,
             category="Retrieval",
             labels={"sample": "20 questions and their facts", "retrieval": "{key}"},
         ),
     log:
-        "results/logs/describe_retrieval/{key}.log",
+        layout.log_file("describe_retrieval", "{key}"),
     conda:
         "../envs/kformer.yaml"
     resources:
         mem_mb=8000,
     params:
-        out=lambda wildcards: f"results/shared/retrieval/{wildcards.key}",
-        # Also where the method reads none, the report takes text apart.
-        words=lambda wildcards: plain(RETRIEVALS[wildcards.key][0].words),
+        version=VERSIONS["describe_retrieval"],
+        out=lambda wildcards: layout.retrieval_report(wildcards.key).folder,
+        # The report tokenises text also where the search does not.
+        words=lambda wildcards: as_json(STUDY.retrievals[wildcards.key].settings.words),
     shell:
         "kformer describe-retrieval --questions {input.questions} --facts {input.facts}"
         " --retrieval {input.retrieval} --out {params.out}"
@@ -156,16 +179,18 @@ rule describe_retrieval:
 
 rule shuffle_facts:
     input:
-        questions=QUESTIONS,
-        retrieval="results/shared/retrieval/{key}/retrieval.parquet",
+        questions=STUDY.questions,
+        retrieval=layout.retrieval_table("{key}"),
     output:
-        "results/shared/retrieval/{key}/shuffled.parquet",
+        layout.shuffled_table("{key}"),
     log:
-        "results/logs/shuffle_facts/{key}.log",
+        layout.log_file("shuffle_facts", "{key}"),
     conda:
         "../envs/kformer.yaml"
     resources:
         mem_mb=8000,
+    params:
+        version=VERSIONS["shuffle"],
     shell:
         "kformer shuffle --questions {input.questions} --retrieval {input.retrieval}"
         " --out {output} 2>&1 | tee {log}"

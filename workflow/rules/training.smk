@@ -1,12 +1,15 @@
+OF_SEED = STUDY.run("{condition}", "{seed}")
+
+
 rule train_model:
     input:
         unpack(knowledge_inputs),
-        questions=QUESTIONS,
+        questions=STUDY.questions,
     output:
-        model=directory(f"{RESULTS}/runs/{{condition}}/seed-{{seed}}/model"),
-        summary=f"{RESULTS}/runs/{{condition}}/seed-{{seed}}/training.json",
+        model=directory(OF_SEED.model),
+        summary=OF_SEED.summary,
     log:
-        f"{RESULTS}/logs/train/{{condition}}-{{seed}}.log",
+        STUDY.log("train", "{condition}-{seed}"),
     conda:
         "../envs/kformer.yaml"
     threads: 1
@@ -15,12 +18,15 @@ rule train_model:
         mem_mb=16000,
         runtime="12h",
     params:
-        settings=train_settings,
+        version=VERSIONS["train"],
+        settings=lambda wildcards: as_json(STUDY.train_settings(wildcards.condition)),
         knowledge=knowledge_options,
+        out=lambda wildcards: STUDY.run(wildcards.condition, wildcards.seed).path,
         # Of its own, and no output: Snakemake deletes the outputs of a job that failed.
-        checkpoints=f"{RESULTS}/checkpoints/{{condition}}-{{seed}}",
+        checkpoints=lambda wildcards: STUDY.checkpoints(
+            wildcards.condition, wildcards.seed
+        ),
     shell:
-        "kformer train --questions {input.questions} {params.knowledge}"
-        f" --out {RESULTS}/runs/{{wildcards.condition}}/seed-{{wildcards.seed}}"
+        "kformer train --questions {input.questions} {params.knowledge} --out {params.out}"
         " --checkpoints {params.checkpoints} --seed {wildcards.seed}"
         " --settings {params.settings:q} 2>&1 | tee {log}"

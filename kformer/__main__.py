@@ -1,0 +1,5 @@
+"""``python -m kformer``: the command line."""
+
+from kformer.cli import main
+
+main()

@@ -1,0 +1,191 @@
+"""Commands on data: fetch it, read it, check the user's own."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from pydantic import BaseModel
+
+from kformer.cli.options import (
+    Downloads,
+    Lock,
+    Out,
+    Settings,
+    SourceSettings,
+    keep_input,
+    load,
+)
+from kformer.cli.stage import tracked_stage
+from kformer.errors import KformerError
+
+app = typer.Typer()
+
+
+@app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="A source, such as `social_iqa`.")],
+    out: Out,
+    settings: SourceSettings = "{}",
+    downloads: Downloads = Path("resources/downloads"),
+    lock: Lock = Path("sources.lock.json"),
+) -> None:
+    """Download a source, verify its sha256, and unpack it.
+
+    Example: `kformer fetch social_iqa --out resources/social_iqa`
+    """
+    from kformer.sources.catalogue import SourceOverride, resolve
+    from kformer.sources.fetch import fetch_source
+
+    overrides = load(dict[str, SourceOverride], settings)
+    source = resolve(name, overrides)
+    needed = [resolve(each, overrides) for each in overrides]
+    with tracked_stage(f"fetch {name}", out, source.model_dump()) as stage:
+        stage.finish(fetch_source(source, downloads, lock, out, needed))
+
+
+@app.command()
+def sources(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Sources to list; all, if none is named.")
+    ] = None,
+    settings: SourceSettings = "{}",
+    downloads: Downloads = Path("resources/downloads"),
+    lock: Lock = Path("sources.lock.json"),
+) -> None:
+    """List sources: what is here, where from, how big, under what licence; verify what is here.
+
+    The exit status is 1 if a file is damaged.
+
+    Example: `kformer sources atomic conceptnet`
+    """
+    from rich.console import Console
+
+    from kformer.sources.catalogue import CATALOGUE, SourceOverride, resolve
+    from kformer.sources.listing import inspect, lines
+
+    overrides = load(dict[str, SourceOverride], settings)
+    files = []
+    with Console(stderr=True).status("verifying") as status:
+        for name in names or sorted({*CATALOGUE, *overrides}):
+            status.update(f"verifying {name}")
+            files.append(inspect(resolve(name, overrides), downloads, lock))
+    for line in lines(files):
+        Console().print(line, soft_wrap=True)  # addresses stay whole, to be copied
+    if problems := [file.problem for file in files if file.problem]:
+        raise KformerError("; ".join(problems))
+
+
+@app.command()
+def demo_world(out: Out, settings: Settings = "{}") -> None:
+    """Generate the demo world.
+
+    Example: `kformer demo-world --out resources/demo --settings '{"seed": 7}'`
+    """
+    from kformer.demo_world import DemoWorld, write_world
+
+    world = load(DemoWorld, settings)
+    with tracked_stage("demo-world", out, world.model_dump()) as stage:
+        stage.finish(write_world(world, out))
+
+
+@app.command()
+def questions(
+    place: Annotated[
+        Path,
+        typer.Option("--input", help="Folder or file with the data set.", callback=keep_input),
+    ],
+    out: Out,
+    settings: Settings,
+) -> None:
+    """Turn a data set into the questions table.
+
+    Example: `kformer questions --input resources/social_iqa --out questions.parquet
+    --settings '{"dataset": "social_iqa"}'`
+    """
+    from kformer.questions import QuestionSource
+    from kformer.questions.build import build_questions
+
+    reader = load(QuestionSource, settings)
+    with tracked_stage(f"questions {reader.dataset}", out, reader.model_dump()) as stage:
+        stage.finish(build_questions(reader, place, out))
+
+
+@app.command()
+def facts(
+    places: Annotated[
+        list[Path],
+        typer.Option(
+            "--input",
+            help="Folder or file of each source, in their order.",
+            callback=keep_input,
+        ),
+    ],
+    out: Out,
+    settings: Settings,
+) -> None:
+    """Turn knowledge sources into the facts table.
+
+    Example: `kformer facts --input resources/atomic --input my_books --out facts.parquet
+    --settings '["atomic", {"source": "txt", "path": "my_books"}]'`
+    """
+    from kformer.knowledge import KnowledgeSource
+    from kformer.knowledge.build import build_facts
+
+    readers = load(list[KnowledgeSource], settings)
+    if len(places) != len(readers):
+        raise KformerError(
+            f"--input: {len(places)} given for {len(readers)} sources in --settings; "
+            "give one for each, in their order"
+        )
+    plain = {"knowledge": [reader.model_dump() for reader in readers]}
+    labels = "+".join(reader.label for reader in readers)
+    with tracked_stage(f"facts {labels}", out, plain) as stage:
+        stage.finish(build_facts(readers, places, out))
+
+
+@app.command()
+def check(
+    place: Annotated[
+        Path, typer.Argument(help="A file, compressed or not, or a folder.", metavar="FILE")
+    ],
+    kind: Annotated[
+        Literal["questions", "facts"] | None,
+        typer.Option("--as", help="What it holds; without this, seen from the file."),
+    ] = None,
+) -> None:
+    """Check questions or facts of your own: lists all problems, and says how much is fine.
+
+    The exit status is 1 if there are any.
+
+    Example: `kformer check my_questions.csv`
+    """
+    from kformer.check import check as check_data
+    from kformer.check import summary
+
+    report = check_data(place, kind, typer.echo)
+    typer.echo(f"{place}: {summary(report)}")
+    if report.problems or not report.fine:
+        raise typer.Exit(1)
+
+
+@app.command()
+def schema(
+    of: Annotated[
+        Literal["config", "question", "fact"], typer.Argument(help="Of what.", metavar="WHAT")
+    ] = "config",
+) -> None:
+    """Print a JSON schema: of the config, or of a line of your own questions or facts.
+
+    Example: `kformer schema question > workflow/schemas/question.schema.json`
+    """
+    from kformer.knowledge.user_files import FactRow
+    from kformer.questions.user_files import QuestionRow
+    from kformer.study.experiment import Experiment
+
+    models: dict[str, type[BaseModel]] = {
+        "config": Experiment,
+        "question": QuestionRow,
+        "fact": FactRow,
+    }
+    typer.echo(json.dumps(models[of].model_json_schema(), indent=2, ensure_ascii=False))

@@ -1,0 +1,171 @@
+"""Commands on runs: train, evaluate, compare."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from kformer.cli.options import (
+    MaybeFacts,
+    MaybeRetrieval,
+    Out,
+    QuestionsFile,
+    RetrievalFile,
+    Settings,
+    load,
+    tables_of_knowledge,
+)
+from kformer.cli.stage import tracked_stage, tracked_training
+from kformer.errors import KformerError
+
+app = typer.Typer()
+
+
+@app.command()
+def train(
+    questions: QuestionsFile,
+    out: Annotated[Path, typer.Option(help="The run's folder, …/<condition>/seed-<seed>.")],
+    checkpoints: Annotated[Path, typer.Option(help="Where unfinished training is kept.")],
+    settings: Settings,
+    seed: Annotated[int, typer.Option(help="Of initialisation, dropout and order.")],
+    facts: MaybeFacts = None,
+    retrieval: MaybeRetrieval = None,
+) -> None:
+    """Train one condition with one seed; go on where a killed run stopped.
+
+    Example: `kformer train --questions questions.parquet --facts facts.parquet
+    --retrieval retrieval.parquet --out runs/kformer/seed-1 --checkpoints runs/unfinished
+    --seed 1 --settings '{"model": {"injection": "ffn"}, "training": {"epochs": 3}}'`
+    """
+    from kformer.training import run as training
+    from kformer.training.settings import TrainSettings
+
+    section = load(TrainSettings, settings)
+    plain = {"seed": seed, **section.model_dump()}
+    with tracked_training("train", out, plain) as stage:
+        stage.finish(
+            training.train(
+                section,
+                seed,
+                questions,
+                tables_of_knowledge(facts, retrieval),
+                out,
+                checkpoints,
+                stage.run.log,
+            )
+        )
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Option(help="The run's folder, as `train` wrote it.")],
+    questions: QuestionsFile,
+    out: Out,
+    facts: MaybeFacts = None,
+    retrieval: MaybeRetrieval = None,
+) -> None:
+    """Answer the test questions with a trained model.
+
+    Example: `kformer evaluate --run runs/kformer/seed-1 --questions questions.parquet
+    --facts facts.parquet --retrieval retrieval.parquet --out predictions.parquet`
+    """
+    from kformer.evaluation.predict import predict
+
+    with tracked_training("evaluate", run, {}) as stage:
+        stage.finish(predict(run, questions, tables_of_knowledge(facts, retrieval), out))
+
+
+@app.command()
+def answer_by_retrieval(questions: QuestionsFile, retrieval: RetrievalFile, out: Out) -> None:
+    """Answer the test questions without training: the choice whose query scored best."""
+    from kformer.evaluation import retrieval_only
+
+    with tracked_training("evaluate", out.parent, {"answer_by": "retrieval"}) as stage:
+        stage.finish(retrieval_only.answer_by_retrieval(questions, retrieval, out))
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, …/<condition>/seed-<seed>.")],
+    experiment: Annotated[str, typer.Option(help="The experiment's name.")],
+    baseline: Annotated[str, typer.Option(help="The condition to compare with.")],
+    out: Annotated[Path, typer.Option(help="Folder for comparison.json, .md and figures.")],
+) -> None:
+    """Compare all runs of an experiment with its baseline, question by question.
+
+    Example: `kformer compare runs/*/* --experiment mine --baseline none --out results/mine`
+    """
+    from kformer.evaluation import compare as comparing
+
+    with tracked_stage("compare", out / "comparison", {"baseline": baseline}) as stage:
+        stage.finish(comparing.compare(experiment, runs, baseline, out))
+        for name in ("comparison.json", "comparison.md", "accuracy.png", "accuracy.svg"):
+            stage.run.log_file(out / name)
+
+
+@app.command()
+def show(
+    comparison: Annotated[Path, typer.Argument(help="A comparison.json.")],
+) -> None:
+    """Print a finished comparison as a table.
+
+    Example: `kformer show results/demo/comparison.json`
+    """
+    from rich.console import Console
+
+    from kformer.evaluation.compare import read_comparison
+    from kformer.evaluation.report import render_table
+
+    Console().print(render_table(read_comparison(comparison)))
+
+
+@app.command()
+def import_fairseq(
+    checkpoint: Annotated[Path, typer.Argument(help="A released `checkpoint_best.pt`.")],
+    out: Annotated[Path, typer.Argument(help="The folder to write, empty or not there yet.")],
+    injection: Annotated[
+        Literal["ffn", "attention", "none"], typer.Option(help="How its facts go in.")
+    ] = "ffn",
+    tokenizer: Annotated[
+        str | None, typer.Option(help="Hugging Face id or folder of its tokenizer.")
+    ] = None,
+) -> None:
+    """Turn a checkpoint of the released Kformer (fairseq) into a Hugging Face folder.
+
+    Nothing in the checkpoint is run; what is not part of the format is refused.
+
+    Example: `kformer import-fairseq checkpoint_best.pt kformer-social-iqa
+    --tokenizer roberta-base`
+    """
+    from transformers.utils import logging
+
+    from kformer.modeling.fairseq import import_checkpoint
+
+    logging.disable_progress_bar()
+    model = import_checkpoint(checkpoint, out, injection, tokenizer)
+    start, end = model.config.injection_layers
+    depth = model.config.encoder.num_hidden_layers
+    typer.echo(
+        f"{out}: {model.num_parameters():,} parameters, {depth} layers, "
+        + (f"facts into [{start}, {end})" if injection != "none" else "no facts")
+        + ("" if tokenizer else "; no tokenizer is in it, --tokenizer puts one there"),
+        err=True,
+    )
+
+
+@app.command()
+def prepare_tracking(
+    artifacts: Annotated[Path, typer.Option(help="Where artifacts go.")],
+) -> None:
+    """Create the MLflow store and experiment, before parallel jobs open them.
+
+    Both are read from the environment: MLFLOW_TRACKING_URI and MLFLOW_EXPERIMENT_NAME.
+    """
+    from kformer.tracking import prepare_store
+
+    try:
+        uri, name = os.environ["MLFLOW_TRACKING_URI"], os.environ["MLFLOW_EXPERIMENT_NAME"]
+    except KeyError as error:
+        raise KformerError(f"{error.args[0]}: set this environment variable") from None
+    prepare_store(uri, name, artifacts)

@@ -1,0 +1,68 @@
+"""One stage at work: its MLflow run, and the line that says what came out."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from kformer.errors import KformerError
+from kformer.tracking import TrackedRun, tracked
+
+
+@dataclass
+class Stage:
+    """A running stage.
+
+    Attributes:
+        name: the command, and what tells its runs from each other, such as ``index words 1/2``.
+    """
+
+    name: str
+    run: TrackedRun
+    began: float
+
+    def finish(self, summary: Mapping[str, Any], shown: Mapping[str, Any] | None = None) -> None:
+        """Logs the summary, and prints it, or ``shown`` where it is too long for a line."""
+        seconds = time.monotonic() - self.began
+        key = f"{self.name.split()[0].replace('-', '_')}_stage_seconds"
+        self.run.log_summary({**summary, key: seconds})
+        print_summary(self.name, shown or summary, f" ({seconds:.1f} s)")
+
+
+@contextmanager
+def tracked_stage(name: str, out: Path, settings: Mapping[str, Any]) -> Iterator[Stage]:
+    """A stage with an MLflow run of its own, remembered in a hidden file next to ``out``."""
+    tags = {"stage": name.split()[0]}
+    with tracked(name, _memory_of(out), settings, tags) as run:
+        yield Stage(name, run, time.monotonic())
+
+
+@contextmanager
+def tracked_training(name: str, folder: Path, settings: Mapping[str, Any]) -> Iterator[Stage]:
+    """Training or evaluation: both are in the one MLflow run of their condition and seed."""
+    condition, seed = folder.resolve().parts[-2:]
+    tags = {"stage": "run", "condition": condition, "seed": seed.removeprefix("seed-")}
+    title = f"{condition} {seed}"
+    resume = name == "evaluate"
+    with tracked(title, folder / ".mlflow_run.json", settings, tags, resume) as run:
+        yield Stage(f"{name} {title}", run, time.monotonic())
+
+
+def print_summary(name: str, summary: Mapping[str, Any], ending: str = "") -> None:
+    """Prints the results of a stage on one line of stderr."""
+    results = ", ".join(f"{key} {_short(value)}" for key, value in summary.items())
+    typer.echo(f"{name}: {results}{ending}", err=True)
+
+
+def _memory_of(out: Path) -> Path:
+    if not out.name:
+        raise KformerError(f"--out: {out} is no new file or folder; give it a name")
+    return out.with_name(f".{out.name}.mlflow_run.json")
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

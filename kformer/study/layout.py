@@ -1,0 +1,306 @@
+"""Which files an experiment has, what each of them depends on, and where it lies.
+
+Nobody else knows: the workflow, the command line and the comparison ask here. A path that takes a
+key also takes a wildcard of the workflow in its place: ``facts_table("{key}")``.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from kformer.io.outputs import ComparisonReport, RetrievalReport, RunFolder
+from kformer.modeling.injections import relevant_settings
+from kformer.retrieval.settings import IndexKind, Retrieval
+from kformer.sources.catalogue import resolve
+from kformer.sources.lock import check_unpacked
+from kformer.study.experiment import Condition, Experiment
+from kformer.study.keys import Stage, key_of
+
+RESULTS = Path("results")
+RESOURCES = Path("resources")
+SOURCES_LOCK = Path("sources.lock.json")
+RUN_LOCK = RESULTS / ".lock"
+TRACKING_STORE = RESULTS / "mlflow.db"
+
+_SHARED = RESULTS / "shared"
+INDEXES = _SHARED / "index"
+
+
+# What experiments share, by key
+
+
+def source_folder(key: str) -> Path:
+    """What a source was unpacked to, or the demo world."""
+    return RESOURCES / key
+
+
+def questions_table(key: str) -> Path:
+    return _SHARED / "questions" / key / "questions.parquet"
+
+
+def facts_table(key: str) -> Path:
+    return _SHARED / "facts" / key / "facts.parquet"
+
+
+def events_table(key: str) -> Path:
+    """The events that the facts under this key are about."""
+    return _SHARED / "facts" / key / "events.parquet"
+
+
+def word_counts(key: str, shard: str) -> Path:
+    """The words of a shard of the facts, counted for the index under this key."""
+    return INDEXES / key / f"{shard}.words.json"
+
+
+def index_folder(key: str, shard: str) -> Path:
+    return INDEXES / key / shard
+
+
+def retrieval_part(key: str, shard: str) -> Path:
+    """What was retrieved for a shard of the questions."""
+    return _retrieval(key) / "parts" / f"{shard}.parquet"
+
+
+def retrieval_table(key: str) -> Path:
+    return _retrieval(key) / "retrieval.parquet"
+
+
+def shuffled_table(key: str) -> Path:
+    """The same facts, each question with those of another one."""
+    return _retrieval(key) / "shuffled.parquet"
+
+
+def retrieval_report(key: str) -> RetrievalReport:
+    return RetrievalReport(_retrieval(key))
+
+
+def _retrieval(key: str) -> Path:
+    return _SHARED / "retrieval" / key
+
+
+def log_file(rule: str, name: str) -> Path:
+    """The log of a job whose result experiments share."""
+    return RESULTS / "logs" / rule / f"{name}.log"
+
+
+# What each file depends on
+
+
+@dataclass(frozen=True)
+class SourceFiles:
+    """The files that a reader reads.
+
+    Attributes:
+        key: stands for their content where they are fetched or generated, else for their path.
+        path: the file or folder.
+        in_place: whether the user keeps them there; otherwise the workflow makes the folder.
+    """
+
+    key: str
+    path: Path
+    in_place: bool
+
+    @property
+    def state(self) -> Sequence[tuple[str, int, int]]:
+        """Names, sizes and ages of files that are read in place, so that any change shows."""
+        if not self.in_place:
+            return []
+        below = (path for path in sorted([self.path, *self.path.rglob("[!.]*")]) if path.is_file())
+        return [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in below]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A facts table and the sources that it is read from, in their order."""
+
+    key: str
+    readers: Sequence[Any]
+    sources: Sequence[SourceFiles]
+
+
+@dataclass(frozen=True)
+class Index:
+    """An index of facts or events: the settings that it reads, and the table that it indexes."""
+
+    key: str
+    settings: Mapping[str, Any]
+    documents: Path
+
+
+@dataclass(frozen=True)
+class RetrievedFacts:
+    """A retrieval table: its settings, the facts that it retrieves, the indexes it searches."""
+
+    key: str
+    settings: Retrieval
+    facts: Facts
+    indexes: Sequence[Index]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One condition with one seed; without a seed where nothing is trained."""
+
+    condition: str
+    seed: int | None
+    folder: RunFolder
+
+
+class Layout:
+    """The files of one experiment, all of them known from its config alone."""
+
+    def __init__(self, experiment: Experiment) -> None:
+        self.experiment = experiment
+        self.conditions = {name: experiment.condition(name) for name in experiment.conditions}
+        self.sources = experiment.needed_sources
+
+    def check_sources(self) -> None:
+        """Raises KformerError for a source unpacked from another file than the locked one."""
+        for name in self.sources:
+            source = resolve(name, self.sources)
+            check_unpacked(source, source_folder(f"{name}-{source.key}"), SOURCES_LOCK)
+
+    # The experiment's own files
+
+    @property
+    def folder(self) -> Path:
+        return RESULTS / self.experiment.experiment
+
+    @property
+    def config(self) -> Path:
+        """The resolved config."""
+        return self.folder / "config.json"
+
+    @property
+    def comparison(self) -> ComparisonReport:
+        return ComparisonReport(self.folder)
+
+    @property
+    def artifacts(self) -> Path:
+        """What MLflow keeps as files."""
+        return self.folder / "mlflow-artifacts"
+
+    def run(self, condition: str, seed: int | str | None) -> RunFolder:
+        return RunFolder.of(self.folder / "runs", condition, seed)
+
+    def checkpoints(self, condition: str, seed: int | str) -> Path:
+        """Unfinished training; apart from the run's folder, which only holds what is finished."""
+        return self.folder / "checkpoints" / f"{condition}-{seed}"
+
+    def log(self, stage: str, name: str) -> Path:
+        return self.folder / "logs" / stage / f"{name}.log"
+
+    # What it shares with others
+
+    @cached_property
+    def question_files(self) -> SourceFiles:
+        return self._files(self.experiment.questions)
+
+    @cached_property
+    def questions_key(self) -> str:
+        reader = self.experiment.questions
+        return f"{reader.dataset}-{key_of('questions', reader, self.question_files.key)}"
+
+    @property
+    def questions(self) -> Path:
+        return questions_table(self.questions_key)
+
+    @cached_property
+    def retrieved(self) -> Mapping[str, RetrievedFacts]:
+        """What is retrieved for each condition that uses facts, by the condition's name."""
+        return {
+            name: self._retrieved(condition)
+            for name, condition in self.conditions.items()
+            if condition.uses_facts
+        }
+
+    @cached_property
+    def retrievals(self) -> Mapping[str, RetrievedFacts]:
+        """The retrievals by key."""
+        return {each.key: each for each in self.retrieved.values()}
+
+    @cached_property
+    def facts(self) -> Mapping[str, Facts]:
+        """The facts tables by key."""
+        return {each.facts.key: each.facts for each in self.retrievals.values()}
+
+    @cached_property
+    def indexes(self) -> Mapping[str, Index]:
+        """The indexes by key."""
+        searched = chain.from_iterable(each.indexes for each in self.retrievals.values())
+        return {index.key: index for index in searched}
+
+    @cached_property
+    def runs(self) -> Sequence[Run]:
+        """All runs, condition by condition."""
+        return [
+            Run(name, seed, self.run(name, seed))
+            for name, condition in self.conditions.items()
+            for seed in self._seeds(condition)
+        ]
+
+    def knowledge(self, condition: str) -> Mapping[str, Path]:
+        """The tables that a condition reads besides the questions; none where it uses no facts."""
+        if condition not in self.retrieved:
+            return {}
+        found = self.retrieved[condition]
+        is_control = self.conditions[condition].retrieval.control
+        table = shuffled_table if is_control else retrieval_table
+        return {"facts": facts_table(found.facts.key), "retrieval": table(found.key)}
+
+    def train_settings(self, condition: str) -> Mapping[str, Any]:
+        """What training depends on: of the model's settings those that its injection reads."""
+        settings = self.conditions[condition]
+        return {
+            "model": relevant_settings(settings.model),
+            "training": settings.training.model_dump(mode="json"),
+        }
+
+    def _seeds(self, condition: Condition) -> Iterable[int | None]:
+        return self.experiment.seeds if condition.answer_by == "model" else [None]
+
+    def _files(self, reader: Any) -> SourceFiles:
+        if reader.archive is None:
+            return SourceFiles(reader.path, Path(reader.path), in_place=True)
+        if reader.archive == "demo":
+            key = f"demo-{key_of('demo_world', self.experiment.demo_world)}"
+        else:
+            key = f"{reader.archive}-{resolve(reader.archive, self.sources).key}"
+        return SourceFiles(key, source_folder(key), in_place=False)
+
+    def _facts(self, readers: Sequence[Any]) -> Facts:
+        sources = [self._files(reader) for reader in readers]
+        labels = "+".join(reader.label for reader in readers)
+        key = f"{labels}-{key_of('facts', readers, [files.key for files in sources])}"
+        return Facts(key, readers, sources)
+
+    def _index(self, kind: IndexKind, settings: Retrieval, facts: Facts) -> Index:
+        stage: Stage = "index_words" if kind == "words" else "index_embeddings"
+        read = settings.index_settings(kind)
+        documents = (events_table if settings.events else facts_table)(facts.key)
+        events = key_of("events") if settings.events else None
+        return Index(f"{kind}-{key_of(stage, read, facts.key, events)}", read, documents)
+
+    def _retrieved(self, condition: Condition) -> RetrievedFacts:
+        # A control shuffles what lies under the same key.
+        settings = condition.retrieval.model_copy(update={"control": None})
+        facts = self._facts(condition.knowledge)
+        indexes = [self._index(kind, settings, facts) for kind in settings.index_kinds]
+        key = key_of(
+            "retrieve",
+            settings.relevant_settings(),
+            self.questions_key,
+            facts.key,
+            [index.key for index in indexes],
+        )
+        return RetrievedFacts(f"{settings.method}-{key}", settings, facts, indexes)
+
+
+def fingerprint_of_files(files: Iterable[SourceFiles]) -> str:
+    """A short name for the state of what is read in place."""
+    state = [each.state for each in files]
+    return sha256(repr(state).encode()).hexdigest()[:10]
