@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: install demo test ui clean
+.PHONY: install demo test schemas ui clean
 
 install: $(INSTALLED)
 
@@ -22,6 +22,13 @@ test: install
 	ruff format --check .
 	mypy
 	pytest
+
+# After a change of the config's types.
+schemas: install
+	for schema in config question fact; do \
+	    kformer schema $$schema > workflow/schemas/$$schema.schema.json || exit 1; \
+	done
+	kformer schema readme > config/README.md
 
 # Only this machine can reach it: there is no password.
 ui: install

@@ -98,21 +98,22 @@ def _keys_at(kind: Any, place: Sequence[str | int]) -> set[str]:
     """The keys that are allowed at a place of the config."""
     annotation: Any = kind
     for part in place:
-        for section in _sections_in(annotation):
+        for section in sections_in(annotation):
             if part in section.model_fields:
                 annotation = section.model_fields[str(part)].annotation
                 break
             if part in _discriminators(section):
                 annotation = section
                 break
-    return {key for section in _sections_in(annotation) for key in section.model_fields}
+    return {key for section in sections_in(annotation) for key in section.model_fields}
 
 
-def _sections_in(annotation: Any) -> Iterator[type[Section]]:
+def sections_in(annotation: Any) -> Iterator[type[Section]]:
+    """The sections that an annotation names, those in unions, lists and tables too."""
     if isinstance(annotation, type) and issubclass(annotation, Section):
         yield annotation
     for inner in get_args(annotation):
-        yield from _sections_in(inner)
+        yield from sections_in(inner)
 
 
 def _discriminators(section: type[Section]) -> set[Any]:

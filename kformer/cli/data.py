@@ -172,17 +172,24 @@ def check(
 @app.command()
 def schema(
     of: Annotated[
-        Literal["config", "question", "fact"], typer.Argument(help="Of what.", metavar="WHAT")
+        Literal["config", "question", "fact", "readme"], typer.Argument(metavar="WHAT")
     ] = "config",
 ) -> None:
-    """Print a JSON schema: of the config, or of a line of your own questions or facts.
+    """Print what the typed config says of itself.
+
+    `config`, `question` and `fact` are JSON schemas: of the config, of a line of questions, of a
+    line of facts. `readme` is the reference of all keys, `config/README.md`.
 
     Example: `kformer schema question > workflow/schemas/question.schema.json`
     """
     from kformer.knowledge.user_files import FactRow
     from kformer.questions.user_files import QuestionRow
     from kformer.study.experiment import Experiment
+    from kformer.study.reference import readme
 
+    if of == "readme":
+        typer.echo(readme(), nl=False)
+        return
     models: dict[str, type[BaseModel]] = {
         "config": Experiment,
         "question": QuestionRow,

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     BeforeValidator,
     Field,
+    GetJsonSchemaHandler,
     ValidationError,
     model_validator,
 )
@@ -34,13 +35,20 @@ Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]
 _RESERVED = ("shared", "logs", "mlflow.db")  # other things that lie in results/
 
 
+class _SchemaOfRetrieval:
+    """Lets the schema refer to the keys of `Retrieval`, which a change has as well."""
+
+    def __get_pydantic_json_schema__(self, _: Any, handler: GetJsonSchemaHandler) -> Any:
+        return handler(Retrieval.__pydantic_core_schema__)
+
+
 class ConditionOverride(Section):
     """What one condition changes; everything it leaves out is the experiment's."""
 
     answer_by: Literal["model", "retrieval"] = "model"
     """`retrieval`: no training, the choice whose query has the best retrieval score."""
     knowledge: Annotated[list[KnowledgeSource], Field(min_length=1)] | None = None
-    retrieval: RetrievalChange | None = None
+    retrieval: Annotated[RetrievalChange, _SchemaOfRetrieval()] | None = None
     model: Model | None = None
     training: Training | None = None
 
@@ -113,8 +121,11 @@ class Experiment(Section):
     sources: dict[str, SourceOverride] = Field(default_factory=dict)
     """Other addresses and checksums for named sources."""
     retrieval: Retrieval = Retrieval()
+    """How facts are found for a question."""
     model: Model = Model()
+    """The encoder, and what is injected where."""
     training: Training = Training()
+    """How a model is trained; defaults are those of the released Social IQA run."""
     seeds: Annotated[list[Seed], Field(min_length=1)]
     """One training run per condition and seed."""
     baseline: Name
@@ -127,6 +138,7 @@ class Experiment(Section):
     """The conditions by name; `{}` is the experiment's own settings, null leaves one out that
     another config file has."""
     tracking: Tracking = Tracking()
+    """Where MLflow keeps the runs."""
 
     @model_validator(mode="after")
     def _is_possible(self) -> Self:
