@@ -1,11 +1,11 @@
 """Commands on data: fetch it, read it, check the user's own."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
-from pydantic import BaseModel
 
 from kformer.cli.options import (
     Downloads,
@@ -184,15 +184,14 @@ def schema(
     """
     from kformer.knowledge.user_files import FactRow
     from kformer.questions.user_files import QuestionRow
-    from kformer.study.experiment import Experiment
-    from kformer.study.reference import readme
+    from kformer.study import reference
 
     if of == "readme":
-        typer.echo(readme(), nl=False)
+        typer.echo(reference.readme(), nl=False)
         return
-    models: dict[str, type[BaseModel]] = {
-        "config": Experiment,
-        "question": QuestionRow,
-        "fact": FactRow,
+    schemas: dict[str, Callable[[], dict[str, Any]]] = {
+        "config": reference.schema,
+        "question": QuestionRow.model_json_schema,
+        "fact": FactRow.model_json_schema,
     }
-    typer.echo(json.dumps(models[of].model_json_schema(), indent=2, ensure_ascii=False))
+    typer.echo(json.dumps(schemas[of](), indent=2, ensure_ascii=False))

@@ -14,7 +14,6 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     BeforeValidator,
     Field,
-    GetJsonSchemaHandler,
     ValidationError,
     model_validator,
 )
@@ -35,20 +34,13 @@ Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]
 _RESERVED = ("shared", "logs", "mlflow.db")  # other things that lie in results/
 
 
-class _SchemaOfRetrieval:
-    """Lets the schema refer to the keys of `Retrieval`, which a change has as well."""
-
-    def __get_pydantic_json_schema__(self, _: Any, handler: GetJsonSchemaHandler) -> Any:
-        return handler(Retrieval.__pydantic_core_schema__)
-
-
 class ConditionOverride(Section):
     """What one condition changes; everything it leaves out is the experiment's."""
 
     answer_by: Literal["model", "retrieval"] = "model"
     """`retrieval`: no training, the choice whose query has the best retrieval score."""
     knowledge: Annotated[list[KnowledgeSource], Field(min_length=1)] | None = None
-    retrieval: Annotated[RetrievalChange, _SchemaOfRetrieval()] | None = None
+    retrieval: RetrievalChange | None = None
     model: Model | None = None
     training: Training | None = None
 

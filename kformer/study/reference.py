@@ -1,4 +1,4 @@
-"""The reference of the config, generated from its types: every key with its values and default."""
+"""The reference of the config, generated from its types: a page of all keys, and a JSON schema."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -41,6 +41,17 @@ def readme() -> str:
     """The text of config/README.md: how configs are used, then every key."""
     introduction = files("kformer.study").joinpath("config_readme.md").read_text("utf-8")
     return "\n".join([introduction.rstrip(), "", *_sections(), ""])
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of the config."""
+    content = Experiment.model_json_schema()
+    # What a condition changes has the keys of `Retrieval`: they stand once.
+    changed = content["$defs"].pop("RetrievalChange")
+    assert changed["properties"] == content["$defs"]["Retrieval"]["properties"]
+    override = content["$defs"]["ConditionOverride"]["properties"]["retrieval"]
+    override["anyOf"] = [{"$ref": "#/$defs/Retrieval"}, {"type": "null"}]
+    return content
 
 
 def _sections() -> Iterator[str]:
