@@ -25,7 +25,7 @@ include: "workflow/rules/evaluation.smk"
 # What comes before training, to inspect it first.
 rule retrieval:
     input:
-        [layout.retrieval_report(key).page for key in STUDY.retrievals],
+        [paths.retrieval_report(key).page for key in STUDY.retrievals],
 
 
 rule all:

@@ -18,6 +18,7 @@ from kformer.cli.options import (
 )
 from kformer.cli.stage import tracked_stage
 from kformer.errors import KformerError
+from kformer.study.paths import DOWNLOADS, SOURCES_LOCK
 
 app = typer.Typer()
 
@@ -27,8 +28,8 @@ def fetch(
     name: Annotated[str, typer.Argument(help="A source, such as `social_iqa`.")],
     out: Out,
     settings: SourceSettings = "{}",
-    downloads: Downloads = Path("resources/downloads"),
-    lock: Lock = Path("sources.lock.json"),
+    downloads: Downloads = DOWNLOADS,
+    lock: Lock = SOURCES_LOCK,
 ) -> None:
     """Download a source, verify its sha256, and unpack it.
 
@@ -50,8 +51,8 @@ def sources(
         list[str] | None, typer.Argument(help="Sources to list; all, if none is named.")
     ] = None,
     settings: SourceSettings = "{}",
-    downloads: Downloads = Path("resources/downloads"),
-    lock: Lock = Path("sources.lock.json"),
+    downloads: Downloads = DOWNLOADS,
+    lock: Lock = SOURCES_LOCK,
 ) -> None:
     """List sources: what is here, where from, how big, under what licence; verify what is here.
 

@@ -20,6 +20,7 @@ from kformer.cli.options import (
 )
 from kformer.cli.stage import print_summary, tracked_stage
 from kformer.errors import KformerError
+from kformer.study.paths import INDEXES
 
 app = typer.Typer()
 
@@ -176,7 +177,7 @@ def search(
 ) -> None:
     """Ask an index from the command line.
 
-    Without `--index`, asks the index of facts that was built last in `results/shared/index`.
+    Without `--index`, asks the index of facts that the workflow built last.
 
     Example: `kformer search "tracy wants to go home" -k 5 --relation xWant`
     """
@@ -184,7 +185,7 @@ def search(
 
     from kformer.retrieval.searchers import newest_index, search_for, table_of_hits
 
-    folders = indexes or newest_index(Path("results/shared/index"))
+    folders = indexes or newest_index(INDEXES)
     with Console(stderr=True).status("searching"):
         found = search_for(query, folders, top_k, relations)
     typer.echo(f"asked {', '.join(map(str, folders))}", err=True)

@@ -1,7 +1,6 @@
-"""Which files an experiment has, what each of them depends on, and where it lies.
+"""Which files an experiment has, and what each of them depends on.
 
-Nobody else knows: the workflow, the command line and the comparison ask here. A path that takes a
-key also takes a wildcard of the workflow in its place: ``facts_table("{key}")``.
+Nobody else knows: the workflow asks here. Where the files lie is said by `kformer.study.paths`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,82 +11,14 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from kformer.io.outputs import ComparisonReport, RetrievalReport, RunFolder
+from kformer.io.outputs import ComparisonReport, RunFolder
 from kformer.modeling.injections import relevant_settings
 from kformer.retrieval.settings import IndexKind, Retrieval
 from kformer.sources.catalogue import resolve
 from kformer.sources.lock import check_unpacked
+from kformer.study import paths
 from kformer.study.experiment import Condition, Experiment
 from kformer.study.keys import Stage, key_of
-
-RESULTS = Path("results")
-RESOURCES = Path("resources")
-SOURCES_LOCK = Path("sources.lock.json")
-RUN_LOCK = RESULTS / ".lock"
-TRACKING_STORE = RESULTS / "mlflow.db"
-
-_SHARED = RESULTS / "shared"
-INDEXES = _SHARED / "index"
-
-
-# What experiments share, by key
-
-
-def source_folder(key: str) -> Path:
-    """What a source was unpacked to, or the demo world."""
-    return RESOURCES / key
-
-
-def questions_table(key: str) -> Path:
-    return _SHARED / "questions" / key / "questions.parquet"
-
-
-def facts_table(key: str) -> Path:
-    return _SHARED / "facts" / key / "facts.parquet"
-
-
-def events_table(key: str) -> Path:
-    """The events that the facts under this key are about."""
-    return _SHARED / "facts" / key / "events.parquet"
-
-
-def word_counts(key: str, shard: str) -> Path:
-    """The words of a shard of the facts, counted for the index under this key."""
-    return INDEXES / key / f"{shard}.words.json"
-
-
-def index_folder(key: str, shard: str) -> Path:
-    return INDEXES / key / shard
-
-
-def retrieval_part(key: str, shard: str) -> Path:
-    """What was retrieved for a shard of the questions."""
-    return _retrieval(key) / "parts" / f"{shard}.parquet"
-
-
-def retrieval_table(key: str) -> Path:
-    return _retrieval(key) / "retrieval.parquet"
-
-
-def shuffled_table(key: str) -> Path:
-    """The same facts, each question with those of another one."""
-    return _retrieval(key) / "shuffled.parquet"
-
-
-def retrieval_report(key: str) -> RetrievalReport:
-    return RetrievalReport(_retrieval(key))
-
-
-def _retrieval(key: str) -> Path:
-    return _SHARED / "retrieval" / key
-
-
-def log_file(rule: str, name: str) -> Path:
-    """The log of a job whose result experiments share."""
-    return RESULTS / "logs" / rule / f"{name}.log"
-
-
-# What each file depends on
 
 
 @dataclass(frozen=True)
@@ -162,13 +93,13 @@ class Layout:
         """Raises KformerError for a source unpacked from another file than the locked one."""
         for name in self.sources:
             source = resolve(name, self.sources)
-            check_unpacked(source, source_folder(f"{name}-{source.key}"), SOURCES_LOCK)
+            check_unpacked(source, paths.source_folder(f"{name}-{source.key}"), paths.SOURCES_LOCK)
 
     # The experiment's own files
 
     @property
     def folder(self) -> Path:
-        return RESULTS / self.experiment.experiment
+        return paths.RESULTS / self.experiment.experiment
 
     @property
     def config(self) -> Path:
@@ -207,7 +138,7 @@ class Layout:
 
     @property
     def questions(self) -> Path:
-        return questions_table(self.questions_key)
+        return paths.questions_table(self.questions_key)
 
     @cached_property
     def retrieved(self) -> Mapping[str, RetrievedFacts]:
@@ -249,8 +180,8 @@ class Layout:
             return {}
         found = self.retrieved[condition]
         is_control = self.conditions[condition].retrieval.control
-        table = shuffled_table if is_control else retrieval_table
-        return {"facts": facts_table(found.facts.key), "retrieval": table(found.key)}
+        table = paths.shuffled_table if is_control else paths.retrieval_table
+        return {"facts": paths.facts_table(found.facts.key), "retrieval": table(found.key)}
 
     def train_settings(self, condition: str) -> Mapping[str, Any]:
         """What training depends on: of the model's settings those that its injection reads."""
@@ -270,7 +201,7 @@ class Layout:
             key = f"demo-{key_of('demo_world', self.experiment.demo_world)}"
         else:
             key = f"{reader.archive}-{resolve(reader.archive, self.sources).key}"
-        return SourceFiles(key, source_folder(key), in_place=False)
+        return SourceFiles(key, paths.source_folder(key), in_place=False)
 
     def _facts(self, readers: Sequence[Any]) -> Facts:
         sources = [self._files(reader) for reader in readers]
@@ -281,7 +212,7 @@ class Layout:
     def _index(self, kind: IndexKind, settings: Retrieval, facts: Facts) -> Index:
         stage: Stage = "index_words" if kind == "words" else "index_embeddings"
         read = settings.index_settings(kind)
-        documents = (events_table if settings.events else facts_table)(facts.key)
+        documents = (paths.events_table if settings.events else paths.facts_table)(facts.key)
         events = key_of("events") if settings.events else None
         return Index(f"{kind}-{key_of(stage, read, facts.key, events)}", read, documents)
 

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from kformer.errors import KformerError
 from kformer.io.files import held_lock, write_json
-from kformer.study import layout
+from kformer.study import paths
 from kformer.study.experiment import load_experiment
 from kformer.study.keys import VERSIONS
-from kformer.study.layout import Layout
+from kformer.study.layout import Layout, fingerprint_of_files
 
 
 def read_study():
@@ -36,7 +36,7 @@ STUDY = read_study()
 EXPERIMENT = STUDY.experiment
 
 # Tracking is set by environment: it is nobody's parameter, so changing it re-runs nothing.
-TRACKING_URI = EXPERIMENT.tracking.uri or f"sqlite:///{layout.TRACKING_STORE.resolve()}"
+TRACKING_URI = EXPERIMENT.tracking.uri or f"sqlite:///{paths.TRACKING_STORE.resolve()}"
 os.environ.update(
     MLFLOW_TRACKING_URI=TRACKING_URI,
     MLFLOW_EXPERIMENT_NAME=EXPERIMENT.experiment,
@@ -44,9 +44,7 @@ os.environ.update(
 )
 
 # So are the addresses of sources: what a source holds is named by its checksum.
-OVERRIDES = {
-    name: each.model_dump(mode="json") for name, each in STUDY.sources.items()
-}
+OVERRIDES = {name: each.model_dump(mode="json") for name, each in STUDY.sources.items()}
 os.environ.update(KFORMER_SOURCES=json.dumps(OVERRIDES))
 
 # glibc would hand the memory of large tensors back to the kernel after every training step and get
@@ -101,10 +99,10 @@ wildcard_constraints:
 
 
 onstart:
-    RUN_LOCK = held_lock(layout.RUN_LOCK)
+    RUN_LOCK = held_lock(paths.RUN_LOCK)
     if RUN_LOCK is None:
         sys.exit(
-            f"error: {layout.RUN_LOCK}: another run works in this folder; wait until it ends"
+            f"error: {paths.RUN_LOCK}: another run works in this folder; wait until it ends"
         )
     prepare = ["kformer", "prepare-tracking", "--artifacts", str(STUDY.artifacts)]
     if subprocess.run(prepare).returncode:

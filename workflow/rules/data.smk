@@ -1,8 +1,8 @@
 rule generate_demo_world:
     output:
-        directory(layout.source_folder("demo-{key}")),
+        directory(paths.source_folder("demo-{key}")),
     log:
-        layout.log_file("demo_world", "{key}"),
+        paths.log_file("demo_world", "{key}"),
     conda:
         "../envs/kformer.yaml"
     params:
@@ -13,9 +13,9 @@ rule generate_demo_world:
 
 rule fetch_source:
     output:
-        directory(layout.source_folder("{source}-{key}")),
+        directory(paths.source_folder("{source}-{key}")),
     log:
-        layout.log_file("fetch_source", "{source}-{key}"),
+        paths.log_file("fetch_source", "{source}-{key}"),
     conda:
         "../envs/kformer.yaml"
     shell:
@@ -27,14 +27,14 @@ rule read_questions:
     input:
         made_by_rules([STUDY.question_files]),
     output:
-        layout.questions_table("{key}"),
+        paths.questions_table("{key}"),
     log:
-        layout.log_file("read_questions", "{key}"),
+        paths.log_file("read_questions", "{key}"),
     conda:
         "../envs/kformer.yaml"
     params:
         path=str(STUDY.question_files.path),
-        files=layout.fingerprint_of_files([STUDY.question_files]),
+        files=fingerprint_of_files([STUDY.question_files]),
         settings=as_json(EXPERIMENT.questions),
     shell:
         "kformer questions --input {params.path:q} --out {output}"
@@ -45,18 +45,16 @@ rule read_facts:
     input:
         lambda wildcards: made_by_rules(STUDY.facts[wildcards.key].sources),
     output:
-        layout.facts_table("{key}"),
+        paths.facts_table("{key}"),
     log:
-        layout.log_file("read_facts", "{key}"),
+        paths.log_file("read_facts", "{key}"),
     conda:
         "../envs/kformer.yaml"
     params:
         paths=lambda wildcards: options(
             "input", [files.path for files in STUDY.facts[wildcards.key].sources]
         ),
-        files=lambda wildcards: layout.fingerprint_of_files(
-            STUDY.facts[wildcards.key].sources
-        ),
+        files=lambda wildcards: fingerprint_of_files(STUDY.facts[wildcards.key].sources),
         settings=lambda wildcards: json.dumps(
             [
                 reader.model_dump(mode="json")

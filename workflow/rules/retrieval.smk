@@ -1,10 +1,10 @@
 def counts_of_all_shards(wildcards):
-    parts = gather.facts(str(layout.word_counts(wildcards.key, "{scatteritem}")))
+    parts = gather.facts(str(paths.word_counts(wildcards.key, "{scatteritem}")))
     return parts if len(parts) > 1 else []
 
 
 def facts_of_retrieval(wildcards):
-    return layout.facts_table(STUDY.retrievals[wildcards.key].facts.key)
+    return paths.facts_table(STUDY.retrievals[wildcards.key].facts.key)
 
 
 def indexes_of_retrieval(wildcards):
@@ -12,17 +12,17 @@ def indexes_of_retrieval(wildcards):
     return [
         shard
         for index in STUDY.retrievals[wildcards.key].indexes
-        for shard in gather.facts(str(layout.index_folder(index.key, "{scatteritem}")))
+        for shard in gather.facts(str(paths.index_folder(index.key, "{scatteritem}")))
     ]
 
 
 rule list_events:
     input:
-        layout.facts_table("{key}"),
+        paths.facts_table("{key}"),
     output:
-        layout.events_table("{key}"),
+        paths.events_table("{key}"),
     log:
-        layout.log_file("list_events", "{key}"),
+        paths.log_file("list_events", "{key}"),
     conda:
         "../envs/kformer.yaml"
     resources:
@@ -38,9 +38,9 @@ rule count_words:
     input:
         lambda wildcards: STUDY.indexes[wildcards.key].documents,
     output:
-        layout.word_counts("{key}", "{scatteritem}"),
+        paths.word_counts("{key}", "{scatteritem}"),
     log:
-        layout.log_file("count_words", "{key}-{scatteritem}"),
+        paths.log_file("count_words", "{key}-{scatteritem}"),
     conda:
         "../envs/kformer.yaml"
     resources:
@@ -58,9 +58,9 @@ rule index_words:
         documents=lambda wildcards: STUDY.indexes[wildcards.key].documents,
         counts=counts_of_all_shards,
     output:
-        directory(layout.index_folder("{key}", "{scatteritem}")),
+        directory(paths.index_folder("{key}", "{scatteritem}")),
     log:
-        layout.log_file("index_words", "{key}-{scatteritem}"),
+        paths.log_file("index_words", "{key}-{scatteritem}"),
     wildcard_constraints:
         key="words-[0-9a-f]+",
     conda:
@@ -80,9 +80,9 @@ rule index_embeddings:
     input:
         lambda wildcards: STUDY.indexes[wildcards.key].documents,
     output:
-        directory(layout.index_folder("{key}", "{scatteritem}")),
+        directory(paths.index_folder("{key}", "{scatteritem}")),
     log:
-        layout.log_file("index_embeddings", "{key}-{scatteritem}"),
+        paths.log_file("index_embeddings", "{key}-{scatteritem}"),
     wildcard_constraints:
         key="embeddings-[0-9a-f]+",
     conda:
@@ -105,9 +105,9 @@ rule retrieve_facts:
         facts=facts_of_retrieval,
         indexes=indexes_of_retrieval,
     output:
-        temp(layout.retrieval_part("{key}", "{scatteritem}")),
+        temp(paths.retrieval_part("{key}", "{scatteritem}")),
     log:
-        layout.log_file("retrieve_facts", "{key}-{scatteritem}"),
+        paths.log_file("retrieve_facts", "{key}-{scatteritem}"),
     conda:
         "../envs/kformer.yaml"
     threads: 8
@@ -134,12 +134,12 @@ rule gather_retrieval:
     input:
         questions=STUDY.questions,
         parts=lambda wildcards: gather.retrieval(
-            str(layout.retrieval_part(wildcards.key, "{scatteritem}"))
+            str(paths.retrieval_part(wildcards.key, "{scatteritem}"))
         ),
     output:
-        layout.retrieval_table("{key}"),
+        paths.retrieval_table("{key}"),
     log:
-        layout.log_file("gather_retrieval", "{key}"),
+        paths.log_file("gather_retrieval", "{key}"),
     conda:
         "../envs/kformer.yaml"
     shell:
@@ -151,24 +151,24 @@ rule describe_retrieval:
     input:
         questions=STUDY.questions,
         facts=facts_of_retrieval,
-        retrieval=layout.retrieval_table("{key}"),
+        retrieval=paths.retrieval_table("{key}"),
     output:
-        page=layout.retrieval_report("{key}").page,
-        numbers=layout.retrieval_report("{key}").numbers,
+        page=paths.retrieval_report("{key}").page,
+        numbers=paths.retrieval_report("{key}").numbers,
         sample=report(
-            layout.retrieval_report("{key}").sample,
+            paths.retrieval_report("{key}").sample,
             category="Retrieval",
             labels={"sample": "20 questions and their facts", "retrieval": "{key}"},
         ),
     log:
-        layout.log_file("describe_retrieval", "{key}"),
+        paths.log_file("describe_retrieval", "{key}"),
     conda:
         "../envs/kformer.yaml"
     resources:
         mem_mb=8000,
     params:
         version=VERSIONS["describe_retrieval"],
-        out=lambda wildcards: layout.retrieval_report(wildcards.key).folder,
+        out=lambda wildcards: paths.retrieval_report(wildcards.key).folder,
         # The report tokenises text also where the search does not.
         words=lambda wildcards: as_json(STUDY.retrievals[wildcards.key].settings.words),
     shell:
@@ -180,11 +180,11 @@ rule describe_retrieval:
 rule shuffle_facts:
     input:
         questions=STUDY.questions,
-        retrieval=layout.retrieval_table("{key}"),
+        retrieval=paths.retrieval_table("{key}"),
     output:
-        layout.shuffled_table("{key}"),
+        paths.shuffled_table("{key}"),
     log:
-        layout.log_file("shuffle_facts", "{key}"),
+        paths.log_file("shuffle_facts", "{key}"),
     conda:
         "../envs/kformer.yaml"
     resources:

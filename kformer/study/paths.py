@@ -1,0 +1,73 @@
+"""Where files lie: those that experiments share, by key.
+
+What an experiment has for itself lies in its folder, see `kformer.study.layout`. A path that takes
+a key also takes a wildcard of the workflow in its place: ``facts_table("{key}")``.
+"""
+
+from pathlib import Path
+
+from kformer.io.outputs import RetrievalReport
+
+RESULTS = Path("results")
+RESOURCES = Path("resources")
+DOWNLOADS = RESOURCES / "downloads"
+SOURCES_LOCK = Path("sources.lock.json")
+RUN_LOCK = RESULTS / ".lock"
+TRACKING_STORE = RESULTS / "mlflow.db"
+
+_SHARED = RESULTS / "shared"
+INDEXES = _SHARED / "index"
+
+
+def source_folder(key: str) -> Path:
+    """What a source was unpacked to, or the demo world."""
+    return RESOURCES / key
+
+
+def questions_table(key: str) -> Path:
+    return _SHARED / "questions" / key / "questions.parquet"
+
+
+def facts_table(key: str) -> Path:
+    return _SHARED / "facts" / key / "facts.parquet"
+
+
+def events_table(key: str) -> Path:
+    """The events that the facts under this key are about."""
+    return _SHARED / "facts" / key / "events.parquet"
+
+
+def word_counts(key: str, shard: str) -> Path:
+    """The words of a shard of the facts, counted for the index under this key."""
+    return INDEXES / key / f"{shard}.words.json"
+
+
+def index_folder(key: str, shard: str) -> Path:
+    return INDEXES / key / shard
+
+
+def retrieval_part(key: str, shard: str) -> Path:
+    """What was retrieved for a shard of the questions."""
+    return _retrieval(key) / "parts" / f"{shard}.parquet"
+
+
+def retrieval_table(key: str) -> Path:
+    return _retrieval(key) / "retrieval.parquet"
+
+
+def shuffled_table(key: str) -> Path:
+    """The same facts, each question with those of another one."""
+    return _retrieval(key) / "shuffled.parquet"
+
+
+def retrieval_report(key: str) -> RetrievalReport:
+    return RetrievalReport(_retrieval(key))
+
+
+def _retrieval(key: str) -> Path:
+    return _SHARED / "retrieval" / key
+
+
+def log_file(rule: str, name: str) -> Path:
+    """The log of a job whose result experiments share."""
+    return RESULTS / "logs" / rule / f"{name}.log"

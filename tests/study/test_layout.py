@@ -1,0 +1,201 @@
+"""The files of an experiment: which there are, what they depend on, and where they lie."""
+
+import copy
+from pathlib import Path
+
+import pytest
+
+from kformer.study import keys, paths
+from kformer.study.experiment import load_experiment
+from kformer.study.keys import VERSIONS, key_of
+from kformer.study.layout import Layout, fingerprint_of_files
+
+FFN = {"model": {"injection": "ffn"}}
+SHUFFLED = {**FFN, "retrieval": {"control": "shuffle"}}
+BASE = {
+    "experiment": "study",
+    "questions": {"dataset": "demo"},
+    "knowledge": ["demo"],
+    "seeds": [1, 2],
+    "baseline": "none",
+    "conditions": {
+        "none": {},
+        "ffn": FFN,
+        "shuffled": SHUFFLED,
+        "untrained": {"answer_by": "retrieval", "retrieval": {"query": "choice"}},
+    },
+}
+
+
+def study(**changes) -> Layout:
+    return Layout(load_experiment({**copy.deepcopy(BASE), **changes}))
+
+
+def all_keys(of: Layout) -> set[str]:
+    return {of.questions_key, *of.facts, *of.indexes, *of.retrievals}
+
+
+class TestWhichFilesThereAre:
+    def test_a_run_for_each_seed_and_one_where_nothing_is_trained(self):
+        runs = [(run.condition, run.seed) for run in study().runs]
+        trained = [(name, seed) for name in ("none", "ffn", "shuffled") for seed in (1, 2)]
+        assert runs == [*trained, ("untrained", None)]
+
+    def test_a_retrieval_for_each_way_to_retrieve(self):
+        found = study()
+        assert list(found.retrieved) == ["ffn", "shuffled", "untrained"]
+        assert len(found.retrievals) == 2  # the control shuffles what ffn retrieves
+        assert len(found.facts) == len(found.indexes) == 1
+
+    def test_nothing_is_retrieved_where_no_condition_uses_facts(self):
+        found = study(conditions={"none": {}, "static": {"model": {"injection": "static"}}})
+        assert not (found.retrievals or found.facts or found.indexes)
+        assert found.knowledge("none") == found.knowledge("static") == {}
+
+    def test_a_control_reads_the_shuffled_table_of_the_same_retrieval(self):
+        found = study()
+        plain, control = found.knowledge("ffn"), found.knowledge("shuffled")
+        assert plain["facts"] == control["facts"]
+        assert plain["retrieval"].parent == control["retrieval"].parent
+        assert plain["retrieval"] != control["retrieval"]
+
+    def test_events_are_indexed_instead_of_facts(self):
+        found = study(retrieval={"events": 5})
+        documents = {index.documents.name for index in found.indexes.values()}
+        assert documents == {"events.parquet"}
+
+    @pytest.mark.parametrize(
+        ("method", "kinds"),
+        [
+            ("bm25", ["words"]),
+            ("rank_bm25", []),
+            ("dense", ["embeddings"]),
+            ("hybrid", ["words", "embeddings"]),
+        ],
+    )
+    def test_a_method_has_the_indexes_that_it_searches(self, method, kinds):
+        found = study(retrieval={"method": method})
+        assert [key.split("-")[0] for key in found.indexes] == kinds
+
+
+class TestWhatFilesDependOn:
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"experiment": "other"},
+            {"seeds": [3]},
+            {"training": {"batch_size": 4}},
+            {"tracking": {"uri": "http://127.0.0.1:5000"}},
+            {"retrieval": {"encoder": "roberta-base"}},  # which bm25 does not read
+        ],
+    )
+    def test_what_data_does_not_depend_on_changes_no_key(self, changes):
+        assert all_keys(study(**changes)) == all_keys(study())
+
+    @pytest.mark.parametrize(
+        ("changes", "same"),
+        [
+            ({"demo_world": {"seed": 8}}, set()),
+            ({"retrieval": {"top_k": 9}}, {"questions", "facts", "indexes"}),
+            ({"retrieval": {"words": {"stemming": True}}}, {"questions", "facts"}),
+        ],
+    )
+    def test_a_change_reaches_just_what_depends_on_it(self, changes, same):
+        before, after = study(), study(**changes)
+        parts = {
+            "questions": lambda of: of.questions_key,
+            "facts": lambda of: set(of.facts),
+            "indexes": lambda of: set(of.indexes),
+            "retrievals": lambda of: set(of.retrievals),
+        }
+        assert {name for name, part in parts.items() if part(before) == part(after)} == same
+
+    @pytest.mark.parametrize(
+        ("stage", "reached"),
+        [
+            ("demo_world", {"questions", "facts", "index", "retrieval"}),
+            ("questions", {"questions", "retrieval"}),
+            ("facts", {"facts", "index", "retrieval"}),
+            ("index_words", {"index", "retrieval"}),
+            ("retrieve", {"retrieval"}),
+            ("index_embeddings", set()),
+        ],
+    )
+    def test_another_version_of_a_stage_reaches_all_that_comes_of_it(
+        self, monkeypatch, stage, reached
+    ):
+        def by_kind():
+            found = study()
+            return {
+                "questions": {found.questions_key},
+                "facts": set(found.facts),
+                "index": set(found.indexes),
+                "retrieval": set(found.retrievals),
+            }
+
+        before = by_kind()
+        monkeypatch.setitem(keys.VERSIONS, stage, VERSIONS[stage] + 1)
+        after = by_kind()
+        assert {kind for kind in before if before[kind] != after[kind]} == reached
+
+    def test_an_index_of_events_depends_on_how_they_are_listed(self, monkeypatch):
+        before = set(study(retrieval={"events": 5}).indexes)
+        monkeypatch.setitem(keys.VERSIONS, "events", VERSIONS["events"] + 1)
+        assert set(study(retrieval={"events": 5}).indexes) != before
+
+    def test_user_files_are_followed_by_name_size_and_age(self, tmp_path):
+        (tmp_path / "q.jsonl").write_text("{}")
+        (tmp_path / ".hidden").write_text("{}")
+        found = study(questions={"dataset": "jsonl", "path": str(tmp_path)})
+        files = found.question_files
+        assert files.in_place
+        assert [name for name, *_ in files.state] == [str(tmp_path / "q.jsonl")]
+        before = fingerprint_of_files([files])
+        (tmp_path / "q.jsonl").write_text("{ }")
+        assert fingerprint_of_files([files]) != before
+
+    def test_a_source_is_named_by_its_checksum(self):
+        found = study(questions={"dataset": "med_qa"})
+        assert found.question_files.path == Path("resources/med_qa-1c2ca8130b3d")
+        assert found.question_files.state == []
+
+
+class TestWhereFilesLie:
+    def test_what_experiments_share_is_outside_of_their_folders(self):
+        found = study()
+        assert found.questions.parts[:3] == ("results", "shared", "questions")
+        assert found.run("ffn", 1).predictions == Path(
+            "results/study/runs/ffn/seed-1/predictions.parquet"
+        )
+        assert found.comparison.numbers == Path("results/study/comparison.json")
+
+    def test_a_path_takes_a_wildcard_for_a_key(self):
+        assert str(paths.facts_table("{key}")) == "results/shared/facts/{key}/facts.parquet"
+        seed = study().run("{condition}", "{seed}").summary
+        assert str(seed) == "results/study/runs/{condition}/seed-{seed}/training.json"
+
+    def test_unfinished_training_lies_outside_of_the_run(self):
+        found = study()
+        assert found.run("ffn", 1).path not in found.checkpoints("ffn", 1).parents
+
+
+class TestKeys:
+    def test_equal_settings_have_equal_keys_however_they_are_written(self):
+        experiment = study().experiment
+        settings = experiment.retrieval.model_dump(mode="json")
+        turned = dict(reversed(settings.items()))
+        assert key_of("retrieve", experiment.retrieval) == key_of("retrieve", turned)
+
+    def test_other_parts_or_another_stage_give_another_key(self):
+        found = {
+            key_of("retrieve", "a", "b"),
+            key_of("retrieve", "b", "a"),
+            key_of("facts", "a", "b"),
+        }
+        assert len(found) == 3
+        assert all(key.isalnum() and len(key) == 10 for key in found)
+
+    def test_a_key_is_the_same_tomorrow(self, monkeypatch):
+        # Finished files are found by it: a change here makes everything anew everywhere.
+        monkeypatch.setitem(keys.VERSIONS, "facts", 1)
+        assert key_of("facts", {"top_k": 30, "method": "bm25"}, "demo", None) == "7d4019da94"
