@@ -54,7 +54,7 @@ def sources(
     downloads: Downloads = DOWNLOADS,
     lock: Lock = SOURCES_LOCK,
 ) -> None:
-    """List sources: what is here, where from, how big, under what licence; verify what is here.
+    """List sources: which are here, their addresses, sizes and licences; verify those here.
 
     The exit status is 1 if a file is damaged.
 
@@ -92,7 +92,7 @@ def demo_world(out: Out, settings: Settings = "{}") -> None:
 
 @app.command()
 def questions(
-    place: Annotated[
+    path: Annotated[
         Path,
         typer.Option("--input", help="Folder or file with the data set.", callback=keep_input),
     ],
@@ -109,12 +109,12 @@ def questions(
 
     reader = load(QuestionSource, settings)
     with tracked_stage(f"questions {reader.dataset}", out, reader.model_dump()) as stage:
-        stage.finish(build_questions(reader, place, out))
+        stage.finish(build_questions(reader, path, out))
 
 
 @app.command()
 def facts(
-    places: Annotated[
+    paths: Annotated[
         list[Path],
         typer.Option(
             "--input",
@@ -134,28 +134,28 @@ def facts(
     from kformer.knowledge.build import build_facts
 
     readers = load(list[KnowledgeSource], settings)
-    if len(places) != len(readers):
+    if len(paths) != len(readers):
         raise KformerError(
-            f"--input: {len(places)} given for {len(readers)} sources in --settings; "
+            f"--input: {len(paths)} given for {len(readers)} sources in --settings; "
             "give one for each, in their order"
         )
     plain = {"knowledge": [reader.model_dump() for reader in readers]}
     labels = "+".join(reader.label for reader in readers)
     with tracked_stage(f"facts {labels}", out, plain) as stage:
-        stage.finish(build_facts(readers, places, out))
+        stage.finish(build_facts(readers, paths, out))
 
 
 @app.command()
 def check(
-    place: Annotated[
+    path: Annotated[
         Path, typer.Argument(help="A file, compressed or not, or a folder.", metavar="FILE")
     ],
     kind: Annotated[
         Literal["questions", "facts"] | None,
-        typer.Option("--as", help="What it holds; without this, seen from the file."),
+        typer.Option("--as", help="What it holds; recognised from the file if not given."),
     ] = None,
 ) -> None:
-    """Check questions or facts of your own: lists all problems, and says how much is fine.
+    """Check questions or facts of your own: list every problem, and count what is fine.
 
     The exit status is 1 if there are any.
 
@@ -164,8 +164,8 @@ def check(
     from kformer.check import check as check_data
     from kformer.check import summary
 
-    report = check_data(place, kind, typer.echo)
-    typer.echo(f"{place}: {summary(report)}")
+    report = check_data(path, kind, typer.echo)
+    typer.echo(f"{path}: {summary(report)}")
     if report.problems or not report.fine:
         raise typer.Exit(1)
 
@@ -176,7 +176,7 @@ def schema(
         Literal["config", "question", "fact", "readme"], typer.Argument(metavar="WHAT")
     ] = "config",
 ) -> None:
-    """Print what the typed config says of itself.
+    """Print a JSON schema, or the reference of the config.
 
     `config`, `question` and `fact` are JSON schemas: of the config, of a line of questions, of a
     line of facts. `readme` is the reference of all keys, `config/README.md`.

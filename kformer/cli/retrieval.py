@@ -20,6 +20,7 @@ from kformer.cli.options import (
 )
 from kformer.cli.stage import print_summary, tracked_stage
 from kformer.errors import KformerError
+from kformer.io.outputs import RetrievalReport
 from kformer.study.paths import INDEXES
 
 app = typer.Typer()
@@ -43,7 +44,7 @@ def events(facts: FactsFile, out: Out) -> None:
 def count_words(
     facts: FactsFile, out: Out, settings: Settings = "{}", shard: ShardOption = "1/1"
 ) -> None:
-    """Count the words of a shard of facts, so that its index scores as an index of all would.
+    """Count the words of a shard of facts, so that its index scores like an index of all facts.
 
     Example: `kformer count-words --facts facts.parquet --shard 1/4 --out counts/1.json`
     """
@@ -51,8 +52,7 @@ def count_words(
     from kformer.retrieval.index import count_words as count
     from kformer.retrieval.settings import Retrieval
 
-    section = load(Retrieval, settings)
-    counted = count(section, facts, Shard.parse(shard), out)
+    counted = count(load(Retrieval, settings), facts, Shard.parse(shard), out)
     print_summary("count-words", counted)
 
 
@@ -124,14 +124,14 @@ def gather(
     questions: QuestionsFile,
     out: Out,
 ) -> None:
-    """Put together what was retrieved for the shards of the questions.
+    """Join what was retrieved for the shards of the questions.
 
     Example: `kformer gather 1.parquet 2.parquet --questions questions.parquet
     --out retrieval.parquet`
     """
-    from kformer.retrieval.stages import gather as put_together
+    from kformer.retrieval.stages import gather as join
 
-    print_summary("gather", put_together(questions, parts, out))
+    print_summary("gather", join(questions, parts, out))
 
 
 @app.command()
@@ -142,7 +142,7 @@ def describe_retrieval(
     out: Annotated[Path, typer.Option(help="Folder for retrieval.md, .json and sample.html.")],
     words: Annotated[
         str | None,
-        typer.Option(help="JSON: how text is taken apart; without this, as it was for the search."),
+        typer.Option(help="JSON: how text is tokenised; as for the search if not given."),
     ] = None,
 ) -> None:
     """Measure how good retrieval is: a report, and a sample of questions to look at.
@@ -154,16 +154,15 @@ def describe_retrieval(
     from kformer.retrieval.settings import Words
     from kformer.retrieval.stages import settings_behind
 
-    section, memory = settings_behind(retrieval), out / "retrieval"
-    split_by = load(Words, words, "--words") if words else None
-    with tracked_stage(
-        f"describe-retrieval {section.method}", memory, section.relevant_settings()
-    ) as stage:
-        metrics = describe(questions, facts, retrieval, out, split_by)
-        told = ("queries", "queries_without_facts", "gold_recall_at_5", "answer_words_surplus")
-        stage.finish(metrics, {name: metrics[name] for name in told if name in metrics})
-        for name in ("retrieval.md", "sample.html"):
-            stage.run.log_file(out / name)
+    settings, report = settings_behind(retrieval), RetrievalReport(out)
+    tokenised = load(Words, words, "--words") if words else None
+    name = f"describe-retrieval {settings.method}"
+    with tracked_stage(name, out / "retrieval", settings.relevant_settings()) as stage:
+        metrics = describe(questions, facts, retrieval, out, tokenised)
+        shown = ("queries", "queries_without_facts", "gold_recall_at_5", "answer_words_surplus")
+        stage.finish(metrics, {name: metrics[name] for name in shown if name in metrics})
+        for file in (report.page, report.sample):
+            stage.run.log_file(file)
 
 
 @app.command()
@@ -175,9 +174,9 @@ def search(
         list[str] | None, typer.Option("--relation", help="Only facts with this one; repeatable.")
     ] = None,
 ) -> None:
-    """Ask an index from the command line.
+    """Search an index from the command line.
 
-    Without `--index`, asks the index of facts that the workflow built last.
+    Without `--index`, searches the index of facts that the workflow built last.
 
     Example: `kformer search "tracy wants to go home" -k 5 --relation xWant`
     """
@@ -188,7 +187,7 @@ def search(
     folders = indexes or newest_index(INDEXES)
     with Console(stderr=True).status("searching"):
         found = search_for(query, folders, top_k, relations)
-    typer.echo(f"asked {', '.join(map(str, folders))}", err=True)
+    typer.echo(f"searched {', '.join(map(str, folders))}", err=True)
     Console().print(table_of_hits(found) if found else "nothing found")
 
 

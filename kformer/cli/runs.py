@@ -18,6 +18,7 @@ from kformer.cli.options import (
 )
 from kformer.cli.stage import tracked_stage, tracked_training
 from kformer.errors import KformerError
+from kformer.io.outputs import ComparisonReport
 
 app = typer.Typer()
 
@@ -32,29 +33,19 @@ def train(
     facts: MaybeFacts = None,
     retrieval: MaybeRetrieval = None,
 ) -> None:
-    """Train one condition with one seed; go on where a killed run stopped.
+    """Train one condition with one seed; a killed training is resumed.
 
     Example: `kformer train --questions questions.parquet --facts facts.parquet
     --retrieval retrieval.parquet --out runs/kformer/seed-1 --checkpoints runs/unfinished
     --seed 1 --settings '{"model": {"injection": "ffn"}, "training": {"epochs": 3}}'`
     """
-    from kformer.training import run as training
+    from kformer.training.run import train as train_run
     from kformer.training.settings import TrainSettings
 
     section = load(TrainSettings, settings)
-    plain = {"seed": seed, **section.model_dump()}
-    with tracked_training("train", out, plain) as stage:
-        stage.finish(
-            training.train(
-                section,
-                seed,
-                questions,
-                tables_of_knowledge(facts, retrieval),
-                out,
-                checkpoints,
-                stage.run.log,
-            )
-        )
+    tables = tables_of_knowledge(facts, retrieval)
+    with tracked_training("train", out, {"seed": seed, **section.model_dump()}) as stage:
+        stage.finish(train_run(section, seed, questions, tables, out, checkpoints, stage.run.log))
 
 
 @app.command()
@@ -100,8 +91,9 @@ def compare(
 
     with tracked_stage("compare", out / "comparison", {"baseline": baseline}) as stage:
         stage.finish(comparing.compare(experiment, runs, baseline, out))
-        for name in ("comparison.json", "comparison.md", "accuracy.png", "accuracy.svg"):
-            stage.run.log_file(out / name)
+        report = ComparisonReport(out)
+        for file in (report.numbers, report.page, report.png, report.svg):
+            stage.run.log_file(file)
 
 
 @app.command()

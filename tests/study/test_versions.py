@@ -130,17 +130,20 @@ def answered(predictions: Path) -> list[float]:
     return [logit for row in rows for logit in row["logits"]] + facts
 
 
-def compared(numbers: Path) -> dict[str, float | None]:
-    """The statistics of each condition; no times."""
+def compared(numbers: Path) -> dict[str, float]:
+    """The statistics of each condition, where there are any; no times."""
     found = json.loads(numbers.read_text("utf-8"))
     names = ("accuracy_mean", "delta", "p_value", "p_holm", "p_chance")
     return {
-        f"{each['condition']} {name}": each[name] for each in found["conditions"] for name in names
+        f"{each['condition']} {name}": each[name]
+        for each in found["conditions"]
+        for name in names
+        if each[name] is not None
     }
 
 
 def same(result, recorded) -> bool:
-    if isinstance(result, str) or isinstance(recorded, str):
+    if recorded is None or isinstance(result, str):
         return result == recorded
     return result == pytest.approx(recorded, rel=2e-3, abs=2e-4)
 
