@@ -6,7 +6,7 @@ from collections.abc import Iterable
 class KformerError(Exception):
     """A mistake that the user can mend.
 
-    The message is one line: which file and place, what is wrong there, what to do about it.
+    The message is one line: which file, where in it, what is wrong, what to do.
     The command line prints it without a traceback and exits with status 1.
     """
 

@@ -41,19 +41,19 @@ class Section(BaseModel):
 def in_one_line(
     error: ValidationError, allowed_at: Callable[[tuple[Any, ...]], Iterable[str]] | None = None
 ) -> str:
-    """All problems of a validation, each with its place, as one line.
+    """All problems of a validation on one line, each with the path of its key.
 
     Args:
         error: what pydantic raised.
-        allowed_at: tells the keys that are allowed at a place, to be named beside an unknown key.
+        allowed_at: the keys that are allowed at a path, to be named for an unknown key.
     """
     return "; ".join(dict.fromkeys(_problem(each, allowed_at) for each in error.errors()))
 
 
 def _problem(error: Any, allowed_at: Callable[[tuple[Any, ...]], Iterable[str]] | None) -> str:
     message = error["msg"].removeprefix("Value error, ")
-    # pydantic names the members of a union in the place, such as literal['top3', ...].
-    place = ".".join(str(part) for part in error["loc"] if "[" not in str(part))
+    # pydantic puts the members of a union into the path, such as literal['top3', ...].
+    path = ".".join(str(part) for part in error["loc"] if "[" not in str(part))
     if error["type"] == "extra_forbidden":
         message = "unknown key"
         if allowed_at:
@@ -63,8 +63,8 @@ def _problem(error: Any, allowed_at: Callable[[tuple[Any, ...]], Iterable[str]] 
             message += f" allowed here: {', '.join(allowed)}"
     elif error["type"] not in ("missing", "value_error"):
         message += f" (not {error['input']!r:.80})"
-    place = " ".join(place.split())  # keys of people's own files may hold line ends
-    return f"{place}: {message}" if place else message
+    path = " ".join(path.split())  # keys of the user's files may hold line ends
+    return f"{path}: {message}" if path else message
 
 
 def load_section(kind: Any, text: str, option: str = "--settings") -> Any:
@@ -90,14 +90,14 @@ def validated(kind: Any, content: Any, origin: str) -> Any:
     try:
         return TypeAdapter(kind).validate_python(content)
     except ValidationError as error:
-        reasons = in_one_line(error, lambda place: _keys_at(kind, place))
+        reasons = in_one_line(error, lambda path: _keys_at(kind, path))
         raise KformerError(f"{origin}: {reasons}") from None
 
 
-def _keys_at(kind: Any, place: Sequence[str | int]) -> set[str]:
-    """The keys that are allowed at a place of the config."""
+def _keys_at(kind: Any, path: Sequence[str | int]) -> set[str]:
+    """The keys that are allowed at a path of the config."""
     annotation: Any = kind
-    for part in place:
+    for part in path:
         for section in sections_in(annotation):
             if part in section.model_fields:
                 annotation = section.model_fields[str(part)].annotation

@@ -5,8 +5,8 @@ and changing it re-runs nothing: ``MLFLOW_TRACKING_URI``, ``MLFLOW_EXPERIMENT_NA
 ``KFORMER_CONFIG``, the resolved config of the whole experiment. Without an address nothing is
 tracked.
 
-Work never fails because of tracking: what cannot be logged is said once, loudly, and the results
-are written all the same. Only `prepare_store`, before any work, raises.
+Work never fails because of tracking: what cannot be logged is reported on stderr, once, and the
+results are written all the same. Only `prepare_store`, before any work, raises.
 """
 
 import hashlib
@@ -145,11 +145,11 @@ def tracked(
 
     Args:
         name: shown in the MLflow UI.
-        memory: a file that remembers the run, so that a stage that was killed goes on in its run,
-            and evaluation goes on in the run of training.
+        memory: a file that remembers the run, so that a killed stage resumes its run, and
+            evaluation the run of training.
         settings: logged as parameters, nested keys joined by dots, and as an artifact.
         tags: what to find the run by, such as stage and condition.
-        resume: go on in the run that is remembered, whatever its settings and state.
+        resume: resume the remembered run, whatever its settings and state.
     """
     run = TrackedRun()
     if uri := os.environ.get("MLFLOW_TRACKING_URI"):
@@ -243,18 +243,18 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-_said: set[str] = set()
+_reported: set[str] = set()
 
 
 @contextmanager
 def _reporting_failures() -> Iterator[None]:
-    """Turns a failure of tracking into one line on stderr, said once per reason."""
+    """Turns a failure of tracking into one line on stderr, once for each reason."""
     try:
         yield
-    except Exception as error:  # noqa: BLE001 (whatever MLflow raises, the work goes on)
+    except Exception as error:  # noqa: BLE001 (whatever MLflow raises, the work continues)
         reason = _first_line(error)
-        if reason not in _said:
-            _said.add(reason)
+        if reason not in _reported:
+            _reported.add(reason)
             print(f"tracking: not logged ({reason}); results are not affected", file=sys.stderr)
 
 

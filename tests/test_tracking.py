@@ -1,4 +1,4 @@
-"""MLflow: what is logged, which run goes on, and that work never fails because of it."""
+"""MLflow: what is logged, which run is resumed, and that work never fails because of it."""
 
 import json
 import socket
@@ -37,8 +37,8 @@ def client(store, monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def nothing_said_yet(monkeypatch):
-    monkeypatch.setattr(tracking, "_said", set())
+def nothing_reported_yet(monkeypatch):
+    monkeypatch.setattr(tracking, "_reported", set())
 
 
 @pytest.fixture
@@ -324,9 +324,9 @@ class TestWithoutMlflow:
             run.log({"loss": 1.0}, 1)
             run.log_summary({"accuracy": 0.5})
             run.log_file(Path("nowhere"))
-        said = capsys.readouterr().err
-        assert said.count("tracking: not logged (the disk is full); results") == 1
-        assert "and more" not in said
+        reported = capsys.readouterr().err
+        assert reported.count("tracking: not logged (the disk is full); results") == 1
+        assert "and more" not in reported
 
     def test_a_database_without_its_driver_does_not_stop_work(self, no_driver, memory, monkeypatch):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", no_driver)

@@ -35,7 +35,7 @@ _RESERVED = ("shared", "logs", "mlflow.db")  # other things that lie in results/
 
 
 class ConditionOverride(Section):
-    """What one condition changes; everything it leaves out is the experiment's."""
+    """What one condition changes; what it leaves out is the experiment's."""
 
     answer_by: Literal["model", "retrieval"] = "model"
     """`retrieval`: no training, the choice whose query has the best retrieval score."""
@@ -46,7 +46,7 @@ class ConditionOverride(Section):
 
 
 class Condition(Section):
-    """A condition with everything it means spelled out."""
+    """A condition with all its settings."""
 
     answer_by: Literal["model", "retrieval"]
     knowledge: list[KnowledgeSource]
@@ -63,8 +63,7 @@ class Condition(Section):
         labels = [reader.label for reader in self.knowledge]
         if len(set(labels)) != len(labels):
             raise ValueError(
-                f"knowledge: a source is given twice in {', '.join(labels)}; "
-                "give those of your own a name each"
+                f"knowledge: a source is given twice in {', '.join(labels)}; name each of your own"
             )
         for reader in self.knowledge:
             if isinstance(reader, UserData) and reader.label in CATALOGUE:
@@ -141,12 +140,12 @@ class Experiment(Section):
             raise ValueError(f"experiment: {self.experiment!r} is taken; choose another name")
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError("seeds: the same seed is given twice")
-        _ = self.needed_sources  # which resolves every condition
+        _ = self.needed_sources  # which checks every condition
         return self
 
     @property
     def needed_sources(self) -> dict[str, SourceOverride]:
-        """What has to be fetched for the experiment, by name; `resolve` takes it."""
+        """What has to be fetched for the experiment, by name, as `resolve` takes it."""
         readers: list[Any] = [self.questions]
         for name in self.conditions:
             condition = self.condition(name)
@@ -156,8 +155,8 @@ class Experiment(Section):
         for reader in readers:
             if reader.archive in (None, "demo"):
                 continue
-            own = isinstance(reader, UserData)
-            override = reader.override if own else self.sources.get(reader.archive)
+            is_users = isinstance(reader, UserData)
+            override = reader.override if is_users else self.sources.get(reader.archive)
             override = override or SourceOverride()
             if needed.setdefault(reader.archive, override) != override:
                 raise ValueError(f"knowledge: two sources are called {reader.archive}; name one")
@@ -184,16 +183,16 @@ class Experiment(Section):
                 raise KformerError(f"conditions.{name}: {error}") from None
 
     def check_paths(self) -> None:
-        """Raises KformerError for own data that is not where the config says."""
-        places: list[tuple[str, Any]] = [("questions", self.questions)]
+        """Raises KformerError for the user's data that is not where the config says."""
+        readers: list[tuple[str, Any]] = [("questions", self.questions)]
         for name in self.conditions:
-            places += [
+            readers += [
                 (f"conditions.{name}.knowledge", each) for each in self.condition(name).knowledge
             ]
-        for place, reader in places:
+        for key, reader in readers:
             if isinstance(reader, UserData) and reader.path and not Path(reader.path).exists():
                 raise KformerError(
-                    f"{place}: path: there is nothing at {reader.path}; correct it, or put a file "
+                    f"{key}: path: there is nothing at {reader.path}; correct it, or put a file "
                     "or a folder there"
                 )
 
@@ -205,7 +204,7 @@ class Experiment(Section):
         }
         for key, values in override.model_dump(exclude_unset=True).items():
             if key in sections and values is not None:
-                sections[key] = _laid_over(sections[key], values)
+                sections[key] = _merged(sections[key], values)
         try:
             return Condition(
                 answer_by=override.answer_by,
@@ -217,7 +216,7 @@ class Experiment(Section):
 
 
 def load_experiment(config: Mapping[str, Any], origin: str = "config") -> Experiment:
-    """Reads and checks a config.
+    """Reads and checks the config of an experiment.
 
     Args:
         config: the parsed YAML.
@@ -230,7 +229,7 @@ def load_experiment(config: Mapping[str, Any], origin: str = "config") -> Experi
     try:
         for name in experiment.sources:
             if name not in CATALOGUE:
-                resolve(name, {})  # which names those that there are
+                resolve(name, {})  # which lists the known ones
         for name in experiment.needed_sources:
             resolve(name, experiment.needed_sources)
         experiment.check_encoders()
@@ -240,11 +239,11 @@ def load_experiment(config: Mapping[str, Any], origin: str = "config") -> Experi
     return experiment
 
 
-def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """One part of a config over another: what the upper one does not name stays."""
-    merged = dict(below)
-    for key, value in above.items():
-        if isinstance(value, Mapping) and isinstance(below.get(key), Mapping):
-            value = _laid_over(below[key], value)
+def _merged(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
+    """A part of the config with what an override changes; what it does not name stays."""
+    merged = dict(base)
+    for key, value in override.items():
+        if isinstance(value, Mapping) and isinstance(base.get(key), Mapping):
+            value = _merged(base[key], value)
         merged[key] = value
     return merged

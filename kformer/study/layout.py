@@ -1,6 +1,6 @@
 """Which files an experiment has, and what each of them depends on.
 
-Nobody else knows: the workflow asks here. Where the files lie is said by `kformer.study.paths`.
+Nobody else knows: the workflow asks here. Where the files lie is in `kformer.study.paths`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -119,7 +119,7 @@ class Layout:
         return RunFolder.of(self.folder / "runs", condition, seed)
 
     def checkpoints(self, condition: str, seed: int | str) -> Path:
-        """Unfinished training; apart from the run's folder, which only holds what is finished."""
+        """Unfinished training; the run's own folder only holds what is finished."""
         return self.folder / "checkpoints" / f"{condition}-{seed}"
 
     def log(self, stage: str, name: str) -> Path:
@@ -175,7 +175,7 @@ class Layout:
         ]
 
     def knowledge(self, condition: str) -> Mapping[str, Path]:
-        """The tables that a condition reads besides the questions; none where it uses no facts."""
+        """The tables that a condition reads in addition to the questions; none if it uses no facts."""
         if condition not in self.retrieved:
             return {}
         found = self.retrieved[condition]

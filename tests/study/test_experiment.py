@@ -80,7 +80,7 @@ def test_a_condition_that_is_null_is_left_out():
 
 
 class TestSources:
-    """What an experiment needs to fetch, and own data that is read in place."""
+    """What an experiment needs to fetch, and user data that is read in place."""
 
     def test_just_what_the_conditions_read_is_needed(self):
         experiment = load(
@@ -96,7 +96,7 @@ class TestSources:
         assert list(experiment.needed_sources) == ["med_qa", "medquad"]
         assert experiment.needed_sources["medquad"].url == "here.zip"
 
-    def test_own_data_at_an_address_is_fetched_under_its_name(self):
+    def test_user_data_at_an_address_is_fetched_under_its_name(self):
         experiment = load(
             questions={"dataset": "jsonl", "url": "https://example.org/q.jsonl"},
             knowledge=[{"source": "txt", "url": "books.zip", "name": "books", "sha256": "ab" * 32}],
@@ -106,7 +106,7 @@ class TestSources:
         assert needed["jsonl_questions"].url == "https://example.org/q.jsonl"
         assert needed["books"].sha256 == "ab" * 32
 
-    def test_own_data_at_a_path_must_be_there(self, tmp_path):
+    def test_user_data_at_a_path_must_be_there(self, tmp_path):
         (tmp_path / "q.csv").touch()
         load(questions={"dataset": "csv", "path": str(tmp_path / "q.csv")})
         message = refused(questions={"dataset": "csv", "path": str(tmp_path / "p.csv")})
@@ -115,24 +115,24 @@ class TestSources:
         assert message.startswith("conditions.none.knowledge: path: there is nothing at nowhere;")
 
     @pytest.mark.parametrize(
-        ("place", "what"),
+        ("keys", "what"),
         [
             ({}, "give either path (read in place) or url (fetched)"),
             ({"path": "a", "url": "b"}, "give either path (read in place) or url (fetched)"),
             ({"path": "a", "sha256": "ab" * 32}, "sha256: belongs to a url"),
         ],
     )
-    def test_own_data_lies_in_one_place(self, place, what):
-        assert what in refused(questions={"dataset": "jsonl", **place})
+    def test_user_data_has_a_path_or_a_url(self, keys, what):
+        assert what in refused(questions={"dataset": "jsonl", **keys})
 
     def test_two_sources_of_a_kind_need_names(self, tmp_path):
         one = {"source": "txt", "path": str(tmp_path)}
-        assert "a source is given twice in txt, txt; give those of your own a name" in refused(
+        assert "a source is given twice in txt, txt; name each of your own" in refused(
             knowledge=[one, one]
         )
         load(knowledge=[one, one | {"name": "other"}])
 
-    def test_own_knowledge_may_not_take_the_name_of_a_source_of_ours(self, tmp_path):
+    def test_user_knowledge_may_not_take_the_name_of_a_source_of_ours(self, tmp_path):
         mine = {"source": "txt", "path": str(tmp_path), "name": "atomic"}
         assert "name: atomic is taken; choose another one" in refused(knowledge=[mine])
 
@@ -161,7 +161,7 @@ def test_the_resolved_config_is_a_config():
 
 
 @pytest.mark.parametrize(
-    ("changes", "place", "suggestion", "some_allowed"),
+    ("changes", "path", "suggestion", "some_allowed"),
     [
         ({"trainning": {}}, "trainning", "training", ["conditions", "experiment", "seeds"]),
         (
@@ -192,11 +192,11 @@ def test_the_resolved_config_is_a_config():
         ({"demo_world": {"sede": 1}}, "demo_world.sede", "seed", ["hard_share"]),
     ],
 )
-def test_an_unknown_key_is_refused_with_its_place_a_hint_and_what_is_allowed(
-    changes, place, suggestion, some_allowed
+def test_an_unknown_key_is_refused_with_its_path_a_hint_and_what_is_allowed(
+    changes, path, suggestion, some_allowed
 ):
     message = refused(**changes)
-    assert message.startswith(f"{place}: unknown key; did you mean {suggestion}? allowed here: ")
+    assert message.startswith(f"{path}: unknown key; did you mean {suggestion}? allowed here: ")
     allowed = message.split("allowed here: ")[1].split(", ")
     assert allowed == sorted(allowed)
     assert {suggestion, *some_allowed} <= set(allowed)
@@ -217,7 +217,7 @@ def test_a_condition_cannot_change_what_belongs_to_the_experiment():
     assert message.startswith("conditions.none.seeds: unknown key; ")
 
 
-def test_all_problems_are_told_at_once():
+def test_all_problems_are_listed():
     message = refused(training={"batch_size": 0, "foo": 1}, seeds="one")
     assert {part.split(":")[0] for part in message.split("; ")} >= {
         "training.batch_size",
@@ -227,7 +227,7 @@ def test_all_problems_are_told_at_once():
 
 
 @pytest.mark.parametrize(
-    ("changes", "place"),
+    ("changes", "path"),
     [
         ({"training": {"learning_rate": 0}}, "training.learning_rate"),
         ({"training": {"batch_size": 0}}, "training.batch_size"),
@@ -250,8 +250,8 @@ def test_all_problems_are_told_at_once():
         ({"tracking": {"uri": 5}}, "tracking.uri"),
     ],
 )
-def test_a_wrong_type_or_number_is_refused_with_its_place(changes, place):
-    assert refused(**changes).startswith(place)
+def test_a_wrong_type_or_number_is_refused_with_its_path(changes, path):
+    assert refused(**changes).startswith(path)
 
 
 @pytest.mark.parametrize("key", ["experiment", "questions", "knowledge", "seeds", "baseline"])

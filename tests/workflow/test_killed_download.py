@@ -1,4 +1,4 @@
-"""A download that is killed, with Snakemake around it, goes on where it was."""
+"""A download that is killed, with Snakemake around it, is resumed."""
 
 import hashlib
 import io
@@ -62,7 +62,7 @@ def stalling_site():
     server.shutdown()
 
 
-def test_a_killed_download_goes_on_where_it_was(tmp_path, tiny_encoder, stalling_site):
+def test_a_killed_download_is_resumed(tmp_path, tiny_encoder, stalling_site):
     url, sha256, ranges = stalling_site
     config = {
         "experiment": "tiny",

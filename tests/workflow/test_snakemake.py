@@ -177,7 +177,7 @@ def test_relations_and_events_are_searched_through_the_whole_study(tmp_path, tin
         assert {relations[fact_id] for fact_id in fact_ids} <= matching[kind]
 
 
-def test_the_resolved_config_lies_beside_the_results(study):
+def test_the_resolved_config_is_kept_with_the_results(study):
     config = json.loads((study / "results/tiny/config.json").read_text())
     assert config["training"]["weight_decay"] == 0.01
 
@@ -224,14 +224,14 @@ def test_changing_the_retrieval_leaves_the_baseline_alone(study, tiny_encoder):
     assert "train_model none 1" not in jobs
 
 
-def test_a_run_that_is_going_on_is_not_disturbed_by_another(study, tiny_encoder, tmp_path):
+def test_a_second_run_in_a_folder_is_refused(study, tiny_encoder, tmp_path):
     import fcntl
 
     with (study / "results/.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         done = snakemake(study, tiny_config(tiny_encoder, seeds=[1, 2]), "all")
     assert done.returncode != 0
-    assert "another run is going on" in done.stdout + done.stderr
+    assert "another run is using this folder" in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(

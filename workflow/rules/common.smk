@@ -82,7 +82,7 @@ def made_by_rules(files):
 
 
 def knowledge_inputs(wildcards):
-    """The tables that a condition's model reads besides the questions."""
+    """The tables that a condition's model reads in addition to the questions."""
     return STUDY.knowledge(wildcards.condition)
 
 
@@ -102,11 +102,11 @@ onstart:
     RUN_LOCK = held_lock(paths.RUN_LOCK)
     if RUN_LOCK is None:
         sys.exit(
-            f"error: {paths.RUN_LOCK}: another run works in this folder; wait until it ends"
+            f"error: {paths.RUN_LOCK}: another run is using this folder; wait until it ends"
         )
     prepare = ["kformer", "prepare-tracking", "--artifacts", str(STUDY.artifacts)]
     if subprocess.run(prepare).returncode:
-        sys.exit(1)  # it has said why
+        sys.exit(1)  # the reason is printed
     # Without the tracking address, which may hold a password.
     write_json(
         STUDY.config, EXPERIMENT.model_dump(mode="json", exclude={"tracking"})
