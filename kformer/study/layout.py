@@ -175,7 +175,7 @@ class Layout:
         ]
 
     def knowledge(self, condition: str) -> Mapping[str, Path]:
-        """The tables that a condition reads in addition to the questions; none if it uses no facts."""
+        """The tables that a condition reads besides the questions table, by option; {} if none."""
         if condition not in self.retrieved:
             return {}
         found = self.retrieved[condition]
