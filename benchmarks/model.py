@@ -66,7 +66,7 @@ def random_batch(
     tokens = 1000 + int(VOCABULARY_OF_FACTS * model.config.encoder.vocab_size)
     input_ids = torch.randint(1000, tokens, (questions, CHOICES, length))
     batch = {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids)}
-    if model.injection.embeds_facts:
+    if model.fact_embeddings is not None:
         model.fact_embeddings.train_only(range(1000, tokens))
         fact_ids = torch.randint(1000, tokens, (questions, facts, FACT_TOKENS))
         batch |= {"fact_input_ids": fact_ids, "fact_attention_mask": torch.ones_like(fact_ids)}

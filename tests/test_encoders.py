@@ -15,8 +15,8 @@ from kformer.encoders import (
     locate_encoder,
 )
 from kformer.errors import KformerError
-from kformer.modeling.model import load_encoder
-from kformer.modeling.processor import load_tokenizer
+from kformer.modeling.pretrained import load_encoder
+from kformer.modeling.pretrained import load_tokenizer
 
 
 def message_of(error) -> str:

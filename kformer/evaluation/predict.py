@@ -86,7 +86,7 @@ def _read_facts(example: Example, processor: KformerProcessor, kept: Any) -> lis
     """The ids of the facts that were injected, per choice."""
     choices = len(example.features.choices)
     offered = example.candidates
-    if not offered or (kept is None and processor.config.injection != "concat"):
+    if not offered or (kept is None and not processor.facts_as_text):
         return [[] for _ in range(choices)]
     per_choice = [offered[i if len(offered) > 1 else 0] for i in range(choices)]
     if kept is None:  # facts went in as text

@@ -38,7 +38,7 @@ from kformer.errors import KformerError
 from kformer.io.files import replacing, sha256_of, write_json
 from kformer.modeling import KformerForMultipleChoice, KformerProcessor
 from kformer.modeling.examples import Example, Examples, Knowledge, load_examples
-from kformer.modeling.processor import load_tokenizer
+from kformer.modeling.pretrained import load_tokenizer
 from kformer.modeling.settings import Model
 from kformer.precision import hardware_computes_in_bf16
 from kformer.progress import SECONDS_BETWEEN_LINES
@@ -91,7 +91,7 @@ def train(
     training_set = load_examples(processor, questions, facts, "train", limit)
     validation_set = load_examples(processor, questions, facts, "validation")
     counts = parameter_counts(model)
-    if model.injection.embeds_facts:
+    if model.fact_embeddings is not None:
         model.fact_embeddings.train_only(training_set.fact_tokens)
 
     bf16 = computes_in_bf16(settings.training.precision)

@@ -10,7 +10,7 @@ from kformer.evaluation import predict as predict_module
 from kformer.evaluation.predict import predict
 from kformer.io.tables import read_rows, write_table
 from kformer.modeling import KformerForMultipleChoice, KformerProcessor
-from kformer.modeling.processor import load_tokenizer
+from kformer.modeling.pretrained import load_tokenizer
 
 FACTS = 3
 

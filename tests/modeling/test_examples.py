@@ -7,7 +7,7 @@ from kformer.io.files import sha256_of
 from kformer.io.tables import write_table
 from kformer.modeling import KformerConfig, KformerProcessor
 from kformer.modeling.examples import Knowledge, load_examples
-from kformer.modeling.processor import load_tokenizer
+from kformer.modeling.pretrained import load_tokenizer
 
 FACTS = ["the pet of krez is rabbit.", "the food of krez is soup.", "the job of plom is judge."]
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from kformer.errors import KformerError
 from kformer.modeling import KformerConfig, KformerForMultipleChoice, KformerProcessor
-from kformer.modeling.processor import load_tokenizer
+from kformer.modeling.pretrained import load_tokenizer
 
 
 @pytest.fixture(scope="module")
