@@ -29,7 +29,9 @@ from transformers.utils import logging
 
 from kformer.encoders import BUNDLED
 from kformer.modeling import KformerConfig, KformerForMultipleChoice
-from kformer.training.run import computes_in_bf16, parameter_counts
+from kformer.modeling.injections import find_injection
+from kformer.precision import computes_in_bf16
+from kformer.training.run import parameter_counts
 
 SIDE_BY_SIDE = [["none", "static", "ffn", "attention"], ["none", "concat"]]
 CHOICES, TOKENS, FACT_TOKENS = 4, 32, 10
@@ -61,7 +63,7 @@ def random_batch(
     model: KformerForMultipleChoice, questions: int, facts: int, device: str
 ) -> dict[str, torch.Tensor]:
     length = TOKENS
-    if model.config.injection == "concat":
+    if find_injection(model.config.injection).fact_input == "text":
         length = min(TOKENS + facts * FACT_TOKENS, model.config.max_tokens)
     tokens = 1000 + int(VOCABULARY_OF_FACTS * model.config.encoder.vocab_size)
     input_ids = torch.randint(1000, tokens, (questions, CHOICES, length))

@@ -181,8 +181,10 @@ class KformerForMultipleChoice(PreTrainedModel):
             rows = rows.masked_fill(~tokens, self.config.encoder.pad_token_id)
 
         facts = self.injection.own_facts(len(rows))
-        embeds_facts = self.fact_embeddings is not None and fact_input_ids is not None
-        if embeds_facts:
+        if self.fact_embeddings is None:
+            fact_input_ids = None  # not read
+        if fact_input_ids is not None:
+            assert fact_attention_mask is not None, "facts need their attention mask"
             _check_facts(input_ids.shape, fact_input_ids, fact_attention_mask)
             facts = self._read_facts(rows, tokens, fact_input_ids, fact_attention_mask)
         if facts is not None and output_facts:
@@ -196,7 +198,7 @@ class KformerForMultipleChoice(PreTrainedModel):
         if labels is not None:
             output.loss = F.cross_entropy(logits, labels)
         if facts is not None and output_facts:
-            if embeds_facts:
+            if fact_input_ids is not None:
                 kept = facts.kept.masked_fill(~facts.mask, -1)
                 output.kept_facts = kept.unflatten(0, (batch, choices))
             output.fact_activations = self.injection.activations().unflatten(0, (batch, choices))
@@ -270,9 +272,8 @@ class KformerForMultipleChoice(PreTrainedModel):
         return checkpoint(layer_with_facts, *args)
 
 
-def _check_facts(inputs: torch.Size, facts: Tensor, mask: Tensor | None) -> None:
+def _check_facts(inputs: torch.Size, facts: Tensor, mask: Tensor) -> None:
     """Asserts that facts (B, M, T) or (B, C, M, T) and their mask belong to inputs (B, C, L)."""
-    assert mask is not None, "facts need their attention mask"
     assert facts.shape == mask.shape, f"facts and their mask differ: {facts.shape, mask.shape}"
     assert facts.shape[:-2] in (inputs[:1], inputs[:2]), (
         f"facts {tuple(facts.shape)} are neither per question nor per choice of inputs "

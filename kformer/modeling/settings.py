@@ -49,5 +49,5 @@ class Model(Section):
 
     def relevant_settings(self) -> dict[str, Any]:
         """The settings that a run depends on: all but those that its injection does not read."""
-        unread = INJECTION_SETTINGS - find_injection(self.injection).reads(self)
+        unread = set(INJECTION_SETTINGS - find_injection(self.injection).reads(self))
         return self.model_dump(mode="json", exclude=unread)
