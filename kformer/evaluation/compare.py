@@ -117,7 +117,7 @@ def _read_predictions(path: Path) -> tuple[AnsweredQuestions, Ints]:
                 "evaluate on a labelled split"
             )
         if following and row["question_id"] == following["question_id"]:
-            raise KformerError(f"{path}: question {row['question_id']} is there more than once")
+            raise KformerError(f"{path}: question {row['question_id']} occurs more than once")
     questions = AnsweredQuestions(
         ids=tuple(row["question_id"] for row in rows),
         split=rows[0]["split"],

@@ -124,7 +124,7 @@ def accuracy(evaluated: EvalPrediction) -> dict[str, float]:
 def training_arguments(
     settings: Training, questions: int, seed: int, checkpoints: Path, bf16: bool
 ) -> TrainingArguments:
-    """What `Trainer` is told.
+    """The settings as arguments of `Trainer`.
 
     Args:
         settings: of training.

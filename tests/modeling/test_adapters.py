@@ -76,9 +76,9 @@ def test_facts_have_no_order_and_questions_no_neighbours(family, method, make_mo
     expected = logits(model, to_tensors(INPUTS, FACTS))
     turned = [facts[::-1] for facts in FACTS]
     close(logits(model, to_tensors(INPUTS, turned)), expected)
-    for place in range(2):
-        alone = to_tensors(INPUTS[place : place + 1], FACTS[place : place + 1])
-        close(logits(model, alone), expected[place : place + 1])
+    for i in range(2):
+        alone = to_tensors(INPUTS[i : i + 1], FACTS[i : i + 1])
+        close(logits(model, alone), expected[i : i + 1])
 
 
 @every_family
@@ -125,9 +125,9 @@ def test_attention_weights_of_facts_are_shares(family, make_model, to_tensors):
     with torch.no_grad():
         output = model(**to_tensors(INPUTS, FACTS), output_facts=True)
     assert output.fact_activations.shape == (2, 3, 2, 3)
-    there = (output.kept_facts >= 0)[:, :, None].expand(-1, -1, 2, -1)
-    assert (output.fact_activations[there] > 0).all() and (output.fact_activations < 1).all()
-    assert (output.fact_activations[~there] == 0).all() and (~there).any()
+    is_fact = (output.kept_facts >= 0)[:, :, None].expand(-1, -1, 2, -1)
+    assert (output.fact_activations[is_fact] > 0).all() and (output.fact_activations < 1).all()
+    assert (output.fact_activations[~is_fact] == 0).all() and (~is_fact).any()
 
 
 @every_family
@@ -143,7 +143,7 @@ def test_a_saved_model_comes_back_exactly(family, method, make_model, to_tensors
 
 
 @every_family
-@pytest.mark.parametrize("method", INJECTED)
+@pytest.mark.parametrize("method", METHODS)
 def test_gradient_checkpointing_keeps_each_batch_with_its_facts(
     family, method, make_model, to_tensors
 ):
@@ -159,11 +159,17 @@ def test_gradient_checkpointing_keeps_each_batch_with_its_facts(
 
     expected = gradients()
     model.activation_checkpointing_enable()
+    states = []
+    model.head.register_forward_pre_hook(lambda *_: states.append(len(layer_runs)))
+    layer_runs = []
+    site = model.adapter.sites(model.encoder)[1].feed_forward_in
+    site.register_forward_pre_hook(lambda *_: layer_runs.append(1))
     found = gradients()
+    assert len(layer_runs) > states[-1]  # the backward pass computed the layer again
     assert found.keys() == expected.keys()
     for name in expected:
         close(found[name], expected[name])
-    assert model.injection.facts is None  # nothing lingers after the backward pass
+    assert model.injection.facts is None  # none are kept after the backward pass
 
 
 @pytest.mark.parametrize("family", ["llama", "mistral", "qwen2", "qwen3"])
