@@ -125,16 +125,6 @@ def test_without_facts_it_is_the_model_without_knowledge(
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_empty_facts_among_others_leave_gradients_finite(method, make_model, to_tensors):
-    model = make_model(method).train()
-    facts = [[[31], [], [32, 33]], []]
-    output = model(**to_tensors(INPUTS, facts), labels=torch.tensor([2, 0]))
-    output.loss.backward()
-    gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    assert gradients and all(gradient.isfinite().all() for gradient in gradients)
-
-
 def test_kept_facts_are_positions_with_minus_one_for_none(make_model, to_tensors):
     model = make_model("ffn", facts=4)
     output = model(**to_tensors(INPUTS, [FACTS[0], [[], [44, 45]]]), output_facts=True)
@@ -144,17 +134,7 @@ def test_kept_facts_are_positions_with_minus_one_for_none(make_model, to_tensors
     assert model(**to_tensors(INPUTS, FACTS)).kept_facts is None
 
 
-# --- facts count
-
-
-@pytest.mark.parametrize("method", INJECTED)
-def test_facts_change_the_logits(method, make_model, to_tensors):
-    model = make_model(method)
-    one = logits(model, to_tensors(INPUTS, [[[31]], [[32]]]))
-    other = logits(model, to_tensors(INPUTS, [[[33]], [[32]]]))
-    assert (one[0] - other[0]).abs().min() > 1e-3  # each choice of the question changes
-    close(one[1], other[1])  # and no other question
-    assert (one - logits(model, to_tensors(INPUTS))).abs().min() > 1e-3
+# --- facts that are read
 
 
 @pytest.mark.parametrize("method", ["none", "concat", "static"])
@@ -168,8 +148,10 @@ def test_methods_that_come_without_facts_ignore_fact_tensors(method, make_model,
 @pytest.mark.parametrize("lively", [True, False])
 @pytest.mark.parametrize("method", INJECTED)
 def test_gradients_reach_everything_that_was_added(method, lively, make_model, to_tensors):
-    model = make_model(method, lively=lively)
-    model(**to_tensors(INPUTS, FACTS), labels=torch.tensor([0, 2])).loss.backward()
+    model = make_model(method, lively=lively).train()
+    facts = [[[31], [], [32, 33]], []]  # some without tokens
+    model(**to_tensors(INPUTS, facts), labels=torch.tensor([2, 0])).loss.backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
     assert model.fact_embeddings.weight.grad.abs().sum() > 0
     for projection in model.injection.layers:
         # A key's bias shifts all scores of the attention's slot, so that it too has an effect.

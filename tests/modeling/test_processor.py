@@ -46,33 +46,33 @@ def test_a_choice_is_read_as_context_question_and_answer(make, read):
     assert (features.cut, features.length) == (0, 15)
 
 
-def test_facts_are_tokens_of_their_own_without_special_tokens(make, read):
-    features = make(facts=1, max_fact_tokens=3)("", "d", ["f", "g"], ["a b", "c d e f", ""])
-    assert [read(fact) for fact in features.facts[0]] == ["a b", "c d e", ""]
-    assert not features.facts_per_choice
+@pytest.mark.parametrize(
+    ("facts", "tokenised"),
+    [
+        (["a b", "c d e f", ""], [["a b", "c d e", ""]]),
+        ([["a", "b"], ["c"]], [["a", "b"], ["c"]]),
+    ],
+)
+def test_facts_are_tokens_of_their_own_without_special_tokens(facts, tokenised, make, read):
+    features = make(facts=1, max_fact_tokens=3)("", "d", ["f", "g"], facts)
+    assert [[read(fact) for fact in each] for each in features.facts] == tokenised
+    assert features.facts_per_choice == (len(tokenised) == 2)
     assert read(features.choices[0]) == "[CLS] q : d [SEP] a : f [SEP]"
 
 
-def test_facts_per_choice_stay_with_their_choice(make, read):
-    features = make()("", "d", ["f", "g"], [["a", "b"], ["c"]])
-    assert features.facts_per_choice
-    assert [[read(fact) for fact in facts] for facts in features.facts] == [["a", "b"], ["c"]]
-
-
-def test_concat_puts_the_first_facts_before_everything_else(make, read):
+@pytest.mark.parametrize(
+    ("facts", "read_first"),
+    [(["x y", "z", "w"], ["x y z [SEP] "] * 2), ([["x"], []], ["x [SEP] ", ""])],
+)
+def test_concat_puts_the_first_facts_before_everything_else(facts, read_first, make, read):
     processor = make("concat", facts=2)
-    features = processor("c", "d", ["f", "g"], ["x y", "z", "w"])
-    assert read(features.choices[0]) == "[CLS] x y z [SEP] c [SEP] q : d [SEP] a : f [SEP]"
+    features = processor("c", "d", ["f", "g"], facts)
+    assert [read(ids) for ids in features.choices] == [
+        f"[CLS] {first}c [SEP] q : d [SEP] a : {choice} [SEP]"
+        for first, choice in zip(read_first, "fg", strict=True)
+    ]
     assert features.facts == []
     assert set(processor.collate([features])) == {"input_ids", "attention_mask"}
-
-
-def test_concat_gives_each_choice_its_own_facts(make, read):
-    features = make("concat", facts=2)("", "d", ["f", "g"], [["x"], []])
-    assert [read(ids) for ids in features.choices] == [
-        "[CLS] x [SEP] q : d [SEP] a : f [SEP]",
-        "[CLS] q : d [SEP] a : g [SEP]",
-    ]
 
 
 @pytest.mark.parametrize(
