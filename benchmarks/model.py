@@ -29,9 +29,11 @@ from transformers.utils import logging
 
 from kformer.encoders import BUNDLED
 from kformer.modeling import KformerConfig, KformerForMultipleChoice
-from kformer.training.run import computes_in_bf16, parameter_counts
+from kformer.modeling.injections import find_injection
+from kformer.precision import computes_in_bf16
+from kformer.training.run import parameter_counts
 
-SIDE_BY_SIDE = [["none", "static", "ffn", "attention"], ["none", "concat"]]
+TIMED_TOGETHER = [["none", "static", "ffn", "attention"], ["none", "concat"]]
 CHOICES, TOKENS, FACT_TOKENS = 4, 32, 10
 WARM_UP = 1  # steps
 # Of the 30,522 tokens of the bundled encoder, 14,045 occur in the ATOMIC triples.
@@ -61,12 +63,12 @@ def random_batch(
     model: KformerForMultipleChoice, questions: int, facts: int, device: str
 ) -> dict[str, torch.Tensor]:
     length = TOKENS
-    if model.config.injection == "concat":
+    if find_injection(model.config.injection).fact_input == "text":
         length = min(TOKENS + facts * FACT_TOKENS, model.config.max_tokens)
     tokens = 1000 + int(VOCABULARY_OF_FACTS * model.config.encoder.vocab_size)
     input_ids = torch.randint(1000, tokens, (questions, CHOICES, length))
     batch = {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids)}
-    if model.injection.embeds_facts:
+    if model.fact_embeddings is not None:
         model.fact_embeddings.train_only(range(1000, tokens))
         fact_ids = torch.randint(1000, tokens, (questions, facts, FACT_TOKENS))
         batch |= {"fact_input_ids": fact_ids, "fact_attention_mask": torch.ones_like(fact_ids)}
@@ -151,46 +153,46 @@ def in_a_process(settings: dict[str, Any]) -> dict[str, dict[str, float]]:
 
 
 def measure_all(common: dict[str, Any], turns: int) -> dict[str, dict[str, float]]:
-    """What `measure` finds for every injection, with the peak memory of each one alone."""
-    where = f"{common['encoder']}, {common['facts']} facts"
-    print(f"{where}: time", file=sys.stderr)
-    few = max(turns // 4, 3)  # concat is slow
-    cheap, dear = (
+    """The measurements of every injection, with the peak memory of a process for each."""
+    setting = f"{common['encoder']}, {common['facts']} facts"
+    print(f"{setting}: time", file=sys.stderr)
+    fewer = max(turns // 4, 3)  # concat is slow
+    others, with_concat = (
         in_a_process({**common, "injections": names, "turns": count})
-        for names, count in zip(SIDE_BY_SIDE, (turns, few), strict=True)
+        for names, count in zip(TIMED_TOGETHER, (turns, fewer), strict=True)
     )
-    found = cheap | {"concat": dear["concat"]}
-    for name in found:
-        print(f"{where}: memory of {name}", file=sys.stderr)
+    measured = others | {"concat": with_concat["concat"]}
+    for name in measured:
+        print(f"{setting}: memory of {name}", file=sys.stderr)
         alone = in_a_process({**common, "injections": [name], "turns": 1})
-        found[name]["peak_mb"] = alone[name]["peak_mb"]
-    return found
+        measured[name]["peak_mb"] = alone[name]["peak_mb"]
+    return measured
 
 
-def as_table(common: dict[str, Any], found: dict[str, dict[str, float]]) -> Table:
+def as_table(common: dict[str, Any], measured: dict[str, dict[str, float]]) -> Table:
     encoder, facts, questions, device = common.values()
     table = Table(title=f"{encoder}, {facts} facts, {questions} questions", title_justify="left")
     on_cuda = ["questions/s", "MFU"] if device == "cuda" else []
     table.add_column("injection")
     for column in ["ms/step", "× none", "peak MB", "× none", "added parameters", *on_cuda]:
         table.add_column(column, justify="right")
-    for name, each in found.items():
+    for name, each in measured.items():
         cells = [
             name,
             f"{1000 * each['seconds']:.0f}",
             f"{each['ratio']:.2f}",
             f"{each['peak_mb']:.0f}",
-            f"{each['peak_mb'] / found['none']['peak_mb']:.2f}",
+            f"{each['peak_mb'] / measured['none']['peak_mb']:.2f}",
             f"{each['added']:,.0f}",
         ]
         if on_cuda:
             rate = questions / each["seconds"]
-            cells += [f"{rate:.0f}", utilised(each["flops"] / each["seconds"])]
+            cells += [f"{rate:.0f}", utilisation(each["flops"] / each["seconds"])]
         table.add_row(*cells)
     return table
 
 
-def utilised(flops_per_second: float) -> str:
+def utilisation(flops_per_second: float) -> str:
     """The share of what the device can do at best, where that is known."""
     name = torch.cuda.get_device_name()
     peaks = [peak for device, peak in PEAK_BF16_FLOPS.items() if device in name]

@@ -18,12 +18,12 @@ def locate_encoder(name: str, key: str = "model.encoder") -> str:
     """The folder of the bundled or of a local encoder; a Hugging Face id stays as it is.
 
     Args:
-        name: of the encoder.
-        key: where in the config it is, for the message.
+        name: as given in the config.
+        key: its key in the config, for the message.
 
     Raises:
         KformerError: the bundled encoder is not installed or not the published one, or a path
-            that leads nowhere.
+            without an encoder.
     """
     if name == BUNDLED:
         return str(_bundled_folder(key))
@@ -39,7 +39,7 @@ def locate_encoder(name: str, key: str = "model.encoder") -> str:
 
 
 def encoder_depth(name: str) -> int | None:
-    """The number of layers of an encoder that lies on this machine; None for one on a hub.
+    """The number of layers of an encoder on this machine; None for one on a hub.
 
     Raises:
         KformerError: as `locate_encoder` does, or its config.json is damaged.
@@ -73,7 +73,7 @@ def layer_span(layers: str | tuple[int, int], depth: int) -> tuple[int, int]:
 
 
 def missing_encoder(name: str | Path, error: Exception, key: str = "model.encoder") -> KformerError:
-    """The one line that says that an encoder or its tokenizer cannot be had."""
+    """The error for an encoder or a tokenizer that cannot be loaded."""
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     return KformerError(
         f"{key}: {str(name)!r} cannot be loaded ({reason}); give a Hugging Face id that "

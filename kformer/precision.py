@@ -1,6 +1,13 @@
 """Which precision to compute in."""
 
+from typing import Literal
+
 import torch
+
+
+def computes_in_bf16(precision: Literal["auto", "bf16", "fp32"]) -> bool:
+    """Whether to compute under bf16 autocast; ``auto`` asks the hardware."""
+    return hardware_computes_in_bf16() if precision == "auto" else precision == "bf16"
 
 
 def hardware_computes_in_bf16() -> bool:

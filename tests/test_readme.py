@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kformer.modeling import KformerForMultipleChoice, KformerProcessor
-from kformer.modeling.processor import load_tokenizer
+from kformer.modeling.pretrained import load_tokenizer
 
 README = Path(__file__).parents[1] / "README.md"
 

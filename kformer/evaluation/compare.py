@@ -1,4 +1,4 @@
-"""The stage that ends an experiment: every run's predictions in, one comparison out."""
+"""The last stage of an experiment: from every run's predictions to one comparison."""
 
 import json
 import platform
@@ -20,6 +20,7 @@ from kformer.evaluation.comparison import (
 from kformer.evaluation.figure import draw_accuracies
 from kformer.evaluation.report import render_markdown
 from kformer.io.files import replacing, write_json
+from kformer.io.outputs import ComparisonReport, RunFolder
 from kformer.io.tables import read_table
 
 _PACKAGES = ("kformer", "torch", "transformers")
@@ -28,10 +29,9 @@ _PACKAGES = ("kformer", "torch", "transformers")
 def compare(experiment: str, runs: Sequence[Path], baseline: str, out: Path) -> dict[str, float]:
     """Compares all conditions of an experiment with its baseline, question by question.
 
-    Each of ``runs`` is a folder ``…/<condition>/seed-<number>`` or ``…/<condition>/untrained``
-    with a ``predictions.parquet`` and, if something was trained, a ``training.json``. The
-    conditions keep the order in which they first appear. Writes ``comparison.json``,
-    ``comparison.md``, ``accuracy.svg`` and ``accuracy.png`` into the folder ``out``.
+    Each of ``runs`` is a `RunFolder` with predictions and, if something was trained, the summary
+    of its training. The conditions keep the order in which they first appear. Writes a
+    `ComparisonReport` into the folder ``out``.
 
     Returns:
         ``<condition>/accuracy`` and ``<condition>/delta`` as fractions and
@@ -39,21 +39,24 @@ def compare(experiment: str, runs: Sequence[Path], baseline: str, out: Path) -> 
 
     Raises:
         KformerError: the baseline is not among the runs, the runs did not answer the same
-            questions, the right answers are not known, or a run cannot be read.
+            questions or were trained by different versions, the right answers are not known, or a
+            run cannot be read.
     """
-    found = sorted({_condition_of(folder) for folder in runs})
+    folders = [RunFolder(folder) for folder in runs]
+    found = sorted({folder.condition for folder in folders})
     if baseline not in found:
         raise KformerError(f"baseline: {baseline} is none of the conditions: {', '.join(found)}")
-    questions, read = _read_runs(runs)
+    questions, answers = _read_runs(folders)
     versions = {name: version(name) for name in _PACKAGES} | {"python": platform.python_version()}
-    comparison = compare_conditions(experiment, questions, read, baseline, versions)
+    comparison = compare_conditions(experiment, questions, answers, baseline, versions)
 
-    write_json(out / "comparison.json", comparison.model_dump(mode="json"))
-    with replacing(out / "comparison.md") as partial:
+    report = ComparisonReport(out)
+    write_json(report.numbers, comparison.model_dump(mode="json"))
+    with replacing(report.page) as partial:
         partial.write_text(render_markdown(comparison), "utf-8")
-    for kind in ("svg", "png"):
-        with replacing(out / f"accuracy.{kind}") as partial:
-            draw_accuracies(comparison, partial, kind)
+    for file in (report.svg, report.png):
+        with replacing(file) as partial:
+            draw_accuracies(comparison, partial, file.suffix.removeprefix("."))
     return _metrics(comparison)
 
 
@@ -77,19 +80,28 @@ def _metrics(comparison: Comparison) -> dict[str, float]:
     return metrics
 
 
-def _read_runs(folders: Sequence[Path]) -> tuple[AnsweredQuestions, list[RunAnswers]]:
-    """Reads all runs and makes sure that they answered the same questions."""
-    first, *_ = files = [folder / "predictions.parquet" for folder in folders]
+def _read_runs(folders: Sequence[RunFolder]) -> tuple[AnsweredQuestions, list[RunAnswers]]:
+    """Reads all runs and makes sure that they can be compared."""
+    first = folders[0].predictions
     questions, _ = _read_predictions(first)
     runs = []
-    for folder, file in zip(folders, files, strict=True):
-        own_questions, predictions = _read_predictions(file)
+    versions: dict[Any, Path] = {}
+    for folder in folders:
+        own_questions, predictions = _read_predictions(folder.predictions)
         if difference := _difference(questions, own_questions):
             raise KformerError(
-                f"{first} and {file} cannot be compared: {difference}; delete both and run again"
+                f"{first} and {folder.predictions} cannot be compared: {difference}; delete both "
+                "and run again"
             )
-        training = _read_training(folder / "training.json")
-        runs.append(RunAnswers(_condition_of(folder), _seed_of(folder), predictions, training))
+        training = _read_training(folder.summary)
+        if training:
+            versions.setdefault(training.get("version"), folder.path)
+        runs.append(RunAnswers(folder.condition, folder.seed, predictions, training))
+    if len(versions) > 1:
+        raise KformerError(
+            f"{' and '.join(map(str, versions.values()))} were trained by different versions of "
+            "the training stage; delete the older ones and run again"
+        )
     return questions, runs
 
 
@@ -105,7 +117,7 @@ def _read_predictions(path: Path) -> tuple[AnsweredQuestions, Ints]:
                 "evaluate on a labelled split"
             )
         if following and row["question_id"] == following["question_id"]:
-            raise KformerError(f"{path}: question {row['question_id']} is there more than once")
+            raise KformerError(f"{path}: question {row['question_id']} occurs more than once")
     questions = AnsweredQuestions(
         ids=tuple(row["question_id"] for row in rows),
         split=rows[0]["split"],
@@ -116,7 +128,7 @@ def _read_predictions(path: Path) -> tuple[AnsweredQuestions, Ints]:
 
 
 def _difference(one: AnsweredQuestions, other: AnsweredQuestions) -> str | None:
-    """What differs between the questions of two runs, in words; nothing if they are the same."""
+    """What differs between the questions of two runs, in words; None if they are the same."""
     if only := sorted(set(one.ids) ^ set(other.ids)):
         return f"{len(only)} questions are in only one of them, such as {only[0]}"
     if one.split != other.split:
@@ -126,8 +138,8 @@ def _difference(one: AnsweredQuestions, other: AnsweredQuestions) -> str | None:
         ("number of choices", one.choices, other.choices),
     ):
         if (left != right).any():
-            place = int(np.argmax(left != right))
-            return f"question {one.ids[place]} has {what} {left[place]} and {right[place]}"
+            row = int(np.argmax(left != right))
+            return f"question {one.ids[row]} has {what} {left[row]} and {right[row]}"
     return None
 
 
@@ -137,16 +149,3 @@ def _read_training(path: Path) -> Mapping[str, Any]:
     # Python writes an undefined number as NaN, which is not JSON: here it counts as not measured.
     content: dict[str, Any] = json.loads(path.read_text("utf-8"), parse_constant=lambda _: None)
     return content
-
-
-def _condition_of(folder: Path) -> str:
-    return folder.parent.name
-
-
-def _seed_of(folder: Path) -> int | None:
-    if folder.name == "untrained":
-        return None
-    prefix, _, seed = folder.name.partition("-")
-    if prefix != "seed" or not seed.isdecimal():
-        raise KformerError(f"{folder}: the folder of a run is called seed-<number> or untrained")
-    return int(seed)

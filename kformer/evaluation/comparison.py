@@ -1,10 +1,10 @@
-"""The paired comparison of an experiment's conditions: what it holds and how it is computed.
+"""The paired comparison of an experiment's conditions: its content and its statistics.
 
 The unit is the question. The seeds of a condition answer the same questions, so their answers
 are averaged first, question by question; every interval and test then works on one value a
-question and treats the questions as a sample of all questions of their kind. What follows is
-that an interval covers *which questions* happened to be asked. It does not cover *which seeds*
-happened to be drawn: that spread is shown beside it, as the standard deviation over seeds.
+question and treats the questions as a sample of all questions of their kind. So an interval
+covers *which questions* happened to be asked. It does not cover *which seeds* happened to be
+drawn: that spread is reported separately, as the standard deviation over seeds.
 
 Shapes: Q questions, S seeds, C choices.
 """
@@ -101,7 +101,7 @@ def mean_interval(values: Floats, lowest: float, highest: float) -> tuple[float,
     """The 95 % confidence interval of the mean of (Q,) ``values`` between two possible extremes.
 
     The questions are resampled (BCa bootstrap: Efron 1987, "Better Bootstrap Confidence
-    Intervals"). Where all values are equal, resampling would claim a certainty that nobody has:
+    Intervals"). Where all values are equal, resampling would give an interval without width:
     there the interval reaches as far as if the questions that may go unseen in a sample of this
     size (Wilson's upper bound for 0 of Q) all had the lowest, or all the highest, value. For a
     perfect accuracy that is Wilson's interval.
@@ -127,16 +127,16 @@ def paired_p_value(differences: Floats) -> float:
     the other way round. Questions without a difference cannot change the outcome and are left
     out; where few are left, all their sign patterns are tried and the p-value is exact.
     """
-    telling = differences[~np.isclose(differences, 0)]
-    if len(telling) < 2:  # one difference is as likely this way as that
+    nonzero = differences[~np.isclose(differences, 0)]
+    if len(nonzero) < 2:  # one difference is as likely this way as that
         return 1.0
     result = stats.permutation_test(
-        (telling,),
+        (nonzero,),
         lambda sample, axis: np.sum(sample, axis=axis),
         permutation_type="samples",
         vectorized=True,
         n_resamples=_RESAMPLES,
-        batch=_batch(telling),
+        batch=_batch(nonzero),
         rng=np.random.default_rng(_RNG_SEED),
     )
     return float(result.pvalue)

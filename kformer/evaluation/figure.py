@@ -70,7 +70,7 @@ def _draw_condition(axes: Axes, row: int, result: ConditionResult, is_baseline: 
         (0, 8),
         textcoords="offset points",
         ha="center",
-        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},  # not struck out by a line
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},  # no line runs through it
     )
     seeds = [100 * seed for seed in result.seed_accuracies]
     axes.plot(seeds, [row + _SEEDS_BELOW] * len(seeds), "o", markersize=3.5, color=_ORANGE)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from kformer.errors import KformerError
+from kformer.io.outputs import RunFolder
 from kformer.io.tables import Row, write_table
 from kformer.modeling import KformerForMultipleChoice, KformerProcessor
 from kformer.modeling.examples import Example, Knowledge, load_examples
@@ -31,14 +32,17 @@ def predict(
 
     Returns:
         accuracy, questions, inputs cut, and seconds per question.
+
+    Raises:
+        KformerError: the run was not trained, or the tables do not fit together.
     """
-    summary = run / "training.json"
-    if not summary.is_file():
-        raise KformerError(f"{summary}: there is no such file; train this run first")
-    bf16 = json.loads(summary.read_text("utf-8"))["precision"] == "bf16"
-    model = KformerForMultipleChoice.from_pretrained(run / "model")
+    trained = RunFolder(run)
+    if not trained.summary.is_file():
+        raise KformerError(f"{trained.summary}: there is no such file; train this run first")
+    bf16 = json.loads(trained.summary.read_text("utf-8"))["precision"] == "bf16"
+    model = KformerForMultipleChoice.from_pretrained(trained.model)
     torch.nn.Module.to(model, torch.accelerator.current_accelerator() or "cpu").eval()
-    processor = KformerProcessor.from_pretrained(run / "model")
+    processor = KformerProcessor.from_pretrained(trained.model)
     facts = Knowledge(*knowledge) if knowledge else None
     test = load_examples(processor, questions, facts, "test")
 
@@ -83,12 +87,16 @@ def _rows(
 
 
 def _read_facts(example: Example, processor: KformerProcessor, kept: Any) -> list[list[int]]:
-    """The ids of the facts that were injected, per choice."""
+    """The ids of the facts that the model read, per choice.
+
+    Args:
+        kept: (C, N) positions among the candidates, -1 for none; None if none were injected.
+    """
     choices = len(example.features.choices)
-    offered = example.candidates
-    if not offered or (kept is None and processor.config.injection != "concat"):
+    candidates = example.candidates
+    if not candidates or (kept is None and not processor.facts_as_text):
         return [[] for _ in range(choices)]
-    per_choice = [offered[i if len(offered) > 1 else 0] for i in range(choices)]
-    if kept is None:  # facts went in as text
+    per_choice = [candidates[i if len(candidates) > 1 else 0] for i in range(choices)]
+    if kept is None:  # facts were given as text
         return [ids[: processor.config.facts] for ids in per_choice]
     return [[ids[i] for i in kept[c] if i >= 0] for c, ids in enumerate(per_choice)]

@@ -1,4 +1,4 @@
-"""The comparison in words and tables: a Markdown page, and a table for the terminal."""
+"""The comparison as a Markdown page and as a table for the terminal."""
 
 from collections.abc import Iterable
 
@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kformer.evaluation.comparison import Comparison, ConditionResult
-from kformer.io.formatting import markdown_table
+from kformer.io.formatting import markdown_table, p_value, percent, points
 
 _SIGNIFICANT = 0.05
 _HEADER = (
@@ -30,7 +30,7 @@ _HOW_TO_READ = """\
 - **p (Holm)**: how often a difference at least this large would arise if `{baseline}` and the
   condition were interchangeable (paired sign-flip test over questions, two-sided), corrected by
   Holm's method for comparing several conditions at once. Overlapping intervals are no such test.
-  It speaks of the runs that were made: a Δ no larger than the ± may turn with other seeds.
+  It holds for the seeds that were run: a Δ no larger than the ± may change sign with others.
 - **p vs chance**: the same for an accuracy this far from guessing, were the answer key random;
   uncorrected.
 - **s/step**, **cost**: seconds per training step, and how many times those of `{baseline}`.
@@ -59,7 +59,7 @@ def render_table(comparison: Comparison) -> Table:
 
 
 def render_markdown(comparison: Comparison) -> str:
-    """The comparison as a Markdown page that reads well as plain text, too."""
+    """The comparison as a Markdown page, readable as plain text, too."""
     header = [name.replace("\n", " ") for name in _HEADER]
     rows = [_cells(result, comparison) for result in comparison.conditions]
     parts = [
@@ -78,7 +78,7 @@ def render_markdown(comparison: Comparison) -> str:
 def _statement(comparison: Comparison) -> str:
     return (
         f"{len(comparison.conditions)} conditions answered the same {comparison.questions:,} "
-        f"{comparison.split} questions; guessing gets {_percent(comparison.chance)} % right. "
+        f"{comparison.split} questions; guessing gets {percent(comparison.chance)} % right. "
         f"Δ is the difference from {comparison.baseline}, question by question."
     )
 
@@ -100,19 +100,19 @@ def _trained_with(seeds: tuple[int, ...]) -> str:
 
 
 def _finding(result: ConditionResult, comparison: Comparison) -> str:
-    """What the numbers say about one condition, and no more."""
+    """One sentence on one condition."""
     return f"`{result.condition}`: {_finding_against(result, comparison)}{_finding_chance(result)}."
 
 
 def _finding_against(result: ConditionResult, comparison: Comparison) -> str:
     if result.p_holm is None or result.delta_ci95 is None:
-        return f"the baseline, {_percent(result.accuracy_mean)} % right"
+        return f"the baseline, {percent(result.accuracy_mean)} % right"
     low, high = result.delta_ci95
-    evidence = f"95 % CI {_points(low)} to {_points(high)}, p (Holm) {_p(result.p_holm)}"
+    evidence = f"95 % CI {points(low)} to {points(high)}, p (Holm) {p_value(result.p_holm)}"
     if result.p_holm >= _SIGNIFICANT:
         return (
             f"no difference from `{comparison.baseline}` detected "
-            f"({_points(result.delta)} points, {evidence})"
+            f"({points(result.delta)} points, {evidence})"
         )
     side = "above" if result.delta > 0 else "below"
     distance = f"{100 * abs(result.delta):.1f} points"
@@ -126,28 +126,14 @@ def _finding_chance(result: ConditionResult) -> str:
 def _cells(result: ConditionResult, comparison: Comparison) -> list[str]:
     is_baseline = result.condition == comparison.baseline
     low, high = result.ci95
-    spread = "" if result.accuracy_std is None else f" ±{_percent(result.accuracy_std)}"
+    spread = "" if result.accuracy_std is None else f" ±{percent(result.accuracy_std)}"
     return [
         result.condition,
-        _percent(result.accuracy_mean) + spread,
-        f"{_percent(low)}-{_percent(high)}",
-        "" if is_baseline else _points(result.delta),
-        _p(result.p_holm),
-        _p(result.p_chance),
+        percent(result.accuracy_mean) + spread,
+        f"{percent(low)}-{percent(high)}",
+        "" if is_baseline else points(result.delta),
+        p_value(result.p_holm),
+        p_value(result.p_chance),
         "" if result.seconds_per_step is None else f"{result.seconds_per_step:.3f}",
         "" if result.relative_cost is None else f"{result.relative_cost:.1f}x",
     ]
-
-
-def _percent(fraction: float) -> str:
-    return f"{100 * fraction:.1f}"
-
-
-def _points(fraction: float) -> str:
-    return f"{100 * fraction:+z.1f}"
-
-
-def _p(p: float | None) -> str:
-    if p is None:
-        return ""
-    return "<0.001" if p < 0.001 else f"{p:.3f}"

@@ -1,4 +1,4 @@
-"""Answering by retrieval alone: no training, the choice whose query scored best."""
+"""Answering by retrieval alone, without training: the choice whose query scored best."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -11,13 +11,19 @@ from kformer.io.tables import Row, read_rows, write_table
 def answer_by_retrieval(questions: Path, retrieval: Path, out: Path) -> dict[str, float]:
     """Writes predictions for the test questions; a choice's logit is its query's best score.
 
-    Ties, and questions for which nothing was found, go to the first of the choices.
+    Where choices tie, or nothing was found, the first one is chosen.
+
+    Returns:
+        accuracy and number of questions.
+
+    Raises:
+        KformerError: the retrieval has one query per question, or is of other questions.
     """
     found: dict[str, dict[int, Row]] = defaultdict(dict)
     for row in read_rows(retrieval, "retrieval"):
         if row["choice"] is None:
             raise KformerError(
-                f"{retrieval}: one query per question tells nothing about its choices; "
+                f"{retrieval}: one query per question cannot rank its choices; "
                 "set retrieval.query: choice"
             )
         found[row["question_id"]][row["choice"]] = row
@@ -28,13 +34,13 @@ def answer_by_retrieval(questions: Path, retrieval: Path, out: Path) -> dict[str
         for question in read_rows(questions, "questions"):
             if question["split"] != "test":
                 continue
-            own = found[question["question_id"]]
-            if sorted(own) != list(range(len(question["choices"]))):
+            by_choice = found[question["question_id"]]
+            if sorted(by_choice) != list(range(len(question["choices"]))):
                 raise KformerError(
                     f"{retrieval}: question {question['question_id']!r} does not have one query "
                     "per choice; the table belongs to other questions"
                 )
-            per_choice = [own[i] for i in range(len(own))]
+            per_choice = [by_choice[i] for i in range(len(by_choice))]
             logits = [max(row["scores"], default=0.0) for row in per_choice]
             prediction = logits.index(max(logits))
             right += prediction == question["answer"]

@@ -1,4 +1,4 @@
-"""Where the parts of each family of encoders live: the one place that knows their names."""
+"""The modules of each family of encoders that injections attach to, by their names."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from torch import nn
 from transformers import PreTrainedConfig
 
 from kformer.errors import KformerError
-from kformer.modeling.attention import DisentangledAttentionWithFacts
+from kformer.modeling.attention import ATTENTION_WITH_FACTS, DisentangledAttentionWithFacts
 
 
 @dataclass(frozen=True)
@@ -29,24 +29,24 @@ class LayerSites:
 
 @dataclass(frozen=True)
 class Adapter:
-    """What an injection and a scoring head must know about a family of encoders.
+    """What injections and the scoring head must know about a family of encoders.
 
     Attributes:
         sites: finds the sites of every layer of an encoder, first layer first.
         activation: the field of the encoder's config that names the FFN's activation.
-        scored_token: whose state is the input's: the first one's, or, where a token sees only
-            those before it, the last one's.
+        scored_token: the token whose state is scored: the first, or the last where tokens see
+            only those before them.
         projection: the encoder's module that brings word embeddings to the width of its layers,
             if theirs may be another.
-        attends_through_interface: whether the encoder calls transformers' attention interface,
-            so that facts join the attention there.
+        attention_with_facts: the attention implementation that the encoder needs for facts to
+            join it; None where the layers' own attention takes facts.
     """
 
     sites: Callable[[Any], list[LayerSites]]
     activation: str = "hidden_act"
     scored_token: Literal["first", "last"] = "first"
     projection: str | None = None
-    attends_through_interface: bool = True
+    attention_with_facts: str | None = ATTENTION_WITH_FACTS
 
 
 def _bert_sites(encoder: Any) -> list[LayerSites]:
@@ -77,7 +77,7 @@ _DECODER = Adapter(_decoder_sites, scored_token="last")
 ADAPTERS = {
     "bert": _BERT,
     "deberta-v2": Adapter(
-        _deberta_sites, projection="embeddings.embed_proj", attends_through_interface=False
+        _deberta_sites, projection="embeddings.embed_proj", attention_with_facts=None
     ),
     "electra": Adapter(_bert_sites, projection="embeddings_project"),
     "llama": _DECODER,

@@ -27,11 +27,11 @@ class Slots(Protocol):
     recording: bool
 
     def keys_values_mask(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Keys and values (R, N, K), and the mask (R, N) of those that are there."""
+        """Keys and values (R, N, K), and the mask (R, N) of real facts."""
         ...
 
     def record(self, activations: Tensor) -> None:
-        """Takes the weights (R, L, N) that the tokens gave to the facts."""
+        """Takes the attention weights (R, L, N) of the facts."""
         ...
 
 
@@ -57,14 +57,14 @@ def attention_with_facts(
     return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
 
 
-def _mask_that_is_there(*args: Any, **kwargs: Any) -> Tensor | None:
-    """transformers' mask for SDPA, also where the kernel would do without one: facts extend it."""
-    every = {"allow_is_causal_skip": False, "allow_is_bidirectional_skip": False}
-    return sdpa_mask(*args, **kwargs | every)
+def _materialised_mask(*args: Any, **kwargs: Any) -> Tensor | None:
+    """transformers' mask for SDPA, also where it could be left out: facts extend it."""
+    always = {"allow_is_causal_skip": False, "allow_is_bidirectional_skip": False}
+    return sdpa_mask(*args, **kwargs | always)
 
 
 AttentionInterface.register(ATTENTION_WITH_FACTS, attention_with_facts)
-AttentionMaskInterface.register(ATTENTION_WITH_FACTS, _mask_that_is_there)
+AttentionMaskInterface.register(ATTENTION_WITH_FACTS, _materialised_mask)
 
 
 class DisentangledAttentionWithFacts(DisentangledSelfAttention):
@@ -119,14 +119,14 @@ def _prepend(
     slots: Slots, key: Tensor, value: Tensor, mask: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Keys, values and mask of facts and tokens; a mask of floats is added to the scores."""
-    fact_keys, fact_values, there = slots.keys_values_mask()
+    fact_keys, fact_values, is_fact = slots.keys_values_mask()
     rows, heads = key.shape[:2]
 
     def split(facts: Tensor) -> Tensor:
         return facts.unflatten(-1, (heads, -1)).transpose(1, 2).to(key.dtype)
 
     mask = mask.expand(rows, -1, -1, -1)
-    columns = there[:, None, None, :].expand(-1, *mask.shape[1:3], -1)
+    columns = is_fact[:, None, None, :].expand(-1, *mask.shape[1:3], -1)
     if mask.dtype != torch.bool:
         hidden = torch.finfo(mask.dtype).min
         columns = mask.new_zeros(columns.shape).masked_fill(~columns, hidden)
@@ -139,7 +139,7 @@ def _prepend(
 
 @torch.no_grad()
 def _record(slots: Slots, query: Tensor, key: Tensor, mask: Tensor, scale: float) -> None:
-    """Hands over the weights of the facts, mean over heads, which SDPA keeps to itself."""
+    """Computes the weights of the facts, mean over heads, which SDPA does not return."""
     key = key.repeat_interleave(query.shape[1] // key.shape[1], dim=1)
     scores = (query @ key.transpose(2, 3)).float() * scale
     scores = scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask

@@ -13,13 +13,13 @@ class KformerConfig(PreTrainedConfig):
 
     Attributes:
         encoder: the encoder's own configuration.
-        injection: name of the method, a key of `kformer.modeling.injection.INJECTIONS`.
+        injection: name of the method, known to `kformer.modeling.injections`.
         injection_layers: the layers injected into, [start, end), 0-based and half open.
         facts: N, how many facts are kept per choice; more are filtered down to the N whose
             embedding fits the input best.
         key_init: how a fact's key projection starts: ``normal`` is N(0, 0.02) as released,
             ``identity`` adds ``key_scale`` times the identity matrix, so that from the first
-            step a fact answers to words like its own.
+            step a fact's slot fires on words like its own.
         key_scale: the scale of that identity matrix; unused for ``normal``.
         max_tokens: L, the longest input of one choice in tokens, special tokens included.
         max_fact_tokens: T, the longest fact in tokens; longer ones lose their end.

@@ -1,4 +1,4 @@
-"""From the tables to what the trainer reads: tokenised questions with their candidate facts."""
+"""Tokenised questions with their candidate facts, read from the tables."""
 
 import random
 from collections import defaultdict
@@ -17,10 +17,10 @@ from kformer.progress import track
 
 @dataclass(frozen=True)
 class Example:
-    """One question, ready for the model, with what is needed to say what was done with it.
+    """One tokenised question, with what its predictions are reported by.
 
     Attributes:
-        candidates: the ids of the facts offered: one list, or one per choice.
+        candidates: the ids of its candidate facts: one list, or one per choice.
     """
 
     question_id: str
@@ -49,7 +49,7 @@ class Examples(Dataset[Example]):
 
     @property
     def fact_tokens(self) -> set[int]:
-        """All tokens of all facts that are offered."""
+        """All tokens of all candidate facts."""
         tokens: set[int] = set()
         for example in self.examples:
             for facts in example.features.facts:
@@ -63,7 +63,7 @@ class Examples(Dataset[Example]):
 
 
 class Knowledge:
-    """What retrieval found, as text: the facts a model is offered for each question."""
+    """The candidate facts of each question, as retrieval found them."""
 
     def __init__(self, facts: Path, retrieval: Path) -> None:
         """Reads both tables; raises KformerError when they do not belong together."""
@@ -77,7 +77,7 @@ class Knowledge:
         """Fact ids, best first: one list for the question, or one per choice.
 
         Raises:
-            KformerError: the question was not asked.
+            KformerError: the retrieval is of other questions.
         """
         if question_id not in self._found:
             raise KformerError(
@@ -87,6 +87,7 @@ class Knowledge:
         return [row["fact_ids"] for row in self._found[question_id]]
 
     def texts(self, fact_ids: Sequence[int]) -> list[str]:
+        """The texts of facts."""
         return [self._texts[fact_id] for fact_id in fact_ids]
 
 
@@ -104,7 +105,7 @@ def load_examples(
         questions: the questions table.
         knowledge: None when the model reads no facts.
         split: which questions.
-        limit: only so many, drawn once and for all, so that every condition and seed has the same.
+        limit: at most so many; the draw is fixed, the same for every condition and seed.
     """
     rows = [row for row in read_rows(questions, "questions") if row["split"] == split]
     if limit is not None and limit < len(rows):

@@ -11,31 +11,31 @@ from torch.nn import functional as F
 class FactEmbeddings(nn.Embedding):
     """A table (V, E) that turns facts into the mean of their tokens' embeddings.
 
-    A gradient of this table, and the optimiser's pass over it, would cost as much as those of the
-    encoder's own, though the facts of a data set use few of its rows. `train_only` trains just
-    these. Saved and loaded is always the whole table.
+    A gradient of this table and the optimiser's pass over it would cost as much as those of the
+    encoder's own, though the facts of a data set use few of its rows: `train_only` trains just
+    these. The whole table is saved and loaded.
     """
 
     def __init__(self, num_embeddings: int, embedding_dim: int) -> None:
         super().__init__(num_embeddings, embedding_dim)
         self.rows: nn.Parameter | None = None
-        self.register_buffer("places", None, persistent=False)
+        self.register_buffer("row_of_token", None, persistent=False)
         self.register_state_dict_post_hook(_save_whole)
         self.register_load_state_dict_pre_hook(_load_rows)
 
     def train_only(self, tokens: Iterable[int]) -> None:
         """Makes the rows of these tokens trainable and freezes all others.
 
-        For the rows of all tokens that facts in training have this changes nothing but the time:
-        no other row gets a gradient. Call it before the optimiser is made.
+        No other row gets a gradient if these are all the tokens of the training facts, so that
+        this only saves time. Call it before the optimiser is made.
         """
         assert self.rows is None, "the rows to train have been chosen already"
         self.weight.requires_grad_(False)
         ids = torch.tensor(sorted(set(tokens)), dtype=torch.long, device=self.weight.device)
         if len(ids) == 0:
             return
-        self.places = torch.full((self.num_embeddings,), -1, device=ids.device)
-        self.places[ids] = torch.arange(len(ids), device=ids.device)
+        self.row_of_token = torch.full((self.num_embeddings,), -1, device=ids.device)
+        self.row_of_token[ids] = torch.arange(len(ids), device=ids.device)
         self.rows = nn.Parameter(self.weight[ids])
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]
@@ -45,26 +45,26 @@ class FactEmbeddings(nn.Embedding):
         """
         if ids.numel() == 0:
             return self.weight.new_zeros(ids.shape[0], self.embedding_dim)
-        there = mask.bool()
+        is_token = mask.bool()
         if self.rows is None:
-            total = embedding_sum(ids, self.weight, there)
+            total = embedding_sum(ids, self.weight, is_token)
         else:
-            places = self.places[ids]
-            total = embedding_sum(places.clamp(min=0), self.rows, there & (places >= 0))
-            total = total + embedding_sum(ids, self.weight, there & (places < 0))
-        return total / there.sum(-1, keepdim=True).clamp(min=1)
+            rows = self.row_of_token[ids]
+            total = embedding_sum(rows.clamp(min=0), self.rows, is_token & (rows >= 0))
+            total = total + embedding_sum(ids, self.weight, is_token & (rows < 0))
+        return total / is_token.sum(-1, keepdim=True).clamp(min=1)
 
     def whole(self) -> Tensor:
-        """The table (V, E) with the trained rows in their places, without gradient."""
+        """The table (V, E) with the trained rows put in, without gradient."""
         table = self.weight.detach()
         if self.rows is None:
             return table
-        return table.index_put((self.places >= 0,), self.rows.detach())
+        return table.index_put((self.row_of_token >= 0,), self.rows.detach())
 
 
-def embedding_sum(ids: Tensor, table: Tensor, there: Tensor) -> Tensor:
-    """The sums (F, E) of a table's rows (V, E) for the ids (F, T) that are there, (F, T)."""
-    return F.embedding_bag(ids, table, mode="sum", per_sample_weights=there.to(table.dtype))
+def embedding_sum(ids: Tensor, table: Tensor, mask: Tensor) -> Tensor:
+    """The sums (F, E) of the rows of a table (V, E) for the ids (F, T) under the mask (F, T)."""
+    return F.embedding_bag(ids, table, mode="sum", per_sample_weights=mask.to(table.dtype))
 
 
 def _save_whole(module: FactEmbeddings, state: dict[str, Any], prefix: str, _: Any) -> None:
@@ -74,5 +74,5 @@ def _save_whole(module: FactEmbeddings, state: dict[str, Any], prefix: str, _: A
 
 def _load_rows(module: FactEmbeddings, state: dict[str, Any], prefix: str, *_: Any) -> None:
     if module.rows is not None and f"{prefix}weight" in state:
-        trained = (module.places >= 0).cpu()
+        trained = (module.row_of_token >= 0).cpu()
         state[f"{prefix}rows"] = state[f"{prefix}weight"][trained]

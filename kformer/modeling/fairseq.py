@@ -21,9 +21,9 @@ from kformer.errors import KformerError
 from kformer.io.files import replacing
 from kformer.modeling.configuration import KformerConfig
 from kformer.modeling.model import KformerForMultipleChoice
-from kformer.modeling.processor import load_tokenizer
+from kformer.modeling.pretrained import load_tokenizer
 
-# Beside the settings: what meters of training note as NumPy's numbers, under its old name as well.
+# Settings, and the NumPy numbers of training metrics, whose module has had two names.
 _NUMPY_NUMBER: Any = np.float64(0).__reduce__()[0]
 _ALLOWED: list[Any] = [
     argparse.Namespace,
@@ -77,7 +77,7 @@ def import_checkpoint(
         out: the folder to write.
         injection: ``ffn``, as it was trained; ``attention`` feeds the same keys and values to the
             self-attention, ``none`` leaves them out.
-        tokenizer: Hugging Face id or folder of the tokenizer to save beside the model, such as
+        tokenizer: Hugging Face id or folder of the tokenizer to save with the model, such as
             ``roberta-base``; a checkpoint holds none.
 
     Raises:
@@ -86,23 +86,23 @@ def import_checkpoint(
     """
     settings, weights = _read(checkpoint)
     model = _build(checkpoint, settings, weights, injection)
-    kept = None
+    saved_tokenizer = None
     if tokenizer is not None:
         try:
-            kept = load_tokenizer(tokenizer)
+            saved_tokenizer = load_tokenizer(tokenizer)
         except KformerError as error:
             reason = str(error).removeprefix("model.encoder: ")
             raise KformerError(f"--tokenizer: {reason}") from None
-        rows = model.config.encoder.vocab_size
-        if len(kept) > rows:
+        tokens, rows = len(saved_tokenizer), model.config.encoder.vocab_size
+        if tokens > rows:
             raise KformerError(
-                f"--tokenizer: {tokenizer} has {len(kept)} tokens, {checkpoint} embeds {rows}; "
+                f"--tokenizer: {tokenizer} has {tokens} tokens, {checkpoint} embeds {rows}; "
                 "give the one that it was trained with"
             )
     with replacing(out) as folder:
         model.save_pretrained(folder)
-        if kept is not None:
-            kept.save_pretrained(folder)
+        if saved_tokenizer is not None:
+            saved_tokenizer.save_pretrained(folder)
     return model
 
 
@@ -114,7 +114,7 @@ def _read(path: Path) -> tuple[argparse.Namespace, dict[str, Tensor]]:
         foreign = re.search(r"GLOBAL (\S+)", str(error))
         reason = f"it holds {foreign[1]}, which" if foreign else "it holds something that"
         raise KformerError(
-            f"{path}: refused: {reason} is no part of a released checkpoint; nothing of it was run"
+            f"{path}: refused: {reason} is no part of a released checkpoint; no code of it was run"
         ) from None
     except Exception as error:  # damaged bytes make the unpickler raise anything
         if isinstance(error, OSError) and error.filename is not None:

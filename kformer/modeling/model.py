@@ -17,43 +17,31 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 from transformers import AutoModel, AutoModelForMultipleChoice, PreTrainedModel
-from transformers import initialization as init
 from transformers.modeling_outputs import MultipleChoiceModelOutput
 
-from kformer.encoders import (
-    BUNDLED,
-    check_bundled_weights,
-    layer_span,
-    locate_encoder,
-    missing_encoder,
-)
+from kformer.encoders import layer_span
 from kformer.errors import KformerError
 from kformer.modeling.adapters import adapter_for
 from kformer.modeling.configuration import KformerConfig
 from kformer.modeling.fact_embeddings import FactEmbeddings, embedding_sum
-from kformer.modeling.injection import (
-    INJECTIONS,
-    Facts,
-    KeyProjection,
-    StaticInjection,
-    attention_implementation,
-)
+from kformer.modeling.injections import find_injection
+from kformer.modeling.pretrained import load_encoder, longest_input
+from kformer.modeling.slots import Facts, InitialisesItself
 
 
 @dataclass
 class KformerOutput(MultipleChoiceModelOutput):
-    """Loss and logits (B, C); with ``output_facts`` also what became of the facts.
+    """Loss and logits (B, C); with ``output_facts`` also what the model did with the facts.
 
     Attributes:
         kept_facts: (B, C, N), positions among the M candidates, best first, −1 for none.
         fact_activations: (B, C, P, N), how strongly each kept fact fired in each injected layer,
-            the highest over the tokens of the input: of the FFN's activation ``gelu(x · k_i)``
-            for ``ffn``, of the attention weight, mean over heads, for ``attention``.
+            the highest over the tokens of the input: for ``ffn`` the FFN's activation
+            ``gelu(x · k_i)``, for ``attention`` the attention weight, mean over heads.
     """
 
     kept_facts: Tensor | None = None
@@ -86,31 +74,28 @@ class KformerForMultipleChoice(PreTrainedModel):
     config_class = KformerConfig
     base_model_prefix = "kformer"
     supports_gradient_checkpointing = True
-    # Whether the encoder supports them, it says itself.
+    # It is the encoder that may not support these, and it says so itself.
     _supports_sdpa = True
     _supports_flash_attn = True
     _supports_flex_attn = True
 
     def __init__(self, config: KformerConfig) -> None:
         super().__init__(config)
-        if config.injection not in INJECTIONS:
-            raise KformerError(
-                f"model.injection: {config.injection!r} is unknown; known are "
-                f"{', '.join(INJECTIONS)}"
-            )
+        method = find_injection(config.injection)
         for name in ("facts", "max_tokens", "max_fact_tokens"):
             if getattr(config, name) < 1:
                 raise KformerError(f"model.{name}: {getattr(config, name)} must be at least 1")
         self.adapter = adapter_for(config.encoder)
         config.encoder.use_cache = False  # a decoder reads each input once
-        attention = attention_implementation(config) or config.encoder._attn_implementation
-        # A copy: another model of the same config may want another attention.
-        own = copy.deepcopy(config.encoder)
-        self.encoder = AutoModel.from_config(own, attn_implementation=attention)
+        attention = self._attention_with_facts or config.encoder._attn_implementation
+        # A copy: another model of the same config may need another attention.
+        encoder_config = copy.deepcopy(config.encoder)
+        self.encoder = AutoModel.from_config(encoder_config, attn_implementation=attention)
         if getattr(self.encoder, "pooler", None) is not None:
             self.encoder.pooler = None  # ours is the scoring head
-        self.injection = INJECTIONS[config.injection](config, self.encoder)
-        if self.injection.embeds_facts:
+        self.injection = method.build(config, self.encoder)
+        self.fact_embeddings: FactEmbeddings | None = None
+        if method.fact_input == "embeddings":
             words = self.encoder.get_input_embeddings()
             self.fact_embeddings = FactEmbeddings(words.num_embeddings, words.embedding_dim)
         self.head = ScoringHead(config)
@@ -128,23 +113,22 @@ class KformerForMultipleChoice(PreTrainedModel):
             settings: further fields of `KformerConfig`.
 
         Raises:
-            KformerError: no such encoder, family not supported, unknown setting, or layers out of
-                range.
+            KformerError: no such encoder or injection, family not supported, unknown setting, or
+                layers out of range.
         """
         unknown = settings.keys() - KformerConfig.__annotations__.keys()
         if unknown:
             known = ", ".join(sorted(KformerConfig.__annotations__.keys() - {"encoder"}))
             raise KformerError(f"model: unknown: {', '.join(sorted(unknown))}; there are {known}")
+        if not find_injection(settings.get("injection", "none")).has_slots:
+            layers = "all"  # not read
         pretrained = load_encoder(encoder)
-        method = INJECTIONS.get(settings.get("injection", "none"))
-        if method is not None and method.slots_of_a_layer is None:
-            layers = "all"  # they do not matter, whatever they are
         span = layer_span(layers, pretrained.config.num_hidden_layers)
         config = KformerConfig(encoder=pretrained.config, injection_layers=span, **settings)
-        config.max_tokens = min(config.max_tokens, _longest_input(pretrained))
+        config.max_tokens = min(config.max_tokens, longest_input(pretrained))
         model = cls(config)
         model.encoder.load_state_dict(pretrained.state_dict(), strict=False)  # all but its pooler
-        if model.injection.embeds_facts:
+        if model.fact_embeddings is not None:
             words = pretrained.get_input_embeddings().weight
             model.fact_embeddings.load_state_dict({"weight": words})
         return model
@@ -155,8 +139,8 @@ class KformerForMultipleChoice(PreTrainedModel):
     def set_attn_implementation(
         self, attn_implementation: str | dict[Any, Any], allow_all_kernels: bool = False
     ) -> None:
-        """Changes the encoder's attention, unless facts join it, which takes one of ours."""
-        if attention_implementation(self.config) is None:
+        """Changes the encoder's attention, unless facts join it, for which it must be ours."""
+        if self._attention_with_facts is None:
             super().set_attn_implementation(attn_implementation, allow_all_kernels)
 
     def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Embedding:
@@ -164,13 +148,9 @@ class KformerForMultipleChoice(PreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        # transformers marks weights that a checkpoint filled, and all once they are initialised.
-        fresh = not getattr(getattr(module, "weight", None), "_is_hf_initialized", False)
         super()._init_weights(module)
-        if isinstance(module, KeyProjection) and fresh:
-            module.weight.diagonal().add_(module.identity)
-        if isinstance(module, StaticInjection):
-            init.normal_(module.embeddings, std=self.config.initializer_range)
+        if isinstance(module, InitialisesItself):
+            module.initialise(self.config.initializer_range)
 
     def forward(
         self,
@@ -194,21 +174,18 @@ class KformerForMultipleChoice(PreTrainedModel):
         batch, choices, _ = input_ids.shape
         assert attention_mask.shape == input_ids.shape, (attention_mask.shape, input_ids.shape)
         tokens, order = attention_mask.bool().flatten(0, 1).sort(descending=True, stable=True)
-        rows = input_ids.flatten(0, 1).gather(1, order)  # wherever padding was, it is on the right
+        rows = input_ids.flatten(0, 1).gather(1, order)  # moves all padding to the right
         is_choice = tokens.any(-1).view(batch, choices)
         tokens[:, 0] = True  # attention over nothing at all would be NaN
         if self.config.encoder.pad_token_id is not None:  # RoBERTa counts positions by it
             rows = rows.masked_fill(~tokens, self.config.encoder.pad_token_id)
 
         facts = self.injection.own_facts(len(rows))
-        if self.injection.embeds_facts and fact_input_ids is not None:
+        if self.fact_embeddings is None:
+            fact_input_ids = None  # not read
+        if fact_input_ids is not None:
             assert fact_attention_mask is not None, "facts need their attention mask"
-            given = (fact_input_ids.shape, fact_attention_mask.shape)
-            assert given[0] == given[1], f"facts and their mask differ: {given}"
-            assert given[0][:-2] in ((batch,), (batch, choices)), (
-                f"facts {tuple(given[0])} are neither per question nor per choice of inputs "
-                f"{tuple(input_ids.shape)}"
-            )
+            _check_facts(input_ids.shape, fact_input_ids, fact_attention_mask)
             facts = self._read_facts(rows, tokens, fact_input_ids, fact_attention_mask)
         if facts is not None and output_facts:
             facts.tokens = tokens
@@ -221,16 +198,14 @@ class KformerForMultipleChoice(PreTrainedModel):
         if labels is not None:
             output.loss = F.cross_entropy(logits, labels)
         if facts is not None and output_facts:
-            by_question = (batch, choices)
-            if fact_input_ids is not None and self.injection.embeds_facts:
-                output.kept_facts = facts.kept.masked_fill(~facts.mask, -1).unflatten(
-                    0, by_question
-                )
-            output.fact_activations = self.injection.activations().unflatten(0, by_question)
+            if fact_input_ids is not None:
+                kept = facts.kept.masked_fill(~facts.mask, -1)
+                output.kept_facts = kept.unflatten(0, (batch, choices))
+            output.fact_activations = self.injection.activations().unflatten(0, (batch, choices))
         return output
 
     def _scored(self, states: Tensor, tokens: Tensor) -> Tensor:
-        """The states (R, D) of the tokens that stand for their inputs, of (R, L, D)."""
+        """The states (R, D) of the scored tokens, of all states (R, L, D)."""
         if self.adapter.scored_token == "first":
             return states[:, 0]
         last = tokens.sum(-1) - 1
@@ -241,27 +216,34 @@ class KformerForMultipleChoice(PreTrainedModel):
     ) -> Facts | None:
         """The facts to inject: all candidates embedded, and the best for each row chosen."""
         groups = fact_ids.shape[:-2].numel()  # B, or B·C for facts per choice
+        assert self.fact_embeddings is not None
         candidates = self.fact_embeddings(fact_ids.flatten(0, -2), fact_tokens.flatten(0, -2))
         candidates = candidates.view(groups, fact_ids.shape[-2], candidates.shape[-1])
-        there = fact_tokens.bool().any(-1).flatten(0, -2)  # (G, M)
-        if there.numel() == 0:
+        is_fact = fact_tokens.bool().any(-1).flatten(0, -2)  # (G, M)
+        if is_fact.numel() == 0:
             return None
-        there = there.repeat_interleave(len(rows) // groups, dim=0)  # (R, M)
-        kept = self._best_facts(rows, tokens, candidates, there)
+        is_fact = is_fact.repeat_interleave(len(rows) // groups, dim=0)  # (R, M)
+        kept = self._best_facts(rows, tokens, candidates, is_fact)
         if self.adapter.projection and self._words.shape[1] != self.config.encoder.hidden_size:
             candidates = self.encoder.get_submodule(self.adapter.projection)(candidates)
-        return Facts(candidates, kept, there.gather(1, kept))
+        return Facts(candidates, kept, is_fact.gather(1, kept))
 
     @torch.no_grad()
-    def _best_facts(self, rows: Tensor, tokens: Tensor, facts: Tensor, there: Tensor) -> Tensor:
-        """Positions (R, N) of the facts that fit the whole input, answer included, best first."""
+    def _best_facts(self, rows: Tensor, tokens: Tensor, facts: Tensor, is_fact: Tensor) -> Tensor:
+        """Positions (R, N) of the facts that fit an input, answer included, best first."""
         inputs = embedding_sum(rows, self._words, tokens).float() / tokens.sum(-1, keepdim=True)
-        # In full precision also under autocast: a rank must not hang on rounding.
+        # In full precision also under autocast: rounding must not change a rank.
         with torch.autocast(rows.device.type, enabled=False):
             inputs = inputs.view(len(facts), -1, inputs.shape[-1])  # (G, R/G, E)
             fit = (inputs @ facts.float().transpose(1, 2)).flatten(0, 1)  # (R, M)
-        fit = fit.masked_fill(~there, -torch.inf)
+        fit = fit.masked_fill(~is_fact, -torch.inf)
         return fit.topk(min(self.config.facts, facts.shape[1])).indices
+
+    @property
+    def _attention_with_facts(self) -> str | None:
+        """The attention that the encoder must have for facts to join it; None = its own."""
+        joins = find_injection(self.config.injection).joins_attention
+        return adapter_for(self.config.encoder).attention_with_facts if joins else None
 
     @property
     def _words(self) -> Tensor:
@@ -290,27 +272,13 @@ class KformerForMultipleChoice(PreTrainedModel):
         return checkpoint(layer_with_facts, *args)
 
 
-def _longest_input(encoder: PreTrainedModel) -> int:
-    """How many tokens an encoder has positions for."""
-    config = encoder.config
-    # RoBERTa counts its positions from behind the padding id.
-    skipped = config.pad_token_id + 1 if "roberta" in config.model_type else 0
-    return config.max_position_embeddings - skipped
-
-
-def load_encoder(name: str | Path) -> PreTrainedModel:
-    """Loads a pre-trained encoder, without ever running code that comes with it.
-
-    Raises:
-        KformerError: there is no such encoder in reach.
-    """
-    folder = locate_encoder(str(name))
-    if name == BUNDLED:
-        check_bundled_weights(Path(folder))
-    try:
-        return AutoModel.from_pretrained(folder, trust_remote_code=False, dtype=torch.float32)
-    except (OSError, ValueError, SafetensorError) as error:
-        raise missing_encoder(name, error) from None
+def _check_facts(inputs: torch.Size, facts: Tensor, mask: Tensor) -> None:
+    """Asserts that facts (B, M, T) or (B, C, M, T) and their mask belong to inputs (B, C, L)."""
+    assert facts.shape == mask.shape, f"facts and their mask differ: {facts.shape, mask.shape}"
+    assert facts.shape[:-2] in (inputs[:1], inputs[:2]), (
+        f"facts {tuple(facts.shape)} are neither per question nor per choice of inputs "
+        f"{tuple(inputs)}"
+    )
 
 
 AutoModelForMultipleChoice.register(KformerConfig, KformerForMultipleChoice)

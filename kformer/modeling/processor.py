@@ -2,9 +2,9 @@
 
 The input of one choice is ``[CLS] context [SEP] Q: question [SEP] A: choice [SEP]`` with the
 encoder's own special tokens, single separators as in the released Kformer, and empty parts left
-out. Where an encoder has no such tokens, as decoders have not, it starts with the token for the
-beginning of a text, parts are separated by line breaks, and the token for the end of a text is
-the last, whose state is scored. With ``injection: concat`` the facts come first, as one more part.
+out. Where an encoder has no such tokens, as decoders have not, the input starts with the token for
+the beginning of a text, line breaks separate the parts, and the token for the end of a text comes
+last; its state is scored. Facts that are given as text come first, as one more part.
 What does not fit is cut in this order: facts from the end, then the context from its start, then
 the question from its start; the choice is never cut.
 
@@ -18,11 +18,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoConfig, PreTrainedTokenizerBase
 
-from kformer.encoders import locate_encoder, missing_encoder
 from kformer.errors import KformerError
 from kformer.modeling.configuration import KformerConfig
+from kformer.modeling.injections import find_injection
+from kformer.modeling.pretrained import load_tokenizer
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,9 @@ class Features:
 class KformerProcessor:
     """Tokenises questions for one model.
 
+    Attributes:
+        facts_as_text: whether the model reads facts as a part of its input.
+
     Example:
         >>> processor = KformerProcessor.from_pretrained("results/demo/runs/kformer/seed-1/model")
         >>> features = processor("", "What is the pet of Zorbak?", ["cat", "dog"], ["..."])
@@ -62,7 +66,7 @@ class KformerProcessor:
         self._start = _first_known(tokenizer.cls_token_id, tokenizer.bos_token_id)
         self._separator = _first_known(tokenizer.sep_token_id) or self._tokens("\n")
         self._end = _first_known(tokenizer.sep_token_id, tokenizer.eos_token_id) or self._separator
-        self._facts_as_text = config.injection == "concat"
+        self.facts_as_text = find_injection(config.injection).fact_input == "text"
         self._fact_tokens: dict[str, list[int]] = {}  # a fact is offered to many questions
 
     @classmethod
@@ -78,7 +82,7 @@ class KformerProcessor:
         return cls(tokenizer, config)
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Saves the tokenizer beside a saved model, whose config holds the rest."""
+        """Saves the tokenizer into the folder of a saved model, whose config holds the rest."""
         self.tokenizer.save_pretrained(folder)
 
     def __call__(
@@ -99,7 +103,7 @@ class KformerProcessor:
 
         Raises:
             KformerError: a choice alone is longer than ``max_tokens``, choices are no list of
-                strings, or facts are neither that nor as many lists as there are choices.
+                strings, or facts are neither such a list nor one for each choice.
         """
         if not choices or not _are_texts(choices):
             raise KformerError("choices: give a list of strings")
@@ -114,7 +118,7 @@ class KformerProcessor:
             )
         given: Any = facts if per_choice else [facts]
         texts = [list(each) for each in given]
-        heads = [self._as_text(each) if self._facts_as_text else [] for each in texts]
+        heads = [self._as_text(each) if self.facts_as_text else [] for each in texts]
         context_ids, question_ids = self._tokens(context), self._tokens(f"Q: {question}")
         inputs, cut = [], 0
         for position, choice in enumerate(choices):
@@ -124,7 +128,7 @@ class KformerProcessor:
             )
             inputs.append(ids)
             cut += was_cut
-        fact_ids = [] if self._facts_as_text else [self._facts(each) for each in texts]
+        fact_ids = [] if self.facts_as_text else [self._facts(each) for each in texts]
         return Features(inputs, fact_ids, per_choice, cut)
 
     def collate(self, batch: Sequence[Features], labels: Sequence[int] | None = None) -> Any:
@@ -147,7 +151,7 @@ class KformerProcessor:
         return self.tokenizer.encode(text, add_special_tokens=False, verbose=False) if text else []
 
     def _as_text(self, texts: Sequence[str]) -> list[int]:
-        """The first N facts one after the other, each cut as it is for the other methods."""
+        """The tokens of the first N facts in one list, each fact cut to ``max_fact_tokens``."""
         return [token for fact in self._facts(texts[: self.config.facts]) for token in fact]
 
     def _facts(self, texts: Sequence[str]) -> list[list[int]]:
@@ -182,7 +186,9 @@ class KformerProcessor:
 
     def _pad(self, batch: list[list[list[int]]]) -> tuple[Tensor, Tensor]:
         """Token ids and mask (B, K, longest) of K lists a question."""
-        padding = self.tokenizer.pad_token_id or 0  # decoders have none: any will do, it is masked
+        padding = (
+            self.tokenizer.pad_token_id or 0
+        )  # decoders have none: any id will do, it is masked
         width = max((len(ids) for row in batch for ids in row), default=0)
         ids = [[each + [padding] * (width - len(each)) for each in row] for row in batch]
         mask = [[[1] * len(each) + [0] * (width - len(each)) for each in row] for row in batch]
@@ -214,21 +220,3 @@ def _first_known(*tokens: int | None) -> list[int]:
 
 def _filled(rows: list[list[int]], count: int) -> list[list[int]]:
     return rows + [[]] * (count - len(rows))
-
-
-def load_tokenizer(name: str | Path) -> PreTrainedTokenizerBase:
-    """Loads an encoder's tokenizer.
-
-    Raises:
-        KformerError: there is none in reach.
-    """
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            locate_encoder(str(name)), trust_remote_code=False
-        )
-    except (OSError, ValueError) as error:
-        raise missing_encoder(name, error) from None
-    # Without its files transformers makes up a tokenizer that knows special tokens alone.
-    if len(tokenizer) <= len(tokenizer.all_special_ids):
-        raise missing_encoder(name, ValueError("it has no tokenizer"))
-    return tokenizer

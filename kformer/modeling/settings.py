@@ -1,10 +1,27 @@
 """Which encoder, and what is injected where: the `model` section of the config."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
+from kformer.errors import KformerError
+from kformer.modeling.injections import INJECTION_SETTINGS, find_injection, known_injections
 from kformer.section import Section, Share, Text
+
+
+def _known(name: str) -> str:
+    try:
+        find_injection(name)
+    except KformerError as error:
+        raise ValueError(str(error)) from None
+    return name
+
+
+def _list_names(schema: dict[str, Any]) -> None:
+    schema["enum"] = known_injections()
+
+
+InjectionName = Annotated[str, AfterValidator(_known), Field(json_schema_extra=_list_names)]
 
 
 class Model(Section):
@@ -12,7 +29,7 @@ class Model(Section):
 
     encoder: Text = "roberta-base"
     """A Hugging Face id, a local folder, or `bundled/all-MiniLM-L6-v2`."""
-    injection: Literal["none", "concat", "attention", "ffn", "static"] = "none"
+    injection: InjectionName = "none"
     """How facts get in: not at all, as text, as attention keys and values, as FFN slots; `static`:
     a control, FFN slots that are trained but come from no fact."""
     layers: Literal["top3", "bottom3", "all"] | tuple[NonNegativeInt, PositiveInt] = "top3"
@@ -29,3 +46,8 @@ class Model(Section):
     """T, the longest fact, in tokens."""
     head_dropout: Share = 0.0
     """Dropout in the scoring head."""
+
+    def relevant_settings(self) -> dict[str, Any]:
+        """The settings that a run depends on: all but those that its injection does not read."""
+        unread = set(INJECTION_SETTINGS - find_injection(self.injection).reads(self))
+        return self.model_dump(mode="json", exclude=unread)

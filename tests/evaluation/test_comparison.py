@@ -15,7 +15,7 @@ from kformer.evaluation.comparison import (
 
 
 def questions_with(answers, choices):
-    ids = tuple(f"q{place}" for place in range(len(answers)))
+    ids = tuple(f"q{i}" for i in range(len(answers)))
     return AnsweredQuestions(ids, "test", np.asarray(answers), np.full(len(answers), choices))
 
 

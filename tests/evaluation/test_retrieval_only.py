@@ -15,32 +15,36 @@ def question(question_id, answer, choices=3, split="test"):
         "question": "Which?",
         "choices": [f"choice {i}" for i in range(choices)],
         "answer": answer,
-        "type": None,
-        "gold_facts": None,
     }
 
 
-def answer(tmp_path, questions, scores):
+@pytest.fixture
+def answer(tmp_path):
     """Answers where ``scores[question_id][choice]`` are the scores of what was found."""
-    write_table(tmp_path / "q", "questions", questions)
-    rows = [
-        {
-            "question_id": question_id,
-            "choice": choice,
-            "fact_ids": [10 * choice + i for i in range(len(found))],
-            "scores": found,
-        }
-        for question_id, choices in scores.items()
-        for choice, found in enumerate(choices)
-    ]
-    write_table(tmp_path / "r", "retrieval", rows)
-    metrics = answer_by_retrieval(tmp_path / "q", tmp_path / "r", tmp_path / "p")
-    return metrics, list(read_rows(tmp_path / "p", "predictions"))
+
+    def run(questions, scores):
+        write_table(tmp_path / "q", "questions", questions)
+        rows = [
+            {
+                "question_id": question_id,
+                "choice": choice,
+                "fact_ids": [10 * (choice or 0) + i for i in range(len(found))],
+                "scores": found,
+            }
+            for question_id, choices in scores.items()
+            for choice, found in choices.items()
+        ]
+        write_table(tmp_path / "r", "retrieval", rows)
+        metrics = answer_by_retrieval(tmp_path / "q", tmp_path / "r", tmp_path / "p")
+        return metrics, list(read_rows(tmp_path / "p", "predictions"))
+
+    return run
 
 
-def test_the_choice_whose_query_scored_best_is_the_answer(tmp_path):
-    scores = {"a": [[1.0, 0.5], [3.0], [2.5, 2.25, 2.0]], "b": [[4.0], [], [0.5]]}
-    metrics, rows = answer(tmp_path, [question("a", 1), question("b", 2)], scores)
+def test_the_choice_whose_query_scored_best_is_the_answer(answer, tmp_path):
+    questions = [question("a", 1), question("b", 2, choices=2)]
+    scores = {"a": {0: [1.0, 0.5], 1: [3.0], 2: [2.5, 2.25, 2.0]}, "b": {0: [4.0], 1: []}}
+    metrics, rows = answer(questions, scores)
     assert rows[0] == {
         "question_id": "a",
         "split": "test",
@@ -49,57 +53,34 @@ def test_the_choice_whose_query_scored_best_is_the_answer(tmp_path):
         "logits": [1.0, 3.0, 2.5],
         "fact_ids": [[0], [10], [20]],
     }
-    assert (rows[1]["prediction"], rows[1]["logits"]) == (0, [4.0, 0.0, 0.5])
-    assert rows[1]["fact_ids"] == [[0], [], [20]]
+    assert (rows[1]["prediction"], rows[1]["logits"]) == (0, [4.0, 0.0])
+    assert rows[1]["fact_ids"] == [[0], []]
     assert metrics == {"test_questions": 2, "test_accuracy": 0.5}
+    before = (tmp_path / "p").read_bytes()
+    answer(questions, scores)
+    assert (tmp_path / "p").read_bytes() == before
 
 
-def test_only_test_questions_are_answered(tmp_path):
-    questions = [
-        question("a", 0, split="train"),
-        question("b", 0),
-        question("c", 0, split="validation"),
-    ]
-    scores = {name: [[1.0], [], []] for name in "abc"}
-    metrics, rows = answer(tmp_path, questions, scores)
+def test_only_test_questions_are_answered(answer):
+    splits = {"a": "train", "b": "test", "c": "validation"}
+    questions = [question(name, 0, split=split) for name, split in splits.items()]
+    metrics, rows = answer(questions, {name: {0: [1.0], 1: [], 2: []} for name in "abc"})
     assert [row["question_id"] for row in rows] == ["b"]
     assert metrics == {"test_questions": 1, "test_accuracy": 1.0}
 
 
-def test_of_choices_that_tie_the_first_is_the_answer(tmp_path):
-    scores = {"a": [[0.5], [2.0, 2.0], [2.0]]}
-    _, rows = answer(tmp_path, [question("a", 0)], scores)
-    assert rows[0]["prediction"] == 1
+@pytest.mark.parametrize(
+    ("scores", "prediction"), [([[0.5], [2.0, 2.0], [2.0]], 1), ([[], [], []], 0)]
+)
+def test_of_choices_that_tie_the_first_is_the_answer(scores, prediction, answer):
+    _, rows = answer([question("a", 0)], {"a": dict(enumerate(scores))})
+    assert rows[0]["prediction"] == prediction
 
 
-def test_where_nothing_is_found_the_first_choice_is_the_answer(tmp_path):
-    metrics, rows = answer(tmp_path, [question("a", 0)], {"a": [[], [], []]})
-    assert rows[0]["prediction"] == 0
-    assert rows[0]["logits"] == [0.0, 0.0, 0.0]
-    assert rows[0]["fact_ids"] == [[], [], []]
-    assert metrics["test_accuracy"] == 1.0
-
-
-def test_questions_may_have_different_numbers_of_choices(tmp_path):
-    questions = [question("a", 1, choices=2), question("b", 4, choices=5)]
-    scores = {"a": [[1.0], [2.0]], "b": [[], [1.0], [], [], [2.0]]}
-    metrics, rows = answer(tmp_path, questions, scores)
-    assert [len(row["logits"]) for row in rows] == [2, 5]
-    assert metrics["test_accuracy"] == 1.0
-
-
-def test_the_same_input_gives_the_same_bytes(tmp_path):
-    run = (tmp_path, [question("a", 1)], {"a": [[1.0], [3.0], [2.0]]})
-    answer(*run)
-    before = (tmp_path / "p").read_bytes()
-    answer(*run)
-    assert (tmp_path / "p").read_bytes() == before
-
-
-def test_retrieval_with_one_query_a_question_is_refused(tmp_path):
-    write_table(tmp_path / "q", "questions", [question("a", 0)])
-    row = {"question_id": "a", "choice": None, "fact_ids": [1], "scores": [1.0]}
-    write_table(tmp_path / "r", "retrieval", [row])
-    with pytest.raises(KformerError):
-        answer_by_retrieval(tmp_path / "q", tmp_path / "r", tmp_path / "p")
+@pytest.mark.parametrize(
+    ("found", "named"), [({None: [1.0]}, "retrieval.query: choice"), ({0: [1.0]}, "question 'a'")]
+)
+def test_a_retrieval_without_one_query_per_choice_is_refused(found, named, answer, tmp_path):
+    with pytest.raises(KformerError, match=named):
+        answer([question("a", 0)], {"a": found})
     assert not (tmp_path / "p").exists()

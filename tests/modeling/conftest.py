@@ -118,7 +118,7 @@ def to_tensors() -> Callable[..., dict[str, Tensor]]:
 
     ``inputs`` are B lists of C inputs; ``facts`` B lists of M facts, or B lists of C lists of M.
     ``wider``, ``more_choices``, ``more_facts``, ``longer_facts`` pad more than is needed, and
-    ``filler`` is what stands in padded places.
+    ``filler`` is the id of padding.
     """
 
     def convert(
@@ -152,13 +152,13 @@ def _padded(nested, extra: tuple[int, ...], filler: int) -> tuple[Tensor, Tensor
     shape = [size + more for size, more in zip(levels, extra, strict=True)]
     ids, mask = np.full(shape, filler), np.zeros(shape, int)
 
-    def fill(place: tuple[int, ...], inner) -> None:
-        if len(place) == len(shape) - 1:
-            ids[place][: len(inner)] = inner
-            mask[place][: len(inner)] = 1
+    def fill(index: tuple[int, ...], inner) -> None:
+        if len(index) == len(shape) - 1:
+            ids[index][: len(inner)] = inner
+            mask[index][: len(inner)] = 1
             return
-        for position, each in enumerate(inner):
-            fill((*place, position), each)
+        for i, each in enumerate(inner):
+            fill((*index, i), each)
 
     fill((), nested)
     return torch.tensor(ids), torch.tensor(mask)

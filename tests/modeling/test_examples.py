@@ -1,5 +1,7 @@
 """From the tables to tokenised questions with their candidate facts."""
 
+import random
+
 import pytest
 
 from kformer.errors import KformerError
@@ -7,7 +9,7 @@ from kformer.io.files import sha256_of
 from kformer.io.tables import write_table
 from kformer.modeling import KformerConfig, KformerProcessor
 from kformer.modeling.examples import Knowledge, load_examples
-from kformer.modeling.processor import load_tokenizer
+from kformer.modeling.pretrained import load_tokenizer
 
 FACTS = ["the pet of krez is rabbit.", "the food of krez is soup.", "the job of plom is judge."]
 
@@ -65,39 +67,20 @@ def make_knowledge(tmp_path):
 def test_only_the_questions_of_the_split_are_loaded(processor, write_questions):
     questions = write_questions(train=3, validation=2, test=1)
     examples = load_examples(processor, questions, None, "validation")
-    assert [each.question_id for each in examples.examples] == ["validation-0", "validation-1"]
-    assert [(each.split, each.answer, each.candidates) for each in examples.examples] == [
-        ("validation", 0, []),
-        ("validation", 1, []),
+    assert [(e.question_id, e.split, e.answer, e.candidates) for e in examples] == [
+        ("validation-0", "validation", 0, []),
+        ("validation-1", "validation", 1, []),
     ]
-    assert len(examples) == 2 and examples[1].question_id == "validation-1"
-
-
-def test_lengths_are_those_of_the_longest_choice(processor, write_questions):
-    examples = load_examples(processor, write_questions(train=3), None, "train")
+    assert len(examples) == 2 and examples.inputs_cut == 0
     assert examples.lengths == [max(len(ids) for ids in e.features.choices) for e in examples]
-    assert examples.lengths == sorted(set(examples.lengths))  # each question is longer
-    assert examples.inputs_cut == 0
 
 
 def test_cut_inputs_are_counted_over_all_questions(tiny_encoder, write_questions):
     tokenizer = load_tokenizer(tiny_encoder)
     short = KformerProcessor(tokenizer, KformerConfig(injection="none", max_tokens=14))
     examples = load_examples(short, write_questions(train=12), None, "train")
-    assert examples.inputs_cut == sum(each.features.cut for each in examples.examples) > 0
+    assert examples.inputs_cut == sum(each.features.cut for each in examples) > 0
     assert max(examples.lengths) <= 14
-
-
-@pytest.mark.parametrize("found", [[[2, 0]], [[2], [0, 2]], [[]]])
-def test_tokens_of_facts_are_those_of_all_facts_on_offer(
-    found, processor, write_questions, make_knowledge
-):
-    examples = load_examples(
-        processor, write_questions(test=1), make_knowledge({"test-0": found}), "test"
-    )
-    texts = [FACTS[i] for ids in found for i in ids]
-    encoded = [processor.tokenizer.encode(text, add_special_tokens=False) for text in texts]
-    assert examples.fact_tokens == {token for ids in encoded for token in ids}
 
 
 @pytest.mark.parametrize("found", [[[2, 0]], [[2], [0, 1]], [[]]])
@@ -105,28 +88,23 @@ def test_questions_get_the_facts_that_were_found_for_them(
     found, processor, write_questions, make_knowledge
 ):
     knowledge = make_knowledge({"test-0": found, "test-1": [[1]]})
-    first, second = load_examples(processor, write_questions(test=2), knowledge, "test").examples
+    examples = load_examples(processor, write_questions(test=2), knowledge, "test")
+    first, second = examples
     assert (first.candidates, second.candidates) == (found, [[1]])
-    decode = processor.tokenizer.decode
-    texts = [[decode(fact).replace(" .", ".") for fact in facts] for facts in first.features.facts]
-    assert texts == [
-        [decode(processor.tokenizer.encode(FACTS[i], add_special_tokens=False)).replace(" .", ".")
-         for i in ids]
-        for ids in found
-    ]  # fmt: skip
+    tokens = [processor.tokenizer.encode(fact, add_special_tokens=False) for fact in FACTS]
+    assert first.features.facts == [[tokens[i] for i in ids] for ids in found]
     assert first.features.facts_per_choice == (len(found) > 1)
+    ids = {1, *(i for ids in found for i in ids)}
+    assert examples.fact_tokens == {token for i in ids for token in tokens[i]}
 
 
-def test_a_retrieval_of_other_questions_is_one_clear_line(
-    processor, write_questions, make_knowledge
-):
+def test_a_retrieval_of_other_questions_is_refused(processor, write_questions, make_knowledge):
     knowledge = make_knowledge({"train-0": [[0]]})
-    with pytest.raises(KformerError, match="'train-1' is not in the retrieval table") as error:
+    with pytest.raises(KformerError, match="'train-1' is not in the retrieval table"):
         load_examples(processor, write_questions(train=2), knowledge, "train")
-    assert "\n" not in str(error.value)
 
 
-def test_a_retrieval_of_other_facts_is_one_clear_line(make_knowledge, tmp_path):
+def test_a_retrieval_of_other_facts_is_refused(make_knowledge, tmp_path):
     with pytest.raises(KformerError, match="retrieved from other facts than "):
         make_knowledge({"train-0": [[0]]}, {"facts_sha256": "0"})
     make_knowledge({"train-0": [[0]]}, {"facts_sha256": sha256_of(tmp_path / "facts.parquet")})
@@ -135,23 +113,12 @@ def test_a_retrieval_of_other_facts_is_one_clear_line(make_knowledge, tmp_path):
 def test_a_limit_draws_the_same_questions_each_time(processor, write_questions):
     questions = write_questions(train=40, validation=3)
 
-    def drawn(limit, split="train"):
-        loaded = load_examples(processor, questions, None, split, limit)
-        return [each.question_id for each in loaded.examples]
+    def drawn(limit, seed=1):
+        random.seed(seed)
+        loaded = load_examples(processor, questions, None, "train", limit)
+        return [each.question_id for each in loaded]
 
-    assert drawn(10) == drawn(10)
+    assert drawn(10) == drawn(10, seed=2)
     assert len(set(drawn(10))) == 10
     assert drawn(10) != [f"train-{i}" for i in range(10)]  # not merely the first ones
     assert drawn(40) == drawn(99) == drawn(None) == [f"train-{i}" for i in range(40)]
-
-
-def test_a_limit_does_not_depend_on_the_state_of_the_random_numbers(processor, write_questions):
-    import random
-
-    questions = write_questions(train=40)
-    ids = []
-    for seed in (1, 2):
-        random.seed(seed)
-        loaded = load_examples(processor, questions, None, "train", 8)
-        ids.append([each.question_id for each in loaded.examples])
-    assert ids[0] == ids[1]

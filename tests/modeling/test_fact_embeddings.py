@@ -80,10 +80,3 @@ def test_saved_and_loaded_is_the_whole_table(chosen, onto):
         target.train_only(onto)
     target.load_state_dict(saved)
     assert torch.equal(target.whole(), saved["weight"])
-
-
-def test_frozen_rows_are_no_ones_to_choose_again():
-    embeddings = table()
-    embeddings.train_only(ROWS)
-    with pytest.raises(AssertionError, match="chosen already"):
-        embeddings.train_only([1])

@@ -106,7 +106,7 @@ def test_the_config_is_that_of_the_released_model(tmp_path):
     assert (config.encoder.hidden_dropout_prob, config.head_dropout) == (0.1, 0.0)
 
 
-def test_a_tokenizer_is_saved_beside_the_model_if_asked_for(contents, tiny_encoder, tmp_path):
+def test_a_tokenizer_is_saved_with_the_model_if_asked_for(contents, tiny_encoder, tmp_path):
     from transformers import AutoTokenizer
 
     rows = len(AutoTokenizer.from_pretrained(tiny_encoder))
@@ -154,19 +154,16 @@ def test_code_is_refused_and_never_run(contents, refusal, tmp_path, monkeypatch)
     assert not Path("attacked").exists()
 
 
-def test_missing_and_unknown_weights_are_named(contents, refusal):
+def test_weights_that_do_not_fit_are_named(contents, refusal):
+    head = "classification_heads.sentence_classification_head.out_proj.weight"
     weights = contents["model"]
     del weights["encoder.sentence_encoder.layers.3.kfc2.bias"]
     weights["encoder.sentence_encoder.layers.1.kfc1.bias"] = torch.zeros(32)
+    weights[head] = torch.zeros(3, 32)
     message = refusal()
     assert "missing: encoder.sentence_encoder.layers.3.kfc2.bias" in message
     assert "unknown: encoder.sentence_encoder.layers.1.kfc1.bias" in message
-
-
-def test_weights_of_another_shape_are_named_with_both(contents, refusal):
-    head = "classification_heads.sentence_classification_head.out_proj.weight"
-    contents["model"][head] = torch.zeros(3, 32)
-    assert f"{head} (3, 32), expected (1, 32)" in refusal()
+    assert f"{head} (3, 32), expected (1, 32)" in message
 
 
 def test_without_injection_the_weights_of_facts_are_not_needed(contents, tmp_path):
@@ -181,23 +178,20 @@ def test_without_injection_the_weights_of_facts_are_not_needed(contents, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "values", "said"),
     [
-        ("activation_fn", "relu", "args.activation_fn: only gelu"),
-        ("pooler_activation_fn", "gelu", "args.pooler_activation_fn: only tanh"),
-        ("knowledge_layer", "all", "args: "),
-        ("encoder_embed_dim", "wide", "args: "),
-        ("dropout", None, "args: "),
-        ("dropout", 3.0, "args: "),
-        ("encoder_attention_heads", 5, "args: "),
-        ("encoder_attention_heads", 0, "args: "),
-        ("encoder_embed_dim", -1, "args: "),
-        ("knowledge_layer", [2, 9], "args: "),
+        ("activation_fn", ["relu"], "args.activation_fn: only gelu"),
+        ("pooler_activation_fn", ["gelu"], "args.pooler_activation_fn: only tanh"),
+        ("knowledge_layer", ["all", [2, 9]], "args: "),
+        ("encoder_embed_dim", ["wide", -1], "args: "),
+        ("dropout", [None, 3.0], "args: "),
+        ("encoder_attention_heads", [5, 0], "args: "),
     ],
 )
-def test_settings_that_cannot_be_imported_are_named(name, value, said, contents, refusal):
-    setattr(contents["args"], name, value)
-    assert said in refusal()
+def test_settings_that_cannot_be_imported_are_refused(name, values, said, contents, refusal):
+    for value in values:
+        setattr(contents["args"], name, value)
+        assert said in refusal()
 
 
 def test_missing_settings_are_named(contents, refusal):
@@ -211,12 +205,7 @@ def test_another_kind_of_checkpoint_is_refused(key, contents, refusal):
     assert "no released checkpoint" in refusal()
 
 
-def test_a_state_dict_with_something_else_in_it_is_refused(contents, refusal):
-    contents["model"]["encoder.sentence_encoder.embed_tokens.weight"] = [1, 2]
-    assert "no tensor of finite numbers: encoder.sentence" in refusal()
-
-
-@pytest.mark.parametrize("damaged", [torch.full((32,), torch.nan), torch.ones(32).cfloat()])
+@pytest.mark.parametrize("damaged", [[1], torch.full((32,), torch.nan), torch.ones(32).cfloat()])
 def test_weights_that_are_no_finite_numbers_are_named(damaged, contents, refusal):
     contents["model"]["encoder.sentence_encoder.emb_layer_norm.bias"] = damaged
     assert "no tensor of finite numbers: encoder.sentence_encoder.emb_layer_norm.bias" in refusal()
@@ -228,7 +217,7 @@ def test_missing_tables_of_embeddings_are_named(table, contents, refusal):
     assert f"missing: encoder.sentence_encoder.{table}.weight" in refusal()
 
 
-@properties(max_examples=60)
+@properties(max_examples=40)
 @given(damage=st.binary(max_size=200) | st.integers(0, 216_000))
 def test_damaged_files_are_one_line(damage, tmp_path):
     whole = (GOLDEN / "med_qa/checkpoint_best.pt").read_bytes()

@@ -1,15 +1,18 @@
 """What the model promises: masks, facts that count, initialisation, saving, clear errors."""
 
 import copy
-import itertools
 import pickle
-import shutil
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from transformers import AutoModelForMultipleChoice, BertConfig, GPT2Config, T5Config
+from transformers import (
+    AutoModelForMultipleChoice,
+    BertModel,
+    GPT2Config,
+    RobertaModel,
+)
 
 from kformer.errors import KformerError
 from kformer.modeling import KformerConfig, KformerForMultipleChoice
@@ -17,7 +20,6 @@ from kformer.modeling import KformerConfig, KformerForMultipleChoice
 from .conftest import FACTS, INPUTS, close, encoder_config, logits, properties
 
 METHODS = ["none", "ffn", "attention", "static"]
-NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 INJECTED = ["ffn", "attention"]
 
 
@@ -34,26 +36,16 @@ def without_injection(model):
 # --- masks
 
 
-@pytest.mark.parametrize("filler", [0, 7])
-@pytest.mark.parametrize("method", METHODS)
-@properties(max_examples=15)
-@given(sizes=st.tuples(*[st.integers(0, 3)] * 4))
-def test_padding_never_changes_a_logit(method, filler, sizes, make_model, to_tensors):
-    model = make_model(method)
-    names = ("wider", "more_choices", "more_facts", "longer_facts")
-    padding = dict(zip(names, sizes, strict=True))
-    padded = logits(model, to_tensors(INPUTS, FACTS, filler=filler, **padding))
-    close(padded[:, :3], logits(model, to_tensors(INPUTS, FACTS)))
-
-
 @pytest.mark.parametrize("method", INJECTED)
-def test_padding_of_facts_per_choice_never_changes_a_logit(method, make_model, to_tensors):
+def test_facts_per_choice_may_be_padded_or_those_of_the_question(method, make_model, to_tensors):
     model = make_model(method)
     facts = [[FACTS[0], FACTS[0][:1], []], [[], FACTS[1], FACTS[0][2:]]]
     tight = to_tensors(INPUTS, facts, per_choice=True)
     padding = {"wider": 2, "more_choices": 2, "more_facts": 3, "longer_facts": 1}
     wide = to_tensors(INPUTS, facts, per_choice=True, filler=9, **padding)
     close(logits(model, wide)[:, :3], logits(model, tight))
+    same = to_tensors(INPUTS, [[each] * 3 for each in FACTS], per_choice=True)
+    close(logits(model, same), logits(model, to_tensors(INPUTS, FACTS)))
 
 
 def test_a_choice_that_is_all_padding_is_never_the_answer(make_model, to_tensors):
@@ -64,14 +56,6 @@ def test_a_choice_that_is_all_padding_is_never_the_answer(make_model, to_tensors
     assert probabilities[1, 0] == 1
     output.loss.backward()
     assert output.loss.isfinite()
-
-
-@pytest.mark.parametrize("method", INJECTED)
-def test_the_order_of_facts_does_not_matter(method, make_model, to_tensors):
-    model = make_model(method)
-    expected = logits(model, to_tensors(INPUTS[:1], FACTS[:1]))
-    for order in itertools.islice(itertools.permutations(FACTS[0]), 1, 120, 17):
-        close(logits(model, to_tensors(INPUTS[:1], [list(order)])), expected)
 
 
 @pytest.mark.parametrize("method", INJECTED)
@@ -97,7 +81,7 @@ ragged = st.lists(  # questions: two choices, and none to many facts
 
 @pytest.mark.parametrize("method", METHODS)
 @properties(max_examples=30)
-@given(questions=ragged, padding=st.tuples(*[st.integers(0, 2)] * 3), data=st.data())
+@given(questions=ragged, padding=st.tuples(*[st.integers(0, 2)] * 4), data=st.data())
 def test_a_logit_depends_on_its_question_alone(
     method, questions, padding, data, make_model, to_tensors
 ):
@@ -107,73 +91,38 @@ def test_a_logit_depends_on_its_question_alone(
     together = logits(model, to_tensors(inputs, facts))
     assert together.isfinite().all()
     shuffled = [data.draw(st.permutations(each)) for each in facts]
-    sizes = dict(zip(("wider", "more_facts", "longer_facts"), padding, strict=True))
-    close(logits(model, to_tensors(inputs, shuffled, filler=7, **sizes)), together)
+    names = ("wider", "more_choices", "more_facts", "longer_facts")
+    padded = to_tensors(inputs, shuffled, filler=7, **dict(zip(names, padding, strict=True)))
+    close(logits(model, padded)[:, :2], together)
     split = data.draw(st.integers(0, len(questions)))
     parts = [slice(0, split), slice(split, None)]
-    apart = [logits(model, to_tensors(inputs[p], facts[p])) for p in parts if inputs[p]]
-    close(torch.cat(apart), together)
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_a_batch_gives_the_same_as_its_questions_one_by_one(method, make_model, to_tensors):
-    model = make_model(method)
-    facts = [FACTS[0][:count] for count in range(6)]  # none at all to more than are kept
-    inputs = [INPUTS[i % 2] for i in range(6)]
-    together = logits(model, to_tensors(inputs, facts))
-    for i in range(6):
-        alone = to_tensors(inputs[i : i + 1], facts[i : i + 1] if facts[i] else None)
-        close(together[i : i + 1], logits(model, alone))
+    batches = [logits(model, to_tensors(inputs[p], facts[p])) for p in parts if inputs[p]]
+    close(torch.cat(batches), together)
 
 
 @pytest.mark.parametrize(
-    "no_facts",
+    ("facts", "padding"),
     [
-        pytest.param(lambda convert: convert(INPUTS), id="left out"),
-        pytest.param(lambda convert: convert(INPUTS, [[], []]), id="M is 0"),
-        pytest.param(lambda convert: convert(INPUTS, [[], []], longer_facts=3), id="M is 0, T not"),
-        pytest.param(
-            lambda convert: convert(INPUTS, [[[], [], []]] * 2, per_choice=True),
-            id="M is 0 per choice",
-        ),
-        pytest.param(
-            lambda convert: convert(INPUTS, [[], []], more_facts=4, longer_facts=2, filler=8),
-            id="all masked",
-        ),
-        pytest.param(lambda convert: convert(INPUTS, [[[]], [[], []]]), id="facts without tokens"),
+        (None, {}),
+        ([[], []], {}),
+        ([[], []], {"longer_facts": 3}),
+        ([[[], [], []]] * 2, {"per_choice": True}),
+        ([[], []], {"more_facts": 4, "longer_facts": 2, "filler": 8}),  # all masked
+        ([[[]], [[], []]], {}),  # facts without tokens
     ],
 )
 @pytest.mark.parametrize("method", INJECTED)
-def test_without_facts_it_is_the_model_without_knowledge(method, no_facts, make_model, to_tensors):
+def test_without_facts_it_is_the_model_without_knowledge(
+    method, facts, padding, make_model, to_tensors
+):
     model = make_model(method)
     plain = without_injection(model)
-    tensors = no_facts(to_tensors)
-    model(**to_tensors(INPUTS, FACTS))  # facts of an earlier batch must not linger
+    tensors = to_tensors(INPUTS, facts, **padding)
+    model(**to_tensors(INPUTS, FACTS))  # whose facts must be forgotten
     output = model(**tensors, labels=torch.tensor([0, 1]))
     close(output.logits, logits(plain, to_tensors(INPUTS)), atol=1e-6)
     output.loss.backward()
-    assert all(
-        parameter.grad is None or parameter.grad.isfinite().all()
-        for parameter in model.parameters()
-    )
-
-
-@pytest.mark.parametrize("method", INJECTED)
-def test_facts_per_question_equal_the_same_facts_for_each_choice(method, make_model, to_tensors):
-    model = make_model(method)
-    per_question = to_tensors(INPUTS, FACTS)
-    per_choice = to_tensors(INPUTS, [[each] * 3 for each in FACTS], per_choice=True)
-    close(logits(model, per_choice), logits(model, per_question))
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_empty_facts_among_others_leave_gradients_finite(method, make_model, to_tensors):
-    model = make_model(method).train()
-    facts = [[[31], [], [32, 33]], []]
-    output = model(**to_tensors(INPUTS, facts), labels=torch.tensor([2, 0]))
-    output.loss.backward()
-    gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    assert gradients and all(gradient.isfinite().all() for gradient in gradients)
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
 
 
 def test_kept_facts_are_positions_with_minus_one_for_none(make_model, to_tensors):
@@ -185,23 +134,13 @@ def test_kept_facts_are_positions_with_minus_one_for_none(make_model, to_tensors
     assert model(**to_tensors(INPUTS, FACTS)).kept_facts is None
 
 
-# --- facts count
-
-
-@pytest.mark.parametrize("method", INJECTED)
-def test_facts_change_the_logits(method, make_model, to_tensors):
-    model = make_model(method)
-    one = logits(model, to_tensors(INPUTS, [[[31]], [[32]]]))
-    other = logits(model, to_tensors(INPUTS, [[[33]], [[32]]]))
-    assert (one[0] - other[0]).abs().min() > 1e-3  # each choice of the question changes
-    close(one[1], other[1])  # and no other question
-    assert (one - logits(model, to_tensors(INPUTS))).abs().min() > 1e-3
+# --- facts that are read
 
 
 @pytest.mark.parametrize("method", ["none", "concat", "static"])
 def test_methods_that_come_without_facts_ignore_fact_tensors(method, make_model, to_tensors):
     model = make_model(method)
-    assert not hasattr(model, "fact_embeddings")
+    assert model.fact_embeddings is None
     expected = logits(model, to_tensors(INPUTS))
     assert torch.equal(logits(model, to_tensors(INPUTS, FACTS)), expected)
 
@@ -209,39 +148,14 @@ def test_methods_that_come_without_facts_ignore_fact_tensors(method, make_model,
 @pytest.mark.parametrize("lively", [True, False])
 @pytest.mark.parametrize("method", INJECTED)
 def test_gradients_reach_everything_that_was_added(method, lively, make_model, to_tensors):
-    model = make_model(method, lively=lively)
-    model(**to_tensors(INPUTS, FACTS), labels=torch.tensor([0, 2])).loss.backward()
+    model = make_model(method, lively=lively).train()
+    facts = [[[31], [], [32, 33]], []]  # some without tokens
+    model(**to_tensors(INPUTS, facts), labels=torch.tensor([2, 0])).loss.backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
     assert model.fact_embeddings.weight.grad.abs().sum() > 0
     for projection in model.injection.layers:
         # A key's bias shifts all scores of the attention's slot, so that it too has an effect.
         assert all(p.grad.abs().sum() > 0 for p in projection.parameters())
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_gradient_checkpointing_changes_neither_loss_nor_gradients(method, make_model, to_tensors):
-    model = make_model(method, encoder=NO_DROPOUT).train()
-    tensors = to_tensors(INPUTS, FACTS) | {"labels": torch.tensor([0, 2])}
-
-    def loss_and_gradients():
-        model.zero_grad()
-        loss = model(**tensors).loss
-        loss.backward()
-        return loss.detach(), {
-            name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None
-        }
-
-    expected_loss, expected = loss_and_gradients()
-    runs = []
-    layer = model.encoder.encoder.layer[1]
-    handle = layer.intermediate.register_forward_hook(lambda *_: runs.append(1))
-    model.activation_checkpointing_enable()
-    loss, found = loss_and_gradients()
-    handle.remove()
-    assert len(runs) == 2  # it really computed the layer again
-    assert found.keys() == expected.keys()
-    close(loss, expected_loss)
-    for name in expected:
-        close(found[name], expected[name])
 
 
 # --- other ways to compute
@@ -262,7 +176,7 @@ def test_bfloat16_stays_close_to_full_precision(method, make_model, to_tensors, 
     assert (found.logits - expected).abs().max() < tolerance and found.logits.dtype == torch.float32
 
 
-def test_the_choice_of_facts_does_not_hang_on_autocast(make_model, to_tensors):
+def test_the_choice_of_facts_is_the_same_under_autocast(make_model, to_tensors):
     model = make_model("ffn")
     facts = [[[30 + i, 31 + i] for i in range(25)]]
     tensors = to_tensors(INPUTS[:1], facts)
@@ -271,15 +185,16 @@ def test_the_choice_of_facts_does_not_hang_on_autocast(make_model, to_tensors):
         assert torch.equal(model(**tensors, output_facts=True).kept_facts, expected)
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 @pytest.mark.parametrize("method", INJECTED)
 def test_a_compiled_model_computes_the_same(method, make_model, to_tensors):
+    """In one graph; the backend that writes no C++ is enough to see that."""
     model = make_model(method, encoder={"num_hidden_layers": 3})
     tensors = to_tensors(INPUTS, FACTS)
     with torch.no_grad():
         expected = model(**tensors, output_facts=True)
-        found = torch.compile(model, fullgraph=True)(**tensors, output_facts=True)
+        found = torch.compile(model, fullgraph=True, backend="aot_eager")(
+            **tensors, output_facts=True
+        )
     close(found.logits, expected.logits)
     close(found.fact_activations, expected.fact_activations)
     assert torch.equal(found.kept_facts, expected.kept_facts)
@@ -296,17 +211,6 @@ def test_a_copy_reads_facts_of_its_own(method, copied, make_model, to_tensors):
         for parameter in model.parameters():
             parameter.zero_()
     close(logits(twin, tensors), expected, atol=1e-6)
-
-
-def test_facts_stay_in_the_attention_whatever_is_asked_for_later(make_model, to_tensors):
-    model = make_model("attention")
-    tensors = to_tensors(INPUTS, FACTS)
-    expected = logits(model, tensors)
-    model.set_attn_implementation("eager")
-    close(logits(model, tensors), expected)
-    model.encoder.set_attn_implementation("eager")  # past the model
-    with pytest.raises(AssertionError, match="kformer_sdpa"):
-        model(**tensors)
 
 
 @pytest.mark.parametrize("shape", [(1, 4, 2), (3, 4, 2), (3, 2, 4, 2)])
@@ -329,38 +233,33 @@ def test_masks_may_be_of_any_type(make_model, to_tensors):
         close(logits(model, tensors | masks), logits(model, tensors))
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", INJECTED)
 def test_facts_are_embedded_once_for_all_choices(method, make_model, to_tensors):
-    if method not in INJECTED:
-        return
     model, embedded = make_model(method), []
     model.fact_embeddings.register_forward_pre_hook(lambda _, args: embedded.append(len(args[0])))
     logits(model, to_tensors(INPUTS, FACTS))
     assert embedded == [2 * 5]  # of two questions with three choices each
 
 
-def test_nothing_lingers_after_an_error(make_model, to_tensors):
+def test_facts_are_forgotten_after_an_error(make_model, to_tensors):
     model = make_model("ffn")
     handle = model.encoder.encoder.layer[2].register_forward_hook(lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         model(**to_tensors(INPUTS, FACTS))
     handle.remove()
-    assert all(slots.facts is None and slots._input is None for slots in model.injection.layers)
+    close(logits(model, to_tensors(INPUTS)), logits(without_injection(model), to_tensors(INPUTS)))
     copy.deepcopy(model)
 
 
-def test_what_facts_cannot_follow_is_refused(make_model):
+def test_what_would_lose_the_facts_is_refused(make_model):
     model = make_model("ffn")
+    with pytest.raises(NotImplementedError, match="DistributedDataParallel"):
+        model.injection._replicate_for_data_parallel()  # as torch.nn.DataParallel calls it
     with pytest.raises(ValueError, match="use_reentrant=False"):
         model.activation_checkpointing_enable({"use_reentrant": True})
     with pytest.raises(NotImplementedError, match="from_encoder"):
         model.resize_token_embeddings(70)
     assert model.encoder.get_input_embeddings().weight.shape == (60, 16)
-
-
-def test_data_parallel_is_refused_as_it_would_mix_up_facts(make_model):
-    with pytest.raises(NotImplementedError, match="DistributedDataParallel"):
-        make_model("ffn").injection._replicate_for_data_parallel()  # as torch calls it
 
 
 @pytest.mark.parametrize(("method", "built"), [("ffn", "eager"), ("attention", "kformer_sdpa")])
@@ -372,7 +271,14 @@ def test_the_attention_asked_for_is_used_unless_facts_join_it(
     again = KformerForMultipleChoice.from_pretrained(tmp_path, attn_implementation="eager").eval()
     assert again.encoder.config._attn_implementation == built
     tensors = to_tensors(INPUTS, FACTS)
-    close(logits(again, tensors), logits(model, tensors))
+    expected = logits(model, tensors)
+    close(logits(again, tensors), expected)
+    model.set_attn_implementation("eager")
+    close(logits(model, tensors), expected)
+    if method == "attention":
+        model.encoder.set_attn_implementation("eager")  # past the model
+        with pytest.raises(AssertionError, match="kformer_sdpa"):
+            model(**tensors)
 
 
 # --- how it starts, how it is kept
@@ -380,21 +286,9 @@ def test_the_attention_asked_for_is_used_unless_facts_join_it(
 
 @pytest.mark.parametrize("method", INJECTED)
 @pytest.mark.parametrize(("init", "scale", "added"), [("normal", 4.0, 0.0), ("identity", 3.0, 3.0)])
-def test_key_projections_start_as_configured(method, init, scale, added):
-    encoder = BertConfig(
-        vocab_size=20, hidden_size=128, num_hidden_layers=2, num_attention_heads=2,
-        intermediate_size=16, max_position_embeddings=8,
-    )  # fmt: skip
-    torch.manual_seed(0)
-    model = KformerForMultipleChoice(
-        KformerConfig(
-            encoder=encoder,
-            injection=method,
-            injection_layers=(0, 2),
-            key_init=init,
-            key_scale=scale,
-        )
-    )
+def test_key_projections_start_as_configured(method, init, scale, added, make_model):
+    width = {"hidden_size": 128, "num_hidden_layers": 3, "intermediate_size": 16}
+    model = make_model(method, lively=False, encoder=width, key_init=init, key_scale=scale)
     for projection in model.injection.layers:
         for weight, identity in ((projection.key.weight, added), (projection.value.weight, 0.0)):
             rest = weight - identity * torch.eye(128)
@@ -405,12 +299,11 @@ def test_key_projections_start_as_configured(method, init, scale, added):
         assert projection.key.bias.abs().sum() == projection.value.bias.abs().sum() == 0
 
 
-@pytest.mark.parametrize("load", [KformerForMultipleChoice, AutoModelForMultipleChoice])
 @pytest.mark.parametrize("method", [*METHODS, "concat"])
-def test_a_saved_model_comes_back_exactly(method, load, make_model, to_tensors, tmp_path):
+def test_a_saved_model_comes_back_exactly(method, make_model, to_tensors, tmp_path):
     model = make_model(method, key_init="identity", facts=2, key_scale=5.0)
     model.save_pretrained(tmp_path)
-    again = load.from_pretrained(tmp_path).eval()
+    again = AutoModelForMultipleChoice.from_pretrained(tmp_path).eval()
     assert isinstance(again, KformerForMultipleChoice)
     assert again.state_dict().keys() == model.state_dict().keys()
     for name, value in model.state_dict().items():
@@ -450,8 +343,6 @@ def test_only_the_layers_of_the_span_get_projections(method, span, make_model, t
 
 
 def test_a_model_from_an_encoder_starts_with_its_weights(tiny_encoder):
-    from transformers import BertModel
-
     pretrained = BertModel.from_pretrained(tiny_encoder).state_dict()
     model = KformerForMultipleChoice.from_encoder(tiny_encoder, injection="ffn", facts=2)
     assert (model.config.injection_layers, model.config.facts) == ((1, 4), 2)
@@ -466,92 +357,53 @@ def test_a_model_from_an_encoder_starts_with_its_weights(tiny_encoder):
 
 
 def test_an_encoder_in_half_precision_is_trained_in_full(tiny_encoder, tmp_path):
-    from transformers import BertModel
-
     BertModel.from_pretrained(tiny_encoder).bfloat16().save_pretrained(tmp_path / "half")
     model = KformerForMultipleChoice.from_encoder(tmp_path / "half", injection="ffn")
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
 
 
 def test_static_slots_start_small_and_of_the_configured_number(make_model):
-    torch.manual_seed(0)
     slots = make_model("static", lively=False, facts=500).injection.embeddings
     assert slots.shape == (500, 16)
     assert slots.std().item() == pytest.approx(0.02, rel=0.1)
 
 
-def test_the_identity_survives_starting_from_an_encoder(tiny_encoder):
-    model = KformerForMultipleChoice.from_encoder(
-        tiny_encoder, injection="ffn", key_init="identity", key_scale=4.0
-    )
-    for projection in model.injection.layers:
-        assert projection.key.weight.diagonal().mean().item() == pytest.approx(4, abs=0.05)
-        assert projection.value.weight.diagonal().mean().item() == pytest.approx(0, abs=0.05)
-
-
 # --- mistakes
 
 
-def one_line(error) -> str:
-    message = str(error.value)
-    assert "\n" not in message
-    return message
-
-
-@pytest.mark.parametrize("span", [(3, 5), (2, 2), (3, 1), (-1, 2)])
-def test_layers_out_of_range_are_refused_with_the_range(span, make_model):
-    with pytest.raises(KformerError) as error:
-        make_model("ffn", injection_layers=span)
-    message = one_line(error)
-    assert "model.layers" in message and "4 layers" in message and "end <= 4" in message
-
-
-@pytest.mark.parametrize("method", ["none", "concat"])
-def test_layers_do_not_matter_where_nothing_is_injected(method, make_model, tiny_encoder):
-    make_model(method, injection_layers=(9, 12))
-    KformerForMultipleChoice.from_encoder(tiny_encoder, layers=(9, 12), injection=method)
+def test_layers_out_of_range_are_refused_where_they_are_injected_into(make_model, tiny_encoder):
+    for method in ("ffn", "attention", "static"):
+        with pytest.raises(KformerError, match=r"model\.layers.* 4 layers"):
+            make_model(method, injection_layers=(3, 5))
+    for method in ("none", "concat"):
+        make_model(method, injection_layers=(9, 12))
+        KformerForMultipleChoice.from_encoder(tiny_encoder, layers=(9, 12), injection=method)
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "named"),
     [
-        ({"injecton": "ffn"}, "unknown: injecton; there are .*injection"),
-        ({"layers": "top2", "injection": "ffn"}, "model.layers: 'top2' is unknown"),
-        ({"facts": 0}, "model.facts: 0 must be at least 1"),
-        ({"max_tokens": -1}, "model.max_tokens: -1 must be at least 1"),
+        ({"injecton": "ffn"}, "injecton"),
+        ({"injection": "telepathy"}, "'telepathy' is no injection"),
+        ({"layers": "top2", "injection": "ffn"}, "model.layers: 'top2'"),
+        ({"facts": 0}, "model.facts: 0"),
+        ({"max_tokens": -1}, "model.max_tokens: -1"),
     ],
 )
-def test_settings_that_mean_nothing_are_refused(settings, said, tiny_encoder):
-    with pytest.raises(KformerError, match=said) as error:
+def test_impossible_settings_are_refused(settings, named, tiny_encoder):
+    with pytest.raises(KformerError, match=named):
         KformerForMultipleChoice.from_encoder(tiny_encoder, **settings)
-    one_line(error)
 
 
 def test_inputs_are_no_longer_than_an_encoder_has_positions_for(tiny_encoder, tmp_path):
-    from transformers import RobertaModel
-
     RobertaModel(encoder_config("roberta")).save_pretrained(tmp_path)
     for encoder, expected in ((tiny_encoder, 96), (tmp_path, 38)):
         assert KformerForMultipleChoice.from_encoder(encoder).config.max_tokens == expected
 
 
-def test_an_unknown_injection_is_refused_with_the_known_ones(make_model):
-    with pytest.raises(KformerError, match="none, concat, attention, ffn, static") as error:
-        make_model("telepathy")
-    assert "'telepathy'" in one_line(error)
-
-
-@pytest.mark.parametrize("method", [*METHODS, "concat"])
-@pytest.mark.parametrize(
-    "encoder",
-    [
-        GPT2Config(n_embd=16, n_layer=4, n_head=2, vocab_size=20, n_positions=8),
-        T5Config(d_model=16, num_layers=4, num_heads=2, d_ff=8, d_kv=8, vocab_size=20),
-    ],
-    ids=["gpt2", "t5"],
-)
-def test_an_unsupported_family_is_refused_with_the_supported_ones(method, encoder):
+@pytest.mark.parametrize("method", ["none", "ffn"])
+def test_an_unsupported_family_is_refused_with_the_supported_ones(method):
+    encoder = GPT2Config(n_embd=16, n_layer=4, n_head=2, vocab_size=20, n_positions=8)
     config = KformerConfig(encoder=encoder, injection=method, injection_layers=(1, 3))
-    with pytest.raises(KformerError, match="bert, deberta-v2, electra, llama, ") as error:
+    with pytest.raises(KformerError, match=f"{encoder.model_type!r}.* bert, deberta-v2, "):
         KformerForMultipleChoice(config)
-    assert repr(encoder.model_type) in one_line(error)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from kformer.errors import KformerError
 from kformer.modeling import KformerConfig, KformerForMultipleChoice, KformerProcessor
-from kformer.modeling.processor import load_tokenizer
+from kformer.modeling.pretrained import load_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -46,38 +46,33 @@ def test_a_choice_is_read_as_context_question_and_answer(make, read):
     assert (features.cut, features.length) == (0, 15)
 
 
-def test_an_empty_context_leaves_no_separator_behind(make, read):
-    features = make()("", "d", ["f", "g"], [])
+@pytest.mark.parametrize(
+    ("facts", "tokenised"),
+    [
+        (["a b", "c d e f", ""], [["a b", "c d e", ""]]),
+        ([["a", "b"], ["c"]], [["a", "b"], ["c"]]),
+    ],
+)
+def test_facts_are_tokens_of_their_own_without_special_tokens(facts, tokenised, make, read):
+    features = make(facts=1, max_fact_tokens=3)("", "d", ["f", "g"], facts)
+    assert [[read(fact) for fact in each] for each in features.facts] == tokenised
+    assert features.facts_per_choice == (len(tokenised) == 2)
     assert read(features.choices[0]) == "[CLS] q : d [SEP] a : f [SEP]"
 
 
-def test_facts_are_tokens_of_their_own_without_special_tokens(make, read):
-    features = make(facts=1, max_fact_tokens=3)("", "d", ["f", "g"], ["a b", "c d e f", ""])
-    assert [read(fact) for fact in features.facts[0]] == ["a b", "c d e", ""]
-    assert not features.facts_per_choice
-    assert read(features.choices[0]) == "[CLS] q : d [SEP] a : f [SEP]"
-
-
-def test_facts_per_choice_stay_with_their_choice(make, read):
-    features = make()("", "d", ["f", "g"], [["a", "b"], ["c"]])
-    assert features.facts_per_choice
-    assert [[read(fact) for fact in facts] for facts in features.facts] == [["a", "b"], ["c"]]
-
-
-def test_concat_puts_the_first_facts_before_everything_else(make, read):
+@pytest.mark.parametrize(
+    ("facts", "read_first"),
+    [(["x y", "z", "w"], ["x y z [SEP] "] * 2), ([["x"], []], ["x [SEP] ", ""])],
+)
+def test_concat_puts_the_first_facts_before_everything_else(facts, read_first, make, read):
     processor = make("concat", facts=2)
-    features = processor("c", "d", ["f", "g"], ["x y", "z", "w"])
-    assert read(features.choices[0]) == "[CLS] x y z [SEP] c [SEP] q : d [SEP] a : f [SEP]"
+    features = processor("c", "d", ["f", "g"], facts)
+    assert [read(ids) for ids in features.choices] == [
+        f"[CLS] {first}c [SEP] q : d [SEP] a : {choice} [SEP]"
+        for first, choice in zip(read_first, "fg", strict=True)
+    ]
     assert features.facts == []
     assert set(processor.collate([features])) == {"input_ids", "attention_mask"}
-
-
-def test_concat_gives_each_choice_its_own_facts(make, read):
-    features = make("concat", facts=2)("", "d", ["f", "g"], [["x"], []])
-    assert [read(ids) for ids in features.choices] == [
-        "[CLS] x [SEP] q : d [SEP] a : f [SEP]",
-        "[CLS] q : d [SEP] a : g [SEP]",
-    ]
 
 
 @pytest.mark.parametrize(
@@ -87,10 +82,8 @@ def test_concat_gives_each_choice_its_own_facts(make, read):
         (17, "[CLS] x y [SEP] a b c [SEP] q : d e [SEP] a : f [SEP]", 0),
         (16, "[CLS] x [SEP] a b c [SEP] q : d e [SEP] a : f [SEP]", 0),
         (15, "[CLS] a b c [SEP] q : d e [SEP] a : f [SEP]", 0),
-        (14, "[CLS] a b c [SEP] q : d e [SEP] a : f [SEP]", 0),
         (13, "[CLS] b c [SEP] q : d e [SEP] a : f [SEP]", 1),
         (12, "[CLS] c [SEP] q : d e [SEP] a : f [SEP]", 1),
-        (11, "[CLS] q : d e [SEP] a : f [SEP]", 1),
         (10, "[CLS] q : d e [SEP] a : f [SEP]", 1),
         (9, "[CLS] : d e [SEP] a : f [SEP]", 1),
         (7, "[CLS] e [SEP] a : f [SEP]", 1),
@@ -127,7 +120,7 @@ def test_nothing_is_cut_that_fits_and_nothing_is_too_long(
     assert features.length <= room
     assert " ".join(text).endswith(" ".join(f"a : {choice} [SEP]".split()))
     assert features.cut == without_fact.cut == (0 if len(whole) <= room else 2)
-    if features.cut:  # then no fact has a place, and the rest is filled to the last but one
+    if features.cut:  # then no fact fits, and the rest is filled to the last token but one
         assert features.choices == without_fact.choices
         assert features.length >= room - 1
     else:
@@ -135,26 +128,22 @@ def test_nothing_is_cut_that_fits_and_nothing_is_too_long(
 
 
 def test_a_choice_that_alone_is_too_long_is_an_error(make):
-    with pytest.raises(KformerError, match=r"max_tokens.*9 tokens.*8; raise max_tokens") as error:
+    with pytest.raises(KformerError, match=r"max_tokens.*9 tokens.*8; raise max_tokens"):
         make(max_tokens=8)("", "d", ["f", spaced("fghijkl")], [])
-    assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("facts", [[["a"]], [["a"], ["b"], ["c"]], [[], [], []]])
-def test_facts_per_choice_must_be_as_many_as_choices(facts, make):
-    with pytest.raises(KformerError, match=f"facts: {len(facts)} lists for 2 choices"):
-        make()("", "d", ["f", "g"], facts)
-
-
-@pytest.mark.parametrize("facts", ["the pet of a is b", [["a"], "bc"], ["a", ["b"]], [None], None])
-def test_what_is_no_list_of_facts_is_refused(facts, make):
-    with pytest.raises(KformerError, match="facts: give a list of strings"):
+@pytest.mark.parametrize(
+    "facts",
+    ["a fact", [["a"], "bc"], ["a", ["b"]], [None], None, [["a"]], [["a"]] * 3, [[], [], []]],
+)
+def test_facts_must_be_one_list_or_one_for_each_choice(facts, make):
+    with pytest.raises(KformerError, match=r"^facts: "):
         make()("", "d", ["f", "g"], facts)
 
 
 @pytest.mark.parametrize("choices", ["fg", [], [None, "f"]])
-def test_what_is_no_list_of_choices_is_refused(choices, make):
-    with pytest.raises(KformerError, match="choices: give a list of strings"):
+def test_choices_must_be_a_list_of_texts(choices, make):
+    with pytest.raises(KformerError, match=r"^choices: "):
         make()("", "d", choices)
 
 
@@ -192,7 +181,7 @@ def test_a_decoder_reads_lines_and_is_scored_at_the_end(special, start, end, bar
     texts = ["".join(tokenizer.convert_ids_to_tokens(ids)) for ids in features.choices]
     spaced_question = "Q:ac"  # the space is unknown to it, and unknown is "a"
     assert texts[1] == f"{start}gh\nab\n{spaced_question}\nA:aef{end}"
-    batch = processor.collate([features])
+    batch = processor.collate([features])  # with any id for padding, which it has none for
     assert batch["attention_mask"].sum(-1).tolist() == [[len(ids) for ids in features.choices]]
 
 
@@ -234,18 +223,12 @@ def test_questions_with_facts_each_are_padded_to_one_batch(make, tokenizer):
         assert (batch[ids][batch[mask] == 0] == tokenizer.pad_token_id).all()
 
 
-def test_facts_per_choice_get_a_dimension_more(make):
-    processor = make()
-    batch = processor.collate([processor("", "d", ["f", "g"], [["a", "b", "c d"], ["e"]])])
-    assert batch["fact_input_ids"].shape == (1, 2, 3, 2)
-    assert batch["fact_attention_mask"].sum(-1).tolist() == [[[1, 1, 2], [1, 0, 0]]]
-
-
 def test_facts_per_question_and_per_choice_go_into_one_batch(make):
     processor = make()
     per_choice = processor("", "d", ["f", "g", "h"], [["a"], ["b", "c"], []])
     per_question = processor("", "d", ["f", "g"], ["d e"])
     batch = processor.collate([per_choice, per_question])
+    assert batch["attention_mask"].any(-1).tolist() == [[True] * 3, [True, True, False]]
     assert batch["fact_input_ids"].shape == (2, 3, 2, 2)
     assert batch["fact_attention_mask"].sum(-1).tolist() == [
         [[1, 0], [1, 1], [0, 0]],
@@ -260,17 +243,6 @@ def test_a_batch_without_facts_has_no_fact_tensors(facts, make):
     assert set(batch) == {"input_ids", "attention_mask"}
 
 
-def test_questions_with_fewer_choices_are_filled_with_padding(make):
-    processor = make()
-    batch = processor.collate(
-        [processor("", "d", ["f", "g", "h"], []), processor("", "d", ["f", "g"], ["a"])]
-    )
-    assert batch["input_ids"].shape[:2] == (2, 3)
-    assert batch["attention_mask"].any(-1).tolist() == [[True] * 3, [True, True, False]]
-    assert batch["fact_input_ids"].shape == (2, 1, 1)
-    assert batch["fact_attention_mask"].tolist() == [[[0]], [[1]]]
-
-
 def test_the_model_takes_what_collate_gives(make, tiny_encoder):
     processor = make()
     model = KformerForMultipleChoice.from_encoder(tiny_encoder, injection="ffn").eval()
@@ -281,9 +253,9 @@ def test_the_model_takes_what_collate_gives(make, tiny_encoder):
     ]
     with torch.no_grad():
         together = model(**processor.collate(questions, labels=[0, 1, 0]))
-        for place, question in enumerate(questions):
+        for logits, question in zip(together.logits, questions, strict=True):
             alone = model(**processor.collate([question])).logits[0]
-            torch.testing.assert_close(together.logits[place, : len(alone)], alone)
+            torch.testing.assert_close(logits[: len(alone)], alone)
     assert together.loss.isfinite()
 
 
@@ -303,10 +275,3 @@ def test_a_saved_processor_reads_the_same(make, tiny_encoder, tmp_path):
 def test_a_folder_of_another_model_is_refused(tiny_encoder):
     with pytest.raises(KformerError, match="this is a bert model, not a kformer one"):
         KformerProcessor.from_pretrained(tiny_encoder)
-
-
-def test_a_folder_without_a_tokenizer_is_one_clear_line(tmp_path):
-    (tmp_path / "config.json").write_text('{"model_type": "bert"}')  # weights may be there
-    with pytest.raises(KformerError) as error:
-        load_tokenizer(tmp_path)
-    assert str(tmp_path) in str(error.value) and "\n" not in str(error.value)

@@ -1,27 +1,43 @@
-"""The ways in which facts get into an encoder: one small class each, named in `INJECTIONS`.
+"""What an injection adds to an encoder: slots, a key and a value for each fact, in some layers.
 
 Kformer (Yao et al., arXiv 2201.05742) reads an FFN as a key-value memory and appends the facts
 to it as further slots, ``FFN'(x) = fc2(gelu(fc1 x)) + Σ_i gelu(x · k_i) v_i`` with
 ``k_i = W_k e_i + b_k`` and ``v_i = W_v e_i + b_v`` for the embedding ``e_i`` of fact i.
 
 Shapes: R rows (question-choice pairs), G groups of rows that share their candidates, L tokens,
-M candidates, N facts kept, P injected layers, D width.
+M candidates, N facts kept, P injected layers, D width, K width of a slot.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+from transformers import initialization as init
 from transformers.activations import ACT2FN
 
 from kformer.encoders import layer_span
 from kformer.modeling.adapters import LayerSites, adapter_for
 from kformer.modeling.attention import ATTENTION_WITH_FACTS, DisentangledAttentionWithFacts
 from kformer.modeling.configuration import KformerConfig
+
+
+@runtime_checkable
+class InitialisesItself(Protocol):
+    """A module with weights that transformers does not know how to initialise."""
+
+    def initialise(self, std: float) -> None:
+        """Fills fresh weights; those that were loaded must stay.
+
+        The functions of `torch.nn.init` leave loaded weights alone when they are called here.
+
+        Args:
+            std: the standard deviation with which the encoder's weights are initialised.
+        """
+        ...
 
 
 @dataclass
@@ -54,9 +70,14 @@ class KeyProjection(nn.Linear):
     the fact's own; with none of it, as released, slots start almost inert.
     """
 
-    def __init__(self, width: int, key_width: int, identity: float) -> None:
-        super().__init__(width, key_width)
+    def __init__(self, width: int, slot_width: int, identity: float) -> None:
+        super().__init__(width, slot_width)
         self.identity = identity
+
+    def initialise(self, std: float) -> None:
+        # transformers has drawn N(0, std) by now, unless a checkpoint filled the weight.
+        if not getattr(self.weight, "_is_hf_initialized", False):
+            self.weight.diagonal().add_(self.identity)
 
 
 class FactSlots(nn.Module):
@@ -67,12 +88,12 @@ class FactSlots(nn.Module):
     strongly each fact fired, the highest over the tokens of the input.
     """
 
-    def __init__(self, config: KformerConfig, site: LayerSites, key_width: int) -> None:
+    def __init__(self, config: KformerConfig, slot_width: int) -> None:
         super().__init__()
         width = config.encoder.hidden_size
         identity = config.key_scale if config.key_init == "identity" else 0.0
-        self.key = KeyProjection(width, key_width, identity)
-        self.value = nn.Linear(width, key_width)
+        self.key = KeyProjection(width, slot_width, identity)
+        self.value = nn.Linear(width, slot_width)
         self.facts: Facts | None = None
         self.activations: Tensor | None = None
 
@@ -81,10 +102,10 @@ class FactSlots(nn.Module):
         self.facts = facts
 
     def keys_values_mask(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Keys and values (R, N, D), and the mask (R, N)."""
+        """Keys and values (R, N, K), and the mask (R, N) of real facts."""
         facts = self.facts
         assert facts is not None
-        if facts.candidates.shape[:2].numel() <= facts.kept.numel():  # cheaper before they spread
+        if facts.candidates.shape[:2].numel() <= facts.kept.numel():  # each is projected once
             keys, values = (facts.select(f(facts.candidates)) for f in (self.key, self.value))
         else:
             kept = facts.select(facts.candidates)
@@ -93,10 +114,11 @@ class FactSlots(nn.Module):
 
     @property
     def recording(self) -> bool:
+        """Whether activations are asked for."""
         return self.facts is not None and self.facts.tokens is not None
 
     def record(self, activations: Tensor) -> None:
-        """Notes how strongly the facts fired at each token, (R, L, N)."""
+        """Keeps the highest of each fact's activations (R, L, N) over the tokens."""
         assert self.facts is not None and self.facts.tokens is not None
         padding = ~self.facts.tokens[..., None]
         highest = activations.detach().float().masked_fill(padding, -torch.inf).amax(1)
@@ -106,8 +128,8 @@ class FactSlots(nn.Module):
 class FeedForwardSlots(FactSlots):
     """Facts as further slots of the feed-forward key-value memory, with its own activation."""
 
-    def __init__(self, config: KformerConfig, site: LayerSites, key_width: int) -> None:
-        super().__init__(config, site, config.encoder.hidden_size)
+    def __init__(self, config: KformerConfig, site: LayerSites) -> None:
+        super().__init__(config, config.encoder.hidden_size)
         self.activation = ACT2FN[getattr(config.encoder, adapter_for(config.encoder).activation)]
         self._input: Tensor | None = None
         site.feed_forward_in.register_forward_pre_hook(self._keep_input)
@@ -137,8 +159,8 @@ class FeedForwardSlots(FactSlots):
 class AttentionSlots(FactSlots):
     """Facts as further keys and values of the self-attention, past its own projections."""
 
-    def __init__(self, config: KformerConfig, site: LayerSites, key_width: int) -> None:
-        super().__init__(config, site, key_width)
+    def __init__(self, config: KformerConfig, site: LayerSites) -> None:
+        super().__init__(config, _key_width(config.encoder))
         site.attention.register_forward_pre_hook(self._join, with_kwargs=True)
 
     def _join(
@@ -153,36 +175,40 @@ class AttentionSlots(FactSlots):
         return args, kwargs | {"fact_slots": self}
 
 
-class Injection(nn.Module):
-    """What a method adds to an encoder: slots for the facts in some of its layers.
+class InjectionModule(nn.Module):
+    """Holds the slots of all injected layers, and hands them the facts of each batch.
 
     The slots are attached with hooks that are methods of modules, so that a deep copy of a model
     reads its own facts.
     """
 
-    slots_of_a_layer: ClassVar[type[FactSlots] | None] = None
-    embeds_facts: ClassVar[bool] = False
-    """Whether the model must be given facts as tensors of their own."""
-    joins_attention: ClassVar[bool] = False
+    def __init__(
+        self,
+        config: KformerConfig,
+        encoder: PreTrainedModel,
+        slots: Callable[[KformerConfig, LayerSites], FactSlots] | None = None,
+    ) -> None:
+        """Makes slots for each layer of ``config.injection_layers``; None = for none.
 
-    def __init__(self, config: KformerConfig, encoder: PreTrainedModel) -> None:
+        Raises:
+            KformerError: the encoder has no such layers.
+        """
         super().__init__()
         self.facts: Facts | None = None
         self.layers = nn.ModuleList()
-        if self.slots_of_a_layer is not None:
+        if slots is not None:
             start, end = config.injection_layers
             layer_span((start, end), config.encoder.num_hidden_layers)
-            width = _key_width(config.encoder)
             for site in adapter_for(config.encoder).sites(encoder)[start:end]:
-                self.layers.append(self.slots_of_a_layer(config, site, width))
+                self.layers.append(slots(config, site))
 
     def own_facts(self, rows: int) -> Facts | None:
-        """The facts that a method brings along itself."""
+        """What a method injects instead of the facts of the batch, for R rows; None = nothing."""
         return None
 
     @contextmanager
     def using(self, facts: Facts | None) -> Iterator[None]:
-        """Has the encoder read these facts, and afterwards, come what may, those from before."""
+        """Lets the encoder read these facts, and after that, or an error, those from before."""
         before = self.facts
         self._use(facts)
         try:
@@ -206,68 +232,26 @@ class Injection(nn.Module):
     def _slots(self) -> Iterator[FactSlots]:
         return (slots for slots in self.layers if isinstance(slots, FactSlots))
 
-    def _replicate_for_data_parallel(self) -> "Injection":
+    def _replicate_for_data_parallel(self) -> "InjectionModule":
         raise NotImplementedError(
             "nn.DataParallel copies modules without their hooks' owners; use "
             "DistributedDataParallel"
         )
 
 
-class NoInjection(Injection):
-    """Plain fine-tuning: the encoder as it is."""
-
-
-class ConcatInjection(Injection):
-    """Facts as text in the input; `kformer.modeling.processor` puts them there."""
-
-
-class FeedForwardInjection(Injection):
-    """Kformer: facts as further slots of the feed-forward key-value memory."""
-
-    slots_of_a_layer = FeedForwardSlots
-    embeds_facts = True
-
-
-class AttentionInjection(Injection):
-    """Facts as further keys and values of the self-attention."""
-
-    slots_of_a_layer = AttentionSlots
-    embeds_facts = True
-    joins_attention = True
-
-
-class StaticInjection(Injection):
-    """Control: Kformer's slots fed by N trained embeddings, the same ones for every question.
-
-    All is as in `FeedForwardInjection` but that the slots come from no fact. What this gains is
-    owed to parameters, not to knowledge.
-    """
-
-    slots_of_a_layer = FeedForwardSlots
+class StaticSlots(InjectionModule):
+    """Kformer's slots, fed by N trained embeddings instead of facts."""
 
     def __init__(self, config: KformerConfig, encoder: PreTrainedModel) -> None:
-        super().__init__(config, encoder)
+        super().__init__(config, encoder, FeedForwardSlots)
         self.embeddings = nn.Parameter(torch.empty(config.facts, config.encoder.hidden_size))
+
+    def initialise(self, std: float) -> None:
+        init.normal_(self.embeddings, std=std)
 
     def own_facts(self, rows: int) -> Facts:
         kept = torch.arange(len(self.embeddings), device=self.embeddings.device).expand(rows, -1)
         return Facts(self.embeddings[None], kept, torch.ones_like(kept, dtype=torch.bool))
-
-
-INJECTIONS: dict[str, type[Injection]] = {
-    "none": NoInjection,
-    "concat": ConcatInjection,
-    "attention": AttentionInjection,
-    "ffn": FeedForwardInjection,
-    "static": StaticInjection,
-}
-
-
-def attention_implementation(config: KformerConfig) -> str | None:
-    """The attention that the encoder must be built with; None leaves it its own."""
-    joins = INJECTIONS[config.injection].joins_attention
-    through_interface = adapter_for(config.encoder).attends_through_interface
-    return ATTENTION_WITH_FACTS if joins and through_interface else None
 
 
 def _key_width(encoder: Any) -> int:

@@ -1,4 +1,4 @@
-"""The injections against the formulas of the paper, written out in NumPy, row by row, unpadded."""
+"""The slots against the formulas of the paper, written out in NumPy, row by row, unpadded."""
 
 import numpy as np
 import pytest
@@ -53,10 +53,10 @@ class Reference:
         start, end = self.config.injection_layers
         inject = self.config.injection if start <= number < end and len(facts) else "none"
         slots = f"injection.layers.{number - start}"
-        place = f"encoder.encoder.layer.{number}"
+        prefix = f"encoder.encoder.layer.{number}"
 
         query, key, value = (
-            self.linear(f"{place}.attention.self.{name}", x) for name in ("query", "key", "value")
+            self.linear(f"{prefix}.attention.self.{name}", x) for name in ("query", "key", "value")
         )
         if inject == "attention":
             key = np.concatenate([self.linear(f"{slots}.key", facts), key])
@@ -66,17 +66,17 @@ class Reference:
         if inject == "attention":
             self.fired.append(weights[:, :, : len(facts)].mean(0).max(0))
         mixed = (weights @ value).transpose(1, 0, 2).reshape(x.shape)
-        mixed = self.linear(f"{place}.attention.output.dense", mixed)
-        x = self.norm(f"{place}.attention.output.LayerNorm", x + mixed)
+        mixed = self.linear(f"{prefix}.attention.output.dense", mixed)
+        x = self.norm(f"{prefix}.attention.output.LayerNorm", x + mixed)
 
-        fired = gelu(self.linear(f"{place}.intermediate.dense", x))
-        out = self.linear(f"{place}.output.dense", fired)
+        fired = gelu(self.linear(f"{prefix}.intermediate.dense", x))
+        out = self.linear(f"{prefix}.output.dense", fired)
         if inject == "ffn":
             fired = [gelu(x @ self.linear(f"{slots}.key", fact)) for fact in facts]
             for strength, fact in zip(fired, facts, strict=True):
                 out = out + strength[:, None] * self.linear(f"{slots}.value", fact)
             self.fired.append(np.max(fired, axis=1))
-        return self.norm(f"{place}.output.LayerNorm", x + out)
+        return self.norm(f"{prefix}.output.LayerNorm", x + out)
 
     def heads(self, x):
         return x.reshape(len(x), self.encoder.num_attention_heads, -1).transpose(1, 0, 2)
@@ -124,18 +124,11 @@ FACTS_PER_CHOICE = [
 
 @pytest.mark.parametrize("family", ["bert", "roberta"])
 @pytest.mark.parametrize("method", [*METHODS, "none"])
-def test_facts_per_question_enter_as_the_paper_says(method, family, make_model, to_tensors):
+def test_facts_are_injected_as_the_paper_says(method, family, make_model, to_tensors):
     model = make_model(method, family)
     filler = model.config.encoder.pad_token_id
     tensors = to_tensors(INPUTS, FACTS, filler=filler, more_facts=2, wider=3)
     check_against_reference(model, tensors, INPUTS, lambda b, c: FACTS[b])
-
-
-@pytest.mark.parametrize("family", ["bert", "roberta"])
-@pytest.mark.parametrize("method", METHODS)
-def test_facts_per_choice_enter_as_the_paper_says(method, family, make_model, to_tensors):
-    model = make_model(method, family)
-    filler = model.config.encoder.pad_token_id
     tensors = to_tensors(INPUTS, FACTS_PER_CHOICE, per_choice=True, filler=filler)
     check_against_reference(model, tensors, INPUTS, lambda b, c: FACTS_PER_CHOICE[b][c])
 
@@ -156,7 +149,7 @@ def test_any_ragged_batch_agrees_with_each_input_alone(method, questions, make_m
 
 
 def _without_ties(facts):
-    """Drops facts that are equal up to the order of their words, whose rank is a matter of luck."""
+    """Drops facts that are equal up to the order of their words, whose rank is arbitrary."""
     return list({frozenset(fact): fact for fact in facts}.values())
 
 

@@ -1,0 +1,174 @@
+"""Hugging Face's `Trainer` for one run: its arguments, the order of questions, what it reports."""
+
+import math
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Sampler
+from transformers import (
+    EvalPrediction,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+from transformers.trainer_pt_utils import get_length_grouped_indices
+
+from kformer.modeling import KformerProcessor
+from kformer.modeling.examples import Example, Examples
+from kformer.progress import SECONDS_BETWEEN_LINES
+from kformer.training.settings import Training
+
+Log = Callable[[Mapping[str, float], int], None]
+
+
+class LengthGroupedTrainer(Trainer):
+    """A `Trainer` whose batches hold questions of similar length."""
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
+        assert isinstance(self.train_dataset, Examples)
+        lengths = self.train_dataset.lengths
+        return LengthGroupedSampler(lengths, self.args.train_batch_size, self.args.seed)
+
+
+class LengthGroupedSampler(Sampler[int]):
+    """Questions of similar length together, in an order that depends on seed and epoch alone."""
+
+    def __init__(self, lengths: list[int], batch_size: int, seed: int) -> None:
+        self._lengths, self._batch_size, self._seed, self._epoch = lengths, batch_size, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + self._epoch)
+        return iter(
+            get_length_grouped_indices(self._lengths, self._batch_size, generator=generator)
+        )
+
+
+class Stopwatch(TrainerCallback):
+    """Times every step: forward, backward, optimiser; not evaluation, not saving."""
+
+    def __init__(self) -> None:
+        self._began = 0.0
+        self._seconds: list[float] = []
+
+    def on_step_begin(self, *_: Any, **__: Any) -> None:
+        self._began = time.perf_counter()
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        self._seconds.append(time.perf_counter() - self._began)
+
+    @property
+    def seconds_per_step(self) -> float | None:
+        """The median, which neither the first steps nor a busy machine moves much."""
+        return statistics.median(self._seconds) if self._seconds else None
+
+
+class Reporter(TrainerCallback):
+    """Passes Trainer's metrics to a log, and prints progress where no bar can be shown."""
+
+    _NAMES = {  # noqa: RUF012 (a constant)
+        "loss": "train_loss",
+        "grad_norm": "gradient_norm",
+        "learning_rate": "learning_rate",
+        "eval_loss": "validation_loss",
+        "eval_accuracy": "validation_accuracy",
+    }
+
+    def __init__(self, log: Log, run: str) -> None:
+        self._log, self._run = log, run
+        self._last_line = time.monotonic()
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,
+    ) -> None:
+        logs: dict[str, float] = kwargs["logs"]
+        named = {self._NAMES[key]: value for key, value in logs.items() if key in self._NAMES}
+        if named:
+            self._log(named, state.global_step)
+        due = time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES
+        if args.disable_tqdm and named and (due or "validation_accuracy" in named):
+            self._last_line = time.monotonic()
+            shown = ", ".join(f"{key} {value:.4g}" for key, value in named.items())
+            step = f"{self._run}: step {state.global_step}/{state.max_steps}"
+            print(f"{step}: {shown}", file=sys.stderr)
+
+
+def collate(processor: KformerProcessor, batch: list[Example]) -> dict[str, torch.Tensor]:
+    """Pads examples to one batch, with labels."""
+    return processor.collate([each.features for each in batch], [each.answer for each in batch])
+
+
+def accuracy(evaluated: EvalPrediction) -> dict[str, float]:
+    """The share of questions whose highest logit is the right choice."""
+    predictions = np.argmax(evaluated.predictions, axis=-1)
+    return {"accuracy": float((predictions == evaluated.label_ids).mean())}
+
+
+def training_arguments(
+    settings: Training, questions: int, seed: int, checkpoints: Path, bf16: bool
+) -> TrainingArguments:
+    """The settings as arguments of `Trainer`.
+
+    Args:
+        settings: of training.
+        questions: how many there are to train on.
+        seed: of dropout and of the order of questions.
+        checkpoints: the folder for checkpoints.
+        bf16: whether to compute under bf16 autocast.
+    """
+    steps = settings.max_steps
+    if settings.epochs is not None:
+        per_epoch = math.ceil(questions / settings.batch_size)
+        steps = min(steps, math.ceil(settings.epochs * per_epoch))
+    every = math.ceil(steps / settings.evaluations)
+    arguments = TrainingArguments(
+        output_dir=str(checkpoints),
+        seed=seed,
+        max_steps=steps,
+        per_device_train_batch_size=settings.batch_size,
+        per_device_eval_batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        warmup_steps=min(settings.warmup_steps, steps // 2),
+        lr_scheduler_type="linear",
+        optim="adamw_torch_fused",
+        weight_decay=settings.weight_decay,
+        adam_beta1=settings.adam_betas[0],
+        adam_beta2=settings.adam_betas[1],
+        adam_epsilon=settings.adam_epsilon,
+        max_grad_norm=settings.max_grad_norm,
+        bf16=bf16,
+        use_cpu=not torch.accelerator.is_available(),
+        eval_strategy="steps",
+        eval_steps=every,
+        save_strategy="steps",
+        save_steps=every,
+        save_total_limit=2,  # the best and the last
+        load_best_model_at_end=True,
+        metric_for_best_model="accuracy",
+        greater_is_better=True,
+        logging_steps=max(steps // 50, 1),
+        label_names=["labels"],
+        remove_unused_columns=False,
+        disable_tqdm=not sys.stderr.isatty(),
+        report_to="none",
+    )
+    # Several GPUs in one process would multiply the batch; a run uses one, several runs several.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments

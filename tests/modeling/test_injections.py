@@ -1,0 +1,157 @@
+"""What each injection reads, and injections that other packages bring along."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from pydantic import ValidationError
+from safetensors.torch import load_file
+
+from kformer.errors import KformerError
+from kformer.evaluation.predict import predict
+from kformer.io.tables import read_rows
+from kformer.modeling import KformerForMultipleChoice, KformerProcessor
+from kformer.modeling.injections import INJECTION_SETTINGS, INJECTIONS, find_injection
+from kformer.modeling.pretrained import load_tokenizer
+from kformer.modeling.settings import Model
+from kformer.training.run import train
+from kformer.training.settings import Training, TrainSettings
+
+CHANGES = [
+    {"layers": "bottom3"},
+    {"facts": 2},
+    {"key_init": "identity"},
+    {"key_scale": 2.0},
+    {"key_init": "identity", "key_scale": 2.0},
+    {"max_fact_tokens": 2},
+]
+IDENTITY = {"key_init": "identity"}
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """Installs a package of one file that names an injection, as a wheel would."""
+
+    def package(name, value, file=None, number=1):
+        site = tmp_path / f"site-{number}"
+        info = site / f"outside{number}-1.0.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: outside{number}\nVersion: 1.0"
+        )
+        (info / "entry_points.txt").write_text(f"[kformer.injections]\n{name} = {value}\n")
+        if file:
+            shutil.copy(file, site)
+        monkeypatch.syspath_prepend(str(site))
+
+    yield package
+    sys.modules.pop("gated_injection", None)
+
+
+# --- what is read
+
+
+def computed(settings):
+    """The weights at the start, the input of a question, and its logits after a little noise."""
+    torch.manual_seed(0)
+    fields = settings.model_dump(exclude={"encoder"})
+    model = KformerForMultipleChoice.from_encoder(settings.encoder, **fields).eval()
+    processor = KformerProcessor(load_tokenizer(settings.encoder), model.config)
+    facts = ["the pet of abc", "d e f", "the job", "food", "of of of of"]
+    batch = processor.collate([processor("who", "what", ["a", "b"], facts)])
+    weights = {name: value.clone() for name, value in model.state_dict().items()}
+    with torch.no_grad():
+        for parameter in model.parameters():  # what starts at zero must count, too
+            parameter.add_(torch.randn_like(parameter), alpha=0.1)
+        logits = model(**batch).logits
+    return weights | {"input_ids": batch["input_ids"], "logits": logits}
+
+
+def are_same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("injection", INJECTIONS)
+def test_a_setting_is_relevant_if_it_changes_what_is_computed(injection, tiny_encoder):
+    def settings(change):
+        return Model(encoder=str(tiny_encoder), injection=injection, **change)
+
+    for change in CHANGES:
+        base = settings(IDENTITY if len(change) == 2 else {})
+        changed = settings(change)
+        same = base.relevant_settings() == changed.relevant_settings()
+        assert are_same(computed(base), computed(changed)) == same, change
+
+
+def test_general_settings_are_always_relevant():
+    general = Model.model_fields.keys() - INJECTION_SETTINGS
+    assert all(Model(injection=name).relevant_settings().keys() >= general for name in INJECTIONS)
+
+
+def test_a_config_needs_neither_torch_nor_transformers():
+    code = (
+        "import sys, kformer.modeling.settings as s; s.Model(injection='ffn').relevant_settings()"
+    )
+    check = "; assert not {'torch', 'transformers'} & sys.modules.keys()"
+    subprocess.run([sys.executable, "-c", code + check], check=True)
+
+
+# --- other packages
+
+
+def test_an_injection_of_another_package_is_trained_and_predicts(
+    install, tiny_encoder, tiny_tables, tmp_path
+):
+    install(
+        "gated", "gated_injection:GatedInjection", Path(__file__).with_name("gated_injection.py")
+    )
+    model = Model(encoder=str(tiny_encoder), injection="gated", max_tokens=64, facts=2)
+    as_ffn = Model(**model.model_dump() | {"injection": "ffn"})
+    assert model.relevant_settings() == as_ffn.relevant_settings() | {"injection": "gated"}
+    assert "gated" in Model.model_json_schema()["properties"]["injection"]["enum"]
+
+    questions, knowledge = tiny_tables / "questions.parquet", (
+        tiny_tables / "facts.parquet",
+        tiny_tables / "question.parquet",
+    )  # fmt: skip
+    training = Training(max_steps=2, evaluations=1, warmup_steps=0, learning_rate=0.01)
+    settings = TrainSettings(model=model, training=training)
+    out, steps = tmp_path / "gated" / "seed-1", []
+    train(
+        settings, 1, questions, knowledge, out, tmp_path / "checkpoints",
+        lambda metrics, step: steps.append(step), version=1,
+    )  # fmt: skip
+    assert max(steps) == 2
+    weights = load_file(out / "model" / "model.safetensors")
+    gates = [value for name, value in weights.items() if name.endswith(".gate")]
+    assert len(gates) == 3 and all(0 < gate.abs() < 0.1 for gate in gates)  # closed at first
+    predict(out, questions, knowledge, out / "predictions.parquet")
+    rows = list(read_rows(out / "predictions.parquet", "predictions"))
+    assert len(rows) == 24 and all(len(ids) == 2 for row in rows for ids in row["fact_ids"])
+
+
+def test_an_unknown_name_is_refused_with_the_known_ones(install):
+    install("gated", "gated_injection:GatedInjection")
+    with pytest.raises(ValidationError, match=r"no injection; did you mean 'gated'.*'ffn'"):
+        Model(injection="gate")
+
+
+@pytest.mark.parametrize(
+    "value", ["nowhere:Injection", "shutil:Missing", "shutil:copy", "pathlib:Path"]
+)
+def test_an_entry_point_that_leads_to_no_injection_is_named(value, install):
+    install("broken", value)
+    with pytest.raises(KformerError, match=f"'broken': .*{value}"):
+        find_injection("broken")
+
+
+def test_a_name_is_not_given_twice(install):
+    for number in (1, 2):
+        install("twice", f"package{number}:Injection", number=number)
+    install("ffn", "package3:Injection", number=3)
+    with pytest.raises(KformerError, match="package1:Injection and package2:Injection"):
+        find_injection("twice")
+    assert find_injection("ffn") is INJECTIONS["ffn"]

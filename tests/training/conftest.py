@@ -1,0 +1,108 @@
+"""Training runs on the tiny world, on one thread, so that the same run has the same bits."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from kformer.modeling.injections import find_injection
+from kformer.modeling.settings import Model
+from kformer.training.run import train
+from kformer.training.settings import Training, TrainSettings
+
+
+@pytest.fixture(scope="package", autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="package")
+def settings(tiny_encoder):
+    """Makes settings of a short training: three steps an epoch, a validation every second step."""
+
+    def make(injection="ffn", model=None, **training):
+        defaults = {
+            "learning_rate": 1e-3,
+            "warmup_steps": 2,
+            "batch_size": 16,
+            "max_steps": 8,
+            "evaluations": 4,
+            "precision": "fp32",
+        }
+        model = {"encoder": str(tiny_encoder), "max_tokens": 64, **(model or {})}
+        return TrainSettings(
+            model=Model(injection=injection, **model), training=Training(**defaults | training)
+        )
+
+    return make
+
+
+@pytest.fixture(scope="package")
+def train_into(tiny_tables):
+    """Trains into the folder ``out``; returns the folder, the summary and all that was logged."""
+
+    def start(settings, out, seed=1, log=None, version=1):
+        logged = []
+
+        def remember(metrics, step):
+            logged.append((step, dict(metrics)))
+            if log:
+                log(metrics, step)
+
+        knowledge = (tiny_tables / "facts.parquet", tiny_tables / "question.parquet")
+        reads_facts = find_injection(settings.model.injection).fact_input != "none"
+        summary = train(
+            settings,
+            seed,
+            tiny_tables / "questions.parquet",
+            knowledge if reads_facts else None,
+            out,
+            out.with_name(f"{out.name}-checkpoints"),
+            remember,
+            version,
+        )
+        return SimpleNamespace(out=out, summary=summary, logged=logged)
+
+    return start
+
+
+@pytest.fixture
+def run(train_into, tmp_path):
+    """Trains into the folder ``name`` of the test."""
+
+    def start(settings, name="run", seed=1, **options):
+        return train_into(settings, tmp_path / name, seed, **options)
+
+    return start
+
+
+@pytest.fixture(scope="package")
+def whole_run(settings, train_into, tmp_path_factory):
+    """The run of an injection with the settings as they are; each is trained once."""
+    runs = {}
+
+    def trained(injection="ffn"):
+        if injection not in runs:
+            out = tmp_path_factory.mktemp("runs") / injection
+            runs[injection] = train_into(settings(injection), out)
+        return runs[injection]
+
+    return trained
+
+
+def weights(out):
+    return load_file(out / "model" / "model.safetensors")
+
+
+def assert_same_weights(one, other):
+    assert one.keys() == other.keys()
+    assert not [name for name in one if not torch.equal(one[name], other[name])]
+
+
+def of_steps(logged, metric):
+    """The values of a metric by step; ``train_loss`` is logged at every step that is computed."""
+    return {step: metrics[metric] for step, metrics in logged if metric in metrics}

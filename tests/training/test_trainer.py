@@ -1,0 +1,75 @@
+"""Batches of similar length in an order of their own, how many steps, what is measured."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from transformers import EvalPrediction
+
+from kformer.training import trainer
+from kformer.training.settings import Training
+from kformer.training.trainer import LengthGroupedSampler, Stopwatch, accuracy, training_arguments
+
+
+def epochs_of(sampler, epochs):
+    orders = []
+    for epoch in range(epochs):
+        sampler.set_epoch(epoch)
+        orders.append(list(sampler))
+    return orders
+
+
+def test_an_epoch_has_every_question_once_in_an_order_of_its_own():
+    lengths = torch.randint(5, 60, (101,), generator=torch.Generator().manual_seed(0)).tolist()
+    orders = epochs_of(LengthGroupedSampler(lengths, 4, seed=3), 3)
+    assert all(sorted(order) == list(range(101)) for order in orders)
+    assert orders[0] != orders[1] != orders[2]
+    torch.manual_seed(99)  # the order does not depend on the global state
+    assert epochs_of(LengthGroupedSampler(lengths, 4, seed=3), 3) == orders
+    assert epochs_of(LengthGroupedSampler(lengths, 4, seed=4), 3) != orders
+    assert len(LengthGroupedSampler(lengths, 4, seed=3)) == 101
+
+
+def test_a_batch_has_questions_of_similar_length():
+    lengths = [5, 50] * 200
+    (order,) = epochs_of(LengthGroupedSampler(lengths, 8, seed=0), 1)
+    batches = [order[i : i + 8] for i in range(0, 400, 8)]
+    mixed = sum(len({lengths[i] for i in batch}) > 1 for batch in batches)
+    assert mixed <= len(batches) // 4
+
+
+@pytest.mark.parametrize(
+    ("limits", "questions", "steps"),
+    [
+        ({"max_steps": 4, "epochs": 5.0}, 48, 4),
+        ({"max_steps": 99, "epochs": 2.0}, 48, 6),
+        ({"max_steps": 99, "epochs": 0.5}, 48, 2),
+        ({"max_steps": 4, "epochs": None}, 48, 4),
+        ({"max_steps": 99, "epochs": 1.0}, 17, 2),
+        ({"max_steps": 2, "epochs": 0.01}, 48, 1),
+    ],
+)
+def test_training_ends_after_max_steps_or_epochs_whichever_comes_first(
+    limits, questions, steps, tmp_path
+):
+    settings = Training(batch_size=16, **limits)
+    assert training_arguments(settings, questions, 1, tmp_path, bf16=False).max_steps == steps
+
+
+def test_the_measured_time_is_that_of_training_steps(monkeypatch):
+    clock = iter([0.0, 1.0, 10.0, 12.0, 20.0, 120.0])
+    monkeypatch.setattr(trainer, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    stopwatch = Stopwatch()
+    assert stopwatch.seconds_per_step is None
+    for _ in range(3):
+        stopwatch.on_step_begin()
+        stopwatch.on_step_end()
+    assert stopwatch.seconds_per_step == 2.0
+
+
+def test_accuracy_is_the_share_of_right_choices():
+    lowest = np.finfo(np.float32).min  # a choice that is none
+    logits = np.array([[1.0, 2.0, lowest], [3.0, -4.0, 0.0], [0.0, 1.0, 2.0], [0.1, 0.0, lowest]])
+    labels = np.array([1, 0, 0, 0])
+    assert accuracy(EvalPrediction(logits, labels)) == {"accuracy": 0.75}
