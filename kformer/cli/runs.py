@@ -19,6 +19,7 @@ from kformer.cli.options import (
 from kformer.cli.stage import tracked_stage, tracked_training
 from kformer.errors import KformerError
 from kformer.io.outputs import ComparisonReport
+from kformer.study.keys import VERSIONS
 
 app = typer.Typer()
 
@@ -43,9 +44,10 @@ def train(
     from kformer.training.settings import TrainSettings
 
     section = load(TrainSettings, settings)
-    tables = tables_of_knowledge(facts, retrieval)
+    tables, version = tables_of_knowledge(facts, retrieval), VERSIONS["train"]
     with tracked_training("train", out, {"seed": seed, **section.model_dump()}) as stage:
-        stage.finish(train_run(section, seed, questions, tables, out, checkpoints, stage.run.log))
+        log = stage.run.log
+        stage.finish(train_run(section, seed, questions, tables, out, checkpoints, log, version))
 
 
 @app.command()

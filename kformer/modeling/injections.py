@@ -130,6 +130,12 @@ def known_injections() -> list[str]:
     return [*INJECTIONS, *sorted(others - INJECTIONS.keys())]
 
 
+def package_of(name: str) -> str | None:
+    """The package and version that a method from outside comes from, such as ``gated 1.0``."""
+    points = () if name in INJECTIONS else entry_points(group=ENTRY_POINTS, name=name)
+    return next((f"{point.dist.name} {point.dist.version}" for point in points if point.dist), None)
+
+
 def find_injection(name: str) -> type[Injection]:
     """A method by its name; the names above cannot be taken by other packages.
 

@@ -5,7 +5,12 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from kformer.errors import KformerError
-from kformer.modeling.injections import INJECTION_SETTINGS, find_injection, known_injections
+from kformer.modeling.injections import (
+    INJECTION_SETTINGS,
+    Injection,
+    find_injection,
+    known_injections,
+)
 from kformer.section import Section, Share, Text
 
 
@@ -24,6 +29,18 @@ def _list_names(schema: dict[str, Any]) -> None:
 InjectionName = Annotated[str, AfterValidator(_known), Field(json_schema_extra=_list_names)]
 
 
+def _ends_after_it_starts(layers: Any) -> Any:
+    if not isinstance(layers, str) and layers[0] >= layers[1]:
+        raise ValueError(f"{list(layers)} must be [start, end] with start < end")
+    return layers
+
+
+Layers = Annotated[
+    Literal["top3", "bottom3", "all"] | tuple[NonNegativeInt, PositiveInt],
+    AfterValidator(_ends_after_it_starts),
+]
+
+
 class Model(Section):
     """The encoder, and what is injected where."""
 
@@ -31,8 +48,9 @@ class Model(Section):
     """A Hugging Face id, a local folder, or `bundled/all-MiniLM-L6-v2`."""
     injection: InjectionName = "none"
     """How facts get in: not at all, as text, as attention keys and values, as FFN slots; `static`:
-    a control, FFN slots that are trained but come from no fact."""
-    layers: Literal["top3", "bottom3", "all"] | tuple[NonNegativeInt, PositiveInt] = "top3"
+    a control, FFN slots that are trained but come from no fact. Or the name of a method that
+    another package brings along."""
+    layers: Layers = "top3"
     """The injected layers: a name, or [start, end), 0-based and half open."""
     facts: PositiveInt = 5
     """N, how many facts are kept per choice."""
@@ -47,7 +65,12 @@ class Model(Section):
     head_dropout: Share = 0.0
     """Dropout in the scoring head."""
 
+    @property
+    def method(self) -> type[Injection]:
+        """The injection itself, which says what it reads."""
+        return find_injection(self.injection)
+
     def relevant_settings(self) -> dict[str, Any]:
         """The settings that a run depends on: all but those that its injection does not read."""
-        unread = set(INJECTION_SETTINGS - find_injection(self.injection).reads(self))
+        unread = set(INJECTION_SETTINGS - self.method.reads(self))
         return self.model_dump(mode="json", exclude=unread)

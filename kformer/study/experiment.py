@@ -56,7 +56,7 @@ class Condition(Section):
 
     @property
     def uses_facts(self) -> bool:
-        return self.answer_by == "retrieval" or self.model.injection not in ("none", "static")
+        return self.answer_by == "retrieval" or self.model.method.fact_input != "none"
 
     @model_validator(mode="after")
     def _is_possible(self) -> Self:
@@ -70,12 +70,6 @@ class Condition(Section):
                 raise ValueError(f"knowledge: name: {reader.label} is taken; choose another one")
         if self.answer_by == "retrieval" and self.retrieval.query != "choice":
             raise ValueError("answer_by: retrieval needs retrieval.query: choice")
-        if not isinstance(self.model.layers, str):
-            start, end = self.model.layers
-            if start >= end:
-                raise ValueError(
-                    f"model.layers: [{start}, {end}] must be [start, end] with start < end"
-                )
         reads_facts = self.answer_by == "model" and self.uses_facts
         if reads_facts and self.model.facts > self.retrieval.top_k:
             raise ValueError(
@@ -177,7 +171,7 @@ class Experiment(Section):
                 if condition.answer_by == "retrieval":
                     continue
                 depth = encoder_depth(condition.model.encoder)
-                if depth is not None and condition.model.injection not in ("none", "concat"):
+                if depth is not None and condition.model.method.has_slots:
                     layer_span(condition.model.layers, depth)
             except KformerError as error:
                 raise KformerError(f"conditions.{name}: {error}") from None

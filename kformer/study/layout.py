@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from kformer.io.outputs import ComparisonReport, RunFolder
-from kformer.modeling.injections import relevant_settings
+from kformer.modeling.injections import package_of
 from kformer.retrieval.settings import IndexKind, Retrieval
 from kformer.sources.catalogue import resolve
 from kformer.sources.lock import check_unpacked
 from kformer.study import paths
 from kformer.study.experiment import Condition, Experiment
-from kformer.study.keys import Stage, key_of
+from kformer.study.keys import VERSIONS, Stage, key_of
 
 
 @dataclass(frozen=True)
@@ -187,9 +187,14 @@ class Layout:
         """What training depends on: of the model's settings those that its injection reads."""
         settings = self.conditions[condition]
         return {
-            "model": relevant_settings(settings.model),
+            "model": settings.model.relevant_settings(),
             "training": settings.training.model_dump(mode="json"),
         }
+
+    def train_version(self, condition: str) -> str:
+        """Of the training stage, and of the package that an injection from outside comes from."""
+        package = package_of(self.conditions[condition].model.injection)
+        return " ".join(filter(None, [str(VERSIONS["train"]), package]))
 
     def _seeds(self, condition: Condition) -> Iterable[int | None]:
         return self.experiment.seeds if condition.answer_by == "model" else [None]

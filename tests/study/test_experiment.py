@@ -313,7 +313,7 @@ class TestImpossibleConditions:
     @pytest.mark.parametrize("layers", [[3, 3], [4, 3]])
     def test_layers_that_end_before_they_start(self, layers):
         message = refused(conditions={"none": {"model": {"layers": layers}}})
-        assert message.startswith(f"conditions.none: model.layers: {layers} must be")
+        assert message.startswith(f"conditions.none.model.layers: {layers} must be")
 
 
 class TestConditions:

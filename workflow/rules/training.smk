@@ -18,7 +18,7 @@ rule train_model:
         mem_mb=16000,
         runtime="12h",
     params:
-        version=VERSIONS["train"],
+        version=lambda wildcards: STUDY.train_version(wildcards.condition),
         settings=lambda wildcards: as_json(STUDY.train_settings(wildcards.condition)),
         knowledge=knowledge_options,
         out=lambda wildcards: STUDY.run(wildcards.condition, wildcards.seed).path,
