@@ -77,8 +77,8 @@ def _legend(quality: Quality) -> str:
         "**questions**: those with a known answer where the right choice and a wrong one have own "
         "words; the others are left out.",
         f"**right %**: the share of the right choice's own words that occur in {facts}.",
-        f"**wrong %**: the share of a wrong choice's own words that occur in {facts}; the mean over "
-        "the wrong choices.",
+        f"**wrong %**: the share of a wrong choice's own words that occur in {facts}; the mean "
+        "over the wrong choices.",
         "**gain**: right minus wrong in percentage points, the mean over questions, ± half its 95 "
         f"% interval, from {LEAST_COUNT} questions on. If the interval contains 0, these questions "
         "do not show that the facts favour the right answer. Questions that share a context make "
