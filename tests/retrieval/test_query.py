@@ -27,7 +27,7 @@ class Fixed:
         self.relations, self._found = frozenset({relation}), hits(ids, scores)
 
     def search(self, queries, top_k):
-        return [[best(*self._found, top_k) for _ in query.endings] for query in queries]
+        return [[best(*self._found, top_k) for _ in query.suffixes] for query in queries]
 
 
 @given(scores_of_documents, st.integers(1, 45), st.randoms())

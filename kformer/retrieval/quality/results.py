@@ -51,15 +51,15 @@ def read_results(
         question_id = question["question_id"]
         if retrieved_id != question_id:
             raise _mismatch(questions, question_id)
-        rows = list(group)
-        choices = [row["choice"] for row in rows]
-        if choices not in ([None], list(range(len(question["choices"])))):
+        query, rows = query_of(question, settings), list(group)
+        choices = range(len(query.suffixes)) if settings.query == "choice" else [None]
+        if [row["choice"] for row in rows] != list(choices):
             raise KformerError(
-                f"{retrieval}: question {question_id!r} should have one query, or one for each of "
-                f"its {len(question['choices'])} choices in their order; the table belongs to "
-                "different questions"
+                f"{retrieval}: question {question_id!r} should have {len(query.suffixes)} queries, "
+                f"by retrieval.query: {settings.query}, in the order of its choices; the table "
+                "belongs to different questions"
             )
-        yield QuestionResults(question, query_of(question, settings), rows)
+        yield QuestionResults(question, query, rows)
     for retrieved_id, _ in groups:
         raise _mismatch(questions, retrieved_id)
 

@@ -1,4 +1,4 @@
-"""BM25: the scores of rank_bm25, from an index, for queries with endings and for relations."""
+"""BM25: the scores of rank_bm25, from an index, for queries with suffixes and for relations."""
 
 import math
 import re
@@ -15,8 +15,9 @@ from kformer.retrieval.by_relation import ByRelation
 from kformer.retrieval.query import Query, best
 from kformer.retrieval.searchers import open_searcher
 from kformer.retrieval.settings import Retrieval, Words
-from kformer.retrieval.words.bm25 import Bm25, Postings, Statistics, UncompiledBm25
+from kformer.retrieval.words.bm25 import Bm25, UncompiledBm25
 from kformer.retrieval.words.kernels import _BLOCK
+from kformer.retrieval.words.postings import Postings, Statistics
 from kformer.retrieval.words.tokenizer import tokenizer
 
 split = tokenizer(Words())
@@ -169,7 +170,7 @@ class TestQueriesWithEndings:
         column = data.draw(st.lists(relations, min_size=len(facts), max_size=len(facts)))
         searcher = in_memory(facts, column)
         for top_k in (2, 30):
-            asked = [Query(stem, tuple(endings), wanted) for stem, endings in queries]
+            asked = [Query(stem, tuple(suffixes), wanted) for stem, suffixes in queries]
             found = searcher.search(asked, top_k)
             in_full = [
                 [
@@ -244,11 +245,11 @@ class TestManyFacts:
                 [[found]] = searcher.search([Query(query, relations=wanted)], top_k)
                 check_found(found, scores, top_k)
 
-    def test_endings_find_what_the_full_texts_find_bit_for_bit(self, many_queries, searcher):
+    def test_suffixes_find_what_the_full_texts_find_bit_for_bit(self, many_queries, searcher):
         for wanted in (None, frozenset({"a", None}), frozenset({"b"})):
             queries = [
-                Query(stem, tuple(endings), wanted)
-                for stem, *endings in zip(*[iter(many_queries)] * 5, strict=True)
+                Query(stem, tuple(suffixes), wanted)
+                for stem, *suffixes in zip(*[iter(many_queries)] * 5, strict=True)
             ]
             full = [
                 [searcher.search([Query(text, relations=wanted)], 30)[0][0] for text in query.texts]
@@ -260,8 +261,8 @@ class TestManyFacts:
         uncompiled = in_memory(*many, kind=UncompiledBm25)
         for wanted in (None, frozenset({"a", None}), frozenset({"b", "d"}), frozenset({"z"})):
             queries = [
-                Query(stem, tuple(endings), wanted)
-                for stem, *endings in zip(*[iter(many_queries)] * 5, strict=True)
+                Query(stem, tuple(suffixes), wanted)
+                for stem, *suffixes in zip(*[iter(many_queries)] * 5, strict=True)
             ]
             for top_k in (1, 30, 100_000):
                 assert same(uncompiled.search(queries, top_k), searcher.search(queries, top_k))

@@ -10,7 +10,8 @@ from kformer.retrieval.by_relation import ByRelation
 from kformer.retrieval.query import Query
 from kformer.retrieval.settings import Words
 from kformer.retrieval.words import kernels
-from kformer.retrieval.words.bm25 import Bm25, Postings
+from kformer.retrieval.words.bm25 import Bm25
+from kformer.retrieval.words.postings import Postings
 from kformer.retrieval.words.tokenizer import tokenizer
 
 

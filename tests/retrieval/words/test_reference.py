@@ -28,19 +28,19 @@ def reference(facts, of_facts=None):
 @given(
     facts=facts_and_relations,
     stem=texts,
-    endings=st.lists(texts, min_size=1, max_size=3),
+    suffixes=st.lists(texts, min_size=1, max_size=3),
     wanted=st.none() | st.frozensets(relations),
     top_k=st.integers(1, 15),
 )
-def test_it_sorts_the_scores_of_okapi_among_matching_facts(facts, stem, endings, wanted, top_k):
+def test_it_sorts_the_scores_of_okapi_among_matching_facts(facts, stem, suffixes, wanted, top_k):
     contents, of_facts = zip(*facts, strict=True)
     documents = [split(text) for text in contents]
     searcher = reference(contents, of_facts)
-    [found] = searcher.search([Query(stem, tuple(endings), wanted)], top_k)
-    for ending, hits in zip(endings, found, strict=True):
+    [found] = searcher.search([Query(stem, tuple(suffixes), wanted)], top_k)
+    for suffix, hits in zip(suffixes, found, strict=True):
         scores = np.zeros(len(facts), dtype=np.float32)
         if any(documents):
-            query = split(f"{stem} {ending}")
+            query = split(f"{stem} {suffix}")
             scores = BM25Okapi(documents).get_scores(query).astype(np.float32)
         ids = [
             i for i, name in enumerate(of_facts) if scores[i] > 0 and (not wanted or name in wanted)
