@@ -1,4 +1,4 @@
-"""What is looked for and found: the choice of the best, and shards searched as one."""
+"""Queries of questions; the best hits, and shards searched as one."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def as_lists(found):
 
 
 class Fixed:
-    """Documents with given scores, whatever is asked."""
+    """Documents with given scores, for every query."""
 
     def __init__(self, relation, ids, scores):
         self.relations, self._found = frozenset({relation}), hits(ids, scores)
@@ -57,7 +57,7 @@ def test_parts_merged_are_the_best_of_all(parts, top_k):
     assert as_lists(found) == as_lists(expected)
 
 
-def test_a_query_s_texts_are_its_stem_with_each_ending():
+def test_the_texts_of_a_query_are_its_shared_text_with_each_suffix():
     assert Query("Who?").texts == ["Who?"]
     assert Query("Who?", ("A", "B")).texts == ["Who? A", "Who? B"]
     assert Query("", ("A",)).texts == ["A"]

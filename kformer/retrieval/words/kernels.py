@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int32] | NDArray[np.int64]
 Floats = NDArray[np.float32] | NDArray[np.float64]
 
-_BLOCK = 16384  # documents
+BLOCK = 16384  # documents
 _STRIDE = 64  # documents
 
 
@@ -214,7 +214,7 @@ def search(
         found_ids, found_scores: filled with the best, (suffixes of all queries, top_k).
         found: filled with how many there are, (suffixes of all queries,).
     """
-    scores, of_shared = np.empty(_BLOCK), np.empty(_BLOCK)
+    scores, of_shared = np.empty(BLOCK), np.empty(BLOCK)
     for query in range(len(part_bounds) - 1):
         shared, end = part_bounds[query], part_bounds[query + 1]
         first = shared - query  # there is a result for each suffix, and none for shared texts
@@ -228,8 +228,8 @@ def search(
             if span[0] > 0:
                 for i in range(len(cursors)):
                     cursors[i] += np.searchsorted(rows[cursors[i] : ends[i]], span[0])
-            for start in range(span[0], span[1], _BLOCK):
-                stop = min(start + _BLOCK, span[1])
+            for start in range(span[0], span[1], BLOCK):
+                stop = min(start + BLOCK, span[1])
                 size = stop - start
                 of_shared[:size] = 0
                 for part in range(shared, end):

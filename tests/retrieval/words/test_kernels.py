@@ -15,19 +15,19 @@ from kformer.retrieval.words.postings import Postings
 from kformer.retrieval.words.tokenizer import tokenizer
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(documents=st.lists(st.lists(st.integers(0, 5), max_size=8), max_size=10), data=st.data())
 def test_postings_say_where_each_word_is_and_how_often(documents, data):
     order = data.draw(st.permutations(range(len(documents))))
     words = np.array([word for document in documents for word in document], dtype=np.int32)
     starts = np.cumsum([0, *map(len, documents)], dtype=np.int64)
-    pointers, places, times = kernels.invert(words, starts, np.array(order, dtype=np.int64), 6)
+    pointers, rows, times = kernels.invert(words, starts, np.array(order, dtype=np.int64), 6)
     counts = [Counter(documents[document]) for document in order]
     for word in range(6):
         here = slice(pointers[word], pointers[word + 1])
-        expected = [(place, count[word]) for place, count in enumerate(counts) if count[word]]
-        assert list(zip(places[here].tolist(), times[here].tolist(), strict=True)) == expected
-    assert pointers[0] == 0 and pointers[-1] == len(places) == len(times)
+        expected = [(row, count[word]) for row, count in enumerate(counts) if count[word]]
+        assert list(zip(rows[here].tolist(), times[here].tolist(), strict=True)) == expected
+    assert pointers[0] == 0 and pointers[-1] == len(rows) == len(times)
 
 
 def test_a_posting_weighs_what_the_formula_says():
@@ -44,7 +44,7 @@ def test_a_posting_weighs_what_the_formula_says():
     np.testing.assert_allclose(impacts, expected, rtol=1e-6)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     impacts=st.lists(st.sampled_from([-1.0, 0.0, 0.5, 1.0, 2.0, 3.5]), max_size=300),
     top_k=st.integers(1, 40),
