@@ -118,34 +118,3 @@ class TestByEvent:
         match = Match(relations={"t": ["xNeed"]}, mode="boost", boost=10.0)
         pairs = found("pays rests bill", events=2, match=match, wanted=frozenset({"xNeed"}))
         assert [id for id, _ in pairs] == [0, 3, 2, 1]
-
-    @pytest.mark.parametrize("method", ["bm25", "rank_bm25"])
-    def test_events_by_words_equal_brute_force(self, method, facts_table, indexed):
-        from rank_bm25 import BM25Okapi
-
-        random = np.random.default_rng(2)
-        vocabulary = [f"w{i}" for i in range(40)]
-        events = [" ".join(random.choice(vocabulary, random.integers(2, 6))) for _ in range(150)]
-        facts = [
-            (f"fact {i}", random.choice(["a", "b", "c"]), random.choice(events)) for i in range(900)
-        ]
-        known = list(dict.fromkeys(origin for _, _, origin in facts))
-        reference = BM25Okapi([event.split() for event in known])
-        section, table = Retrieval(method=method, events=8), facts_table(facts)
-        list_events(table, table.with_name("events"))
-        indexes = indexed(section, table.with_name("events"))
-        searcher = open_searcher(section, table, indexes)
-        for wanted in (None, frozenset("ab")):
-            for _ in range(30):
-                query = random.choice(vocabulary, 4)
-                scores = reference.get_scores(query).astype(np.float32)
-                nearest = sorted(range(len(known)), key=lambda i: (-scores[i], i))[:8]
-                score_of = {known[i]: scores[i] for i in nearest if scores[i] > 0}
-                expected = sorted(
-                    (-score_of[origin], id)
-                    for id, (_, name, origin) in enumerate(facts)
-                    if origin in score_of and (wanted is None or name in wanted)
-                )[:20]
-                [[hits]] = searcher.search([Query(" ".join(query), relations=wanted)], 20)
-                assert hits.ids.tolist() == [id for _, id in expected]
-                np.testing.assert_allclose(hits.scores, [-score for score, _ in expected], 1e-5)
