@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kformer.retrieval.query import Hits, Query, Shards, best, merged
+from kformer.retrieval.query import Hits, Query, Shards, best, merged, query_of
+from kformer.retrieval.settings import Match, Retrieval
 
 scores_of_documents = st.lists(
     st.sampled_from([-1.0, 0.0, 0.5, 1.0, 2.5]) | st.floats(-3, 3, width=32), max_size=40
@@ -61,6 +62,22 @@ def test_the_texts_of_a_query_are_its_shared_text_with_each_suffix():
     assert Query("Who?").texts == ["Who?"]
     assert Query("Who?", ("A", "B")).texts == ["Who? A", "Who? B"]
     assert Query("", ("A",)).texts == ["A"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "context", "texts"),
+    [
+        ("question", "It rains.", ["It rains. Why?"]),
+        ("choice", "It rains.", ["It rains. Why? A", "It rains. Why? B"]),
+        ("context", "It rains.", ["It rains."]),
+        ("context", "", ["Why?"]),
+    ],
+)
+def test_the_settings_say_what_the_query_of_a_question_is(kind, context, texts):
+    question = {"context": context, "question": "Why?", "choices": ["A", "B"], "type": "xWant"}
+    query = query_of(question, Retrieval(query=kind, match=Match()))
+    assert [text.strip() for text in query.texts] == texts
+    assert query.relations == {"xWant"}
 
 
 @pytest.mark.parametrize("top_k", [1, 3, 9])

@@ -121,20 +121,15 @@ class TestNumbers:
         assert metrics["answer_words_right"] == metrics["answer_words_wrong"] == 1
         assert "100.0 % of the words of a right choice and 100.0 %" in " ".join(page.split())
 
-    def test_lines_of_the_page_fit_100_columns(self, described):
+    @pytest.mark.parametrize("per_choice", [False, True])
+    @pytest.mark.parametrize("count", [1, 40])
+    def test_tables_and_text_fit_100_columns_whatever_the_data(self, described, per_choice, count):
         long = "of many words " * 20
-        for per_choice in (False, True):
-            facts = [(f"fact {long}", long), *FACTS]
-            match = {"relations": {f"type {long}": [long, "pet"]}}
-            section = {"per_choice": per_choice, "facts": facts, "match": match}
-            for count in (1, 40):
-                questions = [question(str(i), type=f"type {long}") for i in range(count)]
-                _, page, _ = described(questions, **section)
-                tables = page.split("## Settings")[0]
-                assert max(map(len, tables.splitlines())) <= 100
-
-    def test_tables_have_as_many_cells_in_every_row(self, described):
-        _, page, _ = described([question("a")])
+        facts = [(f"fact {long}", long), *FACTS]
+        match = {"relations": {f"type {long}": [long, "pet"]}}
+        questions = [question(str(i), type=f"type {long}") for i in range(count)]
+        _, page, _ = described(questions, facts=facts, per_choice=per_choice, match=match)
+        assert max(map(len, page.split("## Settings")[0].splitlines())) <= 100
         for table in re.findall(r"(?:^\|.*\n)+", page, flags=re.MULTILINE):
             rows = [re.split(r"(?<!\\)\|", line) for line in table.splitlines()]
             assert len({len(row) for row in rows}) == 1
@@ -201,12 +196,15 @@ class TestNumbers:
         assert "nan" not in page
         assert Page(sample).text.count("Krez is here.") == len(questions)
 
-    def test_most_common_relations_are_listed_and_how_many_more_there_are(self, described):
+    def test_of_many_relations_and_types_the_most_frequent_are_listed(self, described):
         facts = [(f"fact {i}", f"relation {i:02}") for i in range(23)]
-        _, page, _ = described([question("a")], [22], facts=facts)
-        named = re.findall(r"^\| (relation \d\d)", page, re.MULTILINE)
-        assert named == ["relation 22", *(f"relation {i:02}" for i in range(19))]
-        assert "\n… and 3 more.\n" in page
+        questions = [question(str(i), type=f"type {i % 23:02}") for i in range(25)]
+        _, page, _ = described(questions, [22], facts=facts, match=MATCH)
+        relations = re.findall(r"^\| (relation \d\d)", page, re.MULTILINE)
+        assert relations == ["relation 22", *(f"relation {i:02}" for i in range(19))]
+        types = re.findall(r"^\| (type \d\d)", page, re.MULTILINE)
+        assert types == [f"type {i:02}" for i in range(20)]
+        assert page.count("\n… and 3 more.\n") == 2
         assert "more." not in described([question("a")], facts=facts[:20])[1]
 
     def test_control_characters_are_left_out(self, described):
@@ -223,67 +221,50 @@ class TestNumbers:
         assert re.search(rf"\| {text[:40]}[\w ]* … \| ", page)
 
 
-class TestMatching:
-    def test_page_lists_matching_relations_and_facts_by_type(self, described):
-        types = ["pets", "pets", "food|x", None]
-        questions = [question(str(i), type=name) for i, name in enumerate(types)]
-        metrics, page, _ = described(questions, match=MATCH)
-        assert metrics["questions_matched_share"] == 2 / 4
-        for row in (
-            r"\| pets +\| +a\\\|b, pet \| +2 \| +0 \| +3.0 \|",
-            r"\| food\\\|x +\| +any \| +1 \| +0 \| +3.0 \|",
-            r"\| \(no type\) +\| +any \| +1 \| +0 \| +3.0 \|",
-        ):
-            assert re.search(row, page)
-        assert "Of 4 questions, 2 (50.0 %) have a type that is named there" in " ".join(
-            page.split()
-        )
-
-    def test_most_frequent_types_are_listed_and_how_many_more_there_are(self, described):
-        questions = [question(str(i), type=f"type {i % 23:02}") for i in range(25)]
-        _, page, _ = described(questions, match=MATCH)
-        named = re.findall(r"^\| (type \d\d)", page, re.MULTILINE)
-        assert named == [f"type {i:02}" for i in range(20)]
-        assert "\n… and 3 more.\n" in page
-
-    def test_sample_shows_the_relations_that_match_each_question(self, described):
-        questions = [question("a"), question("b", type="food")]
-        text = Page(described(questions, match=MATCH)[2]).text
-        assert "a train · type pets · matching relations: a|b, pet Krez" in text
-        assert "b train · type food · matching relations: any Krez" in text
-
-    def test_without_matching_nothing_is_said_of_it(self, described):
-        _, page, sample = described([question("a")])
-        assert "match" not in page.split("## Settings")[0]
-        assert "matching relations" not in sample
+def test_matching_relations_are_shown_by_type_and_by_question(described):
+    types = ["pets", "pets", "food|x", None]
+    questions = [question(str(i), type=name) for i, name in enumerate(types)]
+    _, page, sample = described(questions, match=MATCH)
+    for row in (
+        r"\| pets +\| +a\\\|b, pet \| +2 \| +0 \| +3.0 \|",
+        r"\| food\\\|x +\| +any \| +1 \| +0 \| +3.0 \|",
+        r"\| \(no type\) +\| +any \| +1 \| +0 \| +3.0 \|",
+    ):
+        assert re.search(row, page)
+    text = " ".join(page.split())
+    assert "Of 4 questions, 2 (50.0 %) have a type that is named there" in text
+    assert "0 train · type pets · matching relations: a|b, pet Krez" in Page(sample).text
+    assert "2 train · type food|x · matching relations: any Krez" in Page(sample).text
+    _, page, sample = described(questions)
+    assert "match" not in page.split("## Settings")[0] + sample
 
 
-class TestProvenance:
-    def test_settings_are_those_that_the_table_was_retrieved_with(self, described):
-        settings = {"method": "rank_bm25", "query": "context", "top_k": 7}
-        words = Words(stop_words=True, language="german")
-        _, page, _ = described([question("a")], page_words=words, **settings)
-        for row in ("method +\\| +rank_bm25", "query +\\| +context", "top_k +\\| +7"):
-            assert re.search(rf"\| {row} +\|", page)
-        assert re.search(r"\| words.language +\| +german \|", page)
+def test_settings_are_those_that_the_table_was_retrieved_with(described):
+    settings = {"method": "rank_bm25", "query": "context", "top_k": 7}
+    words = Words(stop_words=True, language="german")
+    _, page, _ = described([question("a")], page_words=words, **settings)
+    for row in ("method +\\| +rank_bm25", "query +\\| +context", "top_k +\\| +7"):
+        assert re.search(rf"\| {row} +\|", page)
+    assert re.search(r"\| words.language +\| +german \|", page)
 
-    @pytest.mark.parametrize(
-        ("table", "rows", "message"),
-        [
-            ("retrieval", [], "does not say with which settings it was retrieved"),
-            ("facts", [], "retrieved from other facts than"),
-        ],
-    )
-    def test_tables_that_do_not_fit_are_refused(self, described, tmp_path, table, rows, message):
-        described([question("a")])
-        write_table(tmp_path / table, table, rows)
-        with pytest.raises(KformerError, match=message):
-            describe(*(tmp_path / name for name in TABLES), tmp_path / "out")
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [("retrieval", "does not say with which settings"), ("facts", "from other facts than")],
+)
+def test_tables_that_do_not_fit_are_refused(described, tmp_path, table, message):
+    described([question("a")])
+    write_table(tmp_path / table, table, [])
+    with pytest.raises(KformerError, match=message):
+        describe(*(tmp_path / name for name in TABLES), tmp_path / "out")
 
 
 class TestSample:
     def test_shows_question_choices_and_facts(self, described):
-        text = Page(described([question("id-7", "validation")])[2]).text
+        _, _, html = described([question("id-7", "validation")])
+        assert not re.search(r"https?:|url\(|@import|<script|<link|<img", html)
+        assert '<mark class="stop">The</mark> <mark>pet</mark>' in html
+        text = Page(html).text
         for part in (
             "id-7",
             "validation · type pets",
@@ -305,20 +286,16 @@ class TestSample:
             assert "script" not in page.tags
             assert page.text.count("<script>alert('dog')</script> & \"so\" on") >= 7
 
-    def test_page_needs_nothing_but_itself(self, described):
-        _, _, html = described([question("a")])
-        assert not re.search(r"https?:|url\(|@import|<script|<link|<img", html)
-
     def test_words_of_the_query_are_marked_with_their_stems(self, described):
         _, _, html = described([question("a")], [3], per_choice=True, words={"stemming": True})
         marked = re.findall(r'<mark(?: class="stop")?>([^<]*)</mark>', html)
         assert marked == ["words of the query", "stop words", "Dogs", "cats"]
 
-    def test_of_a_query_of_the_context_alone_its_words_are_marked(self, described):
-        one = question("a", context="dog")
-        assert "<mark>dog</mark>" in described([one], [0], query="context")[2]
-        assert "<mark>pet</mark>" not in described([one], [0], query="context")[2]
-        assert "<mark>pet</mark>" in described([one | {"context": ""}], [0], query="context")[2]
+    def test_words_of_a_query_of_the_context_are_marked(self, described):
+        for context, marked, unmarked in (("dog", "dog", "pet"), ("", "pet", "dog")):
+            html = described([question("a", context=context)], [0], query="context")[2]
+            assert f"<mark>{marked}</mark>" in html
+            assert f"<mark>{unmarked}</mark>" not in html
 
     def test_long_texts_are_cut(self, described):
         facts = [("fact " * 300, "r" * 1300), ("f" * 1201, None)]
@@ -330,10 +307,6 @@ class TestSample:
         assert f" {'f' * 1200} …" in text
         assert f" {'r' * 1200} …" in text
         assert "Gold fact, found at rank 1" in text
-
-    def test_stop_words_are_marked_otherwise(self, described):
-        _, _, html = described([question("a")], [1])
-        assert '<mark class="stop">The</mark> <mark>pet</mark>' in html
 
     def test_gold_facts_are_marked_and_their_ranks_named(self, described):
         gold = [FACTS[1][0], FACTS[3][0], "A secret."]
@@ -354,8 +327,7 @@ class TestSample:
     def test_at_most_ten_facts_are_shown(self, described):
         facts = [(f"fact {i}", None) for i in range(14)]
         text = Page(described([question("a")], range(14), facts=facts)[2]).text
-        assert "fact 9" in text
-        assert "fact 10" not in text
+        assert "fact 9" in text and "fact 10" not in text
         assert "and 4 more" in text
 
 
@@ -379,16 +351,13 @@ class TestDraw:
     def test_other_splits_fill_up_for_a_small_one(self, drawn):
         splits = ["train"] * 100 + ["test"] * 2
         rows = drawn([question(str(i), split) for i, split in enumerate(splits)])
-        assert len(rows) == 20
-        assert {100, 101} <= rows
+        assert len(rows) == 20 and {100, 101} <= rows
+        assert drawn([question("a"), question("b")]) == {0, 1}
 
     def test_labelled_questions_go_first(self, drawn):
         answers = [0 if row % 10 == 0 else None for row in range(150)]
         rows = drawn([question(str(i), answer=answer) for i, answer in enumerate(answers)])
         assert {row for row in rows if row % 10 == 0} == set(range(0, 150, 10))
-
-    def test_few_questions_are_all_drawn(self, drawn):
-        assert drawn([question("a"), question("b")]) == {0, 1}
 
 
 def test_same_tables_give_the_same_bytes(described):

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pyarrow as pa
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rank_bm25 import BM25Okapi
@@ -51,14 +50,3 @@ def test_it_sorts_the_scores_of_okapi_among_matching_facts(facts, shared, suffix
         assert hits.ids.tolist() == expected
         assert hits.scores.tolist() == scores[expected].tolist()
     assert searcher.relations == set(of_facts)
-
-
-@pytest.mark.parametrize("facts", [[], ["..."]])
-def test_facts_without_a_single_word_are_never_found(facts):
-    [[hits]] = reference(facts).search([Query("a")], 3)
-    assert hits.ids.tolist() == hits.scores.tolist() == []
-
-
-def test_relations_that_no_fact_has_find_nothing():
-    [[hits]] = reference(["dog", "cat", "rain"]).search([Query("dog", relations=frozenset("a"))], 3)
-    assert hits.ids.tolist() == []
