@@ -24,7 +24,7 @@ class SearchMethod(NamedTuple):
         opened_by: ``module:name`` of what opens it: a function, or a class itself, that takes the
             settings (`Retrieval`) and the documents (`Documents`) and returns a `Searcher`.
         indexes: the kinds of indexes that it searches.
-        own_settings: the keys of `Retrieval` that it reads beside those of its indexes; keys that
+        own_settings: the keys of `Retrieval` that it reads besides those of its indexes; keys that
             no index and no method lists are read whatever the method.
         boosts: whether it boosts matching facts itself, rather than `open_searcher` its results.
     """

@@ -88,3 +88,31 @@ def test_settings_are_imported_without_what_takes_long():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+NEW_METHOD = """
+from kformer.retrieval.methods import METHODS, SearchMethod
+METHODS["length"] = SearchMethod("the longest texts", "__main__:ByLength")
+
+import numpy as np
+from kformer.retrieval.query import best
+
+class ByLength:
+    def __init__(self, settings, documents):
+        self._lengths = np.array([len(text) for text in documents.texts], dtype=np.float32)
+        self.relations = frozenset(documents.relations.to_pylist())
+
+    def search(self, queries, top_k):
+        ids = np.arange(len(self._lengths))
+        return [[best(ids, self._lengths, top_k) for _ in query.texts] for query in queries]
+
+from kformer.retrieval import Retriever
+retriever = Retriever(method="length").index(["a", "abc", "ab"])
+print([hit.id for hit in retriever.search(["x"], top_k=2)[0]])
+"""
+
+
+def test_a_new_method_is_one_class_and_one_entry():
+    command = [sys.executable, "-c", NEW_METHOD]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "[1, 2]\n"
