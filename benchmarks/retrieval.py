@@ -1,4 +1,4 @@
-"""How fast facts are found by BM25, beside rank_bm25 and plain bm25s, and in how much memory.
+"""How fast BM25 finds facts, compared with rank_bm25 and bm25s, and in how much memory.
 
     python benchmarks/retrieval.py --triples atomic_triples.tsv.gz --medquad MedQuAD.zip \\
         --social-iqa socialiqa-train-dev.zip --med-qa med_qa_sample.zip
@@ -13,15 +13,15 @@ Without --only, all parts run whose data are given:
     growth      from 10,000 to a million facts, ATOMIC's and variations of them
     matching    only facts with a relation that fits the question's type, and all
 
-All systems take text apart by the same function, whose time counts, and read the same tables. Each
+All systems tokenise texts by the same function, whose time counts, and read the same tables. Each
 is a process of its own, and they take turns, so that a busy machine slows all of them: a ratio is
-the median of those of the turns. A first search, which compiles, is not counted. The reference,
-rank_bm25, answers just a few of the queries; on these the others are compared with it: how often
-all the facts that they find are the same in the same order, ties by id, and how far at most a
-score is from the one at the same place in rank_bm25's list. bm25s is the variant nearest to
-rank_bm25: a word in more than half of the facts has no weight instead of a small one, and ties are
-in no order. Peak memory is what was resident, with what a process compiled in it; `kformer` maps
-its index from a file, which counts as far as it was read. End to end, nothing is tracked.
+the median over the turns. A first search, which compiles, is not counted. The reference, rank_bm25,
+searches for only a few of the queries. On these the others are compared with it: how often they
+find the same facts in the same order, ties by id, and the greatest difference of a score from that
+of the same rank in rank_bm25's list. Of the variants of bm25s, the one nearest to rank_bm25 is
+taken: a word in more than half of the facts has no weight instead of a small one, and ties are in
+no order. Peak memory is resident memory, including what a process compiled; `kformer` maps its
+index from a file, of which the part that was read counts. End to end, nothing is tracked.
 """
 
 import argparse
@@ -59,8 +59,7 @@ from kformer.knowledge.medquad import MedQuad
 from kformer.knowledge.user_files import TsvFacts
 from kformer.questions.med_qa import MedQa
 from kformer.questions.social_iqa import SocialIqa
-from kformer.retrieval.matching import matching_relations
-from kformer.retrieval.query import Hits, Query, shared_text_of
+from kformer.retrieval.query import Hits, Query, query_of
 from kformer.retrieval.settings import Match, Retrieval, Words
 from kformer.retrieval.words.tokenizer import tokenizer
 from kformer.sources.archives import unpack
@@ -68,7 +67,7 @@ from kformer.sources.archives import unpack
 TOP_K = 30
 WARM_UP = 200  # questions
 GROWTH_QUESTIONS = 5_000
-SPLIT = tokenizer(Words())
+TOKENISE = tokenizer(Words())
 
 # What each part needs.
 PARTS = {
@@ -84,7 +83,7 @@ SECONDS, MEGABYTES = 90, 2_000
 
 
 class Task(NamedTuple):
-    """What is asked, and of which facts."""
+    """Questions, and the facts that are searched for them."""
 
     facts: Path
     questions: Path
@@ -92,12 +91,11 @@ class Task(NamedTuple):
     match: bool = False
 
     def queries(self) -> list[Query]:
-        return [self._query(row) for row in read_rows(self.questions, "questions")]
-
-    def _query(self, row: dict[str, Any]) -> Query:
-        endings = tuple(row["choices"]) if self.per_choice else ("",)
-        relations = matching_relations(Match(), row["type"]) if self.match else None
-        return Query(shared_text_of(row, "question"), endings, relations)
+        settings = Retrieval(
+            query="choice" if self.per_choice else "question",
+            match=Match() if self.match else None,
+        )
+        return [query_of(row, settings) for row in read_rows(self.questions, "questions")]
 
 
 class System(Protocol):
@@ -113,7 +111,7 @@ class RankBm25:
         from kformer.retrieval.words import reference
 
         texts = read_column(facts, "text").to_pylist()
-        self._searcher = reference.RankBm25(texts, read_column(facts, "relation"), SPLIT)
+        self._searcher = reference.RankBm25(texts, read_column(facts, "relation"), TOKENISE)
 
     def search(self, queries: Sequence[Query]) -> list[Hits]:
         return list(itertools.chain.from_iterable(self._searcher.search(queries, TOP_K)))
@@ -127,11 +125,11 @@ class Bm25s:
         # Of its variants the one that is nearest to rank_bm25.
         variant = {"method": "atire", "idf_method": "robertson", "k1": 1.5, "b": 0.75}
         self._index = bm25s.BM25(**variant, backend="numba")
-        words = [SPLIT(text) for text in read_column(facts, "text").to_pylist()]
+        words = [TOKENISE(text) for text in read_column(facts, "text").to_pylist()]
         self._index.index(words, show_progress=False)
 
     def search(self, queries: Sequence[Query]) -> list[Hits]:
-        words = [SPLIT(text) for query in queries for text in query.texts]
+        words = [TOKENISE(text) for query in queries for text in query.texts]
         found = self._index.retrieve(words, k=TOP_K, n_threads=self._threads, show_progress=False)
         return list(itertools.starmap(Hits, zip(found.documents, found.scores, strict=True)))
 
@@ -156,7 +154,7 @@ class Worker:
     """A system in a process of its own."""
 
     def __init__(self, system: str, task: Task, threads: int, few: int = 0) -> None:
-        """Starts a process for a task; it asks all queries, or a ``few``, evenly spread."""
+        """Starts a process for a task; it takes all queries, or a ``few``, evenly spread."""
         context = multiprocessing.get_context("spawn")
         self._connection, other = context.Pipe()
         arguments = (other, system, task, threads, few)
@@ -181,7 +179,7 @@ class Worker:
 
 
 class _Served:
-    """What a process of a `Worker` does when it is told to."""
+    """The methods that a `Worker` calls in its process."""
 
     def __init__(self, system: str, task: Task, threads: int, few: int) -> None:
         self._kind, self._facts, self._threads = SYSTEMS[system], task.facts, threads
@@ -189,8 +187,7 @@ class _Served:
         self._found: list[Hits | None] = [None] * few
         if few:
             texts = [text for query in self._queries for text in query.texts]
-            places = [place * len(texts) // few for place in range(few)]
-            self._queries = [Query(texts[place]) for place in places]
+            self._queries = [Query(texts[i * len(texts) // few]) for i in range(few)]
 
     def index(self) -> float:
         """Builds the index and searches once; returns the seconds that building takes."""
@@ -208,17 +205,17 @@ class _Served:
         return seconds
 
     def rate(self, turn: int, turns: int) -> float:
-        """Queries per second; where there are but a few, each turn asks some of them."""
-        asked = slice(turn, None, turns) if self._few else slice(None)
+        """Queries per second; of only a few, each turn takes some."""
+        chosen = slice(turn, None, turns) if self._few else slice(None)
         began = time.perf_counter()
-        found = self._system.search(self._queries[asked])
+        found = self._system.search(self._queries[chosen])
         seconds = time.perf_counter() - began
-        self._found[asked] = found
+        self._found[chosen] = found
         return len(found) / seconds
 
     def hits(self, few: int) -> list[tuple[list[int], list[float]]]:
         """What was found by so many queries, evenly spread."""
-        hits = [self._found[place * len(self._found) // few] for place in range(few)]
+        hits = [self._found[i * len(self._found) // few] for i in range(few)]
         return [
             (each.ids[each.scores > 0].tolist(), each.scores[each.scores > 0].tolist())
             for each in hits
@@ -281,8 +278,8 @@ def make_varied(facts: Path, count: int, out: Path) -> None:
         yield from rows
         for text, relation in itertools.cycle(rows):
             changed = text.split()
-            place = rng.randint(0, len(changed))
-            changed[place : place + 1] = [rng.choice(words)]
+            position = rng.randint(0, len(changed))
+            changed[position : position + 1] = [rng.choice(words)]
             new = " ".join(changed)
             if new not in seen:
                 seen.add(new)
@@ -304,9 +301,9 @@ def make_varied(facts: Path, count: int, out: Path) -> None:
 
 def take_evenly(questions: Path, count: int, out: Path) -> None:
     total = count_rows(questions, "questions")
-    places = {place * total // count for place in range(count)}
+    chosen = {i * total // count for i in range(count)}
     rows = read_rows(questions, "questions")
-    write_table(out, "questions", (row for place, row in enumerate(rows) if place in places))
+    write_table(out, "questions", (row for i, row in enumerate(rows) if i in chosen))
 
 
 def say(message: str) -> None:
@@ -331,27 +328,29 @@ def print_table(header: Sequence[str], rows: Rows) -> None:
 
 
 class Report:
-    """How the bars were met."""
+    """Which targets were met."""
 
     def __init__(self) -> None:
-        self._bars: Rows = []
+        self._targets: Rows = []
 
-    def ratio(self, what: str, over: list[float], under: list[float], bar: float | None) -> None:
-        """Adds the ratios of two systems in the turns, and a bar that they should reach."""
+    def ratio(self, what: str, over: list[float], under: list[float], target: float | None) -> None:
+        """Adds the ratios of two systems in the turns, and a target that they should reach."""
         ratios = [a / b for a, b in zip(over, under, strict=True)]
         shown = [_short(ratio) for ratio in (statistics.median(ratios), *ratios)]
-        wanted = "" if bar is None else f"≥ {_short(bar)}"
-        met = bar is None or statistics.median(ratios) >= bar
-        verdict = "" if bar is None else _verdict(met)
-        self._bars.append((what, shown[0], ", ".join(shown[1:]), wanted, verdict))
+        wanted = "" if target is None else f"≥ {_short(target)}"
+        met = target is None or statistics.median(ratios) >= target
+        verdict = "" if target is None else _verdict(met)
+        self._targets.append((what, shown[0], ", ".join(shown[1:]), wanted, verdict))
 
-    def limit(self, what: str, value: float, bar: float) -> None:
-        """Adds a value, and a bar below which it should be."""
-        self._bars.append((what, _short(value), "", f"< {_short(bar)}", _verdict(value < bar)))
+    def limit(self, what: str, value: float, target: float) -> None:
+        """Adds a value, and a target below which it should be."""
+        self._targets.append(
+            (what, _short(value), "", f"< {_short(target)}", _verdict(value < target))
+        )
 
-    def bars(self) -> None:
-        if self._bars:
-            print_table(("what", "median", "each turn", "bar", "verdict"), self._bars)
+    def targets(self) -> None:
+        if self._targets:
+            print_table(("what", "median", "each turn", "target", "verdict"), self._targets)
 
 
 def _short(value: float) -> str:
@@ -369,8 +368,8 @@ class Settings(NamedTuple):
     growth: list[int]
 
 
-def compare(report: Report, name: str, task: Task, bar: float, settings: Settings) -> None:
-    """The systems side by side."""
+def compare(report: Report, name: str, task: Task, target: float, settings: Settings) -> None:
+    """Compares the systems on a task."""
     few = settings.rank_bm25_queries
     workers = {
         system: Worker(system, task, settings.threads, few if system == "rank_bm25" else 0)
@@ -396,14 +395,14 @@ def compare(report: Report, name: str, task: Task, bar: float, settings: Setting
                 *((f"{same:.0%}", f"{difference:.1e}") if system != "rank_bm25" else ("", "")),
             )
         )
-    queries = sum(len(query.endings) for query in task.queries())
+    queries = sum(len(query.suffixes) for query in task.queries())
     facts = count_rows(task.facts, "facts")
     print(f"{name}: {queries:,} queries, {facts:,} facts\n")
     header = ("", "index s", "queries/s", "peak MB", f"same {TOP_K} facts", "scores differ by")
     print_table(header, rows)
     ours = rates["kformer"]
     report.ratio(f"{name}: kformer ÷ rank_bm25", ours, rates["rank_bm25"], OVER_RANK_BM25)
-    report.ratio(f"{name}: kformer ÷ bm25s", ours, rates["bm25s"], bar)
+    report.ratio(f"{name}: kformer ÷ bm25s", ours, rates["bm25s"], target)
 
 
 def agreement(
@@ -569,8 +568,8 @@ def main() -> None:
         )
         if set(options.only) - {"med_qa"}:
             say("reading Social IQA and its facts")
-            place = folder / "social_iqa"
-            data = (options.triples, options.social_iqa, options.questions, place)
+            out = folder / "social_iqa"
+            data = (options.triples, options.social_iqa, options.questions, out)
             in_a_process(make_social_iqa, *data)
         if "med_qa" in options.only:
             say("reading MedQA and its facts")
@@ -588,7 +587,7 @@ def main() -> None:
                 measure_growth(social_iqa, folder, settings)
             else:
                 measure_matching(report, social_iqa, settings)
-    report.bars()
+    report.targets()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Indexes on disk: how they are built, described, and opened.
+"""Indexes on disk: how they are built and described.
 
 An index is a folder with the documents of a facts table, or a shard of them; `index.json` in it
 says which, and by which settings. (Events are indexed as a facts table of their own.) The arrays in
@@ -18,8 +18,9 @@ from kformer.io.files import replacing, sha256_of, write_json
 from kformer.io.tables import count_rows, provenance, read_column, read_columns
 from kformer.progress import track
 from kformer.retrieval.by_relation import ByRelation
-from kformer.retrieval.settings import IndexKind, Retrieval
-from kformer.retrieval.words.bm25 import Postings, Statistics
+from kformer.retrieval.methods import IndexKind
+from kformer.retrieval.settings import Retrieval
+from kformer.retrieval.words.postings import Postings, Statistics
 from kformer.retrieval.words.tokenizer import tokenizer
 
 VERSION = 2
@@ -41,11 +42,11 @@ class Shard:
         """
         number, _, of = text.replace("-of-", "/").partition("/")
         if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
-            raise KformerError(f"--shard: {text!r} is no shard; give one such as 2/7")
+            raise KformerError(f"--shard: {text!r} is not a shard; give one such as 2/7")
         return cls(int(number), int(of))
 
     def range(self, total: int) -> tuple[int, int]:
-        """Which of ``total`` things belong to it, as [start, end)."""
+        """Which of ``total`` rows belong to it, as [start, end)."""
         return (self.number - 1) * total // self.of, self.number * total // self.of
 
     def __str__(self) -> str:
@@ -60,12 +61,12 @@ class Index:
     """An index on disk, as `index.json` in its folder describes it.
 
     Attributes:
-        folder: where it lies.
-        kind: what is in it.
-        settings: by which it was built.
-        table: where its documents come from.
-        facts_sha256: of the facts table that these are, or whose events they are.
-        of_events: whether they are events.
+        folder: of its files.
+        kind: what it holds.
+        settings: those that it was built with.
+        table: the table of its documents, as named when it was built.
+        facts_sha256: of that table or, if it holds events, of the facts that they are of.
+        of_events: whether its documents are events.
         number, shards: which shard of the table it holds, from 1, and of how many.
         sha256: of each of its other files.
     """
@@ -81,7 +82,7 @@ class Index:
     sha256: Mapping[str, str]
 
     def check_files(self) -> None:
-        """Raises KformerError when its files are not as they were written."""
+        """Raises KformerError when a file is missing or was changed."""
         for name, sha256 in self.sha256.items():
             file = self.folder / name
             if not file.is_file() or sha256_of(file) != sha256:
@@ -112,7 +113,7 @@ def facts_behind(table: Path) -> tuple[str, bool]:
 
 
 def read_index(folder: Path) -> Index:
-    """Reads what an index is.
+    """Reads the description of an index.
 
     Raises:
         KformerError: the folder holds no index, or one of another version.
@@ -136,7 +137,7 @@ def read_index(folder: Path) -> Index:
 
 
 def count_words(settings: Retrieval, table: Path, shard: Shard, out: Path) -> dict[str, float]:
-    """Counts the words of a shard of a table: what indexes of all its shards have to know.
+    """Counts the words of a shard of a table; the indexes of all shards need them to score alike.
 
     Writes `WordCounts` as JSON.
     """
@@ -166,11 +167,11 @@ def index_words(
     """Builds an index of words.
 
     Args:
-        settings: say how text is taken apart.
+        settings: say how texts are tokenised.
         table: the facts.
         out: the folder to make.
         shard: which part of the table to index.
-        counts: what `count_words` wrote for each shard; none where there is but one.
+        counts: what `count_words` wrote for each shard; none if there is only one.
 
     Raises:
         KformerError: counts that are not those of all shards of the table.
@@ -185,7 +186,7 @@ def index_words(
 
 
 def _whole(settings: Retrieval, table: Path, shard: Shard, counts: Sequence[Path]) -> Statistics:
-    """The statistics of a whole table, of the counts of its shards."""
+    """The statistics of a whole table, from the counts of its shards."""
     facts_sha256, of_events = facts_behind(table)
     wanted = (settings.index_settings("words"), facts_sha256, of_events, shard.of)
     parts: dict[int, Statistics] = {}
@@ -194,18 +195,18 @@ def _whole(settings: Retrieval, table: Path, shard: Shard, counts: Sequence[Path
             part = TypeAdapter(WordCounts).validate_json(path.read_text("utf-8"))
         except ValueError:
             raise KformerError(
-                f"{path}: these are no counts of words; give what `kformer count-words` wrote"
+                f"{path}: not counts of words; give what `kformer count-words` wrote"
             ) from None
         if (part.settings, part.facts_sha256, part.of_events, part.shards) != wanted:
             raise KformerError(
-                f"{path}: counts of other facts, other shards or by other settings; count the "
-                f"words of each of the {shard.of} shards of {table} by the same settings"
+                f"{path}: counts of other facts, other shards or other settings; count the "
+                f"words of each of the {shard.of} shards of {table} with the same settings"
             )
         parts[part.number] = part.statistics
     if len(parts) < shard.of or len(parts) < len(counts):
         raise KformerError(
-            f"--counts: {len(counts)} given, of {len(parts)} of {shard.of} shards; give those of "
-            "each shard once"
+            f"--counts: {len(counts)} files are given, for {len(parts)} of {shard.of} shards; give "
+            "one for each shard"
         )
     return Statistics.total(parts.values())
 
@@ -216,11 +217,11 @@ def index_embeddings(
     """Builds an index of embeddings.
 
     Args:
-        settings: say which sentence encoder, and whether FAISS is to find the nearest.
+        settings: say which sentence encoder, and whether FAISS will find the nearest.
         table, out, shard: as for `index_words`.
     """
-    from kformer.retrieval.embeddings.nearest import write_embeddings
     from kformer.retrieval.embeddings.sentence_encoder import SentenceEncoder
+    from kformer.retrieval.embeddings.stored import write_embeddings
 
     encoder = SentenceEncoder(settings.encoder)
 
@@ -228,6 +229,13 @@ def index_embeddings(
         write_embeddings(texts, encoder, layout, folder, settings.nearest)
 
     return _build("embeddings", settings, table, out, shard, fill)
+
+
+BUILDERS: Mapping[IndexKind, Callable[[Retrieval, Path, Path], dict[str, float]]] = {
+    "words": index_words,
+    "embeddings": index_embeddings,
+}
+"""What builds the index of a whole table, of each kind."""
 
 
 def _build(

@@ -1,47 +1,49 @@
-"""What is looked for, and what is found: the interface of all ways to search."""
+"""Queries and hits: the interface of all ways to search."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kformer.io.tables import Row
-
-Relations = frozenset[str | None]
+from kformer.io.tables import Row, take_rows
+from kformer.retrieval.matching import Relations, matching_relations
+from kformer.retrieval.settings import Retrieval
 
 
 @dataclass(frozen=True)
 class Query:
-    """The queries of one question: what they share, and how each of them ends.
+    """A query, or several that share the beginning of their text, as those of a question do.
 
     Attributes:
-        shared_text: what they share.
-        endings: what each adds, such as the choices; one empty ending = one query.
-        relations: of which a fact must have one to be found; None in it = no relation. None
-            instead of it = any fact may be found.
+        shared_text: what all of them begin with.
+        suffixes: what each adds, such as the choices; one empty suffix = one query.
+        relations: a fact is only found if it has one of these; None = whatever it has.
     """
 
     shared_text: str
-    endings: tuple[str, ...] = ("",)
+    suffixes: tuple[str, ...] = ("",)
     relations: Relations | None = None
 
     @property
     def texts(self) -> list[str]:
         """Each query in full."""
-        return [f"{self.shared_text} {ending}".strip() for ending in self.endings]
+        return [f"{self.shared_text} {suffix}".strip() for suffix in self.suffixes]
 
 
-def shared_text_of(question: Row, asks: str) -> str:
-    """What the queries of a question share, as `retrieval.query` says."""
-    if asks == "context" and question["context"]:
-        return question["context"]
-    return f"{question['context']} {question['question']}"
+def query_of(question: Row, settings: Retrieval) -> Query:
+    """The query of a question, or one for each of its choices, as ``settings`` say."""
+    text = f"{question['context']} {question['question']}"
+    if settings.query == "context" and question["context"]:
+        text = question["context"]
+    suffixes = tuple(question["choices"]) if settings.query == "choice" else ("",)
+    return Query(text, suffixes, matching_relations(settings.match, question["type"]))
 
 
 class Hits(NamedTuple):
-    """What was found for one query, best first, ties by id."""
+    """The documents found for one query, best first, ties by id."""
 
     ids: NDArray[np.int64]
     scores: NDArray[np.float32]
@@ -56,7 +58,7 @@ class Searcher(Protocol):
         ...
 
     def search(self, queries: Sequence[Query], top_k: int) -> list[list[Hits]]:
-        """For every query, and each of its endings, the best ``top_k`` documents."""
+        """For every query, and each of its suffixes, the best ``top_k`` documents."""
         ...
 
 
@@ -71,16 +73,16 @@ def best(ids: NDArray[np.int64], scores: NDArray[np.float32], top_k: int) -> Hit
 
 
 def merged(parts: Iterable[Hits], top_k: int) -> Hits:
-    """The ``top_k`` best of what was found in several sets of documents that share none."""
-    found = list(parts)
-    if len(found) == 1:
-        return found[0]
-    ids, scores = (np.concatenate(column) for column in zip(*found, strict=True))
+    """The ``top_k`` best hits of several sets of documents that have no document in common."""
+    hits = list(parts)
+    if len(hits) == 1:
+        return hits[0]
+    ids, scores = (np.concatenate(column) for column in zip(*hits, strict=True))
     return best(ids, scores, top_k)
 
 
 class Shards:
-    """Documents that lie in several indexes: all are searched, the best of all are found."""
+    """Searches the shards of an index, and finds the best of all."""
 
     def __init__(self, shards: Sequence[Searcher]) -> None:
         self._shards = shards
@@ -95,3 +97,25 @@ class Shards:
             [merged(hits, top_k) for hits in zip(*of_query, strict=True)]
             for of_query in zip(*parts, strict=True)
         ]
+
+
+class FactHit(NamedTuple):
+    """A fact that was found for a query, for people to read."""
+
+    id: int
+    score: float
+    text: str
+    relation: str | None
+
+
+def read_fact_hits(facts: Path, hits: Sequence[Hits]) -> list[list[FactHit]]:
+    """The facts that were found for each query, read from the facts table."""
+    ids = sorted({fact_id for each in hits for fact_id in each.ids.tolist()})
+    rows = dict(zip(ids, take_rows(facts, "facts", ids), strict=True))
+    return [
+        [
+            FactHit(fact_id, score, rows[fact_id]["text"], rows[fact_id]["relation"])
+            for fact_id, score in zip(each.ids.tolist(), each.scores.tolist(), strict=True)
+        ]
+        for each in hits
+    ]

@@ -1,33 +1,20 @@
 """How facts are found: the `retrieval` section of the config."""
 
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Set
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from kformer.encoders import BUNDLED
+from kformer.retrieval.methods import INDEX_SETTINGS, METHOD_SETTINGS, METHODS, IndexKind
 from kformer.section import Section, Text
 
-Count = Annotated[int, Field(strict=True, gt=0)]  # `true` is none
+Count = Annotated[int, Field(strict=True, gt=0)]  # strict: `true` is no number
 
-IndexKind = Literal["words", "embeddings"]
-Method = Literal["bm25", "rank_bm25", "dense", "hybrid"]
-# What each kind of index, or of method, reads of the settings.
-_OF_INDEX: dict[IndexKind, set[str]] = {
-    "words": {"words"},
-    "embeddings": {"encoder", "nearest"},
-}
-_KINDS: dict[Method, tuple[IndexKind, ...]] = {
-    "bm25": ("words",),
-    "rank_bm25": (),
-    "dense": ("embeddings",),
-    "hybrid": ("words", "embeddings"),
-}
-_OF_METHOD: dict[Method, set[str]] = {
-    "bm25": {"words"},
-    "rank_bm25": {"words"},
-    "dense": {"encoder", "nearest"},
-    "hybrid": {"words", "encoder", "nearest", "fusion", "candidates"},
-}
+if TYPE_CHECKING:
+    Method = str
+else:
+    Method = Literal[tuple(METHODS)]
 
 Language = Literal[
     "danish",
@@ -46,7 +33,7 @@ Language = Literal[
 
 
 class Words(Section):
-    """How text is taken apart into words, for facts and queries alike; always lower-cased."""
+    """How texts are tokenised, facts and queries alike: into words, always lower-cased."""
 
     language: Language = "english"
     """Of the stop words and the stemmer."""
@@ -63,8 +50,8 @@ class Match(Section):
         Literal["atomic"]
         | Annotated[dict[Text, Annotated[list[Text], Field(min_length=1)]], Field(min_length=1)]
     ) = "atomic"
-    """For each type of question the relations of facts that may answer it; a type that is not
-    named, or a question without one, may have any. `atomic`: the table for Social IQA's types."""
+    """For each type of question the relations of facts that may answer it; a question of another
+    type, or of none, may have any fact. `atomic`: the table for Social IQA's types."""
     mode: Literal["filter", "boost"] = "filter"
     """`filter`: only matching facts are found; `boost`: their scores are multiplied."""
     boost: Annotated[float, Field(gt=1, le=1000)] = 2.0
@@ -72,35 +59,36 @@ class Match(Section):
 
 
 class RetrievalChange(Section):
-    """The keys of `Retrieval`: what a condition changes, whose whole is checked once it is laid
-    over the experiment's."""
+    """The keys of `Retrieval`, as a condition may change some of them; whether they go together
+    is checked after they are merged with the experiment's."""
 
-    method: Method = "bm25"
-    """`bm25`: by shared words, fast; `rank_bm25`: the same by the reference implementation;
-    `dense`: by nearness of sentence embeddings; `hybrid`: by both."""
+    method: Method = Field(
+        default="bm25",
+        description="; ".join(f"`{name}`: {method.about}" for name, method in METHODS.items()),
+    )
     top_k: Count = 30
     """M, how many facts are retrieved per query."""
     query: Literal["question", "choice", "context"] = "question"
     """One query per question (context + question), or one per choice (that + choice); `context`:
-    one per question, of its context alone where it has one, for when `match` says what is asked."""
+    one per question, of its context alone if it has one, for use with a `match` by types."""
     words: Words = Words()
-    """How text is taken apart, for all methods but `dense`."""
+    """How texts are tokenised, for all methods but `dense`."""
     encoder: Text = BUNDLED
     """The sentence encoder of `dense` and `hybrid`: a Hugging Face id, a local folder, or
     `bundled/all-MiniLM-L6-v2`."""
     nearest: Literal["exact", "faiss"] = "exact"
-    """How the nearest embeddings are found: `exact`, or by an approximate index of FAISS, for
+    """How the nearest embeddings are found: `exact`, or `faiss`: by an approximate index, for
     corpora of many millions (needs the `faiss` extra)."""
     fusion: Literal["ranks", "rerank"] = "ranks"
-    """With `hybrid`: `ranks` adds up reciprocal ranks in both lists; `rerank` orders what BM25
-    found by nearness of embeddings."""
+    """With `hybrid`: `ranks` adds up reciprocal ranks in both lists; `rerank` orders the hits of
+    BM25 by nearness of embeddings."""
     candidates: Count = 100
     """With `hybrid`: how many facts are taken from each list."""
     match: Match | None = None
     """Which facts may answer which type of question; null = all may."""
     events: Count | None = None
-    """Two steps: first the so many nearest events (distinct origins), then their facts; null =
-    facts are looked for directly."""
+    """Search in two steps: first for so many events (distinct origins of facts), then among their
+    facts; null = facts are searched directly."""
     control: Literal["shuffle"] | None = None
     """`shuffle`: each question gets the facts of another question of its split."""
 
@@ -117,8 +105,7 @@ class Retrieval(RetrievalChange):
 
     @model_validator(mode="after")
     def _can_boost(self) -> Self:
-        boosts = self.match is not None and self.match.mode == "boost"
-        if boosts and self.method == "hybrid" and self.fusion == "rerank" and not self.events:
+        if self.boost and self.method == "hybrid" and self.fusion == "rerank" and not self.events:
             raise ValueError(
                 "match.mode: boost does nothing to fusion: rerank, which orders by nearness "
                 "alone; take mode: filter or fusion: ranks"
@@ -137,22 +124,27 @@ class Retrieval(RetrievalChange):
     @property
     def index_kinds(self) -> tuple[IndexKind, ...]:
         """The indexes that the method searches."""
-        return _KINDS[self.method]
+        return METHODS[self.method].indexes
+
+    @property
+    def boost(self) -> float | None:
+        """By how much the scores of matching facts are multiplied; None = they are not."""
+        return self.match.boost if self.match and self.match.mode == "boost" else None
 
     def index_settings(self, kind: IndexKind) -> dict[str, Any]:
-        """What of the settings an index depends on."""
-        return {key: value for key, value in self._read().items() if key in _OF_INDEX[kind]}
+        """The settings that an index depends on."""
+        return self._dump(INDEX_SETTINGS[kind])
 
     def relevant_settings(self) -> dict[str, Any]:
-        """The settings that searching reads: another value of the others changes nothing."""
-        unread = set[str]().union(*_OF_METHOD.values()) - _OF_METHOD[self.method]
-        return {key: value for key, value in self._read().items() if key not in unread}
+        """The settings that the results depend on: another value of the others changes nothing."""
+        unread = METHOD_SETTINGS - METHODS[self.method].settings
+        return self._dump(type(self).model_fields.keys() - unread - {"control"})
 
-    def _read(self) -> dict[str, Any]:
-        """All settings but those that others leave nothing to say."""
-        read = self.model_dump(mode="json", exclude={"control"})
-        if self.match and self.match.mode == "filter":
-            del read["match"]["boost"]
-        if not self.words.stop_words and not self.words.stemming:
-            del read["words"]["language"]
-        return read
+    def _dump(self, keys: Set[str]) -> dict[str, Any]:
+        """Some keys with their values, without those within that other values make irrelevant."""
+        content = self.model_dump(mode="json", include=set(keys))
+        if "match" in content and self.match and self.match.mode == "filter":
+            del content["match"]["boost"]
+        if "words" in content and not self.words.stop_words and not self.words.stemming:
+            del content["words"]["language"]
+        return content

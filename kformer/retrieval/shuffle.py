@@ -13,16 +13,16 @@ from kformer.errors import KformerError
 from kformer.io.tables import SCHEMAS, provenance, read_rows, read_table, rebatched, write_batches
 
 _SWAPS = 100  # tries to find a question that shares no fact
-Suits = Callable[[str, str], bool]
+Suits = Callable[[str, str], bool]  # whether a question may get another's facts
 
 
 def shuffle(questions: Path, retrieval: Path, out: Path, seed: int = 0) -> dict[str, float]:
     """Writes a control in which each question has the facts of another question of its split.
 
-    The questions of a split are drawn into a random circle and each takes its neighbour's facts.
-    Where a fact of the question's own would be among them (two questions about one person, say),
-    neighbours are swapped until there is none; ``with_own_facts`` counts the questions for which
-    none could be found. The retrieval table is held as Arrow.
+    The questions of a split form a random circle, and each gets its neighbour's facts. If these
+    include a fact of the question's own (both are about one person, say), neighbours are swapped;
+    ``with_own_facts`` counts the questions for which no swap was found. The retrieval table is held
+    in memory as Arrow.
 
     Raises:
         KformerError: a split with a single question, or tables that do not belong together.
@@ -41,14 +41,14 @@ def shuffle(questions: Path, retrieval: Path, out: Path, seed: int = 0) -> dict[
     for split, members in _by_split(questions, rows).items():
         if len(members) < 2:
             raise KformerError(
-                f"{questions}: the split {split} has one question only, so there is no other "
-                "question's facts to give it; leave out retrieval.control"
+                f"{questions}: the split {split} has only one question, so there are no other "
+                "question's facts for it; leave out retrieval.control"
             )
         donors |= _donors(members, suits, random.Random(seed))
     from_row = np.empty(table.num_rows, dtype=np.int64)
     for taker, donor in donors.items():
         given = rows[donor]
-        from_row[rows[taker]] = [given[place % len(given)] for place in range(len(rows[taker]))]
+        from_row[rows[taker]] = [given[i % len(given)] for i in range(len(rows[taker]))]
     columns = [
         *(table[name] for name in ("question_id", "choice")),
         *(table[name].take(from_row) for name in ("fact_ids", "scores")),
@@ -79,8 +79,8 @@ def _by_split(questions: Path, rows: Mapping[str, range]) -> dict[str, list[str]
     splits: dict[str, list[str]] = defaultdict(list)
     for question in read_rows(questions, "questions"):
         splits[question["split"]].append(question["question_id"])
-    asked = {question_id for members in splits.values() for question_id in members}
-    if difference := asked ^ rows.keys():
+    known = {question_id for members in splits.values() for question_id in members}
+    if difference := known ^ rows.keys():
         raise KformerError(
             f"{questions}: question {min(difference)!r} is in only one of the questions and the "
             "retrieval table; the two belong to different data"
@@ -89,7 +89,7 @@ def _by_split(questions: Path, rows: Mapping[str, range]) -> dict[str, list[str]
 
 
 def _donors(members: list[str], suits: Suits, rng: random.Random) -> dict[str, str]:
-    """Who gets whose facts: nobody their own, nor facts that they have themselves if avoidable."""
+    """For each question another one whose facts it gets, if possible none of its own facts."""
     takers = list(members)
     rng.shuffle(takers)
     donors = [*takers[1:], takers[0]]

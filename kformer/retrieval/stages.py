@@ -1,4 +1,4 @@
-"""The stages of retrieval: facts are found for questions, shard by shard, and put together."""
+"""The stages of retrieval: facts are retrieved for shards of questions, then gathered."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, groupby, islice
@@ -16,7 +16,6 @@ from kformer.io.tables import (
     Row,
     count_rows,
     provenance,
-    read_column,
     read_columns,
     read_rows,
     rebatched,
@@ -24,9 +23,10 @@ from kformer.io.tables import (
     write_table,
 )
 from kformer.progress import track
+from kformer.retrieval.combined.events import FactsOfEvents
 from kformer.retrieval.index import WHOLE, Shard
-from kformer.retrieval.matching import FactsOfEvents, check_match, matching_relations
-from kformer.retrieval.query import Hits, Query, shared_text_of
+from kformer.retrieval.matching import check_match
+from kformer.retrieval.query import Hits, query_of
 from kformer.retrieval.searchers import open_searcher
 from kformer.retrieval.settings import Retrieval
 
@@ -35,13 +35,13 @@ def list_events(facts: Path, out: Path) -> dict[str, float]:
     """Writes the events that facts are about, their distinct origins, as a facts table.
 
     Raises:
-        KformerError: no two facts are about the same event, so that there are none.
+        KformerError: no two facts are about the same event, so there are no events.
     """
-    events = FactsOfEvents(read_column(facts, "origin"), read_column(facts, "relation")).texts
+    events = FactsOfEvents.read(facts).texts
     total = count_rows(facts, "facts")
     if total > 1 and len(events) == total:
         raise KformerError(
-            f"{facts}: every fact has an origin of its own, so there are no events; leave out "
+            f"{facts}: no two facts have the same origin, so there are no events; leave out "
             "retrieval.events, or give facts about the same event the same origin"
         )
     rows = (
@@ -63,7 +63,7 @@ def retrieve(
 ) -> dict[str, float]:
     """Writes the retrieval table: for every query the best ``settings.top_k`` facts.
 
-    Memory does not grow with the number of questions: they are read and answered by the batch.
+    Questions are read and searched for in batches, so memory does not grow with their number.
 
     Args:
         settings: of the retrieval.
@@ -71,42 +71,42 @@ def retrieve(
         facts: the facts table.
         indexes: folders of the indexes that the method searches (`open_searcher`).
         out: the table to write.
-        shard: which part of the questions to answer; `gather` puts the parts together.
-        threads: how many search at once.
+        shard: for which part of the questions to retrieve; `gather` joins the parts.
+        threads: how many threads may search at once.
 
     Raises:
         KformerError: as `open_searcher` and `check_match` do, or the settings ask for a control.
     """
     if settings.control:
         raise KformerError(
-            "retrieval.control: leave it out here; `kformer shuffle` makes the control, of what "
-            "this retrieves"
+            "retrieval.control: leave it out here; `kformer shuffle` makes the control from the "
+            "table that this writes"
         )
     searcher = open_searcher(settings, facts, indexes, threads)
     if settings.match:
         types = read_columns(questions, "questions", ["type"])
-        asked_for = {kind for batch in types for kind in batch["type"].unique().to_pylist()}
-        check_match(settings.match, asked_for, searcher.relations)
+        distinct = {kind for batch in types for kind in batch["type"].unique().to_pylist()}
+        check_match(settings.match, distinct, searcher.relations)
     start, end = shard.range(count_rows(questions, "questions"))
-    asked = 0
+    searched = 0
 
     def tables() -> Iterator[pa.Table]:
-        nonlocal asked
+        nonlocal searched
         rows = track(read_rows(questions, "questions", start, end), "retrieving", end - start)
         while batch := list(islice(rows, ROWS_PER_BATCH)):
-            queries = [_query(settings, question) for question in batch]
-            different = list(dict.fromkeys(queries))  # what is asked twice is answered once
-            found = dict(zip(different, searcher.search(different, settings.top_k), strict=True))
-            asked += sum(len(query.endings) for query in different)
-            yield _table(settings, batch, [found[query] for query in queries])
+            queries = [query_of(question, settings) for question in batch]
+            distinct = list(dict.fromkeys(queries))
+            hits = dict(zip(distinct, searcher.search(distinct, settings.top_k), strict=True))
+            searched += sum(len(query.suffixes) for query in distinct)
+            yield _table(settings, batch, [hits[query] for query in queries])
 
     origin = {"settings": settings.relevant_settings(), "facts_sha256": sha256_of(facts)}
     written = write_batches(out, "retrieval", rebatched(tables()), origin)
-    return {"queries": written, "queries_searched": asked}
+    return {"queries": written, "queries_searched": searched}
 
 
 def settings_behind(retrieval: Path) -> Retrieval:
-    """The settings by which a retrieval table was made.
+    """The settings that a retrieval table was retrieved with.
 
     Raises:
         KformerError: the table does not say.
@@ -115,29 +115,22 @@ def settings_behind(retrieval: Path) -> Retrieval:
         return Retrieval.model_validate(provenance(retrieval, "retrieval")["settings"])
     except (KeyError, ValidationError):
         raise KformerError(
-            f"{retrieval}: does not say by which settings it was retrieved; retrieve it anew"
+            f"{retrieval}: does not say with which settings it was retrieved; retrieve it anew"
         ) from None
 
 
-def _query(settings: Retrieval, question: Row) -> Query:
-    """A question as a query, or as several, one for each of its choices."""
-    endings = tuple(question["choices"]) if settings.query == "choice" else ("",)
-    relations = matching_relations(settings.match, question["type"])
-    return Query(shared_text_of(question, settings.query), endings, relations)
-
-
 def _table(
-    settings: Retrieval, questions: Sequence[Row], found: Sequence[Sequence[Hits]]
+    settings: Retrieval, questions: Sequence[Row], hits_of_questions: Sequence[Sequence[Hits]]
 ) -> pa.Table:
-    hits = list(chain.from_iterable(found))
+    hits = list(chain.from_iterable(hits_of_questions))
     per_choice = settings.query == "choice"
-    choices = [i if per_choice else None for each in found for i in range(len(each))]
+    choices = [i if per_choice else None for each in hits_of_questions for i in range(len(each))]
     bounds = np.cumsum([0, *(len(each.ids) for each in hits)], dtype=np.int32)
     ids, scores = (np.concatenate(column) for column in zip(*hits, strict=True))
     columns = [
         [
             question["question_id"]
-            for question, each in zip(questions, found, strict=True)
+            for question, each in zip(questions, hits_of_questions, strict=True)
             for _ in each
         ],
         choices,
@@ -148,19 +141,19 @@ def _table(
 
 
 def gather(questions: Path, parts: Sequence[Path], out: Path) -> dict[str, float]:
-    """Puts together what `retrieve` wrote for the shards of the questions, in their order.
+    """Joins the tables that `retrieve` wrote for the shards of the questions, in their order.
 
     The result has the same bytes as if there had been one shard.
 
     Raises:
-        KformerError: the parts are out of order, are not those of all questions, or were not
-            retrieved alike.
+        KformerError: the parts are out of order, are not those of all questions, or were retrieved
+            with different settings or from different facts.
     """
-    kinds = [provenance(part, "retrieval") for part in parts]
-    for part, kind in zip(parts, kinds, strict=True):
-        if kind != kinds[0]:
+    origins = [provenance(part, "retrieval") for part in parts]
+    for part, origin in zip(parts, origins, strict=True):
+        if origin != origins[0]:
             raise KformerError(
-                f"{part}: retrieved by other settings, or from other facts, than {parts[0]}; "
+                f"{part}: retrieved with other settings, or from other facts, than {parts[0]}; "
                 "give the parts of one retrieval"
             )
 
@@ -181,7 +174,7 @@ def gather(questions: Path, parts: Sequence[Path], out: Path) -> dict[str, float
             )
 
     return {
-        "queries": write_batches(out, "retrieval", rebatched(tables()), next(iter(kinds), None))
+        "queries": write_batches(out, "retrieval", rebatched(tables()), next(iter(origins), None))
     }
 
 

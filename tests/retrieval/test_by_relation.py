@@ -36,7 +36,7 @@ def test_spans_have_the_documents_of_some_relations_and_no_others(relations, wan
 
 
 @given(st.lists(names, max_size=12), st.frozensets(names))
-def test_spans_are_in_order_and_apart(relations, wanted):
+def test_spans_are_in_order_with_gaps(relations, wanted):
     spans = layout_of(relations).spans(wanted)
     assert spans.shape[1] == 2
     assert (spans[:, 0] < spans[:, 1]).all()

@@ -1,11 +1,12 @@
-"""What is looked for and found: the choice of the best, and shards searched as one."""
+"""Queries of questions; the best hits, and shards searched as one."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kformer.retrieval.query import Hits, Query, Shards, best, merged
+from kformer.retrieval.query import Hits, Query, Shards, best, merged, query_of
+from kformer.retrieval.settings import Match, Retrieval
 
 scores_of_documents = st.lists(
     st.sampled_from([-1.0, 0.0, 0.5, 1.0, 2.5]) | st.floats(-3, 3, width=32), max_size=40
@@ -21,13 +22,13 @@ def as_lists(found):
 
 
 class Fixed:
-    """Documents with given scores, whatever is asked."""
+    """Documents with given scores, for every query."""
 
     def __init__(self, relation, ids, scores):
         self.relations, self._found = frozenset({relation}), hits(ids, scores)
 
     def search(self, queries, top_k):
-        return [[best(*self._found, top_k) for _ in query.endings] for query in queries]
+        return [[best(*self._found, top_k) for _ in query.suffixes] for query in queries]
 
 
 @given(scores_of_documents, st.integers(1, 45), st.randoms())
@@ -57,10 +58,26 @@ def test_parts_merged_are_the_best_of_all(parts, top_k):
     assert as_lists(found) == as_lists(expected)
 
 
-def test_a_query_s_texts_are_its_stem_with_each_ending():
+def test_the_texts_of_a_query_are_its_shared_text_with_each_suffix():
     assert Query("Who?").texts == ["Who?"]
     assert Query("Who?", ("A", "B")).texts == ["Who? A", "Who? B"]
     assert Query("", ("A",)).texts == ["A"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "context", "texts"),
+    [
+        ("question", "It rains.", ["It rains. Why?"]),
+        ("choice", "It rains.", ["It rains. Why? A", "It rains. Why? B"]),
+        ("context", "It rains.", ["It rains."]),
+        ("context", "", ["Why?"]),
+    ],
+)
+def test_the_settings_say_what_the_query_of_a_question_is(kind, context, texts):
+    question = {"context": context, "question": "Why?", "choices": ["A", "B"], "type": "xWant"}
+    query = query_of(question, Retrieval(query=kind, match=Match()))
+    assert [text.strip() for text in query.texts] == texts
+    assert query.relations == {"xWant"}
 
 
 @pytest.mark.parametrize("top_k", [1, 3, 9])

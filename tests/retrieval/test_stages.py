@@ -51,11 +51,9 @@ class TestListEvents:
         ]
 
     def test_facts_with_origins_of_their_own_have_none(self, facts_table, tmp_path):
-        with pytest.raises(KformerError, match="every fact has an origin of its own"):
+        with pytest.raises(KformerError, match="no two facts have the same origin"):
             list_events(facts_table([("a", None, "x"), ("b", None, "y")]), tmp_path / "e")
         assert not (tmp_path / "e").exists()
-
-    def test_no_facts_have_no_events(self, facts_table, tmp_path):
         assert list_events(facts_table([]), tmp_path / "e") == {"facts": 0, "events": 0}
 
 
@@ -86,48 +84,22 @@ class TestRetrieve:
         ]
         assert metrics["queries"] == 5
 
-    def test_the_context_belongs_to_the_query(self, retrieved):
-        _, [row] = retrieved({"question": "What?", "context": "Blon came."}, top_k=2)
-        assert row["fact_ids"] == [1]
-
-    def test_queries_of_the_context_alone_ask_the_question_only_where_there_is_none(
-        self, retrieved
-    ):
-        questions = [
-            {"question": "What job?", "context": "Rain came."},
-            {"question": "What job?"},
-            {"question": "What job?", "context": "Zuv came."},
-        ]
-        _, rows = retrieved(*questions, query="context")
-        assert [row["fact_ids"] for row in rows] == [[3], [2], []]
-        assert [row["choice"] for row in rows] == [None] * 3
-
     def test_a_control_is_not_made_here(self, retrieved):
         with pytest.raises(KformerError, match="`kformer shuffle` makes the control"):
             retrieved({"question": "dog"}, control="shuffle")
 
-    def test_what_is_asked_twice_is_searched_once(self, retrieved):
+    def test_equal_queries_are_searched_once(self, retrieved):
         questions = [{"question": "dog"}, {"question": "job"}, {"question": "dog"}]
         metrics, rows = retrieved(*questions)
         assert metrics == {"queries": 3, "queries_searched": 2}
         assert rows[0]["fact_ids"] == rows[2]["fact_ids"] == [0]
 
     @pytest.mark.parametrize("method", ["bm25", "rank_bm25"])
-    def test_facts_come_best_first_and_never_more_than_asked_for(self, retrieved, method):
-        for top_k in (1, 2, 50):
-            _, [row] = retrieved({"question": "pet Krez"}, method=method, top_k=top_k)
-            assert len(row["scores"]) == len(row["fact_ids"]) <= top_k
-            assert row["scores"] == sorted(row["scores"], reverse=True)
-            assert all(score > 0 for score in row["scores"])
-
-    @pytest.mark.parametrize("method", ["bm25", "rank_bm25"])
     @pytest.mark.parametrize("facts", [[], ["..."]])
     def test_no_facts_at_all_find_nothing(self, retrieved, method, facts):
         _, [row] = retrieved({"question": "Krez"}, facts=facts, method=method)
         assert row["fact_ids"] == []
-
-    def test_no_questions_make_an_empty_table(self, retrieved):
-        assert retrieved() == ({"queries": 0, "queries_searched": 0}, [])
+        assert retrieved(facts=facts) == ({"queries": 0, "queries_searched": 0}, [])
 
     @pytest.mark.parametrize("method", ["bm25", "rank_bm25"])
     def test_a_type_is_answered_by_matching_facts_and_an_unknown_one_by_all(
@@ -144,17 +116,6 @@ class TestRetrieve:
             assert len(row["fact_ids"]) == 4
 
     @pytest.mark.parametrize("method", ["bm25", "rank_bm25"])
-    @pytest.mark.parametrize("mode", ["filter", "boost"])
-    def test_a_type_whose_relations_no_fact_has_finds_nothing_or_is_not_boosted(
-        self, retrieved, method, mode
-    ):
-        question = {"question": "Dana rests", "type": "oReact"}
-        match = Match(relations="atomic", mode=mode)
-        _, [row] = retrieved(question, facts=RELATED, method=method, match=match)
-        _, [plain] = retrieved(question, facts=RELATED, method=method)
-        assert row["fact_ids"] == ([] if mode == "filter" else plain["fact_ids"])
-
-    @pytest.mark.parametrize("method", ["bm25", "rank_bm25"])
     def test_with_events_the_facts_of_the_nearest_are_found(self, retrieved, method):
         facts = [*RELATED, ("x", "xWant", "PersonX runs"), ("y", None, "PersonX falls asleep")]
         question = {"question": "Who rests and wants to eat?", "type": "xWant"}
@@ -166,25 +127,19 @@ class TestRetrieve:
         assert row["fact_ids"] == [1]
 
     @pytest.mark.parametrize("events", [None, 2])
-    def test_relations_that_no_fact_has_are_a_mistake(self, retrieved, tmp_path, events):
-        match = Match(relations={"step1": ["treats", "xWant"], "step2": ["IsA"]})
-        questions = [{"question": "Dana", "type": name} for name in ("step1", "step2", None)]
-        with pytest.raises(KformerError) as caught:
-            retrieved(*questions, facts=RELATED, match=match, events=events)
-        assert str(caught.value) == (
-            "retrieval.match.relations: no fact has relation IsA, treats; "
-            "the facts' relations are xAttr, xNeed, xWant"
-        )
-        assert not (tmp_path / "r").exists()
-
-    def test_types_that_no_question_has_are_a_mistake(self, retrieved, tmp_path):
-        match = Match(relations={"xWant": ["xWant"], "step1": ["xNeed"]})
-        with pytest.raises(KformerError) as caught:
-            retrieved({"question": "Dana", "type": "xWant"}, facts=RELATED, match=match)
-        assert str(caught.value) == (
-            "retrieval.match.relations: no question is of type step1; "
-            "the questions' types are xWant"
-        )
+    @pytest.mark.parametrize(
+        ("table", "message"),
+        [
+            ({"xWant": ["treats", "xWant"]}, "no fact has relation treats; .* xAttr, xNeed, xWant"),
+            ({"xWant": ["xWant"], "step1": ["xNeed"]}, "no question is of type step1"),
+        ],
+    )
+    def test_a_table_that_does_not_fit_is_refused(
+        self, retrieved, tmp_path, events, table, message
+    ):
+        questions = [{"question": "Dana", "type": name} for name in ("xWant", None)]
+        with pytest.raises(KformerError, match=message):
+            retrieved(*questions, facts=RELATED, match=Match(relations=table), events=events)
         assert not (tmp_path / "r").exists()
 
 
@@ -198,25 +153,16 @@ def world(tmp_path_factory):
     return folder
 
 
-class TestDemoWorld:
-    @pytest.fixture
-    def gold_recall_at_5(self, world, indexed, tmp_path):
-        def measure(**settings):
-            section, out = Retrieval(**settings), tmp_path / "r"
-            indexes = indexed(section, world / "f")
-            retrieve(section, world / "q", world / "f", indexes, out)
-            metrics = describe(world / "q", world / "f", out, tmp_path / "report")
-            return metrics["gold_recall_at_5"]
-
-        return measure
-
-    def test_nearly_all_gold_facts_are_among_the_best_five(self, gold_recall_at_5):
-        assert gold_recall_at_5(method="bm25") >= 0.95
-
-    def test_they_are_in_matching_facts_too(self, gold_recall_at_5):
-        relations = ["food", "colour", "job", "pet", "instrument", "sport"]
-        match = Match(relations={"easy": relations, "hard": relations})
-        assert gold_recall_at_5(method="bm25", match=match) >= 0.95
+@pytest.mark.parametrize("match", [None, "easy"])
+def test_nearly_all_gold_facts_of_the_demo_are_among_the_best_five(world, indexed, tmp_path, match):
+    relations = ["food", "colour", "job", "pet", "instrument", "sport"]
+    table = Match(relations={"easy": relations, "hard": relations}) if match else None
+    section = Retrieval(match=table)
+    retrieve(
+        section, world / "q", world / "f", indexes=indexed(section, world / "f"), out=tmp_path / "r"
+    )
+    metrics = describe(world / "q", world / "f", tmp_path / "r", tmp_path / "report")
+    assert metrics["gold_recall_at_5"] >= 0.95
 
 
 # --- shards
@@ -326,11 +272,9 @@ def test_however_the_work_is_divided_the_bytes_are_the_same(search, tmp_path, na
     assert sum(len(row["fact_ids"]) == 9 for row in rows) > 0.2 * len(rows)
     assert any(len(set(row["scores"])) < len(row["scores"]) for row in rows)  # there are ties
     assert gathered == whole
-    for shards in (2, 7):
-        assert search(name, of_questions=shards)[0] == whole
-        assert search(name, of_facts=shards)[0] == whole
-    assert search(name, of_questions=2, of_facts=7)[0] == whole
-    assert search(name, threads=4)[0] == whole
+    assert search(name, of_questions=2)[0] == whole
+    assert search(name, of_facts=2, threads=4)[0] == whole
+    assert search(name, of_questions=7, of_facts=7)[0] == whole
 
 
 def test_there_may_be_more_shards_than_questions(search):
@@ -338,7 +282,7 @@ def test_there_may_be_more_shards_than_questions(search):
     assert search("bm25 matching", of_questions=60)[0] == whole
 
 
-@pytest.mark.parametrize("name", ["bm25 of choices", "dense matching", "hybrid boosted"])
+@pytest.mark.parametrize("name", ["bm25 of choices", "hybrid boosted"])
 def test_batches_of_any_size_give_the_same_rows(search, monkeypatch, tmp_path, name):
     search(name)
     whole = read_table(tmp_path / "gathered", "retrieval")
@@ -414,21 +358,15 @@ class TestGather:
             f"{two}: has question 'b' where question 'a' is expected; give the parts of the same "
             "questions, in their order"
         )
+        assert "has question 'a' where question 'b' is expected" in refused(one, one, two)
+        assert "has question 'b' where no more questions are expected" in refused(one, two, two)
 
     def test_a_missing_part(self, refused, write_part):
-        one, two = write_part("1", "a"), write_part("2", "b", "c")
+        one, two = write_part("1", "a"), write_part("2", "b")
         assert "question 'b' and those after it are in no part; give the parts of all" in refused(
             one
         )
-        assert "has question 'b' where question 'a' is expected" in refused(two)
-        assert "question 'c' and those after it are in no part" in refused(
-            one, write_part("3", "b")
-        )
-
-    def test_a_part_that_is_given_twice(self, refused, write_part):
-        one, two = write_part("1", "a"), write_part("2", "b", "c")
-        assert "has question 'a' where question 'b' is expected" in refused(one, one, two)
-        assert "has question 'b' where no more questions are expected" in refused(one, two, two)
+        assert "question 'c' and those after it are in no part" in refused(one, two)
 
     def test_parts_of_other_questions(self, refused, write_part):
         assert "has question 'x' where question 'b'" in refused(write_part("1", "a", "x", "c"))
@@ -447,10 +385,7 @@ class TestGather:
         for other in (parts[3], parts[5]):
             with pytest.raises(KformerError) as caught:
                 gather(questions, [parts[0], other], tmp_path / "out")
-            assert str(caught.value) == (
-                f"{other}: retrieved by other settings, or from other facts, than {parts[0]}; "
-                "give the parts of one retrieval"
-            )
+            assert f"{other}: retrieved with other settings, or from other" in str(caught.value)
         assert gather(questions, parts[:2], tmp_path / "out") == {"queries": 2}
 
     def test_a_part_that_is_no_retrieval(self, refused, write_part, questions_table):

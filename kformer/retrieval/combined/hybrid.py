@@ -5,10 +5,26 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from kformer.retrieval.embeddings.nearest import Dense
-from kformer.retrieval.query import Hits, Query, Relations, Searcher, best
+from kformer.retrieval.combined.boosted import with_boost
+from kformer.retrieval.documents import Documents
+from kformer.retrieval.embeddings.dense import Dense, open_dense_shards
+from kformer.retrieval.matching import Relations
+from kformer.retrieval.query import Hits, Query, Searcher, Shards, best
+from kformer.retrieval.settings import Retrieval
+from kformer.retrieval.words.bm25 import open_bm25
 
 _RANKS_BEFORE = 60  # k in the paper
+
+
+def open_hybrid(settings: Retrieval, documents: Documents) -> Searcher:
+    """Opens both kinds of indexes, and fuses them as ``settings.fusion`` says."""
+    words, dense = open_bm25(settings, documents), open_dense_shards(settings, documents)
+    if settings.fusion == "rerank":
+        return Reranked(words, dense, settings.candidates)
+    # Each list is boosted before they become one; of events, the facts are boosted later.
+    boost = None if documents.events else settings.boost
+    both = [with_boost(searcher, boost) for searcher in (words, Shards(dense))]
+    return RankFusion(both, settings.candidates)
 
 
 class RankFusion:
@@ -18,7 +34,7 @@ class RankFusion:
     """
 
     def __init__(self, searchers: Sequence[Searcher], candidates: int) -> None:
-        """Takes ways to search the same documents, and how many are taken from each list."""
+        """Takes searchers of the same documents, and how many hits are taken from each."""
         self._searchers, self._candidates = searchers, candidates
 
     @property
@@ -26,7 +42,7 @@ class RankFusion:
         return self._searchers[0].relations
 
     def search(self, queries: Sequence[Query], top_k: int) -> list[list[Hits]]:
-        """For every query and each of its endings, the best ``top_k`` of the candidates."""
+        """For every query and each of its suffixes, the best ``top_k`` of the candidates."""
         found = [searcher.search(queries, self._candidates) for searcher in self._searchers]
         return [
             [fused(lists, top_k) for lists in zip(*of_query, strict=True)]
@@ -35,14 +51,14 @@ class RankFusion:
 
 
 class Reranked:
-    """Orders what one way to search finds by the cosines of embeddings."""
+    """Orders the hits of another searcher by the cosines of embeddings."""
 
     def __init__(self, searcher: Searcher, dense: Sequence[Dense], candidates: int) -> None:
         """
         Args:
             searcher: finds the candidates.
             dense: the embeddings of the same documents, in one shard or several.
-            candidates: how many are found.
+            candidates: how many it finds.
         """
         self._searcher, self._candidates = searcher, candidates
         shards = [shard for shard in dense if len(shard.ids)]
@@ -54,12 +70,12 @@ class Reranked:
         return self._searcher.relations
 
     def search(self, queries: Sequence[Query], top_k: int) -> list[list[Hits]]:
-        """For every query and each of its endings, the nearest ``top_k`` of the candidates."""
+        """For every query and each of its suffixes, the nearest ``top_k`` of the candidates."""
         found = self._searcher.search(queries, self._candidates)
         if not self._dense:
             return found
         texts = [text for query in queries for text in query.texts]
-        # By each shard: they may have been embedded in several precisions.
+        # Once for each shard: they may have been embedded in different precisions.
         of_shards = [shard.embed_queries(texts) for shard in self._dense]
         embeddings = zip(*of_shards, strict=True)
         return [
@@ -70,7 +86,7 @@ class Reranked:
     def _cosines(
         self, embeddings: Sequence[NDArray[np.float32]], ids: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        """Of the embedding of a query for each shard (D,) with those of documents (N,)."""
+        """The cosines of a query, by its embedding (D,) for each shard, with documents (N,)."""
         cosines = np.empty(len(ids), dtype=np.float32)
         shards = np.searchsorted(self._first_ids, ids, side="right") - 1
         for number in np.unique(shards):
@@ -84,6 +100,6 @@ def fused(lists: Sequence[Hits], top_k: int) -> Hits:
     """The ``top_k`` best of several lists by reciprocal rank fusion, ties by id."""
     ids = np.concatenate([hits.ids for hits in lists])
     parts = np.concatenate([1 / (_RANKS_BEFORE + 1 + np.arange(len(hits.ids))) for hits in lists])
-    distinct, places = np.unique(ids, return_inverse=True)
-    scores = np.bincount(places, parts, len(distinct))
+    distinct, numbers = np.unique(ids, return_inverse=True)
+    scores = np.bincount(numbers, parts, len(distinct))
     return best(distinct, scores.astype(np.float32), top_k)

@@ -24,17 +24,17 @@ from kformer.precision import hardware_computes_in_bf16
 Precision = Literal["bf16", "fp32"]
 
 KEY = "retrieval.encoder"
-# What the libraries raise for folders with damaged or missing files.
+# The exceptions of the libraries for folders with damaged or missing files.
 _LOADING_FAILS = (
     OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, ImportError,
     SafetensorError,
 )  # fmt: skip
 _PROMPTS = {"query": ("query",), "document": ("document", "passage", "corpus")}
-_LENGTHS_APART = 8  # tokens; texts are padded to a multiple of it
+_LENGTH_STEP = 8  # tokens; texts are padded to a multiple of it
 _TOKENS_IN_BATCH = {"cpu": 1024, "cuda": 8192}
 _TEXTS_AT_ONCE = 8192  # are tokenised together
-# Of a model's configuration: how it was saved.
-_OF_FILES = {"_name_or_path", "architectures", "dtype", "transformers_version"}
+# Keys of a model's configuration that say how it was saved.
+_KEYS_OF_SAVING = {"_name_or_path", "architectures", "dtype", "transformers_version"}
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -43,26 +43,26 @@ class SentenceEncoder:
     """A sentence encoder, with its own pooling and its own prompts for queries and documents.
 
     The embedding of a text depends on the text alone, to the last bit: it is padded to a length
-    that its own tokens decide, all batches of this length have as many rows, and none is computed
-    by several threads, so that every text is put through the very same operations.
+    that its own tokens decide, all batches of this length have the same number of rows, and one
+    thread computes a batch, so that the operations are the same for every text.
 
     Attributes:
         name: as in the config.
         width: D.
-        sha256: of all that decides embeddings, whatever files it came from: the weights, by
-            their names and bytes, the configuration, the prompts and the tokenizer.
-        precision: what is computed in, unless a call says otherwise.
+        sha256: of all that embeddings depend on, however it is divided into files: the weights,
+            by their names and bytes, the configuration, the prompts and the tokenizer.
+        precision: of the computation, unless a call says otherwise.
     """
 
     def __init__(self, name: str, precision: Precision | None = None) -> None:
-        """Loads an encoder, without ever running code that comes with it.
+        """Loads an encoder; never runs code that comes with it.
 
         Args:
             name: as in the config.
-            precision: to compute in; None = what the hardware does.
+            precision: of the computation; None = the best for the hardware.
 
         Raises:
-            KformerError: there is no such encoder in reach.
+            KformerError: there is no such encoder, or it is damaged.
         """
         self.name = name
         self._model = _load(name)
@@ -74,9 +74,9 @@ class SentenceEncoder:
         self.sha256 = _sha256(self._model, self._prompts)
         hardware: Precision = "bf16" if hardware_computes_in_bf16() else "fp32"
         self.precision = precision or hardware
-        # A tokenizer wants the length that it cuts at to be a multiple of that it pads to.
+        # A tokenizer's maximum length must be a multiple of the length that it pads to.
         longest = self._model.get_max_seq_length()
-        self._step = math.gcd(_LENGTHS_APART, longest if isinstance(longest, int) else 0)
+        self._step = math.gcd(_LENGTH_STEP, longest if isinstance(longest, int) else 0)
         self._queries: dict[Precision, tuple[list[str], NDArray[np.float32]]] = {}
 
     @property
@@ -91,10 +91,10 @@ class SentenceEncoder:
 
         Args:
             texts: the queries.
-            precision: that the documents were embedded in; None = the encoder's own.
+            precision: the one that the documents were embedded in; None = the encoder's own.
         """
         precision = precision or self.precision
-        # Each of several shards of an index asks for the embeddings of the same queries.
+        # The shards of an index all need the embeddings of the same queries.
         known = self._queries.get(precision)
         if known is None or known[0] != list(texts):
             known = list(texts), self._embed(texts, "query", precision)
@@ -110,10 +110,10 @@ class SentenceEncoder:
         known = np.empty((len(distinct), self.width), dtype=np.float32)
         batches = self._batches(distinct, partial(self._tokenise, task=task))
         run = partial(self._run_batch, precision=precision)
-        for places, embeddings in in_threads(run, batches, self.device):
-            known[places] = embeddings
-        place_of = {text: place for place, text in enumerate(distinct)}
-        return known[[place_of[text] for text in texts]]
+        for rows, embeddings in in_threads(run, batches, self.device):
+            known[rows] = embeddings
+        row_of = {text: row for row, text in enumerate(distinct)}
+        return known[[row_of[text] for text in texts]]
 
     def _tokenise(self, texts: list[str], task: str) -> dict[str, Any]:
         padding = {"text": {"pad_to_multiple_of": self._step}}
@@ -124,13 +124,12 @@ class SentenceEncoder:
     def _batches(
         self, texts: list[str], tokenise: Callable[[list[str]], dict[str, Any]]
     ) -> Iterator[tuple[NDArray[np.int64], dict[str, Any]]]:
-        """The tokens of texts of one length, and which texts they are."""
+        """Batches of texts of one length: the numbers of the texts, and their tokens."""
         for first in range(0, len(texts), _TEXTS_AT_ONCE):
             features = tokenise(texts[first : first + _TEXTS_AT_ONCE])
             mask = features.get("attention_mask")
             if mask is None:  # an encoder of single words, which are not padded
-                places = np.arange(first, min(first + _TEXTS_AT_ONCE, len(texts)))
-                yield places, features
+                yield np.arange(first, min(first + _TEXTS_AT_ONCE, len(texts))), features
                 continue
             lengths = self._padded_lengths(mask)
             for length in np.unique(lengths):
@@ -148,7 +147,7 @@ class SentenceEncoder:
         self, batch: tuple[NDArray[np.int64], dict[str, Any]], precision: Precision
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         bf16 = precision == "bf16"
-        places, features = batch
+        rows, features = batch
         features = {
             name: value.to(self._model.device) if isinstance(value, Tensor) else value
             for name, value in features.items()
@@ -156,7 +155,7 @@ class SentenceEncoder:
         with torch.inference_mode(), torch.autocast(self.device, torch.bfloat16, bf16):
             embeddings = self._model(features)["sentence_embedding"].float()[:, : self.width]
         embeddings = torch.nn.functional.normalize(embeddings, dim=1)
-        return places, embeddings[: len(places)].cpu().numpy()
+        return rows, embeddings[: len(rows)].cpu().numpy()
 
 
 def _load(name: str) -> Any:
@@ -166,7 +165,7 @@ def _load(name: str) -> Any:
     folder = locate_encoder(name, KEY)
     if name == BUNDLED:
         check_bundled_weights(Path(folder))
-    logging.disable_progress_bar()  # that of loading
+    logging.disable_progress_bar()  # of loading
     try:
         model = SentenceTransformer(
             folder,
@@ -187,31 +186,31 @@ def _sha256(model: Any, prompts: dict[str, str | None]) -> str:
     about = {
         "prompts": prompts,
         "longest": model.get_max_seq_length(),
-        "modules": [_described(module) for module in model.modules()],
-        "tokenizer": _tokenizer(getattr(model, "tokenizer", None)),
+        "modules": [_configuration(module) for module in model.modules()],
+        "tokenizer": _tokenizer_content(getattr(model, "tokenizer", None)),
     }
     sha256.update(json.dumps(about, sort_keys=True).encode())
     return sha256.hexdigest()
 
 
-def _described(module: Any) -> dict[str, Any] | None:
-    """How a part of an encoder is configured; None for layers, which the model's own says."""
+def _configuration(module: Any) -> dict[str, Any] | None:
+    """The configuration of a part of an encoder; None for layers, which have none of their own."""
     from transformers import PreTrainedModel
 
     if isinstance(module, PreTrainedModel):
         content = json.loads(module.config.to_json_string(use_diff=False))
-        return {key: value for key, value in content.items() if key not in _OF_FILES}
+        return {key: value for key, value in content.items() if key not in _KEYS_OF_SAVING}
     if hasattr(module, "get_config_dict"):
         return {"type": type(module).__name__, **module.get_config_dict()}
     return None
 
 
-def _tokenizer(tokenizer: Any) -> list[Any]:
-    """How a tokenizer takes texts apart."""
+def _tokenizer_content(tokenizer: Any) -> list[Any]:
+    """All that decides how a tokenizer tokenises."""
     sides = [getattr(tokenizer, f"{what}_side", None) for what in ("padding", "truncation")]
     backend = getattr(tokenizer, "backend_tokenizer", tokenizer)
     if hasattr(backend, "to_str"):
-        # What it cuts at and pads to changes with every call.
+        # Truncation and padding change with every call.
         return [*sides, json.loads(backend.to_str()) | {"truncation": None, "padding": None}]
     return [*sides, tokenizer.get_vocab() if hasattr(tokenizer, "get_vocab") else None]
 
@@ -230,10 +229,10 @@ def _cut(features: dict[str, Any], rows: NDArray[np.int64], length: int) -> dict
 def in_threads(
     do: Callable[[Item], Result], items: Iterable[Item], device: str
 ) -> Iterator[Result]:
-    """Does things in parallel, each by one thread of Torch's.
+    """Processes items in parallel, each in one of as many threads as Torch has; in order.
 
-    Many threads for one thing would wait for each other, on a busy machine nearly all the time;
-    and the order of additions, hence the last bits, could depend on how many there are.
+    Torch itself gets one thread. Its threads would wait for each other, on a busy machine nearly
+    all the time; and the order of additions, hence the last bits, could depend on their number.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

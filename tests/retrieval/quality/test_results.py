@@ -1,10 +1,11 @@
-"""Questions and their queries are read side by side, and have to belong together."""
+"""Questions are read together with their results, and have to belong together."""
 
 import pytest
 
 from kformer.errors import KformerError
 from kformer.io.tables import write_table
 from kformer.retrieval.quality.results import read_results
+from kformer.retrieval.settings import Retrieval
 
 
 def question(question_id="q"):
@@ -21,40 +22,44 @@ def question(question_id="q"):
 
 
 def query(fact_ids, choice=None, question_id="q"):
-    scores = [float(10 - place) for place in range(len(fact_ids))]
+    scores = [1.0] * len(fact_ids)
     return {"question_id": question_id, "choice": choice, "fact_ids": fact_ids, "scores": scores}
 
 
-class TestQuestionsAndTheirQueries:
-    @pytest.fixture
-    def join(self, tmp_path):
-        def run(questions, queries):
-            write_table(tmp_path / "questions", "questions", questions)
-            write_table(tmp_path / "retrieval", "retrieval", queries)
-            return list(read_results(tmp_path / "questions", tmp_path / "retrieval"))
+@pytest.fixture
+def read(tmp_path):
+    def run(questions, queries, query="question"):
+        write_table(tmp_path / "questions", "questions", questions)
+        write_table(tmp_path / "retrieval", "retrieval", queries)
+        tables = tmp_path / "questions", tmp_path / "retrieval"
+        return list(read_results(*tables, Retrieval(query=query)))
 
-        return run
+    return run
 
-    def test_questions_get_their_queries(self, join):
-        questions = [question("a"), question("b")]
-        joined = join(
-            questions,
-            [query([1], question_id="a"), query([2], 0, "b"), query([3], 1, "b")],
-        )
-        assert [one.question for one in joined] == questions
-        assert [[row["fact_ids"] for row in one.queries] for one in joined] == [[[1]], [[2], [3]]]
 
-    @pytest.mark.parametrize(
-        ("asked_ids", "found_ids", "named"),
-        [("ab", "a", "b"), ("a", "ab", "b"), ("ab", "b", "a"), ("ab", "ba", "a"), ("a", "", "a")],
-    )
-    def test_a_question_in_one_table_only_is_an_error(self, join, asked_ids, found_ids, named):
-        queries = [query([1], question_id=question_id) for question_id in found_ids]
-        with pytest.raises(KformerError, match=f"question '{named}' is in only one of") as caught:
-            join([question(question_id) for question_id in asked_ids], queries)
-        assert "\n" not in str(caught.value)
+def test_questions_get_the_rows_of_their_queries(read):
+    [only] = read([question("a")], [query([1], None, "a")])
+    assert (only.question, only.query.texts) == (question("a"), ["the pet of Krez"])
+    assert [row["fact_ids"] for row in only.rows] == [[1]]
+    queries = [query([i], i % 2, "ab"[i // 2]) for i in range(4)]
+    one, other = read([question("a"), question("b")], queries, "choice")
+    assert one.query.texts == ["the pet of Krez a dog", "the pet of Krez a cat"]
+    assert [row["fact_ids"] for row in one.rows + other.rows] == [[0], [1], [2], [3]]
 
-    @pytest.mark.parametrize("choices", [[0], [1, 0], [0, 1, 2], [None, None], [None, 0]])
-    def test_queries_that_do_not_fit_the_choices_are_an_error(self, join, choices):
-        with pytest.raises(KformerError, match="one query, or one for each of its 2 choices"):
-            join([question()], [query([1], choice) for choice in choices])
+
+@pytest.mark.parametrize(
+    ("ids", "retrieved", "named"),
+    [("ab", "a", "b"), ("a", "ab", "b"), ("ab", "b", "a"), ("ab", "ba", "a"), ("a", "", "a")],
+)
+def test_tables_of_different_questions_are_refused(read, ids, retrieved, named):
+    queries = [query([1], question_id=question_id) for question_id in retrieved]
+    with pytest.raises(KformerError, match=f"question '{named}' is in only one of") as caught:
+        read([question(question_id) for question_id in ids], queries)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("choices", [[0], [1, 0], [0, 1, 2], [None, None], [None, 0]])
+@pytest.mark.parametrize(("kind", "count"), [("question", 1), ("choice", 2)])
+def test_queries_that_do_not_fit_the_choices_are_refused(read, choices, kind, count):
+    with pytest.raises(KformerError, match=f"question 'q' should have {count} queries, by"):
+        read([question()], [query([1], choice) for choice in choices], kind)

@@ -1,0 +1,256 @@
+"""The nearest embeddings: exactly, by FAISS, and the same however the work is divided."""
+
+import json
+import math
+import sys
+import tempfile
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kformer.errors import KformerError
+from kformer.retrieval.by_relation import ByRelation
+from kformer.retrieval.embeddings import exact, faiss_search
+from kformer.retrieval.embeddings.dense import Dense
+from kformer.retrieval.embeddings.stored import write_embeddings
+from kformer.retrieval.query import Query, Shards
+
+
+class FakeEncoder(SimpleNamespace):
+    """Its texts are numbers of vectors."""
+
+    def __init__(self, vectors):
+        width = np.shape(vectors)[1]
+        super().__init__(name="fake", sha256="f", width=width, device="cpu", vectors=vectors)
+
+    def embed_queries(self, texts, precision):
+        return unit(self.vectors)[[int(text or 0) for text in texts]].astype(np.float32)
+
+
+def unit(vectors):
+    vectors = np.asarray(vectors, dtype=np.float64)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
+
+
+def layout_of(relations, first_id=0):
+    return ByRelation.of(pa.chunked_array([pa.array(relations, pa.string())]), first_id)
+
+
+def index_of(folder, documents, relations, queries, first_id=0, nearest="exact"):
+    """An index of vectors, not of texts."""
+    layout = layout_of(relations, first_id)
+    embeddings = unit(documents)[layout.ids - first_id].astype(np.float16)
+    np.save(folder / "embeddings.npy", embeddings)
+    about = {"name": "fake", "sha256": "f", "width": embeddings.shape[1], "precision": "fp32"}
+    (folder / "encoder.json").write_text(json.dumps(about))
+    if nearest == "faiss":
+        faiss_search.write_faiss_index(embeddings, folder)
+    return Dense(folder, FakeEncoder(queries), layout, nearest)
+
+
+def brute_force(documents, relations, query, wanted, top_k):
+    """Ids and scores of the nearest, one after the other and in full precision."""
+    query = unit([query])[0].astype(np.float32)
+    scores = {}
+    for number, document in enumerate(unit(documents).astype(np.float16)):
+        if wanted is None or relations[number] in wanted:
+            exact = math.fsum(float(x) * float(y) for x, y in zip(document, query, strict=True))
+            scores[number] = np.float32(exact)
+    ranked = sorted(scores, key=lambda number: (-scores[number], number))[:top_k]
+    return ranked, [scores[number] for number in ranked]
+
+
+NAMES = ["a", "b", "c", None]
+# Few different values: many duplicates, and many ties.
+vectors = st.lists(st.integers(-2, 2), min_size=3, max_size=3)
+wanted_relations = st.none() | st.frozensets(st.sampled_from([*NAMES, "unknown"]))
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    corpus=st.lists(st.tuples(vectors, st.sampled_from(NAMES)), min_size=1, max_size=40),
+    queries=st.lists(st.tuples(vectors, wanted_relations), min_size=1, max_size=6),
+    top_k=st.integers(1, 12),
+    rows=st.sampled_from([1, 3, 7, 8192]),
+    queries_at_once=st.sampled_from([1, 2, 256]),
+    spare=st.sampled_from([0, 1, 8]),
+)
+def test_exactly_the_nearest_are_found(corpus, queries, top_k, rows, queries_at_once, spare):
+    documents, relations = zip(*corpus, strict=True)
+    with pytest.MonkeyPatch.context() as patched, tempfile.TemporaryDirectory() as folder:
+        patched.setattr(exact, "ROWS_AT_ONCE", rows)
+        patched.setattr(exact, "QUERIES_AT_ONCE", {"cpu": queries_at_once})
+        patched.setattr(exact, "SPARE", spare)
+        index = index_of(Path(folder), documents, relations, [vector for vector, _ in queries])
+        searched = [Query(str(n), relations=wanted) for n, (_, wanted) in enumerate(queries)]
+        found = index.search(searched, top_k)
+    for (vector, wanted), [hits] in zip(queries, found, strict=True):
+        ids, scores = brute_force(documents, relations, vector, wanted, top_k)
+        assert hits.ids.tolist() == ids
+        assert hits.scores.tolist() == scores
+
+
+@pytest.fixture(scope="module")
+def corpus():
+    """1,200 documents of 5 relations, a third of them (nearly) the same, and 60 queries."""
+    random = np.random.default_rng(0)
+    documents = random.standard_normal((1200, 48))
+    documents[::3] = documents[0] + 1e-4 * random.standard_normal((400, 48))
+    relations = random.choice(["a", "b", "c", "d", "e"], 1200).tolist()
+    queries = random.standard_normal((60, 48))
+    queries[:5] = documents[0] + 0.01 * random.standard_normal((5, 48))
+    return documents, relations, queries
+
+
+SOME = [None, frozenset("a"), frozenset("bd"), frozenset()]
+QUERIES = [Query(str(number), relations=SOME[number % 4]) for number in range(60)]
+
+
+def all_bytes(found):
+    return b"|".join(
+        hits.ids.tobytes() + hits.scores.tobytes() for of_query in found for hits in of_query
+    )
+
+
+def test_results_are_the_same_to_the_last_bit_whatever_the_blocks(tmp_path, corpus, monkeypatch):
+    index = index_of(tmp_path, *corpus)
+    expected = all_bytes(index.search(QUERIES, 20))
+    for rows, queries, pairs in [(8192, 1, 1), (1, 256, 3), (97, 7, 5), (500, 16, 4096)]:
+        monkeypatch.setattr(exact, "ROWS_AT_ONCE", rows)
+        monkeypatch.setattr(exact, "QUERIES_AT_ONCE", {"cpu": queries})
+        monkeypatch.setattr(exact, "PAIRS_AT_ONCE", pairs)
+        assert all_bytes(index.search(QUERIES, 20)) == expected
+
+
+@pytest.mark.parametrize("nearest", ["exact", "faiss"])
+def test_and_whatever_the_shards_of_the_queries(nearest, tmp_path, corpus, few_rows):
+    index = index_of(tmp_path, *corpus, nearest=nearest)
+    whole = all_bytes(index.search(QUERIES, 20))
+    bounds = np.linspace(0, 60, 8).astype(int)
+    searched = [index.search(QUERIES[start:end], 20) for start, end in pairwise(bounds)]
+    assert all_bytes([of_query for part in searched for of_query in part]) == whole
+
+
+def test_and_whatever_the_shards_of_the_documents(tmp_path, corpus):
+    documents, relations, queries = corpus
+    (tmp_path / "whole").mkdir()
+    whole = index_of(tmp_path / "whole", *corpus)
+    shards = []
+    for start, end in [(0, 500), (500, 501), (501, 1200)]:
+        folder = tmp_path / str(start)
+        folder.mkdir()
+        part = slice(start, end)
+        shards.append(index_of(folder, documents[part], relations[part], queries, start))
+    assert all_bytes(Shards(shards).search(QUERIES, 20)) == all_bytes(whole.search(QUERIES, 20))
+
+
+def test_the_nearest_of_many_near_duplicates_are_found(tmp_path, corpus):
+    documents, relations, queries = corpus
+    index = index_of(tmp_path, *corpus)
+    for number, [hits] in enumerate(index.search([Query(str(n)) for n in range(5)], 30)):
+        ids, scores = brute_force(documents, relations, queries[number], None, 30)
+        assert hits.ids.tolist() == ids and hits.scores.tolist() == scores
+        assert set(ids) <= set(range(0, 1200, 3))
+
+
+def test_each_suffix_of_a_query_is_searched_for(tmp_path):
+    class Encoder(FakeEncoder):
+        def embed_queries(self, texts, precision):
+            return np.array([[1, 0] if "pets" in text else [0, 1] for text in texts], np.float32)
+
+    index = index_of(tmp_path, [[1, 0], [0, 1]], [None, None], [[1, 0]])
+    index.encoder = Encoder([[1, 0]])
+    [[pets, jobs]] = index.search([Query("about", ("pets", "jobs"))], 1)
+    assert pets.ids.tolist() == [0] and jobs.ids.tolist() == [1]
+
+
+def test_an_empty_query_finds_nothing(tmp_path):
+    index = index_of(tmp_path, [[1, 0], [0, 1]], ["a", None], [[1, 0]])
+    assert index.relations == {"a", None}
+    [[nothing], [everything]] = index.search([Query(""), Query("0")], 10**12)
+    assert len(nothing.ids) == 0
+    assert sorted(everything.ids.tolist()) == [0, 1]
+
+
+def test_cosines_are_the_scores_of_the_search(tmp_path, corpus):
+    documents, relations, queries = corpus
+    index = index_of(tmp_path, documents, relations, queries, first_id=1000)
+    [[hits]] = index.search([Query("7")], 50)
+    embedding = index.embed_queries(["7"])[0]
+    assert np.array_equal(index.cosines(embedding, hits.ids), hits.scores)
+    assert index.cosines(embedding, hits.ids[:0]).tolist() == []
+
+
+# --- FAISS
+
+
+@pytest.fixture
+def few_rows(monkeypatch):
+    """FAISS searches a small corpus, too."""
+    monkeypatch.setattr(faiss_search, "FEWEST_ROWS", 100)
+    monkeypatch.setattr(faiss_search, "LISTS_SEARCHED", 16)
+
+
+def test_faiss_finds_nearly_all_with_the_same_scores(tmp_path, corpus, few_rows):
+    exact = index_of(tmp_path, *corpus).search(QUERIES, 20)
+    found = index_of(tmp_path, *corpus, nearest="faiss").search(QUERIES, 20)
+    shared = total = 0
+    for query, [expected], [hits] in zip(QUERIES, exact, found, strict=True):
+        assert len(hits.ids) == len(expected.ids)
+        assert query.relations is None or {corpus[1][i] for i in hits.ids} <= query.relations
+        scores = dict(zip(expected.ids.tolist(), expected.scores.tolist(), strict=True))
+        for number, score in zip(hits.ids.tolist(), hits.scores.tolist(), strict=True):
+            assert scores.get(number, score) == score
+        shared += len(scores.keys() & set(hits.ids.tolist()))
+        total += len(scores)
+    assert shared / total > 0.8
+
+
+def test_the_same_embeddings_give_the_same_faiss_index(tmp_path, corpus, few_rows):
+    index_of(tmp_path, *corpus, nearest="faiss")
+    first = (tmp_path / "faiss.index").read_bytes()
+    index_of(tmp_path, *corpus, nearest="faiss")
+    assert (tmp_path / "faiss.index").read_bytes() == first
+
+
+def test_few_embeddings_need_no_faiss_index(tiny, tmp_path):
+    layout = layout_of([None] * 3)
+    write_embeddings(["a pet", "a job", "a dog"], tiny, layout, tmp_path, "faiss")
+    assert not (tmp_path / "faiss.index").exists()
+    exact, found = (
+        Dense(tmp_path, tiny, layout, nearest).search([Query("a dog")], 2)
+        for nearest in ("exact", "faiss")
+    )
+    assert all_bytes(exact) == all_bytes(found)
+
+
+def test_an_index_that_was_built_without_faiss_is_refused(tmp_path, corpus, few_rows):
+    exact = index_of(tmp_path, *corpus)
+    with pytest.raises(KformerError, match=r"faiss\.index: .* build it again"):
+        Dense(tmp_path, exact.encoder, layout_of(corpus[1]), "faiss")
+
+
+def test_a_damaged_faiss_index_is_a_value_error(tmp_path, corpus, monkeypatch):
+    documents, relations, queries = corpus
+    monkeypatch.setattr(faiss_search, "FEWEST_ROWS", 100)
+    index_of(tmp_path, documents[:400], relations[:400], queries, nearest="faiss")
+    of_others = (tmp_path / "faiss.index").read_bytes()
+    index_of(tmp_path, *corpus, nearest="faiss")
+    whole = (tmp_path / "faiss.index").read_bytes()
+    for content in (b"", whole[: len(whole) // 2], whole[:-1], of_others):
+        (tmp_path / "faiss.index").write_bytes(content)
+        with pytest.raises(ValueError, match=r"^faiss\.index "):
+            Dense(tmp_path, FakeEncoder(queries), layout_of(relations), "faiss")
+
+
+def test_without_faiss_it_says_how_to_get_it(tiny, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with pytest.raises(KformerError, match=r"pip install .*\.\[faiss\]"):
+        write_embeddings(["a"], tiny, layout_of([None]), tmp_path, "faiss")

@@ -1,0 +1,133 @@
+"""Embeddings on disk: what is written, and how damage is noticed."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from kformer.errors import KformerError
+from kformer.retrieval.embeddings import stored
+from kformer.retrieval.embeddings.dense import Dense
+from kformer.retrieval.embeddings.sentence_encoder import SentenceEncoder
+from kformer.retrieval.embeddings.stored import write_embeddings
+from kformer.retrieval.query import Query
+
+
+@pytest.mark.parametrize(("first_id", "at_once"), [(0, 16_384), (70, 7)])
+def test_embeddings_are_written_in_the_order_of_relations(
+    first_id, at_once, tiny, some_texts, layout_of, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(stored, "DOCUMENTS_AT_ONCE", at_once)
+    texts = some_texts(40)
+    layout = layout_of([["xWant", "xNeed", None][number % 3] for number in range(40)], first_id)
+    write_embeddings(iter(texts), tiny, layout, tmp_path)
+    written = np.load(tmp_path / "embeddings.npy")
+    assert written.dtype == np.float16
+    ordered = [texts[number - first_id] for number in layout.ids]
+    assert np.array_equal(written, tiny.embed_documents(ordered).astype(np.float16))
+    about = json.loads((tmp_path / "encoder.json").read_text())
+    assert about == {
+        "name": tiny.name, "sha256": tiny.sha256, "width": 32, "precision": tiny.precision
+    }  # fmt: skip
+
+
+def test_no_documents(tiny, layout_of, tmp_path):
+    layout = layout_of([])
+    write_embeddings([], tiny, layout, tmp_path)
+    for nearest in ("exact", "faiss"):
+        index = Dense(tmp_path, tiny, layout, nearest)
+        found = index.search([Query("a", ("b", "c")), Query("d", relations=frozenset("x"))], 3)
+        assert [[len(hits.ids) for hits in of_query] for of_query in found] == [[0, 0], [0]]
+
+
+def test_documents_of_another_encoder_are_refused(tiny, layout_of, tmp_path):
+    layout = layout_of([None])
+    write_embeddings(["a"], tiny, layout, tmp_path)
+    other = SimpleNamespace(name="other", sha256="0" * 64, width=32)
+    with pytest.raises(KformerError, match=r"encoder\.json: .* build the index again") as error:
+        Dense(tmp_path, other, layout)
+    assert "'other'" in str(error.value) and tiny.name in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("built", "searching"), [("bf16", "fp32"), ("fp32", "bf16")])
+def test_queries_are_embedded_in_the_precision_of_the_documents(
+    built, searching, tiny_encoder, some_texts, layout_of, tmp_path
+):
+    builder, searcher = (SentenceEncoder(str(tiny_encoder), each) for each in (built, searching))
+    texts, layout = some_texts(20), layout_of([None] * 20)
+    write_embeddings(texts, builder, layout, tmp_path)
+    assert json.loads((tmp_path / "encoder.json").read_text())["precision"] == built
+    index = Dense(tmp_path, searcher, layout)
+    assert np.array_equal(index.embed_queries(texts), builder.embed_queries(texts))
+
+
+@pytest.fixture
+def written(tiny, some_texts, layout_of, tmp_path):
+    """A folder with the embeddings of six documents."""
+    write_embeddings(some_texts(6), tiny, layout_of([None] * 6), tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def reopen(written, tiny, layout_of):
+    return lambda: Dense(written, tiny, layout_of([None] * 6))
+
+
+@pytest.mark.parametrize("file", ["embeddings.npy", "encoder.json"])
+def test_half_a_file_is_a_value_error(file, written, reopen):
+    content = (written / file).read_bytes()
+    for size in {0, 1, 7, 12, 60, 100, len(content) // 2, len(content) - 3}:
+        (written / file).write_bytes(content[:size])
+        with pytest.raises(ValueError):
+            reopen()
+    (written / file).unlink()
+    with pytest.raises(OSError):
+        reopen()
+
+
+@pytest.mark.parametrize(
+    "old_and_new", [(b"{", b"("), (b"{", b","), (b"(6,", b"(6("), (b"6", b"9")]
+)
+def test_a_damaged_header_of_embeddings_is_a_value_error(old_and_new, written, reopen):
+    content = (written / "embeddings.npy").read_bytes()
+    (written / "embeddings.npy").write_bytes(content.replace(*old_and_new, 1))
+    with pytest.raises(ValueError):
+        reopen()
+
+
+@pytest.mark.parametrize(
+    "embeddings",
+    [
+        np.zeros((5, 32), np.float16),
+        np.zeros((7, 32), np.float16),
+        np.zeros((6, 31), np.float16),
+        np.zeros((32, 6), np.float16),
+        np.zeros(6 * 32, np.float16),
+        np.zeros((6, 32), np.float32),
+        np.zeros((6, 32), np.int16),
+        np.array(["pickled", {}], dtype=object),
+    ],
+    ids=lambda array: f"{array.dtype}{array.shape}",
+)
+def test_embeddings_of_another_shape_or_type_are_a_value_error(embeddings, written, reopen):
+    np.save(written / "embeddings.npy", embeddings)
+    with pytest.raises(ValueError):
+        reopen()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "[]", '"text"', "null", "{}", {"sha256": None}, {"sha256": 5},
+        {"precision": None}, {"precision": "fp8"}, {"precision": ["bf16"]},
+    ],
+)  # fmt: skip
+def test_what_describes_no_encoder_is_a_value_error(change, written, reopen):
+    file = written / "encoder.json"
+    if isinstance(change, dict):
+        change = json.dumps(json.loads(file.read_text()) | change)
+    file.write_text(change)
+    with pytest.raises(ValueError, match=r"encoder\.json (names no|has the precision)"):
+        reopen()
