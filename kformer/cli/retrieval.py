@@ -21,7 +21,7 @@ from kformer.cli.options import (
 from kformer.cli.stage import print_summary, tracked_stage
 from kformer.errors import KformerError
 from kformer.io.outputs import RetrievalReport
-from kformer.study.paths import INDEXES
+from kformer.study.paths import finished_indexes
 
 app = typer.Typer()
 
@@ -182,9 +182,9 @@ def search(
     """
     from rich.console import Console
 
-    from kformer.retrieval.searchers import newest_index, search_for, table_of_hits
+    from kformer.retrieval.ask_index import index_of_facts, search_for, table_of_hits
 
-    folders = indexes or newest_index(INDEXES)
+    folders = indexes or index_of_facts(finished_indexes())
     with Console(stderr=True).status("searching"):
         found = search_for(query, folders, top_k, relations)
     typer.echo(f"searched {', '.join(map(str, folders))}", err=True)

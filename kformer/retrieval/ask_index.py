@@ -11,7 +11,6 @@ from rich.text import Text
 from kformer.errors import KformerError, listed
 from kformer.retrieval.documents import Documents
 from kformer.retrieval.index import Index, facts_behind, read_index
-from kformer.retrieval.methods import IndexKind
 from kformer.retrieval.query import FactHit, Query, read_fact_hits
 from kformer.retrieval.searchers import check_facts, checked_indexes, open_method
 from kformer.retrieval.settings import Retrieval
@@ -77,29 +76,24 @@ def _settings_of(indexes: Sequence[Index], top_k: int) -> Retrieval:
         ) from None
 
 
-def newest_index(folder: Path) -> list[Path]:
-    """The shards of the index of facts that was built last, one of words if there is any.
+def index_of_facts(folders: Sequence[Path]) -> list[Path]:
+    """All shards of the first of some indexes that is one of facts, not of events.
 
     Args:
-        folder: of all indexes, ``<kind>-<key>/<number>-of-<shards>``.
+        folders: of shards of indexes, the preferred first; shards of one index lie together.
 
     Raises:
-        KformerError: there is none.
+        KformerError: none is.
     """
-    kinds: tuple[IndexKind, ...] = ("words", "embeddings")  # the latter load an encoder first
-    for kind in kinds:
-        # A name with a dot in front is that of an index that is being built.
-        built = folder.glob(f"{kind}-*/[!.]*/index.json")
-        for file in sorted(built, key=lambda file: -file.stat().st_mtime):
-            index = read_index(file.parent)
-            if not index.of_events:
-                return [
-                    index.folder.with_name(f"{number}-of-{index.shards}")
-                    for number in range(1, index.shards + 1)
-                ]
+    for folder in folders:
+        index = read_index(folder)
+        if not index.of_events:
+            siblings = [read_index(each) for each in folders if each.parent == folder.parent]
+            shards = [each for each in siblings if each.shards == index.shards]
+            return [each.folder for each in sorted(shards, key=lambda each: each.number)]
     raise KformerError(
-        f"{folder}: no index of facts there yet; run the workflow, or `kformer index`, and name "
-        "its folder with --index"
+        "--index: no index of facts there yet; run the workflow, or `kformer index`, and name its "
+        "folder"
     )
 
 

@@ -13,7 +13,8 @@ from typing import Any
 
 from kformer.io.outputs import ComparisonReport, RunFolder
 from kformer.modeling.injections import package_of
-from kformer.retrieval.settings import IndexKind, Retrieval
+from kformer.retrieval.methods import IndexKind
+from kformer.retrieval.settings import Retrieval
 from kformer.sources.catalogue import resolve
 from kformer.sources.lock import check_unpacked
 from kformer.study import paths

@@ -16,7 +16,7 @@ RUN_LOCK = RESULTS / ".lock"
 TRACKING_STORE = RESULTS / "mlflow.db"
 
 _SHARED = RESULTS / "shared"
-INDEXES = _SHARED / "index"
+_INDEXES = _SHARED / "index"
 
 
 def source_folder(key: str) -> Path:
@@ -39,11 +39,23 @@ def events_table(key: str) -> Path:
 
 def word_counts(key: str, shard: str) -> Path:
     """The words of a shard of the facts, counted for the index under this key."""
-    return INDEXES / key / f"{shard}.words.json"
+    return _INDEXES / key / f"{shard}.words.json"
 
 
 def index_folder(key: str, shard: str) -> Path:
-    return INDEXES / key / shard
+    return _INDEXES / key / shard
+
+
+def finished_indexes() -> list[Path]:
+    """The shards of all indexes, those of words first, then the newest first."""
+    # A name with a dot in front is that of an index that is being built.
+    return [
+        file.parent
+        for kind in ("words", "embeddings")
+        for file in sorted(
+            _INDEXES.glob(f"{kind}-*/[!.]*/index.json"), key=lambda file: -file.stat().st_mtime
+        )
+    ]
 
 
 def retrieval_part(key: str, shard: str) -> Path:

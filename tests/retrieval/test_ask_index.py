@@ -8,9 +8,11 @@ import sys
 import pytest
 
 from kformer.errors import KformerError
-from kformer.retrieval.ask_index import newest_index, search_for
+from kformer.retrieval.ask_index import index_of_facts, search_for
 from kformer.retrieval.settings import Retrieval, Words
 from kformer.retrieval.stages import list_events
+from kformer.study import paths
+from kformer.study.paths import finished_indexes
 
 FACTS = [
     ("The pet of Krez is dog.", "pet", "Krez"),
@@ -89,8 +91,9 @@ class TestSearchFor:
 
 class TestNewestIndex:
     @pytest.fixture
-    def built(self, tmp_path):
+    def built(self, tmp_path, monkeypatch):
         """Puts an index where the workflow would, as if built at this second."""
+        monkeypatch.setattr(paths, "_INDEXES", tmp_path)
 
         def build(folder, name, second):
             shutil.copytree(folder, tmp_path / name)
@@ -103,30 +106,30 @@ class TestNewestIndex:
         whole = built(index, "words-1/1-of-1", 0)
         parts = [built(shards[i], f"words-2/{i + 1}-of-2", i + 1) for i in (0, 1)]
         (tmp_path / "words-2" / "1-of-2.words.json").write_text("{}")
-        assert newest_index(tmp_path) == parts
+        assert index_of_facts(finished_indexes()) == parts
         os.utime(whole / "index.json", (9, 9))
-        assert newest_index(tmp_path) == [whole]
+        assert index_of_facts(finished_indexes()) == [whole]
 
     def test_it_may_have_another_number_of_shards_than_before(self, tmp_path, built, index, shards):
         built(index, "words-1/1-of-1", 0)
         parts = [built(shards[i], f"words-1/{i + 1}-of-2", i + 1) for i in (0, 1)]
         built(index, "words-1/.1-of-1.partial", 9)  # of a build that was killed
-        assert newest_index(tmp_path) == parts
+        assert index_of_facts(finished_indexes()) == parts
 
     def test_words_are_preferred_to_embeddings(self, tmp_path, built, index):
         words = built(index, "words-1/1-of-1", 1)
         built(index, "embeddings-1/1-of-1", 2)
-        assert newest_index(tmp_path) == [words]
+        assert index_of_facts(finished_indexes()) == [words]
 
     def test_events_are_no_facts(self, tmp_path, built, index, facts, indexed):
         with pytest.raises(KformerError, match="no index of facts there yet; run the workflow"):
-            newest_index(tmp_path / "nowhere")
+            index_of_facts(finished_indexes())
         list_events(facts, facts.with_name("events"))
         built(indexed(BM25, facts.with_name("events"))[0], "words-2/1-of-1", 9)
         with pytest.raises(KformerError, match="no index of facts there yet"):
-            newest_index(tmp_path)
+            index_of_facts(finished_indexes())
         of_facts = built(index, "words-1/1-of-1", 1)
-        assert newest_index(tmp_path) == [of_facts]
+        assert index_of_facts(finished_indexes()) == [of_facts]
 
 
 class TestCommand:
