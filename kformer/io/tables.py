@@ -156,7 +156,7 @@ def read_table(path: Path, name: TableName) -> pa.Table:
         KformerError: there is no such file, or it does not hold the table ``name``.
     """
     file = _open(path, name)
-    with _naming_damaged_file(path):
+    with parquet_errors(path):
         return file.read()
 
 
@@ -199,7 +199,7 @@ def read_columns(
     for group in range(file.num_row_groups):
         last = first + file.metadata.row_group(group).num_rows
         if first < end and start < last:
-            with _naming_damaged_file(path):
+            with parquet_errors(path):
                 rows = file.read_row_group(group, columns=list(columns))
             part = rows.slice(max(start - first, 0), min(end, last) - max(start, first))
             yield from part.to_batches(max_chunksize=ROWS_PER_BATCH)
@@ -218,7 +218,7 @@ def take_rows(path: Path, name: TableName, rows: Sequence[int]) -> list[dict[str
     in_group = groupby(sorted(set(rows)), key=lambda row: bisect_right(starts, row) - 1)
     for group, wanted in in_group:
         numbers = list(wanted)
-        with _naming_damaged_file(path):
+        with parquet_errors(path):
             read = file.read_row_group(group)
         places = [number - starts[group] for number in numbers]
         taken |= zip(numbers, read.take(places).to_pylist(), strict=True)
@@ -236,7 +236,7 @@ def read_column(
 def _open(path: Path, name: TableName) -> pq.ParquetFile:
     if not path.exists():
         raise KformerError(f"{path}: there is no such file; expected a {name} table")
-    with _naming_damaged_file(path):
+    with parquet_errors(path):
         file = pq.ParquetFile(path, page_checksum_verification=True)
     metadata = file.schema_arrow.metadata or {}
     found = metadata.get(b"kformer_table", b"nothing of ours").decode()
@@ -252,10 +252,11 @@ def _open(path: Path, name: TableName) -> pq.ParquetFile:
 
 
 @contextmanager
-def _naming_damaged_file(path: Path) -> Iterator[None]:
+def parquet_errors(path: Path) -> Iterator[None]:
+    """Turns what pyarrow raises for a damaged file into a KformerError that names it."""
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise KformerError(f"{path}: not a readable Parquet file ({reason})") from None
 

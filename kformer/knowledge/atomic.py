@@ -49,13 +49,13 @@ class Atomic(Triples):
     source: Literal["atomic"] = "atomic"
     """Where the facts come from."""
 
-    def read(self, place: Path, counts: Counter[str]) -> Iterator[Fact]:
+    def read(self, folder: Path, counts: Counter[str]) -> Iterator[Fact]:
         """Streams the facts; answers that say "none" are skipped.
 
         Raises:
             KformerError: none of the files is there, or one is malformed.
         """
-        for path in find_files(place, _FILES, "the official ATOMIC archive"):
+        for path in find_files(folder, _FILES, "the official ATOMIC archive"):
             for event, relation, answer in _annotations(path):
                 text = to_sentence(event, relation, answer, self)
                 if text is None:

@@ -36,10 +36,10 @@ class KnowledgeReader(Section, ABC):
         return self.source
 
     @abstractmethod
-    def read(self, place: Path, counts: Counter[str]) -> Iterator[Fact]:
+    def read(self, path: Path, counts: Counter[str]) -> Iterator[Fact]:
         """Streams the facts; raises KformerError for what cannot be read.
 
         Args:
-            place: the file or folder that holds the source.
+            path: the file or folder that holds the source.
             counts: takes how much was skipped for which reason, and what else is worth counting.
         """

@@ -25,7 +25,7 @@ class MedQa(QuestionReader):
     options: Literal[4, 5] = 4
     """With how many choices the questions are asked."""
 
-    def read(self, place: Path) -> Iterator[Row]:
+    def read(self, folder: Path) -> Iterator[Row]:
         """Streams rows of the questions table: the train, the dev, then the test file.
 
         A question is a case history with the question proper at its end, so it has no context:
@@ -35,7 +35,7 @@ class MedQa(QuestionReader):
             KformerError: a file is missing, or a line is malformed.
         """
         for name, split in _SPLITS.items():
-            path = self._find(place, name)
+            path = self._find(folder, name)
             for row, (number, question) in enumerate(read_jsonl(path)):
                 yield {
                     "question_id": f"{name}-{row:06d}",
@@ -46,12 +46,12 @@ class MedQa(QuestionReader):
                     "gold_facts": None,
                 }
 
-    def _find(self, place: Path, name: str) -> Path:
+    def _find(self, folder: Path, name: str) -> Path:
         file = _FOLDER / str(_FILES[self.options]).format(name)
-        found = sorted(place.rglob(str(file)))
+        found = sorted(folder.rglob(str(file)))
         if len(found) != 1:
             raise KformerError(
-                f"{place}: {len(found)} files called {file} below it, expected one; unpack "
+                f"{folder}: {len(found)} files called {file} below it, expected one; unpack "
                 "MedQA's data_clean.zip there"
             )
         return found[0]

@@ -11,7 +11,7 @@ from pydantic import Field
 from kformer.errors import KformerError
 from kformer.io.tables import Row
 from kformer.io.text import read_jsonl, read_lines
-from kformer.questions.reader import QuestionReader, drawn
+from kformer.questions.reader import QuestionReader, hash_fraction
 
 _CHOICES = ("answerA", "answerB", "answerC")
 _LABELS = {"1": 0, "2": 1, "3": 2}
@@ -27,7 +27,7 @@ class SocialIqa(QuestionReader):
     split_seed: int = 0
     """Chooses which contexts go to validation."""
 
-    def read(self, place: Path) -> Iterator[Row]:
+    def read(self, folder: Path) -> Iterator[Row]:
         """Streams rows of the questions table: the official train file, then the dev file.
 
         Raises:
@@ -35,7 +35,7 @@ class SocialIqa(QuestionReader):
                 in number.
         """
         for name in ("train", "dev"):
-            for row, (question, answer) in enumerate(_labelled(_find(place, f"{name}.jsonl"))):
+            for row, (question, answer) in enumerate(_labelled(_find(folder, f"{name}.jsonl"))):
                 yield {
                     "question_id": f"{name}-{row:06d}",
                     "split": self._split_of(question["context"]) if name == "train" else "test",
@@ -49,7 +49,7 @@ class SocialIqa(QuestionReader):
 
     def _split_of(self, context: str) -> str:
         # By context, since several questions share one.
-        in_validation = drawn(context, self.split_seed) < self.validation_share
+        in_validation = hash_fraction(context, self.split_seed) < self.validation_share
         return "validation" if in_validation else "train"
 
 

@@ -116,7 +116,7 @@ class TestAQuestion:
 
     @pytest.mark.parametrize("answer", [1, "1", "B", "cat", " cat "])
     def test_says_its_answer_as_position_letter_or_text(self, answer):
-        assert QuestionRow(**question(answer=answer)).answer_position == 1
+        assert QuestionRow(**question(answer=answer)).answer_index == 1
 
     @pytest.mark.parametrize(
         ("choices", "answer", "position"),
@@ -143,7 +143,7 @@ class TestAQuestion:
         except ValidationError:
             assert position is None
         else:
-            assert row.answer_position == position
+            assert row.answer_index == position
 
     def test_may_have_twenty_six_choices_and_no_more(self, read, refusal):
         choices = [f"pet {i}" for i in range(27)]
@@ -165,16 +165,16 @@ class TestAQuestion:
             ({"choices": {"a": "x", "b": "y"}}, "choices: the letters of 2 choices must be A, B"),
             ({"choices": {"A": "x"}}, "choices: "),
             ({"choices": {"A": "x", "B": None}}, "choices.1: "),
-            ({"answer": None}, "answer: must be a position from 0, a letter or a text (not None)"),
-            ({"answer": True}, "answer: must be a position from 0, a letter or a text (not True)"),
-            ({"answer": 1.0}, "answer: must be a position from 0, a letter or a text (not 1.0)"),
-            ({"answer": float("nan")}, "answer: must be a position from 0, a letter or a text"),
-            ({"answer": [1]}, "answer: must be a position from 0, a letter or a text (not [1])"),
+            ({"answer": None}, "answer: must be an index from 0, a letter or a text (not None)"),
+            ({"answer": True}, "answer: must be an index from 0, a letter or a text (not True)"),
+            ({"answer": 1.0}, "answer: must be an index from 0, a letter or a text (not 1.0)"),
+            ({"answer": float("nan")}, "answer: must be an index from 0, a letter or a text"),
+            ({"answer": [1]}, "answer: must be an index from 0, a letter or a text (not [1])"),
             ({"answer": ""}, "answer: must not be empty"),
             ({"answer": 3}, "answer: 3 is out of range 0 to 2"),
             ({"answer": -1}, "answer: -1 is out of range 0 to 2"),
             ({"answer": 10**30}, "is out of range 0 to 2"),
-            ({"answer": "pig"}, "answer: 'pig' is neither a choice, nor a letter A to C, nor a p"),
+            ({"answer": "pig"}, "answer: 'pig' is neither a choice, nor a letter A to C, nor an i"),
             ({"answer": "D\n"}, "answer: 'D' is neither"),
             ({"choices": ["B", "A"], "answer": "A"}, "answer: 'A' may mean choice 0 or 1; write i"),
             ({"context": 3}, "context: "),
