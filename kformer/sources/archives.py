@@ -22,7 +22,7 @@ _Member = TypeVar("_Member")
 
 
 class BadArchive(Exception):
-    """What is wrong with an archive: a message that goes on from its name."""
+    """What is wrong with an archive; the message follows the archive's name."""
 
 
 class _Readable(Protocol):
