@@ -212,7 +212,7 @@ def _unpack(file: WantedFile, archive: Path, folder: Path) -> tuple[int, int]:
         with _permissions_named(file):
             if file.file.part is None:
                 return unpack(archive, file.file_name, folder)
-            return _unpack_as(file.file.part, file.file_name, archive, folder)
+            return _unpack_as(file.file.part, file, archive, folder)
     except BadArchive as error:
         is_download = archive == file.kept
         if is_download:
@@ -224,18 +224,22 @@ def _unpack(file: WantedFile, archive: Path, folder: Path) -> tuple[int, int]:
         ) from error
 
 
-def _unpack_as(part: str, name: str, archive: Path, folder: Path) -> tuple[int, int]:
+def _unpack_as(part: str, file: WantedFile, archive: Path, folder: Path) -> tuple[int, int]:
     """Unpacks a file that has a name in the config, and calls it by that name.
 
     Raises:
-        BadArchive: as `unpack` does, or it holds several files.
+        BadArchive: as `unpack` does.
+        KformerError: it holds several files.
     """
     unpacked = folder / f".{part}"
     unpacked.mkdir()
-    count, size = unpack(archive, name, unpacked)
-    first, *others = (path for path in unpacked.rglob("*") if path.is_file())
-    if others:
-        raise BadArchive(f"holds {count} files, and only one can be called {part}")
-    first.replace(folder / f"{part}{suffix_of(first)}")
+    count, size = unpack(archive, file.file_name, unpacked)
+    if count > 1:
+        raise KformerError(
+            f"source {file.title}: archive {archive} holds {count} files, and only one can be "
+            f"called {part}; give the archive as url instead of {file.file.setting}"
+        )
+    (only,) = (path for path in unpacked.rglob("*") if path.is_file())
+    only.replace(folder / f"{part}{suffix_of(only)}")
     shutil.rmtree(unpacked)
     return count, size

@@ -4,13 +4,13 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from kformer import cli
-from kformer.sources.catalogue import CATALOGUE, Source
+from kformer.sources.catalogue import CATALOGUE
 
-from .conftest import TEXTS, files_in, sha256, tarred, zipped
+from .conftest import TEXTS, files_in, sha256, source_of, tarred, unpublished, zipped
 
 OFFICIAL = tarred(TEXTS)
 
@@ -24,11 +24,8 @@ def catalogue(monkeypatch, tmp_path, dead):
     monkeypatch.chdir(tmp_path)
     for name in CATALOGUE.keys() - {"atomic", "medquad"}:
         monkeypatch.delitem(CATALOGUE, name)
-    official = {"sha256": sha256(OFFICIAL), "size": len(OFFICIAL), "licence": "CC BY 4.0"}
-    atomic = Source(name="atomic", url=dead, **official)
-    medquad = Source(name="medquad", url=f"{dead}-quad", licence="CC0")
-    monkeypatch.setitem(CATALOGUE, "atomic", atomic)
-    monkeypatch.setitem(CATALOGUE, "medquad", medquad)
+    monkeypatch.setitem(CATALOGUE, "atomic", source_of(OFFICIAL, dead, size=len(OFFICIAL)))
+    monkeypatch.setitem(CATALOGUE, "medquad", unpublished(f"{dead}-quad", name="medquad"))
 
 
 @pytest.fixture
@@ -46,9 +43,13 @@ def mistake(kformer):
 
 
 def kept(name, folder="resources/downloads"):
-    path = cli.Path(folder).absolute() / f"{name}-{CATALOGUE[name].key}"
+    path = Path(folder).absolute() / f"{name}-{CATALOGUE[name].key}"
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def url_of(name):
+    return CATALOGUE[name].files[0].url
 
 
 def override(**settings):
@@ -100,9 +101,9 @@ class TestFetch:
         assert first.startswith("error: source medquad: ")
         assert sorted(rest) == sorted(
             [
-                f"  atomic: {CATALOGUE['atomic'].url} ({len(OFFICIAL):,} bytes, "
+                f"  atomic: {url_of('atomic')} ({len(OFFICIAL):,} bytes, "
                 f"sha256 {sha256(OFFICIAL)}) -> {kept('atomic')}",
-                f"  medquad: {CATALOGUE['medquad'].url} -> {kept('medquad')}",
+                f"  medquad: {url_of('medquad')} -> {kept('medquad')}",
             ]
         )
 
@@ -128,11 +129,11 @@ class TestSources:
         status, out, err = kformer("sources")
         assert (status, err) == (0, "")
         assert [line.split() for line in out.splitlines()] == [
-            ["atomic", "not", "here", str(len(OFFICIAL)), "bytes", "CC", "BY", "4.0"],
-            ["from", CATALOGUE["atomic"].url],
+            ["atomic", "not", "here", str(len(OFFICIAL)), "bytes", "none"],
+            ["from", url_of("atomic")],
             ["put", "at", str(kept("atomic"))],
-            ["medquad", "not", "here", "size", "unknown", "CC0"],
-            ["from", CATALOGUE["medquad"].url],
+            ["medquad", "not", "here", "size", "unknown", "none"],
+            ["from", url_of("medquad")],
             ["put", "at", str(kept("medquad"))],
         ]
 
@@ -179,7 +180,7 @@ class TestSources:
         status, out, err = kformer("sources")
         assert status == 1
         assert "  here, DAMAGED  " in out
-        assert f"delete the entry {CATALOGUE['medquad'].url!r} from sources.lock.json" in err
+        assert f"delete the entry {url_of('medquad')!r} from sources.lock.json" in err
 
     def test_two_damaged_files_are_both_told_in_one_line(self, kformer):
         kept("atomic").write_bytes(b"rotten")
@@ -195,7 +196,7 @@ class TestSources:
         settings = override(mine={"url": "my.zip"}, atomic={"mirrors": ["a.tgz", "b.tgz"]})
         _, out, _ = kformer("sources", *settings)
         lines = [" ".join(line.split()) for line in out.splitlines()]
-        assert f"from {CATALOGUE['atomic'].url} (and 2 mirrors)" in lines
+        assert f"from {url_of('atomic')} (and 2 mirrors)" in lines
         assert f"mine here, not locked {len(zipped(TEXTS))} bytes your own" in lines
         assert f"lies at {tmp_path / 'my.zip'}" in lines
 
@@ -227,7 +228,7 @@ def in_a_shell(folder, *arguments, **environment):
 
 
 def test_every_head_line_of_the_real_catalogue_fits_80_columns_and_addresses_are_whole(tmp_path):
-    done = in_a_shell(tmp_path, "-m", "kformer.cli", "sources")
+    done = in_a_shell(tmp_path, "-c", "from kformer import cli; cli.main()", "sources")
     assert done.stderr == ""
     lines = done.stdout.splitlines()
     assert all(len(line) <= 80 for line in lines[::3])

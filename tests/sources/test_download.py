@@ -10,13 +10,12 @@ import pytest
 
 from kformer.errors import KformerError
 from kformer.sources import download
-from kformer.sources.catalogue import locate
+from kformer.sources.addresses import locate
 from kformer.sources.download import Download, NotFetched
 
-from .conftest import sha256, unpublished
+from .conftest import TOKEN, sha256
 
 CONTENT = os.urandom(300_000)
-TOKEN = "hf_of_a_test"
 
 
 @pytest.fixture
@@ -29,8 +28,7 @@ def get(part):
     """Downloads from an address; returns what came."""
 
     def run(address, checked=True):
-        url = locate(unpublished(address), address)
-        Download("atomic", address, url, part, checked, None).run()
+        Download("atomic", address, locate(address), part, checked, None).run()
         return part.read_bytes()
 
     return run
@@ -50,6 +48,9 @@ def refusal(get):
 @pytest.fixture(autouse=True)
 def content(site):
     site.content = CONTENT
+
+
+KFORMER = (sys.executable, "-c", "from kformer import cli; cli.main()")
 
 
 def interrupt(part, content, address, version='"first"'):
@@ -229,17 +230,6 @@ def test_a_proxy_that_cannot_be_used_is_told(site, get, monkeypatch):
 # The Hugging Face hub
 
 
-@pytest.fixture
-def hub(site, monkeypatch):
-    from huggingface_hub import constants
-
-    template = site.url("{repo_id}/resolve/{revision}/{filename}")
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setenv("HF_TOKEN", TOKEN)
-    return site
-
-
 def test_a_hub_file_is_asked_for_with_the_users_token(hub, get):
     assert get("hf://datasets/me/mine@v1/data/a b.zip") == CONTENT
     (request,) = hub.requests
@@ -317,7 +307,7 @@ def test_the_hub_that_the_environment_names_is_asked(site, tmp_path):
         **{"KFORMER_DOWNLOADS": "downloads", "MLFLOW_TRACKING_URI": ""},
     }
     override = f'{{"mine": {{"url": "hf://me/mine/a.bin", "sha256": "{sha256(CONTENT)}"}}}}'
-    command = [sys.executable, "-m", "kformer.cli", "fetch", "mine", "--out", "out"]
+    command = [*KFORMER, "fetch", "mine", "--out", "out"]
     subprocess.run(
         [*command, "--settings", override], cwd=tmp_path, env=environment, check=True, timeout=60
     )

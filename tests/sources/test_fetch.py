@@ -1,17 +1,18 @@
 """Fetching: from every kind of address, mirrors, the cache, and what to do by hand."""
 
+import json
 import logging
 import multiprocessing
-import re
 import time
 
 import pytest
+from filelock import FileLock
 
 from kformer.errors import KformerError
 from kformer.sources import fetch
 from kformer.sources.archives import BadArchive
-from kformer.sources.catalogue import Source, SourceOverride, resolve
-from kformer.sources.fetch import fetch_source, kept_at
+from kformer.sources.catalogue import SourceOverride, resolve
+from kformer.sources.fetch import fetch_source
 from kformer.sources.lock import check_unpacked
 
 from .conftest import TEXTS, files_in, gzipped, sha256, source_of, tarred, unpublished, zipped
@@ -122,7 +123,9 @@ def test_a_finished_download_is_verified_again(site, downloads, refusal):
     downloads.mkdir()
     kept.write_bytes(b"rotten")
     message = refusal(source)
-    assert f"{kept} has sha256 {sha256(b'rotten')} (6 bytes), expected {source.sha256}; " in message
+    assert (
+        f"{kept} has sha256 {sha256(b'rotten')} (6 bytes), expected {sha256(b'right')}; " in message
+    )
     assert "; deleted it: get it again, or set sources.atomic.sha256 if these are" in message
     assert not kept.exists()
 
@@ -132,7 +135,7 @@ def test_a_cache_that_one_may_only_read_is_good_enough(dead, downloads, out, get
     source = source_of(content, dead)
     downloads.mkdir()
     (downloads / f"atomic-{source.key}").write_bytes(content)
-    monkeypatch.setattr(fetch, "_alone", None)  # it would write; root may write anywhere
+    monkeypatch.setattr(fetch, "FileLock", None)  # it would write; root may write anywhere
     get(source)
     assert files_in(out) == TEXTS
 
@@ -145,7 +148,8 @@ def test_two_processes_that_fetch_the_same_file_transfer_it_once(site, tmp_path,
     processes = [
         context.Process(target=fetch_source, args=(source, downloads, lock, out)) for out in outs
     ]
-    with fetch._alone(source, kept_at(source, downloads)):  # so that both have to wait
+    downloads.mkdir()
+    with FileLock(downloads / f".atomic-{source.key}.lock"):  # so that both have to wait
         for process in processes:
             process.start()
         time.sleep(1.5)
@@ -191,14 +195,8 @@ def test_a_file_without_permission_is_named(tmp_path, refusal, monkeypatch):
         raise PermissionError(13, "Permission denied", "a.zip")
 
     (tmp_path / "a.zip").write_bytes(b"")
-    monkeypatch.setattr(fetch, "_from_path", deny)  # root may read everything
+    monkeypatch.setattr(fetch, "unpack", deny)  # root may read everything
     assert "no permission to use a.zip" in refusal(source_of(b"", tmp_path / "a.zip"))
-
-
-def test_a_malformed_address_is_told_before_anything_is_tried(site, refusal):
-    message = refusal(source_of(b"", site.url(), "ftp://host/a.zip"))
-    assert "'ftp://host/a.zip' cannot be used" in message
-    assert site.requests == []
 
 
 def test_a_damaged_archive_is_told(tmp_path, refusal):
@@ -307,12 +305,11 @@ def test_without_internet_one_message_says_which_files_to_put_where(
     dead, downloads, refusal, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    size = {"size": 1_234_567}
-    atomic = source_of(b"1", dead, f"{dead}-mirror").model_copy(update=size)
-    here = source_of(b"2", "https://host/2").model_copy(update={"name": "here"})
-    local = source_of(b"3", "data/3.zip").model_copy(update={"name": "local"})
-    other = Source(name="other", url="https://host/4.zip", licence="none")
-    hub = Source(name="hub", url="hf://datasets/me/mine/a b.zip", licence="none")
+    atomic = source_of(b"1", dead, f"{dead}-mirror", size=1_234_567)
+    here = source_of(b"2", "https://host/2", name="here")
+    local = source_of(b"3", "data/3.zip", name="local")
+    other = unpublished("https://host/4.zip", name="other")
+    hub = unpublished("hf://datasets/me/mine/a b.zip", name="hub")
     downloads.mkdir()
     (downloads / f"here-{here.key}").write_bytes(b"2")
 
@@ -377,25 +374,6 @@ def test_what_is_no_archive_is_neither_kept_nor_locked(page, site, lock, out, ge
     assert files_in(out) == TEXTS
 
 
-def test_own_data_is_corrected_where_the_config_has_it(tmp_path, lock, downloads, out):
-    missing = str(tmp_path / "none.zip")
-    for name, place in (("csv_questions", "questions.url"), ("books", "knowledge (books).url")):
-        source = resolve(name, {name: SourceOverride(url=missing)})
-        with pytest.raises(
-            KformerError, match=rf"none\.zip does not exist; correct {re.escape(place)}"
-        ):
-            fetch_source(source, downloads, lock, out)
-
-
-def test_a_local_file_that_changed_has_another_key(tmp_path):
-    path = tmp_path / "a.zip"
-    path.write_bytes(b"one")
-    before = unpublished(path).key
-    assert unpublished(path).key == before
-    path.write_bytes(b"other")
-    assert unpublished(path).key != before
-
-
 def test_a_folder_that_is_not_of_the_locked_file_is_told(site, lock, out, get):
     site.content = zipped(TEXTS)
     source = unpublished(site.url())
@@ -406,3 +384,62 @@ def test_a_folder_that_is_not_of_the_locked_file_is_told(site, lock, out, get):
         check_unpacked(source, out, lock)
     lock.unlink()
     check_unpacked(source, out, lock)
+
+
+# Several files
+
+
+FILES = {"train": b'{"a": 1}\n', "dev": zipped({"some/dev.v1.jsonl": b"{}\n"}), "test": b"x"}
+
+
+@pytest.fixture
+def several(hub):
+    """A data set on the hub: a plain file, an archive with one, and one whose checksum is known."""
+    folder = "/datasets/me/mine/resolve/main/data"
+    hub.contents = {
+        f"{folder}/train-0.jsonl": FILES["train"],
+        f"{folder}/dev.zip": FILES["dev"],
+        f"{folder}/test.parquet": FILES["test"],
+    }
+    address = "hf://datasets/me/mine/data"
+    files = {
+        "train": f"{address}/train-0.jsonl",
+        "dev": {"url": f"{address}/dev.zip"},
+        "test": {"url": f"{address}/test.parquet", "sha256": sha256(FILES["test"])},
+    }
+    return resolve("mine", {"mine": SourceOverride(files=files)})
+
+
+def test_named_files_are_unpacked_under_their_names_and_locked(several, downloads, lock, out, get):
+    metrics = get(several)
+    unpacked = {"train.jsonl": FILES["train"], "dev.jsonl": b"{}\n", "test.parquet": b"x"}
+    assert files_in(out) == unpacked
+    del metrics["seconds"]
+    sizes = {"files": 3, "unpacked_bytes": sum(map(len, unpacked.values()))}
+    assert metrics == {"bytes": sum(map(len, FILES.values())), **sizes}
+    locked = json.loads(lock.read_text())
+    assert [(url.rpartition("/")[2], each["source"]) for url, each in locked.items()] == [
+        ("dev.zip", "mine.dev"),
+        ("train-0.jsonl", "mine.train"),
+    ]
+    assert [name.rpartition("-")[0] for name in seen(downloads)] == [
+        *("mine.dev", "mine.test", "mine.train")
+    ]
+
+
+def test_each_of_several_files_is_verified(several, hub, lock, out, get):
+    get(several)
+    check_unpacked(several, out, lock)
+    lock.write_text(lock.read_text().replace(sha256(FILES["dev"]), "ab" * 32))
+    with pytest.raises(KformerError, match=r"source mine\.dev: .* delete that folder"):
+        check_unpacked(several, out, lock)
+    with pytest.raises(KformerError, match=r"mine\.dev-\w+ has sha256"):
+        get(several, out.with_name("again"))
+    assert not out.with_name("again").exists()
+
+
+def test_several_files_under_one_name_are_refused(tmp_path, get):
+    (tmp_path / "a.zip").write_bytes(zipped(TEXTS))
+    files = {"train": str(tmp_path / "a.zip")}
+    with pytest.raises(KformerError, match=r"a\.zip holds 2 files.* give the archive as url"):
+        get(resolve("mine", {"mine": SourceOverride(files=files)}))

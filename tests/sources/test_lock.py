@@ -165,10 +165,10 @@ TRUST_ALL = """
 import sys
 from pathlib import Path
 from kformer.sources.lock import trust
-from kformer.sources.catalogue import Source
+from kformer.sources.catalogue import SourceFile
 lock, *paths = sys.argv[1:]
 for path in paths:
-    trust(Source(name="mine", url=path, licence="none"), Path(path), Path(lock))
+    trust(SourceFile(title="mine", setting="questions", url=path), Path(path), Path(lock))
 """
 
 
@@ -188,7 +188,7 @@ def test_of_two_that_trust_other_bytes_the_later_one_is_refused(tmp_path, lock):
     one, two = tmp_path / "one", tmp_path / "two"
     one.write_bytes(tarred(TEXTS))
     two.write_bytes(tarred(OTHER))
-    source = unpublished("http://host/a.tgz")
-    trust(source, one, lock)
+    (file,) = unpublished("http://host/a.tgz").files
+    trust(file, one, lock)
     with pytest.raises(KformerError, match=f"two has sha256 .* by {lock}"):
-        trust(source, two, lock)
+        trust(file, two, lock)
