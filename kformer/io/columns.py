@@ -16,7 +16,7 @@ class Columns(Section):
     """
 
     required: ClassVar[frozenset[str]] = frozenset()
-    """What every record must have a field for."""
+    """What every record must have a field for; of several fields the first two."""
 
     @abstractmethod
     def content_of(self, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -85,7 +85,7 @@ class Columns(Section):
         return {
             key: read(key, paths, key in self.required)
             if isinstance(paths, str)
-            else [read(key, path, False) for path in paths]
+            else [read(key, path, key in self.required and i < 2) for i, path in enumerate(paths)]
             for key, paths in self.paths.items()
         }
 

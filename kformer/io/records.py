@@ -65,6 +65,8 @@ class Record(NamedTuple):
             NoSuchColumn: there is no such field.
         """
         assert isinstance(self.content, dict)
+        if path in self.content:
+            return self.content[path]
         empty = dict.fromkeys(self.columns or ())
         try:
             return _inside(empty | self.content, path)
