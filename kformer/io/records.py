@@ -126,8 +126,10 @@ def csv_records(path: Path, needed: tuple[str, ...] = ()) -> Iterator[Record]:
         except StopIteration:
             break
         except csv.Error as error:
-            until = f"; all up to line {rows.line_num} is open" if rows.line_num > line else ""
-            problem = f"{where}: not valid CSV ({error}{until}); mend the quotes"
+            until = (
+                f"; the quote is open up to line {rows.line_num}" if rows.line_num > line else ""
+            )
+            problem = f"{where}: not valid CSV ({error}{until}); correct the quotes"
             yield Record(path, line, KformerError(problem))
             continue
         except KformerError as error:

@@ -81,7 +81,7 @@ def write_table(
     """Streams rows into a Parquet file, whole or not at all, and returns how many there were.
 
     Args:
-        provenance: what else there is to know about where they are from; `provenance` reads it.
+        provenance: what the rows were made from; kept in the file, `provenance` reads it.
 
     Raises:
         KformerError: a row does not fit the table's schema.
@@ -161,18 +161,18 @@ def read_table(path: Path, name: TableName) -> pa.Table:
 
 
 def provenance(path: Path, name: TableName) -> dict[str, Any]:
-    """What a table says about where it is from; raises as `read_table` does."""
+    """What a table was made from, as far as it says; raises as `read_table` does."""
     metadata = _open(path, name).schema_arrow.metadata
     return json.loads(metadata.get(b"kformer_made_of", b"{}"))
 
 
 def check_facts_of(retrieval: Path, facts: Path) -> None:
-    """Raises KformerError when a retrieval table says that it is of other facts than these."""
+    """Raises KformerError for a retrieval table that was made from other facts than these."""
     of_facts = provenance(retrieval, "retrieval").get("facts_sha256")
     if of_facts and of_facts != sha256_of(facts):
         raise KformerError(
-            f"{retrieval}: retrieved from other facts than {facts}; give the facts that it is of, "
-            "or retrieve anew"
+            f"{retrieval}: retrieved from other facts than {facts}; give those facts, or "
+            "retrieve again"
         )
 
 
@@ -215,13 +215,13 @@ def take_rows(path: Path, name: TableName, rows: Sequence[int]) -> list[dict[str
     sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
     starts = list(accumulate(sizes, initial=0))
     taken: dict[int, dict[str, Any]] = {}
-    in_group = groupby(sorted(set(rows)), key=lambda row: bisect_right(starts, row) - 1)
-    for group, wanted in in_group:
+    by_group = groupby(sorted(set(rows)), key=lambda row: bisect_right(starts, row) - 1)
+    for group, wanted in by_group:
         numbers = list(wanted)
         with parquet_errors(path):
             read = file.read_row_group(group)
-        places = [number - starts[group] for number in numbers]
-        taken |= zip(numbers, read.take(places).to_pylist(), strict=True)
+        in_its_group = [number - starts[group] for number in numbers]
+        taken |= zip(numbers, read.take(in_its_group).to_pylist(), strict=True)
     return [taken[row] for row in rows]
 
 
@@ -239,7 +239,7 @@ def _open(path: Path, name: TableName) -> pq.ParquetFile:
     with parquet_errors(path):
         file = pq.ParquetFile(path, page_checksum_verification=True)
     metadata = file.schema_arrow.metadata or {}
-    found = metadata.get(b"kformer_table", b"nothing of ours").decode()
+    found = metadata.get(b"kformer_table", b"no table of kformer").decode()
     if found != name:
         raise KformerError(f"{path}: holds {found}, but a {name} table is needed here")
     version = metadata.get(b"kformer_version", b"?").decode()

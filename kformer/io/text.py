@@ -171,7 +171,7 @@ def parse_json(text: str, where: str) -> Any:
     """Parses JSON that can also be written back as UTF-8.
 
     Raises:
-        KformerError: it is malformed, or nested too deeply, or holds half of a surrogate pair;
+        KformerError: it is malformed, or nested too deeply, or has half of a surrogate pair;
             the message starts with ``where``.
     """
     try:
@@ -180,7 +180,7 @@ def parse_json(text: str, where: str) -> Any:
             json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise KformerError(
-            f"{where}: not valid JSON ({error}); mend it or download it again"
+            f"{where}: not valid JSON ({error}); correct it or download it again"
         ) from None
     return value
 

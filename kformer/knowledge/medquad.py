@@ -12,7 +12,7 @@ from kformer.knowledge.passages import Passages
 from kformer.knowledge.reader import Fact
 from kformer.knowledge.triples import naming
 
-# A document type may define entities that grow without bound; MedQuAD has none.
+# A document type may define entities that expand without bound; MedQuAD has none.
 _DOCTYPE = re.compile(rb"<!(?:DOCTYPE|ENTITY)", re.IGNORECASE)
 
 _QUESTION_MARKS = re.compile(r"[\s?]*\?$")  # "What causes gout? ?"

@@ -38,7 +38,7 @@ class Textbooks(Passages):
 
 
 def book_facts(passages: Passages, path: Path, title: str) -> Iterator[Fact]:
-    """The passages of one book; their origin is its title and which paragraphs they are from."""
+    """The passages of one book; their origin is its title and the numbers of their paragraphs."""
     for text, first, last in passages.split(paragraphs_of(path)):
         span = str(first) if first == last else f"{first}-{last}"
         yield Fact(text, None, f"{title} {span}")

@@ -23,13 +23,13 @@ class MedQa(QuestionReader):
 
     dataset: Literal["med_qa"] = "med_qa"
     options: Literal[4, 5] = 4
-    """With how many choices the questions are asked."""
+    """How many choices each question has."""
 
     def read(self, folder: Path) -> Iterator[Row]:
         """Streams rows of the questions table: the train, the dev, then the test file.
 
-        A question is a case history with the question proper at its end, so it has no context:
-        where it is too long for an encoder, its start is what is cut.
+        A question is a case history that ends in the question proper, so it has no context: if it
+        is too long for an encoder, its start is cut.
 
         Raises:
             KformerError: a file is missing, or a line is malformed.
@@ -41,7 +41,7 @@ class MedQa(QuestionReader):
                     "question_id": f"{name}-{row:06d}",
                     "split": split,
                     "context": "",
-                    **_asked(question, self.options, f"{path}:{number}"),
+                    **_question_columns(question, self.options, f"{path}:{number}"),
                     "type": question.get("meta_info"),
                     "gold_facts": None,
                 }
@@ -57,7 +57,7 @@ class MedQa(QuestionReader):
         return found[0]
 
 
-def _asked(question: dict[str, Any], options: int, where: str) -> Row:
+def _question_columns(question: dict[str, Any], options: int, where: str) -> Row:
     """The columns question, choices and answer."""
     letters = ascii_uppercase[:options]
     given = question.get("options")

@@ -1,4 +1,4 @@
-"""What every reader of questions is."""
+"""The interface of all readers of questions."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ class QuestionReader(Section, ABC):
 
     @property
     def archive(self) -> str | None:
-        """The name in `kformer.sources.catalogue` of the files that are read; None = in place."""
+        """The source in `kformer.sources.catalogue` that is read; None = files read in place."""
         return self.dataset
 
     @abstractmethod
