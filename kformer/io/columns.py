@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from kformer.errors import KformerError
 from kformer.io.records import NoSuchColumn, Record
@@ -15,8 +15,14 @@ class Columns(Section):
     A field that has its usual name may be missing; one that the config names must be there.
     """
 
-    required: ClassVar[frozenset[str]] = frozenset()
-    """What every record must have a field for; of several fields the first two."""
+    @abstractmethod
+    def is_required(self, key: str, position: int) -> bool:
+        """Whether every record must have a field.
+
+        Args:
+            key: what it holds.
+            position: its position among several fields that hold this together.
+        """
 
     @abstractmethod
     def content_of(self, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,12 +75,12 @@ class Columns(Section):
     ) -> dict[str, Any]:
         """The values of a record's fields by what they hold; notes which fields there are."""
 
-        def read(key: str, path: str, is_required: bool) -> Any:
+        def read(key: str, path: str, position: int = 0) -> Any:
             try:
                 value = record.field(path)
             except NoSuchColumn as error:
                 is_named = path != type(self).model_fields[key].default
-                if is_required or (is_named and record.columns is not None):
+                if self.is_required(key, position) or (is_named and record.columns is not None):
                     raise
                 if is_named:
                     missing.setdefault(path, error)
@@ -83,9 +89,9 @@ class Columns(Section):
             return value
 
         return {
-            key: read(key, paths, key in self.required)
+            key: read(key, paths)
             if isinstance(paths, str)
-            else [read(key, path, key in self.required and i < 2) for i, path in enumerate(paths)]
+            else [read(key, path, position) for position, path in enumerate(paths)]
             for key, paths in self.paths.items()
         }
 

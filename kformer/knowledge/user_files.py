@@ -68,6 +68,9 @@ class FactColumns(Columns):
     origin: Text | None = "origin"
     """Where the fact is from."""
 
+    def is_required(self, key: str, position: int) -> bool:
+        return key in ("text", "head", "tail") and getattr(self, key) != key
+
     def content_of(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         return dict(fields)
 

@@ -17,8 +17,6 @@ class QuestionColumns(Columns):
     """Which field of a record is what. A dot leads into an object, or into each object of a list:
     `question.stem`, `choices.text`. Null = not read."""
 
-    required = frozenset({"question", "choices", "answer", "labels"})
-
     question: Text = "question"
     """What is asked."""
     choices: Text | Annotated[list[Text], Field(min_length=2, max_length=26)] = "choices"
@@ -53,6 +51,9 @@ class QuestionColumns(Columns):
     @property
     def paths(self) -> dict[str, str | Sequence[str]]:
         return {key: path for key, path in super().paths.items() if key != "answer_is"}
+
+    def is_required(self, key: str, position: int) -> bool:
+        return key in ("question", "choices", "labels", "answer") and position < 2
 
     def content_of(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         choices = _choices(fields["choices"])
