@@ -1,14 +1,18 @@
 """Fetching: from every kind of address, mirrors, the cache, and what to do by hand."""
 
+import io
 import json
 import logging
 import multiprocessing
 import time
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from filelock import FileLock
 
 from kformer.errors import KformerError
+from kformer.questions.user_files import ParquetQuestions
 from kformer.sources import fetch
 from kformer.sources.archives import BadArchive
 from kformer.sources.catalogue import SourceOverride, resolve
@@ -181,12 +185,9 @@ def test_a_wrong_local_file_is_named_and_kept(tmp_path, refusal):
     assert local.exists()
 
 
-def test_a_missing_local_file_is_named(tmp_path, refusal):
+def test_a_missing_local_file_or_a_folder_is_named(tmp_path, refusal):
     message = refusal(source_of(b"", tmp_path / "none.zip"))
     assert f"{tmp_path}/none.zip does not exist; correct sources.atomic.url" in message
-
-
-def test_a_folder_is_not_a_file(tmp_path, refusal):
     assert "is a folder, not a file" in refusal(source_of(b"", tmp_path))
 
 
@@ -199,7 +200,7 @@ def test_a_file_without_permission_is_named(tmp_path, refusal, monkeypatch):
     assert "no permission to use a.zip" in refusal(source_of(b"", tmp_path / "a.zip"))
 
 
-def test_a_damaged_archive_is_told(tmp_path, refusal):
+def test_a_damaged_archive_is_named(tmp_path, refusal):
     content = tarred(TEXTS)[:-20]
     (tmp_path / "a.tgz").write_bytes(content)
     message = refusal(source_of(content, tmp_path / "a.tgz"))
@@ -230,18 +231,14 @@ def test_an_interrupted_unpacking_leaves_nothing_and_can_be_repeated(
 # Mirrors
 
 
-def test_mirrors_are_not_asked_while_the_first_address_is_good(site, mirror, get):
-    site.content = tarred(TEXTS)
-    get(source_of(site.content, site.url(), mirror.url()))
+def test_the_mirror_is_asked_only_where_nobody_answers(site, mirror, dead, out, get, caplog):
+    site.content = mirror.content = tarred(TEXTS)
+    get(source_of(site.content, site.url(), mirror.url()), out / "one")
     assert mirror.requests == []
-
-
-def test_where_nobody_answers_the_mirror_is_asked(dead, mirror, out, get, caplog):
-    mirror.content = tarred(TEXTS)
-    get(source_of(mirror.content, dead, mirror.url()))
-    assert files_in(out) == TEXTS
+    get(source_of(mirror.content, dead, mirror.url(), name="other"), out / "two")
+    assert files_in(out / "two") == TEXTS
     (line,) = (each for each in caplog.messages if "trying again" not in each)
-    assert line.startswith(f"source atomic: {dead} cannot be fetched: ConnectError: ")
+    assert line.startswith(f"source other: {dead} cannot be fetched: ConnectError: ")
     assert line.endswith(f"; trying {mirror.url()}")
 
 
@@ -255,7 +252,7 @@ def test_where_the_bytes_are_wrong_the_mirror_is_asked(site, mirror, downloads, 
     assert (downloads / f"atomic-{source.key}").read_bytes() == mirror.content
 
 
-def test_a_mirror_does_not_go_on_where_another_address_broke_off(site, mirror, out, get):
+def test_a_mirror_does_not_resume_what_another_address_began(site, mirror, out, get):
     mirror.content = tarred({"a.bin": bytes(range(256)) * 100, **TEXTS})
     site.content, site.breaks_after = b"wrong bytes " * 100, 100
     source = source_of(mirror.content, site.url(), mirror.url())
@@ -293,7 +290,7 @@ def test_if_all_fail_each_address_and_its_reason_is_named(site, mirror, tmp_path
 # Without internet
 
 
-def test_what_is_not_there_is_told_with_where_to_put_it(site, downloads, refusal):
+def test_a_missing_file_is_named_with_where_to_put_it(site, downloads, refusal):
     site.statuses = [404]
     source = source_of(b"", site.url())
     message = refusal(source)
@@ -327,13 +324,6 @@ def test_without_internet_one_message_says_which_files_to_put_where(
         "  hub: https://huggingface.co/datasets/me/mine/resolve/main/a%20b.zip -> "
         f"{downloads}/hub-{hub.key}",
     ]
-
-
-def test_the_path_to_put_a_file_at_is_absolute(dead, lock, out, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    source = source_of(b"", dead)
-    with pytest.raises(KformerError, match=f"-> {tmp_path}/cache/atomic-{source.key}"):
-        fetch_source(source, tmp_path.relative_to(tmp_path) / "cache", lock, out)
 
 
 @pytest.mark.parametrize("published", [True, False])
@@ -374,7 +364,7 @@ def test_what_is_no_archive_is_neither_kept_nor_locked(page, site, lock, out, ge
     assert files_in(out) == TEXTS
 
 
-def test_a_folder_that_is_not_of_the_locked_file_is_told(site, lock, out, get):
+def test_a_folder_that_is_not_of_the_locked_file_is_refused(site, lock, out, get):
     site.content = zipped(TEXTS)
     source = unpublished(site.url())
     get(source)
@@ -443,3 +433,21 @@ def test_several_files_under_one_name_are_refused(tmp_path, get):
     files = {"train": str(tmp_path / "a.zip")}
     with pytest.raises(KformerError, match=r"a\.zip holds 2 files.* give the archive as url"):
         get(resolve("mine", {"mine": SourceOverride(files=files)}))
+
+
+def test_a_data_set_on_the_hub_is_read_with_columns(hub, get, out):
+    """Parquet files as the hub has them, here with all choices of a question in one object."""
+    files = {}
+    for split in ("train", "validation", "test"):
+        table = io.BytesIO()
+        choices = {"text": ["skin", "pancreas"], "label": ["A", "B"]}
+        row = {"question_stem": f"Which {split}?", "choices": choices, "answerKey": "B"}
+        pq.write_table(pa.Table.from_pylist([row]), table)
+        name = f"main/{split}-00000-of-00001.parquet"
+        hub.contents[f"/datasets/me/mine/resolve/main/{name}"] = table.getvalue()
+        files[split] = f"hf://datasets/me/mine/{name}"
+    columns = {"question": "question_stem", "choices": "choices.text", "labels": "choices.label"}
+    reader = ParquetQuestions(files=files, columns={**columns, "answer": "answerKey"})
+    get(resolve(reader.archive, {reader.archive: reader.override}))
+    rows = sorted((row["question_id"], row["split"], row["answer"]) for row in reader.read(out))
+    assert rows == [(f"{split}-000001", split, 1) for split in ("test", "train", "validation")]
