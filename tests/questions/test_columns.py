@@ -3,15 +3,21 @@
 import csv
 import io
 import json
+import re
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from kformer.errors import KformerError
+from kformer.knowledge import KnowledgeSource
+from kformer.questions import QuestionSource
 from kformer.questions.columns import QuestionColumns
 from kformer.questions.user_files import CsvQuestions, JsonlQuestions, ParquetQuestions
+from kformer.section import validated
 
 ARC = {
     "question": "question.stem",
@@ -279,3 +285,13 @@ def test_a_column_that_only_some_records_have_is_no_mistake(read):
 def test_columns_that_mean_nothing_are_refused(wrong):
     with pytest.raises(ValidationError):
         QuestionColumns(**wrong)
+
+
+def test_the_configs_in_the_documentation_are_valid():
+    text = (Path(__file__).parents[2] / "docs" / "bring-your-own-data.md").read_text("utf-8")
+    blocks = re.findall(r"^```yaml\n(.*?)^```", text.replace("0123…", "ab" * 32), re.DOTALL | re.M)
+    sections = [yaml.safe_load(block) for block in blocks]
+    assert sum("questions" in section for section in sections) == 4
+    for section in sections:
+        validated(QuestionSource, section.get("questions", {"dataset": "demo"}), "docs")
+        validated(list[KnowledgeSource], section.get("knowledge", []), "docs")
