@@ -56,8 +56,7 @@ class QuestionColumns(Columns):
         return key in ("question", "choices", "labels", "answer") and position < 2
 
     def content_of(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        choices = _choices(fields["choices"])
-        answer = fields["answer"]
+        choices, answer = _choices(fields["choices"]), fields["answer"]
         if answer is not None and isinstance(choices, list):
             answer = self._index_or_answer(answer, choices, fields.get("labels"))
         optional = {
@@ -93,7 +92,7 @@ class QuestionColumns(Columns):
 
 
 def _only_index(answer: Any, names: Sequence[Any], what: str) -> int:
-    """Where the answer stands among the names of the choices."""
+    """The index of the one choice whose name is the answer; raises ValueError if none is."""
     given = str(answer).strip()
     matches = [index for index, name in enumerate(names) if str(name).strip() == given]
     if len(matches) != 1:

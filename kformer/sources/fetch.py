@@ -64,10 +64,10 @@ def fetch_source(
         ]
         # Only now: a damaged file must not become the expected one.
         checksums = [
-            file.expected.sha256 or trust(file.file, archive, lock)
+            file.expected.sha256 or trust(file.spec, archive, lock)
             for file, archive in zip(files, archives, strict=True)
         ]
-        if any(file.file.sha256 is None for file in files):
+        if any(file.spec.sha256 is None for file in files):
             write_note(out, checksums)
     return {
         "bytes": float(sum(archive.stat().st_size for archive in archives)),
@@ -92,7 +92,7 @@ def _permissions_named(file: WantedFile) -> Iterator[None]:
     except PermissionError as error:
         raise KformerError(
             f"source {file.title}: no permission to use {error.filename}; change its permissions "
-            f"or set {file.file.setting}.url to a file that can be read"
+            f"or set {file.spec.setting}.url to a file that can be read"
         ) from error
 
 
@@ -192,7 +192,7 @@ def _from_web(file: WantedFile, address: Address, url: str) -> Path:
     except NotFetched as error:
         raise _Failed(
             f"{address.text} {error}",
-            f"get it by hand{file.facts} and put it at {kept}, or set {file.file.setting}.url to "
+            f"get it by hand{file.facts} and put it at {kept}, or set {file.spec.setting}.url to "
             "its path",
             error.reached,
         ) from error
@@ -210,9 +210,9 @@ def _unpack(file: WantedFile, archive: Path, folder: Path) -> tuple[int, int]:
     """Unpacks a file of a source; returns how many files that gave, and how many bytes."""
     try:
         with _permissions_named(file):
-            if file.file.part is None:
+            if file.spec.part is None:
                 return unpack(archive, file.file_name, folder)
-            return _unpack_as(file.file.part, file, archive, folder)
+            return _unpack_as(file.spec.part, file, archive, folder)
     except BadArchive as error:
         is_download = archive == file.kept
         if is_download:
@@ -220,7 +220,7 @@ def _unpack(file: WantedFile, archive: Path, folder: Path) -> tuple[int, int]:
         advice = "deleted it: run again" if is_download else "get it again"
         raise KformerError(
             f"source {file.title}: archive {archive} {error}; {advice}, or set "
-            f"{file.file.setting}.url to a good copy"
+            f"{file.spec.setting}.url to a good copy"
         ) from error
 
 
@@ -237,7 +237,7 @@ def _unpack_as(part: str, file: WantedFile, archive: Path, folder: Path) -> tupl
     if count > 1:
         raise KformerError(
             f"source {file.title}: archive {archive} holds {count} files, and only one can be "
-            f"called {part}; give the archive as url instead of {file.file.setting}"
+            f"called {part}; give the archive as url instead of {file.spec.setting}"
         )
     (only,) = (path for path in unpacked.rglob("*") if path.is_file())
     only.replace(folder / f"{part}{suffix_of(only)}")

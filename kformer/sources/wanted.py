@@ -1,4 +1,4 @@
-"""A file that is to be fetched: all that is known of it before."""
+"""The files to fetch, with all that is known of each before it is fetched."""
 
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -13,7 +13,8 @@ from kformer.sources.lock import Expected, expected_of
 class WantedFile:
     """One file of a source: where it comes from, where it is kept, what it must be."""
 
-    file: SourceFile
+    spec: SourceFile
+    """What the catalogue or the config says of it."""
     addresses: tuple[Address, ...]
     """All addresses, in the order in which they are tried."""
     kept: Path | None
@@ -23,7 +24,7 @@ class WantedFile:
     @property
     def title(self) -> str:
         """What messages call it."""
-        return self.file.title
+        return self.spec.title
 
     @property
     def file_name(self) -> str:

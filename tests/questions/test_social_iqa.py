@@ -87,10 +87,7 @@ def test_the_split_depends_on_the_seed_and_on_nothing_else(tmp_path):
     assert set(validation()) < set(validation(validation_share=0.3))
     # The same on every machine and Python, so it can be written down.
     assert validation(validation_share=0.02)[::3] == [
-        "train-000444",
-        "train-000633",
-        "train-000732",
-        "train-000837",
+        *("train-000444", "train-000633", "train-000732", "train-000837")
     ]
 
 
@@ -147,14 +144,14 @@ def test_more_or_fewer_labels_than_questions(tmp_path, labels, what):
 
 
 @pytest.mark.parametrize("name", ["train.jsonl", "train-labels.lst", "dev.jsonl", "dev-labels.lst"])
-def test_missing_files(tmp_path, name):
+def test_a_missing_file_is_refused(tmp_path, name):
     folder = write_archive(tmp_path, [question()], [question()])
     (folder / "official" / name).unlink()
     with pytest.raises(KformerError, match=rf"0 files called {name}"):
         list(SocialIqa().read(folder))
 
 
-def test_two_copies_are_one_too_many(tmp_path):
+def test_a_second_copy_is_refused(tmp_path):
     folder = write_archive(tmp_path, [question()], [question()])
     write_split(folder / "copy", "train", [question()])
     with pytest.raises(KformerError, match=r"2 files called train\.jsonl"):
