@@ -200,7 +200,7 @@ class TestTables:
         with pytest.raises(KformerError, match=r"some\.csv: empty; the first line must name"):
             rows(content)
 
-    def test_damage_of_the_file_is_told_once_and_ends_it(self, rows):
+    def test_damage_of_the_file_is_reported_once_and_ends_it(self, rows):
         content = gzip.compress(b"a,b\n" + b"1,2\n" * 9)[:-9]
         *good, (_, problem) = rows(content)
         assert all(row == {"a": "1", "b": "2"} for _, row in good)

@@ -170,7 +170,7 @@ def mirror() -> Iterator[Site]:
 
 @pytest.fixture
 def hub(site, monkeypatch) -> Site:
-    """The site, in the place of the Hugging Face hub."""
+    """The site as if it were the Hugging Face hub."""
     from huggingface_hub import constants
 
     template = site.url("{repo_id}/resolve/{revision}/{filename}")
