@@ -58,13 +58,13 @@ class FactColumns(Columns):
     """Which field of a record is what. A dot leads into an object: `fact.text`. Null = not read."""
 
     text: Text | None = "text"
-    """The fact as a sentence; or, instead,"""
+    """The fact as a sentence. Instead, `head`, `relation` and `tail` may hold a triple."""
     head: Text | None = "head"
-    """what a triple is about,"""
+    """What the triple is about."""
     relation: Text | None = "relation"
-    """its relation (a `text` may have one, too),"""
+    """The relation of the triple, or of a `text`."""
     tail: Text | None = "tail"
-    """and its other end."""
+    """The other end of the triple."""
     origin: Text | None = "origin"
     """Where the fact is from."""
 
@@ -96,8 +96,7 @@ class UserFacts(UserKnowledge, Triples):
     suffixes: ClassVar[tuple[str, ...]]
 
     columns: FactColumns | None = None
-    """Which field is what, where the files do not use the names of the table in
-    docs/bring-your-own-data.md."""
+    """Which field is what, for files with other names than those in docs/bring-your-own-data.md."""
 
     @abstractmethod
     def raw_records(self, path: Path) -> Iterator[Record]:

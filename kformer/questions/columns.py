@@ -21,7 +21,7 @@ class QuestionColumns(Columns):
     """What is asked."""
     choices: Text | Annotated[list[Text], Field(min_length=2, max_length=26)] = "choices"
     """A field with the choices (a list of texts, or an object with the letters A, B, … as keys),
-    or a list of fields with a choice each. Without it `choices`; in a table the columns A, B, …"""
+    or a list of fields with a choice each. In `csv` files the default is the columns A, B, …"""
     labels: Text | None = None
     """A field with the list of the choices' labels, such as `choices.label`; the answer is then
     one of these labels."""

@@ -119,8 +119,7 @@ class UserQuestions(UserData, QuestionReader):
     suffixes: ClassVar[tuple[str, ...]]
 
     columns: QuestionColumns | None = None
-    """Which field is what, where the files do not use the names of the table in
-    docs/bring-your-own-data.md."""
+    """Which field is what, for files with other names than those in docs/bring-your-own-data.md."""
     validation_share: float = Field(default=0.1, gt=0, lt=0.5)
     """Share of the questions without a split that go to validation; where all have one and none is
     in validation, share of train."""

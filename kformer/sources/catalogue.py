@@ -20,7 +20,7 @@ class FileAddress(Section):
     """Where one file is, and what it must be."""
 
     url: Text
-    """``http(s)://``, ``hf://``, ``file:`` or a plain path (relative to the working directory)."""
+    """`http(s)://`, `hf://`, `file:` or a plain path (relative to the working directory)."""
     mirrors: tuple[Text, ...] = ()
     """Other addresses of the same file, tried in this order where the url does not give it."""
     sha256: Sha256 | None = None
@@ -46,13 +46,18 @@ class SourceOverride(Section):
     """Points a source elsewhere. With a url alone, the official checksum must still hold."""
 
     url: Text | None = None
-    """``http(s)://``, ``hf://``, ``file:`` or a plain path (relative to the working directory)."""
+    """`http(s)://`, `hf://`, `file:` or a plain path (relative to the working directory)."""
     mirrors: tuple[Text, ...] = ()
     """Other addresses of the same file, tried in this order where the url does not give it."""
     sha256: Sha256 | None = None
     """Of the file at the other address, where its bytes are not the official ones."""
+
+
+class UserSource(SourceOverride):
+    """Where the user's own data is: one file as in an override, or several."""
+
     files: NamedFiles | None = None
-    """Several files instead of a url, by name; for the user's own data."""
+    """Several files instead of a url, by name."""
 
 
 class SourceFile(Section):
@@ -177,7 +182,7 @@ CATALOGUE: dict[str, Source] = {
 }
 
 
-def resolve(name: str, overrides: Mapping[str, SourceOverride]) -> Source:
+def resolve(name: str, overrides: Mapping[str, SourceOverride | UserSource]) -> Source:
     """Returns the source called ``name`` as the user's config has it.
 
     A name that is not in the catalogue is the user's own data, if its override has a url or files.
@@ -186,7 +191,7 @@ def resolve(name: str, overrides: Mapping[str, SourceOverride]) -> Source:
         KformerError: ``name``, or a name in ``overrides``, is neither in the catalogue nor has an
             address; or an address of ``name`` cannot be used.
     """
-    users = {each for each, override in overrides.items() if override.url or override.files}
+    users = {each for each, override in overrides.items() if override.url or _files_of(override)}
     if unknown := sorted({name, *overrides} - CATALOGUE.keys() - users):
         known = ", ".join(sorted(CATALOGUE))
         raise KformerError(f"sources: {unknown[0]!r} is not a known source; known are: {known}")
@@ -200,12 +205,16 @@ def resolve(name: str, overrides: Mapping[str, SourceOverride]) -> Source:
     return source
 
 
+def _files_of(override: SourceOverride) -> dict[str, FileAddress]:
+    return (isinstance(override, UserSource) and override.files) or {}
+
+
 def _overridden(official: Source, override: SourceOverride) -> Source:
-    if override.files:
+    if _files_of(override):
         raise KformerError(
             f"sources.{official.name}.files: only your own data has named files; give url"
         )
-    changes = override.model_dump(exclude_none=True)
+    changes = override.model_dump(exclude_none=True, exclude={"files"})
     if not override.url and not override.mirrors:
         del changes["mirrors"]
     (file,) = official.files
@@ -217,7 +226,7 @@ def _overridden(official: Source, override: SourceOverride) -> Source:
 
 def _users_source(name: str, override: SourceOverride) -> Source:
     setting = "questions" if name.endswith("_questions") else f"knowledge ({name})"
-    if override.files:
+    if named := _files_of(override):
         files = [
             SourceFile(
                 title=f"{name}.{part}",
@@ -225,7 +234,7 @@ def _users_source(name: str, override: SourceOverride) -> Source:
                 setting=f"{setting}.files.{part}",
                 **address.model_dump(),
             )
-            for part, address in override.files.items()
+            for part, address in named.items()
         ]
     else:
         address = override.model_dump(exclude={"files"})

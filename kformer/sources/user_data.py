@@ -5,7 +5,7 @@ from typing import Self
 from pydantic import model_validator
 
 from kformer.section import Section, Text
-from kformer.sources.catalogue import NamedFiles, Sha256, SourceOverride
+from kformer.sources.catalogue import NamedFiles, Sha256, UserSource
 
 
 class UserData(Section):
@@ -20,17 +20,19 @@ class UserData(Section):
     """Of the file at `url`; without one, the first file fetched is the one expected ever after."""
     files: NamedFiles | None = None
     """Several files instead of one `url`, by name: `train: hf://…`, or `train: {url: hf://…,
-    sha256: …}`. A name that is one of a split is the split of the file's questions."""
+    sha256: …}`. A file of questions that has the name of a split holds that split."""
 
     @model_validator(mode="after")
     def _is_at_one_location(self) -> Self:
         if [self.path, self.url, self.files].count(None) != 2:
-            raise ValueError("give one of path (read in place), url (fetched), files (fetched)")
+            raise ValueError(
+                "give either path (read in place) or url (fetched), or files (fetched, by name)"
+            )
         if self.sha256 and not self.url:
             raise ValueError("sha256: belongs to a url; what lies at a path is read as it is")
         return self
 
     @property
-    def override(self) -> SourceOverride:
+    def override(self) -> UserSource:
         """The addresses as `kformer.sources.catalogue` takes them."""
-        return SourceOverride(url=self.url, sha256=self.sha256, files=self.files)
+        return UserSource(url=self.url, sha256=self.sha256, files=self.files)

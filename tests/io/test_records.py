@@ -62,9 +62,9 @@ class TestWhereItIs:
     @pytest.mark.parametrize(
         ("given", "what"),
         [
-            ({}, "give one of path (read in place), url (fetched), files (fetched)"),
-            ({"path": "a", "url": "b"}, "give one of path (read in place), url (fetched)"),
-            ({"path": "a", "files": {"a": "b"}}, "give one of path"),
+            ({}, "give either path (read in place) or url (fetched), or files (fetched"),
+            ({"path": "a", "url": "b"}, "give either path (read in place) or url"),
+            ({"path": "a", "files": {"a": "b"}}, "give either path"),
             ({"files": {}}, "files: "),
             ({"path": "a", "sha256": SHA}, "sha256: belongs to a url"),
             ({"url": "b", "sha256": "12"}, "sha256: "),

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from kformer.errors import KformerError
 from kformer.sources.addresses import locate
-from kformer.sources.catalogue import CATALOGUE, SourceOverride, resolve
+from kformer.sources.catalogue import CATALOGUE, SourceOverride, UserSource, resolve
 
 from .conftest import unpublished
 
@@ -80,7 +80,7 @@ def test_without_a_checksum_the_key_is_the_address_and_the_age_of_a_local_file(t
 )
 def test_an_override_that_is_none_is_refused(wrong):
     with pytest.raises(ValidationError):
-        SourceOverride(**wrong)
+        UserSource(**wrong)
 
 
 # Data of the user's own
@@ -98,18 +98,18 @@ def test_a_name_with_a_url_is_the_users_own_data():
 
 def test_named_files_are_files_of_one_source():
     files = {"train": "a.jsonl", "test": {"url": "b.jsonl", "sha256": "AB" * 32}}
-    source = resolve("mine", {"mine": SourceOverride(files=files)})
+    source = resolve("mine", {"mine": UserSource(files=files)})
     assert [(file.part, file.url, file.sha256) for file in source.files] == [
         ("train", "a.jsonl", None),
         ("test", "b.jsonl", "ab" * 32),
     ]
-    renamed = SourceOverride(files={"dev": files["train"], "test": files["test"]})
+    renamed = UserSource(files={"dev": files["train"], "test": files["test"]})
     assert resolve("mine", {"mine": renamed}).key != source.key
 
 
 def test_named_files_are_for_the_users_own_data_only():
     with pytest.raises(KformerError, match=r"sources\.atomic\.files: .* give url"):
-        resolve("atomic", {"atomic": SourceOverride(files={"train": "a.jsonl"})})
+        resolve("atomic", {"atomic": UserSource(files={"train": "a.jsonl"})})
 
 
 @pytest.mark.parametrize("name", ["../mine", "a/b", "", ".mine", "a b"])
@@ -174,4 +174,4 @@ def test_other_kinds_of_address_are_refused_before_anything_is_fetched(address):
 )
 def test_a_bad_address_names_the_key_of_the_config(name, override, setting):
     with pytest.raises(KformerError, match=rf"; correct {re.escape(setting)}$"):
-        resolve(name, {name: SourceOverride(**override)})
+        resolve(name, {name: UserSource(**override)})

@@ -15,7 +15,7 @@ from kformer.errors import KformerError
 from kformer.questions.user_files import ParquetQuestions
 from kformer.sources import fetch
 from kformer.sources.archives import BadArchive
-from kformer.sources.catalogue import SourceOverride, resolve
+from kformer.sources.catalogue import UserSource, resolve
 from kformer.sources.fetch import fetch_source
 from kformer.sources.lock import check_unpacked
 
@@ -397,7 +397,7 @@ def several(hub):
         "dev": {"url": f"{address}/dev.zip"},
         "test": {"url": f"{address}/test.parquet", "sha256": sha256(FILES["test"])},
     }
-    return resolve("mine", {"mine": SourceOverride(files=files)})
+    return resolve("mine", {"mine": UserSource(files=files)})
 
 
 def test_named_files_are_unpacked_under_their_names_and_locked(several, downloads, lock, out, get):
@@ -432,7 +432,7 @@ def test_several_files_under_one_name_are_refused(tmp_path, get):
     (tmp_path / "a.zip").write_bytes(zipped(TEXTS))
     files = {"train": str(tmp_path / "a.zip")}
     with pytest.raises(KformerError, match=r"a\.zip holds 2 files.* give the archive as url"):
-        get(resolve("mine", {"mine": SourceOverride(files=files)}))
+        get(resolve("mine", {"mine": UserSource(files=files)}))
 
 
 def test_a_data_set_on_the_hub_is_read_with_columns(hub, get, out):
