@@ -116,12 +116,6 @@ class TestJsonLines:
         assert bytes_.startswith("not UTF-8")
         assert last == (7, {"b": "é"})
 
-    def test_damage_of_the_file_ends_it(self, folder_of):
-        content = gzip.compress(b'{"a": 1}\n' * 9)[:-9]
-        path = folder_of({"some.jsonl": content}) / "some.jsonl"
-        with pytest.raises(KformerError, match="damaged after line"):
-            list(jsonl_records(path))
-
 
 class TestTables:
     def test_cells_are_stripped_and_empty_ones_left_out(self, rows):

@@ -1,7 +1,6 @@
 """Passages: of bounded length, ending with sentences, and nothing is lost between them."""
 
 import re
-from itertools import chain, pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -216,47 +215,6 @@ def split_in_batches(paragraphs, size, batch):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(passages, "_BATCH", batch)
         return split(paragraphs, *size)
-
-
-word_ends = st.sampled_from(["", "", ".", "!", ".”", "?)", ","])
-numbered = st.lists(
-    st.lists(st.tuples(st.sampled_from(["W", "w", ""]), word_ends), min_size=1, max_size=20),
-    max_size=10,
-)
-
-
-@settings(max_examples=100, deadline=None)
-@given(numbered, sizes, batches)
-def test_every_word_is_in_a_passage_in_order(shapes, size, batch):
-    words, overlap = size
-    number = iter(range(10**6))
-    paragraphs = [
-        " ".join(f"{letter}{next(number)}{end}" for letter, end in shape) for shape in shapes
-    ]
-    all_words = " ".join(paragraphs).split()
-    paragraph_of = list(chain.from_iterable([i] * len(s) for i, s in enumerate(shapes, start=1)))
-    sentence_ends = {
-        i
-        for i, (word, following) in enumerate(pairwise(all_words))
-        if paragraph_of[i] != paragraph_of[i + 1]
-        or (re.search(r"[.!?][”)]?$", word) and following[0] != "w")
-    } | {len(all_words) - 1}
-    last_word = -1
-    for text, first, last in split_in_batches(paragraphs, size, batch):
-        heading, _, body = text.rpartition(": ")
-        numbers = [int(word) for word in re.findall(r"\d+", body)]
-        assert body == " ".join(all_words[numbers[0] : numbers[-1] + 1])
-        assert (first, last) == (paragraph_of[numbers[0]], paragraph_of[numbers[-1]])
-        assert len(numbers) <= words
-        assert last_word < numbers[-1]
-        if numbers[0] > last_word + 1:  # its heading was in between
-            assert heading == " ".join(all_words[last_word + 1 : numbers[0]])
-            assert heading in paragraphs
-        assert last_word - numbers[0] < overlap
-        last_word = numbers[-1]
-        if last_word not in sentence_ends:  # but in a sentence that is longer than a passage
-            assert not sentence_ends & set(numbers)
-    assert last_word == len(all_words) - 1
 
 
 def sentences(paragraph):

@@ -43,9 +43,3 @@ def test_no_books_are_refused(folder_of, build, file):
         KformerError, match=rf"{folder}: no textbooks/en/\*\.txt .*; unpack MedQA's"
     ):
         build(Textbooks(), folder)
-
-
-def test_a_book_that_is_not_utf8_is_refused_by_its_line(folder_of, build):
-    folder = folder_of({f"{FOLDER}/a.txt": b"Fine.\n\nCaf\xe9.\n"})
-    with pytest.raises(KformerError, match=r"a\.txt:3: not UTF-8"):
-        build(Textbooks(), folder)

@@ -1,6 +1,5 @@
 """The user's own questions: how they may be written, and which split they go to."""
 
-import bz2
 import csv
 import gzip
 import io
@@ -221,22 +220,10 @@ class TestATable:
         }
         assert (rows[1]["choices"], rows[1]["answer"], rows[1]["type"]) == (["1", "2"], 1, None)
 
-    @pytest.mark.parametrize(
-        ("answer", "index"), [("0", 0), ("B", 1), ("cow", 2), (" cow ", 2), ("2", 2)]
-    )
-    def test_gives_an_answer_as_index_letter_or_text(self, read, answer, index):
-        content = table(["question", "A", "B", "C", "answer"], ["?", "dog", "cat", "cow", answer])
-        assert read(content, "q.csv", CSV)[0]["answer"] == index
-
-    def test_names_questions_by_their_first_line(self, read):
+    def test_names_questions_by_their_first_line_and_may_have_tabs(self, read):
         content = table(["question", "A", "B", "answer"], ["a\nb", "x", "y", "A"], ["?", *"xyA"])
-        rows = read(content, "pets.csv", CSV)
+        rows = read(content.replace(",", "\t"), "pets.tsv", CSV)
         assert [row["question_id"] for row in rows] == ["pets-000002", "pets-000004"]
-
-    def test_may_have_tabs_for_commas(self, read):
-        header = ["question", "A", "B", "answer"]
-        content = table(header, ["x, y?", "1, 2", "3", "B"], delimiter="\t")
-        assert read(content, "q.tsv", CSV)[0]["choices"] == ["1, 2", "3"]
 
     @pytest.mark.parametrize(
         ("row", "problem"),
@@ -267,11 +254,10 @@ class TestFiles:
         asked = [row["question"] for row in JSONL.read(folder)]
         assert asked == ["a/y.JSONL.gz", "a/z.ndjson", "b.jsonl"]
 
-    @pytest.mark.parametrize(("module", "end"), [(gzip, "gz"), (bz2, "bz2"), (lzma, "xz")])
-    def test_may_be_compressed(self, read, module, end):
-        rows = read(module.compress(lines(question(), question()).encode()), f"p.jsonl.{end}")
+    def test_may_be_compressed(self, read):
+        rows = read(gzip.compress(lines(question(), question()).encode()), "p.jsonl.gz")
         assert [row["question_id"] for row in rows] == ["p-000001", "p-000002"]
-        assert len(read(module.compress(SMALL_TABLE.encode()), f"pets.csv.{end}", CSV)) == 1
+        assert len(read(lzma.compress(SMALL_TABLE.encode()), "pets.csv.xz", CSV)) == 1
 
     @pytest.mark.parametrize(
         ("reader", "name", "content"),
