@@ -217,9 +217,8 @@ def _kind_of(file: Path) -> Kind:
     for record in records:
         if isinstance(record.content, dict):
             keys = {key.lower() for key in record.columns or record.content}
-            if is_kind(file, ".csv"):
-                return "facts" if keys & _FACT_KEYS else "questions"
-            return "questions" if keys & _QUESTION_KEYS else "facts"
+            is_odd_table = is_kind(file, ".csv") and not keys & _FACT_KEYS
+            return "questions" if keys & _QUESTION_KEYS or is_odd_table else "facts"
     return "questions" if is_kind(file, ".csv") else "facts"
 
 

@@ -73,7 +73,10 @@ class Columns(Section):
     def _fields(
         self, record: Record, found: set[str], missing: dict[str, NoSuchColumn]
     ) -> dict[str, Any]:
-        """The values of a record's fields by what they hold; notes which fields there are."""
+        """The values of a record's fields by what they hold.
+
+        Adds the fields that it has to ``found``, and the named ones that it lacks to ``missing``.
+        """
 
         def read(key: str, path: str, position: int = 0) -> Any:
             try:

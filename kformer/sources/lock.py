@@ -100,18 +100,19 @@ def trust(file: SourceFile, path: Path, lock: Path) -> str:
 
 
 def write_note(folder: Path, checksums: Sequence[str]) -> None:
-    """Notes from which files a folder was unpacked, by their checksums in order."""
+    """Writes down from which files a folder was unpacked, by their checksums in order."""
     _note_of(folder).write_text("\n".join(checksums), "utf-8")
 
 
 def check_unpacked(source: Source, folder: Path, lock: Path) -> None:
     """Raises KformerError if a folder was unpacked from another file than the locked one."""
+    all_expected = [expected_of(file, lock) for file in source.files]
     note = _note_of(folder)
     if all(file.sha256 for file in source.files) or not (folder.is_dir() and note.is_file()):
         return
-    for file, found in zip(source.files, note.read_text("utf-8").split(), strict=False):
-        expected = expected_of(file, lock)
-        if expected.sha256 and found != expected.sha256:
+    noted = note.read_text("utf-8").split("\n")
+    for file, expected, found in zip(source.files, all_expected, noted, strict=False):
+        if expected.sha256 and found.strip() != expected.sha256:
             raise KformerError(
                 f"source {file.title}: {folder} is of a file with sha256 {found}, but {lock} "
                 f"expects {expected.sha256}; delete that folder to fetch it again, or correct "
