@@ -8,7 +8,7 @@ facts cannot beat chance, whatever it knows about words: 25 % by construction. T
 train, validation and test are different people.
 
 In a harder question a second person of the same block, whose value is among the choices, is
-mentioned too, so that both people's facts are retrieved and the model must tell whose is whose.
+mentioned too, so that both people's facts are retrieved and the model must tell which is whose.
 
 The idea follows the synthetic experiments on knowledge injection: what is learned can only be
 how to use facts, never the facts themselves.
@@ -40,7 +40,7 @@ ATTRIBUTES: dict[str, Sequence[str]] = {
 _BLOCK = 4  # people that share no value, and so choices per question
 _CONTEXTS = (
     # The other person is named twice and the person asked about once, plus once in the question:
-    # a retriever that counts names cannot tell them apart either.
+    # a retriever that counts names cannot distinguish them either.
     "{other} met {person}. {other} left.",
     "{other} saw {person}. {other} waved.",
     "{other} knows {person}. {other} is old.",
@@ -55,7 +55,7 @@ class DemoWorld(Section):
     """How large the generated world is, and how hard."""
 
     seed: int = 7
-    """Seed of everything that is drawn; the same seed gives the same bytes."""
+    """Seed of all random choices; the same seed gives the same bytes."""
     train_questions: int = Field(default=960, gt=0, multiple_of=24)
     """Number of training questions, a multiple of 24: four people times six attributes."""
     validation_questions: int = Field(default=96, gt=0, multiple_of=24)
@@ -63,7 +63,7 @@ class DemoWorld(Section):
     test_questions: int = Field(default=288, gt=0, multiple_of=24)
     """Number of test questions, a multiple of 24."""
     hard_share: float = Field(default=0.25, ge=0, le=1)
-    """Share of questions in which a second person's facts compete."""
+    """Share of questions that also mention a second person, whose facts compete."""
 
     @model_validator(mode="after")
     def _has_names_for_all(self) -> Self:
@@ -100,7 +100,7 @@ def write_world(world: DemoWorld, out: Path) -> dict[str, float]:
         questions += of_split
     for number, question in enumerate(questions):
         question["question_id"] = f"demo-{number:06d}"
-    rng.shuffle(facts)  # so that a fact's place says nothing about its person
+    rng.shuffle(facts)  # so that a fact's position says nothing about its person
     with replacing(out) as folder:
         folder.mkdir()
         _write_lines(folder / "questions.jsonl", questions)
@@ -113,10 +113,10 @@ def _block(
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     questions, facts = [], []
     for attribute, values in ATTRIBUTES.items():
-        drawn = dict(zip(people, rng.sample(values, _BLOCK), strict=True))
-        sentences = {p: f"The {attribute} of {p} is {value}." for p, value in drawn.items()}
-        for person, value in drawn.items():
-            choices = rng.sample(list(drawn.values()), _BLOCK)
+        value_of = dict(zip(people, rng.sample(values, _BLOCK), strict=True))
+        sentences = {p: f"The {attribute} of {p} is {value}." for p, value in value_of.items()}
+        for person, value in value_of.items():
+            choices = rng.sample(list(value_of.values()), _BLOCK)
             hard = rng.random() < hard_share
             other = rng.choice([name for name in people if name != person])
             context = rng.choice(_CONTEXTS).format(person=person, other=other) if hard else ""

@@ -1,14 +1,17 @@
-"""Checking one's own data: every problem with its place, and how much is fine."""
+"""Checking the user's own data: every problem with its file and line, and how much is fine."""
 
 import gzip
+import io
 import json
 
 import jsonschema
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kformer.check import check, summary
+from kformer.check import check, parse_columns, summary
 from kformer.errors import KformerError
 from kformer.io.records import Record
 from kformer.knowledge.build import build_facts
@@ -22,17 +25,23 @@ GOOD = {"question": "Who?", "choices": ["x", "y"], "answer": 0}
 def checked(tmp_path):
     """Checks content; returns the report and the problems, without the folder in front."""
 
-    def run(name, content, kind=None):
+    def run(name, content, kind=None, columns=None):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         problems: list[str] = []
-        report = check(tmp_path, kind, problems.append)
+        report = check(tmp_path, kind, problems.append, columns)
         assert report.problems == len(problems)
         assert all("\n" not in problem for problem in problems)
         return report, [problem.removeprefix(f"{tmp_path}/") for problem in problems]
 
     return run
+
+
+def parquet(*rows):
+    file = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(list(rows)), file)
+    return file.getvalue()
 
 
 def jsonl(*rows):
@@ -51,23 +60,25 @@ def test_all_problems_are_listed_not_only_the_first(checked):
     assert report.fine == {"questions": 2}
 
 
-def test_questions_and_facts_are_told_apart(checked):
+def test_questions_and_facts_are_recognised(checked):
     checked("a.jsonl", jsonl(GOOD))
     checked("b.jsonl", jsonl({"text": "Rain is wet."}))
     checked("c.csv", "question,A,B,answer\nWho?,x,y,B\n")
     checked("d.tsv", "Question\tA\tB\tanswer\nWho?\tx\ty\tB\n")
     checked("e.tsv", "rain\tCauses\tfloods\n")
+    checked("e.csv", "text,origin\nRain.,me\n")
+    checked("e.parquet", parquet(GOOD))
     report, problems = checked("f.txt", "Some text.\n\nMore.\n")
     assert problems == []
-    assert report.fine == {"questions": 3, "facts": 2, "lines of text": 2}
+    assert report.fine == {"questions": 4, "facts": 3, "lines of text": 2}
 
 
-def test_the_kind_may_be_told(checked):
+def test_the_kind_may_be_given(checked):
     _, problems = checked("a.jsonl", jsonl({"text": "Rain is wet."}), "questions")
     assert problems[0].startswith("a.jsonl:1: question: Field required")
 
 
-def test_an_id_given_twice_names_both_places(checked):
+def test_an_id_given_twice_names_both_lines(checked):
     rows = [GOOD | {"id": 1}, GOOD, GOOD | {"id": "1"}]
     _, problems = checked("q.jsonl", jsonl(*rows))
     (problem,) = problems
@@ -75,7 +86,7 @@ def test_an_id_given_twice_names_both_places(checked):
     assert problem.endswith("q.jsonl:1 too; give each question its own")
 
 
-def test_what_is_worth_knowing_is_told(checked):
+def test_what_is_worth_knowing_is_in_the_summary(checked):
     rows = [
         GOOD | {"split": "dev", "conntext": "misspelt"},
         GOOD | {"choices": ["x", "x"]},
@@ -85,6 +96,52 @@ def test_what_is_worth_knowing_is_told(checked):
         "2 questions are fine (validation 1, no split 1); 0 problems; "
         "1 questions have the same choice twice; not read: conntext (1)"
     )
+
+
+QUESTIONS = '{"question": "q.stem", "choices": ["a1", "a2"], "answer": "key"}'
+
+
+def test_columns_say_what_is_what_and_of_which_kind_the_data_is(checked):
+    row = {"q": {"stem": "Who?", "note": "!"}, "a1": "x", "a2": "y", "key": "B", "more": 1}
+    rows = [row, row | {"key": "C"}, row | {"q": {}}]
+    report, problems = checked("q.jsonl", jsonl(*rows), columns=parse_columns(QUESTIONS, None))
+    assert [problem.split(" ")[0] for problem in problems] == ["q.jsonl:2:", "q.jsonl:3:"]
+    assert "no column 'q.stem'; there are: q" in problems[1]
+    assert (report.fine, report.unread_columns) == ({"questions": 1}, {"more": 1})
+    report, _ = checked(
+        "q.jsonl", jsonl({"f": "Rain."}), columns=parse_columns('{"text": "f"}', None)
+    )
+    assert report.fine == {"facts": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("q.csv", "stem,a1\nWho?,x\nWho?,y\n"), ("q.parquet", parquet({"stem": "?"}, {"stem": "!"}))],
+)
+def test_a_column_that_a_table_lacks_is_one_problem(checked, name, content):
+    _, problems = checked(name, content, columns=parse_columns(QUESTIONS, None))
+    assert len(problems) == 1
+    assert "no column 'q.stem'; there are: " in problems[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "problem"),
+    [
+        ("{", None, "--columns: not valid JSON"),
+        ("[]", None, "--columns: "),
+        ('{"questoin": "stem"}', "questions", "questoin: unknown key; did you mean question?"),
+        ('{"question": "stem"}', "facts", "question: unknown key"),
+    ],
+)
+def test_columns_that_are_none_are_refused(text, kind, problem):
+    with pytest.raises(KformerError) as caught:
+        parse_columns(text, kind)
+    assert problem in str(caught.value)
+
+
+def test_columns_of_the_other_kind_are_refused(tmp_path):
+    with pytest.raises(KformerError, match="these are columns of questions, not of facts"):
+        check(tmp_path, "facts", print, parse_columns(QUESTIONS, None))
 
 
 def test_facts_that_are_there_twice_are_counted(checked):

@@ -1,8 +1,9 @@
 """The readers on the real data sets, against numbers counted without them.
 
-The data lies beside a developer's checkout and on CI, and nowhere else.
+The data is in ../shared on developers' machines and on CI; elsewhere these tests are skipped.
 """
 
+import json
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -17,6 +18,7 @@ from kformer.knowledge.user_files import TsvFacts
 from kformer.questions.build import build_questions
 from kformer.questions.med_qa import MedQa
 from kformer.questions.social_iqa import SocialIqa
+from kformer.questions.user_files import JsonlQuestions
 
 DATA = Path(__file__).parents[1] / "../shared/data"
 pytestmark = [
@@ -35,8 +37,8 @@ def unpacked(tmp_path):
 
 
 def test_social_iqa(unpacked, tmp_path):
-    place, out = unpacked("social_iqa/socialiqa-train-dev.zip"), tmp_path / "questions.parquet"
-    counts = build_questions(SocialIqa(), place, out)
+    folder, out = unpacked("social_iqa/socialiqa-train-dev.zip"), tmp_path / "questions.parquet"
+    counts = build_questions(SocialIqa(), folder, out)
     assert counts["train_questions"] + counts["validation_questions"] == 33_410
     assert counts["test_questions"] == 1_954
     assert 0.04 < counts["validation_questions"] / 33_410 < 0.06
@@ -52,8 +54,8 @@ def test_social_iqa(unpacked, tmp_path):
 
 
 def test_med_qa(unpacked, tmp_path):
-    place, out = unpacked("med_qa/med_qa_sample.zip"), tmp_path / "questions.parquet"
-    assert build_questions(MedQa(), place, out) == {
+    folder, out = unpacked("med_qa/med_qa_sample.zip"), tmp_path / "questions.parquet"
+    assert build_questions(MedQa(), folder, out) == {
         "train_questions": 2_208,
         "validation_questions": 1_272,
         "test_questions": 400,
@@ -65,8 +67,8 @@ def test_med_qa(unpacked, tmp_path):
 
 
 def test_atomic(unpacked, tmp_path):
-    place, out = unpacked("atomic/atomic_dev_tst.tgz"), tmp_path / "facts.parquet"
-    counts = build_facts([Atomic()], [place], out)
+    folder, out = unpacked("atomic/atomic_dev_tst.tgz"), tmp_path / "facts.parquet"
+    counts = build_facts([Atomic()], [folder], out)
     assert counts["atomic_read"] + counts["atomic_none"] == 79_600 + 87_481  # annotations
     assert counts["atomic_facts"] == counts["atomic_read"] - counts["atomic_duplicates"]
     facts = read_table(out, "facts")
@@ -78,9 +80,9 @@ def test_atomic(unpacked, tmp_path):
     assert not {character for text in facts["text"].to_pylist() for character in text} & set("_\n")
 
 
-def test_triples_of_atomic_as_knowledge_of_ones_own(tmp_path):
-    place, out = DATA / "atomic/atomic_triples.tsv.gz", tmp_path / "facts.parquet"
-    counts = build_facts([TsvFacts(path=str(place))], [place], out)
+def test_triples_of_atomic_as_the_users_own_knowledge(tmp_path):
+    folder, out = DATA / "atomic/atomic_triples.tsv.gz", tmp_path / "facts.parquet"
+    counts = build_facts([TsvFacts(path=str(folder))], [folder], out)
     assert counts["tsv_read"] == 337_981
     assert counts["facts"] == 337_981 - counts["duplicates_dropped"]
     first = next(read_rows(out, "facts"))
@@ -89,10 +91,76 @@ def test_triples_of_atomic_as_knowledge_of_ones_own(tmp_path):
 
 
 def test_medquad(unpacked, tmp_path):
-    place, out = unpacked("medquad/MedQuAD.zip"), tmp_path / "facts.parquet"
-    counts = build_facts([MedQuad()], [place], out)
+    folder, out = unpacked("medquad/MedQuAD.zip"), tmp_path / "facts.parquet"
+    counts = build_facts([MedQuad()], [folder], out)
     assert counts["medquad_answers"] == 16_407
     assert counts["medquad_answers_in_old_markup"] == 16
     assert counts["medquad_facts"] == counts["medquad_read"] - counts["medquad_duplicates"]
     texts = read_table(out, "facts")["text"].to_pylist()
     assert len(set(texts)) == len(texts) == counts["facts"]
+
+
+ARC = {
+    "question": "question.stem",
+    "choices": "question.choices.text",
+    "labels": "question.choices.label",
+    "answer": "answerKey",
+}
+COLUMNS = {
+    "open_book_qa/OpenBookQA-V1-Sep2018.zip": (
+        ARC | {"gold_facts": "fact1"},
+        {name: f"Additional/{name}_complete.jsonl" for name in ("train", "dev", "test")},
+        (4_957, 500, 500),
+    ),
+    "qasc/qasc_dataset.tar.gz": (
+        ARC | {"gold_facts": ["fact1", "fact2"]},
+        {"train": "train.jsonl", "test": "dev.jsonl"},
+        (7_313, 821, 926),
+    ),
+    "med_qa/med_qa_sample.zip": (
+        {"choices": "options", "answer": "answer_idx", "type": "meta_info"},
+        {name: f"phrases_no_exclude_{name}.jsonl" for name in ("train", "dev", "test")},
+        (2_208, 1_272, 400),
+    ),
+}
+
+
+@pytest.mark.parametrize("archive", COLUMNS)
+def test_columns_read_the_official_files(unpacked, tmp_path, archive):
+    columns, names, sizes = COLUMNS[archive]
+    folder, out = unpacked(archive), tmp_path / "questions.parquet"
+    (tmp_path / "files").mkdir()
+    for split, name in names.items():
+        (file,) = folder.rglob(name)
+        shutil.copy(file, tmp_path / "files" / f"{split}.jsonl")
+    counts = build_questions(JsonlQuestions(path=".", columns=columns), tmp_path / "files", out)
+    assert tuple(counts.values()) == sizes
+    rows = list(read_rows(out, "questions"))
+    if "gold_facts" in columns:
+        assert {len(row["gold_facts"]) for row in rows} == {1 if "open_book" in archive else 2}
+    else:
+        build_questions(MedQa(), folder, tmp_path / "official.parquet")
+        official = list(read_rows(tmp_path / "official.parquet", "questions"))
+        named = [row | {"question_id": ""} for row in rows]
+        assert sorted(named, key=str) == sorted(
+            (r | {"question_id": ""} for r in official), key=str
+        )
+
+
+def test_columns_read_the_fields_of_social_iqa(unpacked, tmp_path):
+    """With the labels in the file, as exports of the data set have them."""
+    folder = unpacked("social_iqa/socialiqa-train-dev.zip") / "socialiqa-train-dev"
+    (tmp_path / "files").mkdir()
+    for name, split in (("train", "train"), ("dev", "test")):
+        with (tmp_path / "files" / f"{split}.jsonl").open("w") as file:
+            rows = (folder / f"{name}.jsonl").read_text("utf-8").splitlines()
+            labels = (folder / f"{name}-labels.lst").read_text("utf-8").split()
+            for row, label in zip(rows, labels, strict=True):
+                file.write(json.dumps(json.loads(row) | {"label": label}) + "\n")
+    choices = [f"answer{letter}" for letter in "ABC"]
+    columns = {"choices": choices, "answer": "label", "answer_is": "index_from_1"}
+    rows = JsonlQuestions(path=".", columns=columns).read(tmp_path / "files")
+    keys = ("context", "question", "choices", "answer")
+    found = sorted(str([row[key] for key in keys]) for row in rows)
+    official = SocialIqa().read(folder)
+    assert found == sorted(str([row[key] for key in keys]) for row in official)

@@ -1,4 +1,4 @@
-"""Writing files so that a killed job never leaves half of one, and telling them apart."""
+"""Writing files so that a killed job never leaves half of one, and their checksums."""
 
 import fcntl
 import hashlib
@@ -14,14 +14,14 @@ from kformer.errors import KformerError
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yields a temporary path beside ``path`` (its folder made) that takes its place on success.
+    """Yields a temporary path next to ``path``, which is renamed to ``path`` on success.
 
-    The caller writes a file, or makes a folder, at the temporary path. When the block raises,
-    the temporary path is removed and ``path`` stays as it was; what a killed process left
-    behind is removed by the next one.
+    The parent folder is made. The caller writes a file, or makes a folder, at the temporary path.
+    When the block raises, the temporary path is removed and ``path`` stays as it was; what a
+    killed process left behind is removed by the next one.
 
     Raises:
-        KformerError: ``path`` is a folder with something in it, or neither file nor folder. Such
+        KformerError: ``path`` is a folder that is not empty, or neither file nor folder. Such
             are never deleted here: they may be anybody's.
     """
     path = path.absolute()
@@ -40,7 +40,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes readable JSON, whole or not at all."""
+    """Writes indented JSON, whole or not at all."""
     with replacing(path) as partial:
         partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
 

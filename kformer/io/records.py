@@ -1,4 +1,4 @@
-"""The records of JSON-lines and CSV files, one by one.
+"""The records of JSON-lines, CSV and Parquet files, one by one.
 
 A record that cannot be read is a value too, so that `kformer check` can list all of them where a
 stage stops at the first.
@@ -9,17 +9,26 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+import pyarrow.parquet as pq
 from pydantic import BaseModel, ValidationError
 
-from kformer.errors import KformerError
+from kformer.errors import KformerError, listed
+from kformer.io.tables import parquet_errors
 from kformer.io.text import MAX_LINE, decoded, is_kind, parse_object, raw_lines
 from kformer.section import in_one_line
 
 JSONL = (".jsonl", ".ndjson")
+PARQUET = (".parquet",)
+
+_ROWS_PER_BATCH = 1_000
 
 csv.field_size_limit(MAX_LINE)
 
 _Model = TypeVar("_Model", bound=BaseModel)
+
+
+class NoSuchColumn(KformerError):
+    """A column that the config names is not in a file."""
 
 
 class Record(NamedTuple):
@@ -27,7 +36,10 @@ class Record(NamedTuple):
 
     file: Path
     line: int
+    """From 1; in a Parquet file the row."""
     content: dict[str, Any] | KformerError
+    columns: tuple[str, ...] | None = None
+    """Of a table: all its columns, also those that are empty in this record."""
 
     @property
     def where(self) -> str:
@@ -41,6 +53,43 @@ class Record(NamedTuple):
             return model.model_validate(self.content)
         except ValidationError as error:
             raise KformerError(f"{self.where}: {in_one_line(error)}") from None
+
+    def field(self, path: str) -> Any:
+        """The value of a field; None where it is null or an empty cell.
+
+        Args:
+            path: its name. A dot leads into an object (``question.stem``), or into each object of
+                a list (``choices.text``, which then is the list of these texts).
+
+        Raises:
+            NoSuchColumn: there is no such field.
+        """
+        assert isinstance(self.content, dict)
+        if path in self.content:
+            return self.content[path]
+        empty = dict.fromkeys(self.columns or ())
+        try:
+            return _inside(empty | self.content, path)
+        except KeyError as error:
+            (there,) = error.args
+            raise NoSuchColumn(
+                f"{self.where}: no column {path!r}; there are: {listed(there)}"
+            ) from None
+
+
+def _inside(value: Any, path: str, parent: str = "") -> Any:
+    """The value at a path below ``parent``; raises KeyError with a list of what there is."""
+    if value is None:
+        return None
+    if isinstance(value, list):
+        return [_inside(each, path, parent) for each in value]
+    keys = value if isinstance(value, dict) else {}
+    if path in keys:
+        return keys[path]
+    head, _, rest = path.partition(".")
+    if not rest or head not in keys:
+        raise KeyError([f"{parent}{key}" for key in keys] or [parent.rstrip(".")])
+    return _inside(keys[head], rest, f"{parent}{head}.")
 
 
 def jsonl_records(path: Path) -> Iterator[Record]:
@@ -64,7 +113,7 @@ def csv_records(path: Path, needed: tuple[str, ...] = ()) -> Iterator[Record]:
         KformerError: the header is missing, names a column twice, or lacks one of ``needed``.
     """
     delimiter = "\t" if is_kind(path, ".tsv") else ","
-    # What is no UTF-8 is told record by record, so it must get through the parser first.
+    # Bytes that are not UTF-8 are an error of their record, so they must pass the parser first.
     lines = (line.decode(errors="surrogateescape") for _, line in raw_lines(path))
     rows = csv.reader(lines, delimiter=delimiter, strict=True)
     header: list[str] = []
@@ -77,8 +126,10 @@ def csv_records(path: Path, needed: tuple[str, ...] = ()) -> Iterator[Record]:
         except StopIteration:
             break
         except csv.Error as error:
-            until = f"; all up to line {rows.line_num} is open" if rows.line_num > line else ""
-            problem = f"{where}: not valid CSV ({error}{until}); mend the quotes"
+            until = (
+                f"; the quote is open up to line {rows.line_num}" if rows.line_num > line else ""
+            )
+            problem = f"{where}: not valid CSV ({error}{until}); correct the quotes"
             yield Record(path, line, KformerError(problem))
             continue
         except KformerError as error:
@@ -93,7 +144,7 @@ def csv_records(path: Path, needed: tuple[str, ...] = ()) -> Iterator[Record]:
             yield Record(path, line, KformerError(f"{more}; quote cells with {delimiter!r}"))
         else:
             content = {name: cell for name, cell in zip(header, cells, strict=False) if cell}
-            yield Record(path, line, content)
+            yield Record(path, line, content, tuple(header))
     if not header:
         raise KformerError(f"{path}: empty; the first line must name the columns")
 
@@ -108,3 +159,19 @@ def _checked_header(cells: list[str], where: str, needed: tuple[str, ...]) -> li
             "name the columns there, and separate them by commas, or by tabs in a .tsv file"
         )
     return cells
+
+
+def parquet_records(path: Path) -> Iterator[Record]:
+    """Streams the rows of any Parquet file, such as those of Hugging Face data sets.
+
+    Raises:
+        KformerError: it is no Parquet file, or damaged.
+    """
+    row = 0
+    with parquet_errors(path):
+        file = pq.ParquetFile(path)
+        columns = tuple(file.schema_arrow.names)
+        for batch in file.iter_batches(_ROWS_PER_BATCH):
+            for content in batch.to_pylist():
+                row += 1
+                yield Record(path, row, content, columns)

@@ -81,7 +81,7 @@ def write_table(
     """Streams rows into a Parquet file, whole or not at all, and returns how many there were.
 
     Args:
-        provenance: what else there is to know about where they are from; `provenance` reads it.
+        provenance: what the rows were made from; kept in the file, `provenance` reads it.
 
     Raises:
         KformerError: a row does not fit the table's schema.
@@ -156,23 +156,23 @@ def read_table(path: Path, name: TableName) -> pa.Table:
         KformerError: there is no such file, or it does not hold the table ``name``.
     """
     file = _open(path, name)
-    with _naming_damaged_file(path):
+    with parquet_errors(path):
         return file.read()
 
 
 def provenance(path: Path, name: TableName) -> dict[str, Any]:
-    """What a table says about where it is from; raises as `read_table` does."""
+    """What a table was made from, as far as it says; raises as `read_table` does."""
     metadata = _open(path, name).schema_arrow.metadata
     return json.loads(metadata.get(b"kformer_made_of", b"{}"))
 
 
 def check_facts_of(retrieval: Path, facts: Path) -> None:
-    """Raises KformerError when a retrieval table says that it is of other facts than these."""
+    """Raises KformerError for a retrieval table that was made from other facts than these."""
     of_facts = provenance(retrieval, "retrieval").get("facts_sha256")
     if of_facts and of_facts != sha256_of(facts):
         raise KformerError(
-            f"{retrieval}: retrieved from other facts than {facts}; give the facts that it is of, "
-            "or retrieve anew"
+            f"{retrieval}: retrieved from other facts than {facts}; give those facts, or "
+            "retrieve again"
         )
 
 
@@ -199,7 +199,7 @@ def read_columns(
     for group in range(file.num_row_groups):
         last = first + file.metadata.row_group(group).num_rows
         if first < end and start < last:
-            with _naming_damaged_file(path):
+            with parquet_errors(path):
                 rows = file.read_row_group(group, columns=list(columns))
             part = rows.slice(max(start - first, 0), min(end, last) - max(start, first))
             yield from part.to_batches(max_chunksize=ROWS_PER_BATCH)
@@ -215,13 +215,13 @@ def take_rows(path: Path, name: TableName, rows: Sequence[int]) -> list[dict[str
     sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
     starts = list(accumulate(sizes, initial=0))
     taken: dict[int, dict[str, Any]] = {}
-    in_group = groupby(sorted(set(rows)), key=lambda row: bisect_right(starts, row) - 1)
-    for group, wanted in in_group:
+    by_group = groupby(sorted(set(rows)), key=lambda row: bisect_right(starts, row) - 1)
+    for group, wanted in by_group:
         numbers = list(wanted)
-        with _naming_damaged_file(path):
+        with parquet_errors(path):
             read = file.read_row_group(group)
-        places = [number - starts[group] for number in numbers]
-        taken |= zip(numbers, read.take(places).to_pylist(), strict=True)
+        in_its_group = [number - starts[group] for number in numbers]
+        taken |= zip(numbers, read.take(in_its_group).to_pylist(), strict=True)
     return [taken[row] for row in rows]
 
 
@@ -236,10 +236,10 @@ def read_column(
 def _open(path: Path, name: TableName) -> pq.ParquetFile:
     if not path.exists():
         raise KformerError(f"{path}: there is no such file; expected a {name} table")
-    with _naming_damaged_file(path):
+    with parquet_errors(path):
         file = pq.ParquetFile(path, page_checksum_verification=True)
     metadata = file.schema_arrow.metadata or {}
-    found = metadata.get(b"kformer_table", b"nothing of ours").decode()
+    found = metadata.get(b"kformer_table", b"no table of kformer").decode()
     if found != name:
         raise KformerError(f"{path}: holds {found}, but a {name} table is needed here")
     version = metadata.get(b"kformer_version", b"?").decode()
@@ -252,10 +252,11 @@ def _open(path: Path, name: TableName) -> pq.ParquetFile:
 
 
 @contextmanager
-def _naming_damaged_file(path: Path) -> Iterator[None]:
+def parquet_errors(path: Path) -> Iterator[None]:
+    """Turns what pyarrow raises for a damaged file into a KformerError that names it."""
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise KformerError(f"{path}: not a readable Parquet file ({reason})") from None
 

@@ -26,56 +26,61 @@ _COMPRESSED: dict[re.Pattern[bytes], Callable[[Path], Any]] = {
 }
 
 
-def files_below(place: Path, suffixes: tuple[str, ...]) -> list[Path]:
+def files_below(path: Path, suffixes: tuple[str, ...]) -> list[Path]:
     """The files of a folder with one of these suffixes, in the order of their paths.
 
-    A compressed file may have a further suffix, as in ``facts.tsv.gz``. What is hidden is left
-    out. A file stands for itself, whatever its name.
+    A compressed file may have a further suffix, as in ``facts.tsv.gz``. Hidden files are left out.
+    For a file it is the file itself, whatever its name.
 
     Raises:
-        KformerError: there is nothing at ``place``, or no such file below it.
+        KformerError: ``path`` does not exist, or is a folder without such a file.
     """
-    if place.is_file():
-        return [place]
+    if path.is_file():
+        return [path]
     found = [
-        path
-        for path in sorted(place.rglob("*"))
-        if is_kind(path, *suffixes)
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(place).parts)
+        file
+        for file in sorted(path.rglob("*"))
+        if is_kind(file, *suffixes)
+        and file.is_file()
+        and not any(part.startswith(".") for part in file.relative_to(path).parts)
     ]
     if not found:
-        state = f"no {' or '.join(suffixes)} file below it" if place.is_dir() else "does not exist"
-        raise KformerError(f"{place}: {state}; name a file or a folder with such files")
+        state = f"no {' or '.join(suffixes)} file below it" if path.is_dir() else "does not exist"
+        raise KformerError(f"{path}: {state}; name a file or a folder with such files")
     return found
 
 
-def is_kind(path: Path, *suffixes: str) -> bool:
-    """Whether a file has one of these suffixes, in front of that of a compressed file if any."""
+def is_kind(file: Path, *suffixes: str) -> bool:
+    """Whether a file has one of these suffixes, before that of a compressed file if any."""
     names = tuple(f"{suffix}{more}" for suffix in suffixes for more in ("", *_SUFFIXES))
-    return path.name.lower().endswith(names)
+    return file.name.lower().endswith(names)
 
 
-def name_below(place: Path, path: Path) -> str:
+def suffix_of(file: Path) -> str:
+    """The suffix of a file, with that of a compressed file if any: ``.tsv.gz``."""
+    if file.suffix in _SUFFIXES:
+        return file.with_suffix("").suffix + file.suffix
+    return file.suffix
+
+
+def name_below(path: Path, file: Path) -> str:
     """What a file of a folder is called there, without its suffixes: ``a/b`` for ``a/b.tsv.gz``.
 
-    A file that is itself the place has just its name.
+    Where ``path`` is the file itself, it is just the file's name.
     """
-    name = path.relative_to(place) if place.is_dir() else Path(path.name)
-    if name.suffix in _SUFFIXES:
-        name = name.with_suffix("")
-    return name.with_suffix("").as_posix()
+    name = file.relative_to(path) if path.is_dir() else Path(file.name)
+    return name.as_posix().removesuffix(suffix_of(name))
 
 
-def find_files(place: Path, names: tuple[str, ...], archive: str) -> list[Path]:
+def find_files(folder: Path, names: tuple[str, ...], archive: str) -> list[Path]:
     """Those of an archive's files that are there, in the order of ``names``.
 
     Raises:
-        KformerError: none of them is below ``place``.
+        KformerError: none of them is below ``folder``.
     """
-    found = [path for name in names for path in sorted(place.rglob(name))]
+    found = [path for name in names for path in sorted(folder.rglob(name))]
     if not found:
-        raise KformerError(f"{place}: no {' or '.join(names)} below it; unpack {archive} there")
+        raise KformerError(f"{folder}: no {' or '.join(names)} below it; unpack {archive} there")
     return found
 
 
@@ -166,7 +171,7 @@ def parse_json(text: str, where: str) -> Any:
     """Parses JSON that can also be written back as UTF-8.
 
     Raises:
-        KformerError: it is malformed, or nested too deeply, or holds half of a surrogate pair;
+        KformerError: it is malformed, or nested too deeply, or has half of a surrogate pair;
             the message starts with ``where``.
     """
     try:
@@ -175,7 +180,7 @@ def parse_json(text: str, where: str) -> Any:
             json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise KformerError(
-            f"{where}: not valid JSON ({error}); mend it or download it again"
+            f"{where}: not valid JSON ({error}); correct it or download it again"
         ) from None
     return value
 
@@ -193,7 +198,7 @@ def _open(path: Path) -> IO[bytes]:
 
 @contextmanager
 def _opened(path: Path, line: Callable[[], int]) -> Iterator[IO[bytes]]:
-    """Opens a file; says of a damaged one after which line it is damaged."""
+    """Opens a file; an error of a damaged one names the last line that could be read."""
     if not path.is_file():
         raise KformerError(f"{path}: there is no such file; check the folder it should be in")
     try:

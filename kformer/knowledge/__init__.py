@@ -1,7 +1,7 @@
 """Readers of knowledge sources: one class a source, chosen in the config by name.
 
-A reader is its own settings, see `kformer.knowledge.reader`. A new source is one file here and one
-line below. In a config, a bare name stands for that source with its default settings.
+A reader is its own settings, see `kformer.knowledge.reader`. A new source is one file here and two
+lines below. In a config, a bare name stands for that source with its default settings.
 """
 
 from typing import Annotated, Any
@@ -14,7 +14,7 @@ from kformer.knowledge.conceptnet import ConceptNet
 from kformer.knowledge.demo import Demo
 from kformer.knowledge.medquad import MedQuad
 from kformer.knowledge.textbooks import Textbooks
-from kformer.knowledge.user_files import JsonlFacts, TsvFacts, TxtFacts
+from kformer.knowledge.user_files import CsvFacts, JsonlFacts, ParquetFacts, TsvFacts, TxtFacts
 
 
 def _from_name(value: Any) -> Any:
@@ -26,9 +26,11 @@ KnowledgeSource = Annotated[
         Atomic
         | Atomic2020
         | ConceptNet
+        | CsvFacts
         | Demo
         | JsonlFacts
         | MedQuad
+        | ParquetFacts
         | Textbooks
         | TsvFacts
         | TxtFacts,

@@ -49,13 +49,13 @@ class Atomic(Triples):
     source: Literal["atomic"] = "atomic"
     """Where the facts come from."""
 
-    def read(self, place: Path, counts: Counter[str]) -> Iterator[Fact]:
+    def read(self, folder: Path, counts: Counter[str]) -> Iterator[Fact]:
         """Streams the facts; answers that say "none" are skipped.
 
         Raises:
             KformerError: none of the files is there, or one is malformed.
         """
-        for path in find_files(place, _FILES, "the official ATOMIC archive"):
+        for path in find_files(folder, _FILES, "the official ATOMIC archive"):
             for event, relation, answer in _annotations(path):
                 text = to_sentence(event, relation, answer, self)
                 if text is None:
@@ -101,7 +101,7 @@ def _annotations(path: Path) -> Iterator[tuple[str, str, str]]:
         raise KformerError(f"{path}: not UTF-8 ({error.reason}); save it as UTF-8") from None
     except csv.Error as error:
         raise KformerError(
-            f"{path}:{rows.line_num}: not valid CSV ({error}); mend it or download it again"
+            f"{path}:{rows.line_num}: not valid CSV ({error}); correct it or download it again"
         ) from None
 
 
@@ -116,7 +116,7 @@ def _tidy(text: str) -> str:
     text = re.sub(r'["“”`*]+', "", text.replace("\u2019", "'"))
     text = " ".join(text.split()).strip(" .,;:!?")
     text = re.sub(r" (?='(?:s|re|ve|ll|d|m)\b|n't\b|[.,;:!?])", "", text)  # "one 's own , is n't"
-    return re.sub(r"(underst|comm)(?=Person[XYZ])", r"\1and ", text)  # ATOMIC's own slip
+    return re.sub(r"(underst|comm)(?=Person[XYZ])", r"\1and ", text)  # a typo in ATOMIC
 
 
 # PersonX, person y's, personZs, X's; also perosnx, pesony and the like, but not the X of x-ray.
@@ -131,7 +131,7 @@ _BLANK = re.compile(r"(?:\ban? )?_+", re.IGNORECASE)
 
 
 def _named(text: str) -> str:
-    """Gives the persons their names and says something for blanks."""
+    """Replaces the persons by names and the blanks by "something"."""
     text = _PERSON.sub(lambda m: _NAMES[m["letter"].lower()] + ("'s" if m["own"] else ""), text)
     return _BLANK.sub("something", _BLANK_OF_A_KIND.sub(r"\1thing", text))
 
@@ -173,7 +173,7 @@ _AUXILIARIES = """
     didn't doesn't don't isn't wasn't
 """
 _FINITE = {*_THIRD_PERSON.values(), *_AUXILIARIES.split()}
-# An answer that begins with one of these and goes on is a sentence of its own ...
+# An answer that begins with one of these, followed by more, is already a sentence ...
 _SUBJECT = re.compile(r"(?:he|she|they|it|we|i|you|dana|morgan|terry)\b(?!'s\b) (?!to\b|and\b)")
 # ... and where an effect is asked for, so is one that begins with one of these.
 _SUBJECT_OF_EFFECT = re.compile(
@@ -184,7 +184,7 @@ _FILLER = re.compile(r"^(?:(?:and|also|then|because|so)\b,? )+(?=\w)|\bto (?=to\
 
 
 def _complete(relation: str, answer: str) -> str:
-    """Gives an answer the subject and the verb that it lacks."""
+    """Adds the subject and the verb that an answer lacks."""
     template = TEMPLATES[relation]
     is_effect = relation.endswith("Effect")
     is_state = relation.endswith(("React", "Attr"))

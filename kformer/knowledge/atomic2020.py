@@ -19,13 +19,13 @@ class Atomic2020(Triples):
 
     source: Literal["atomic2020"] = "atomic2020"
 
-    def read(self, place: Path, counts: Counter[str]) -> Iterator[Fact]:
+    def read(self, folder: Path, counts: Counter[str]) -> Iterator[Fact]:
         """Streams the facts, of the train file first; tails that say "none" are skipped.
 
         Raises:
             KformerError: none of the files is there, or a line is malformed.
         """
-        for path in find_files(place, _FILES, "the official ATOMIC-2020 archive"):
+        for path in find_files(folder, _FILES, "the official ATOMIC-2020 archive"):
             for number, line in read_lines(path):
                 cells = [cell.strip() for cell in line.split("\t")]
                 if len(cells) == 2:  # the tail is empty, and the line was stripped

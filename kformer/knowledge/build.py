@@ -17,15 +17,15 @@ from kformer.progress import Ticker
 
 
 def build_facts(
-    readers: Sequence[KnowledgeSource], places: Sequence[Path], out: Path
+    readers: Sequence[KnowledgeSource], paths: Sequence[Path], out: Path
 ) -> dict[str, float]:
     """Writes the facts table of one or several sources, one after the other, in bounded memory.
 
-    A fact whose text has been there before is dropped, within a source and across them.
+    A fact with the text of an earlier one is dropped, within a source and across sources.
 
     Args:
         readers: the sources in the order in which their facts are numbered.
-        places: the file or folder of each source.
+        paths: the file or folder of each source.
         out: the table to write.
 
     Returns:
@@ -41,8 +41,8 @@ def build_facts(
 
     def tables() -> Iterator[pa.Table]:
         seen = SeenTexts()
-        for reader, place in zip(readers, places, strict=True):
-            for facts, texts in _batches(reader, place, counted[reader.label]):
+        for reader, path in zip(readers, paths, strict=True):
+            for facts, texts in _batches(reader, path, counted[reader.label]):
                 new = seen.add(texts)
                 if not new.all():
                     facts = list(compress(facts, new.tolist()))
@@ -51,7 +51,7 @@ def build_facts(
                 kept[reader.label] += len(facts)
                 duplicates[reader.label] += len(new) - len(facts)
         if not kept.total():
-            where = ", ".join(str(place) for place in places)
+            where = ", ".join(map(str, paths))
             raise KformerError(
                 f"{where}: no facts at all; check that the files of {', '.join(kept)} have content"
             )
@@ -67,17 +67,17 @@ def build_facts(
 
 
 def _batches(
-    reader: KnowledgeSource, place: Path, counts: Counter[str]
+    reader: KnowledgeSource, path: Path, counts: Counter[str]
 ) -> Iterator[tuple[list[Fact], list[str]]]:
     """Facts as the reader yields them, and their texts, stripped."""
-    facts = reader.read(place, counts)
+    facts = reader.read(path, counts)
     read = 0
     ticker = Ticker(f"facts of {reader.label}")
     while batch := list(islice(facts, ROWS_PER_BATCH)):
         texts = [fact.text.strip() for fact in batch]
         if "" in texts:
             raise KformerError(
-                f"{place}: fact {read + texts.index('') + 1}: text: must not be empty; "
+                f"{path}: fact {read + texts.index('') + 1}: text: must not be empty; "
                 "write one or remove it"
             )
         yield batch, texts

@@ -22,13 +22,13 @@ class ConceptNet(Triples):
 
     source: Literal["conceptnet"] = "conceptnet"
 
-    def read(self, place: Path, counts: Counter[str]) -> Iterator[Fact]:
+    def read(self, folder: Path, counts: Counter[str]) -> Iterator[Fact]:
         """Streams the facts; assertions about words of other languages are skipped.
 
         Raises:
             KformerError: there is no file, or a line has too few columns.
         """
-        for path in files_below(place, (".csv", ".tsv", ".txt")):
+        for path in files_below(folder, (".csv", ".tsv", ".txt")):
             for number, line in read_lines(path):
                 cells = [cell.strip() for cell in line.split("\t")]
                 if cells[0].startswith("/a/"):

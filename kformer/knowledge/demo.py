@@ -22,7 +22,7 @@ class Demo(KnowledgeReader):
 
     source: Literal["demo"] = "demo"
 
-    def read(self, place: Path, counts: Counter[str]) -> Iterator[Fact]:
-        for record in jsonl_records(place / "facts.jsonl"):
+    def read(self, folder: Path, counts: Counter[str]) -> Iterator[Fact]:
+        for record in jsonl_records(folder / "facts.jsonl"):
             row = record.parse(_Row)
             yield Fact(row.text, row.relation, row.origin)

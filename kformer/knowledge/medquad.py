@@ -12,7 +12,7 @@ from kformer.knowledge.passages import Passages
 from kformer.knowledge.reader import Fact
 from kformer.knowledge.triples import naming
 
-# A document type may define entities that grow without bound; MedQuAD has none.
+# A document type may define entities that expand without bound; MedQuAD has none.
 _DOCTYPE = re.compile(rb"<!(?:DOCTYPE|ENTITY)", re.IGNORECASE)
 
 _QUESTION_MARKS = re.compile(r"[\s?]*\?$")  # "What causes gout? ?"
@@ -39,7 +39,7 @@ class MedQuad(Passages):
     template: Annotated[str, naming("question", "answer")] = "{question} {answer}"
     """How a question and a passage of its answer become a fact."""
 
-    def read(self, place: Path, counts: Counter[str]) -> Iterator[Fact]:
+    def read(self, folder: Path, counts: Counter[str]) -> Iterator[Fact]:
         """Streams the facts; their relation is the type of the question.
 
         ``counts`` also takes what was read: ``answers``, and ``answers_in_old_markup``.
@@ -47,10 +47,10 @@ class MedQuad(Passages):
         Raises:
             KformerError: there are no documents, or one is malformed.
         """
-        paths = sorted(place.rglob("*.xml"))
+        paths = sorted(folder.rglob("*.xml"))
         if not paths:
             raise KformerError(
-                f"{place}: no XML documents below it; unpack the official MedQuAD archive there"
+                f"{folder}: no XML documents below it; unpack the official MedQuAD archive there"
             )
         for path in paths:
             document = _parse(path)

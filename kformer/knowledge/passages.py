@@ -20,8 +20,8 @@ _AS_SPACES = dict.fromkeys(map(ord, _ODD_SPACES), " ")
 _BLANK_LINE = re.compile(r"\n\s*\n")
 _HEADING_WORDS, _HEADING_LENGTH = 12, 120  # at most; the length in characters
 _NO_HEADING = re.compile(r"""[.!?…:;,]["'”’)\]]*$""")
-_BATCH = 2**16  # characters that are looked at together
-_LONGEST_PARAGRAPH = 2**20  # characters; what is longer is read in parts, so memory is bounded
+_BATCH = 2**16  # characters that are split together
+_LONGEST_PARAGRAPH = 2**20  # characters; a longer one is read in parts, so that memory is bounded
 
 
 class Passage(NamedTuple):
@@ -36,13 +36,13 @@ class Passages(KnowledgeReader):
     """A reader that splits text into passages."""
 
     words: PositiveInt = 150
-    """A passage has at most so many words (a heading in front of it is not counted): by default
-    what the 256 tokens of a fact hold in the released MedQA run."""
+    """A passage has at most so many words (a heading in front of it is not counted); the default
+    is about the 256 tokens that a fact may have in the released MedQA run."""
     overlap: NonNegativeInt = 30
     """The last sentences of a passage, up to so many words, are the first of the next one."""
 
     @model_validator(mode="after")
-    def _moves_on(self) -> Self:
+    def _overlap_is_smaller(self) -> Self:
         if self.overlap >= self.words:
             raise ValueError(f"overlap: {self.overlap} must be less than words: {self.words}")
         return self
@@ -58,27 +58,27 @@ class Passages(KnowledgeReader):
             paragraphs: texts that are not blank, with single spaces between words.
         """
         batch = _Batch()
-        waiting: str | None = None  # what may be a heading
+        candidate: str | None = None  # a paragraph that may be a heading
         number = 0
         for number, paragraph in enumerate(paragraphs, start=1):
             is_heading = len(paragraph) <= _HEADING_LENGTH and _looks_like_heading(paragraph)
-            if waiting is not None:
-                if is_heading:  # a list of short lines, rather
-                    batch.add(number - 1, waiting)
+            if candidate is not None:
+                if is_heading:  # rather a list of short lines
+                    batch.add(number - 1, candidate)
                 else:
-                    batch.start_section(waiting)
-            waiting = paragraph if is_heading else None
+                    batch.start_section(candidate)
+            candidate = paragraph if is_heading else None
             if not is_heading:
                 batch.add(number, paragraph)
             if batch.characters > _BATCH:
-                passages, batch = self._take(batch, is_last=False)
+                passages, batch = self._split_batch(batch, is_last=False)
                 yield from passages
-        if waiting is not None:
-            batch.add(number, waiting)
-        yield from self._take(batch, is_last=True)[0]
+        if candidate is not None:
+            batch.add(number, candidate)
+        yield from self._split_batch(batch, is_last=True)[0]
 
-    def _take(self, batch: "_Batch", is_last: bool) -> tuple[list[Passage], "_Batch"]:
-        """The passages of a batch, and what has to wait for the text that follows."""
+    def _split_batch(self, batch: "_Batch", is_last: bool) -> tuple[list[Passage], "_Batch"]:
+        """The passages of a batch, and the rest, which needs the text that follows."""
         rest = _Batch()
         if not batch.paragraphs:
             return [], rest
@@ -94,11 +94,11 @@ class Passages(KnowledgeReader):
             spans += more
             headings += [heading] * len(more)
         if done < text.words:
-            place = text.paragraph_at(start)
+            paragraph_index = text.paragraph_at(start)
             rest.sections = [(batch.sections[-1][0], 0)]
             rest.emitted = done - start
-            rest.add(batch.paragraphs[place][0], text.rest_of_paragraph(start))
-            for paragraph in batch.paragraphs[place + 1 :]:
+            rest.add(batch.paragraphs[paragraph_index][0], text.rest_of_paragraph(start))
+            for paragraph in batch.paragraphs[paragraph_index + 1 :]:
                 rest.add(*paragraph)
         texts, firsts, lasts = text.cut(spans)
         texts = map(add, headings, texts)
@@ -109,14 +109,14 @@ class Passages(KnowledgeReader):
     def _spans(
         self, ends: Sequence[int], start: int, done: int, end: int, is_open: bool
     ) -> tuple[list[tuple[int, int]], int, int]:
-        """Which words make up the passages of a section, and where the next passage would begin.
+        """The words of each passage of a section, and where the next passage would begin.
 
         Args:
-            ends: the places of words before which a sentence ends, ascending.
+            ends: the indexes of words before which a sentence ends, ascending.
             start: the first word.
             done: the first word that is in no passage yet.
             end: the word after the last one.
-            is_open: more words follow behind ``end``.
+            is_open: whether the section has more words after ``end``.
 
         Returns:
             the first word of each passage and the one after its last; then ``start`` and ``done``
@@ -166,10 +166,10 @@ def paragraphs_of(path: Path) -> Iterator[str]:
 
 @dataclass
 class _Batch:
-    """Paragraphs that are looked at together, with the sections that they belong to."""
+    """Paragraphs that are split together, with the sections that they belong to."""
 
     paragraphs: list[tuple[int, str]] = field(default_factory=list)  # number, text
-    # heading, first paragraph; what comes before the first heading has none
+    # heading, first paragraph; text before the first heading has an empty one
     sections: list[tuple[str, int]] = field(default_factory=lambda: [("", 0)])
     characters: int = 0
     emitted: int = 0  # so many words at the start are in a passage already
@@ -185,14 +185,14 @@ class _Batch:
 class _Text:
     """Paragraphs joined by spaces, and where words, sentences and paragraphs begin and end.
 
-    Python would look at each sentence, NumPy looks at all words at once: that is what makes
-    splitting fast enough for corpora of gigabytes.
+    NumPy handles all words at once; a Python loop over sentences would be too slow for corpora of
+    gigabytes.
     """
 
     def __init__(self, paragraphs: Sequence[str]) -> None:
         self._text = " ".join(paragraphs)
         codes = _codes(self._text)
-        # The first character of each word, and of one behind the last.
+        # The first character of each word, and of one after the last.
         spaces = np.flatnonzero(codes == ord(" "))
         self._starts = np.concatenate([[0], spaces + 1, [len(self._text) + 1]])
         lengths = np.array([len(paragraph) + 1 for paragraph in paragraphs])
@@ -218,11 +218,11 @@ class _Text:
     ) -> tuple[Iterable[str], NDArray[np.int64], NDArray[np.int64]]:
         """The words from a first to before another one, and their first and last paragraphs."""
         firsts, stops = np.array(spans, np.int64).reshape(-1, 2).T
-        places = map(slice, self._starts[firsts].tolist(), (self._starts[stops] - 1).tolist())
+        slices = map(slice, self._starts[firsts].tolist(), (self._starts[stops] - 1).tolist())
         paragraphs = np.array(self.paragraphs)
         first_paragraphs = np.searchsorted(paragraphs, firsts, "right") - 1
         last_paragraphs = np.searchsorted(paragraphs, stops - 1, "right") - 1
-        return map(self._text.__getitem__, places), first_paragraphs, last_paragraphs
+        return map(self._text.__getitem__, slices), first_paragraphs, last_paragraphs
 
     def paragraph_at(self, word: int) -> int:
         return bisect_right(self.paragraphs, word) - 1
@@ -240,7 +240,7 @@ def _codes(text: str) -> NDArray[np.unsignedinteger]:
 
 
 def _table(characters: Iterable[str]) -> NDArray[np.bool_]:
-    """Which of all characters are these."""
+    """Of every character whether it is one of these, by its code."""
     table = np.zeros(0x110000, np.bool_)
     table[[ord(character) for character in characters]] = True
     return table

@@ -1,4 +1,4 @@
-"""What every reader of knowledge is, and what it yields."""
+"""The interface of all readers of knowledge, and the facts that they yield."""
 
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -16,7 +16,7 @@ class Fact(NamedTuple):
     relation: str | None
     """Such as an ATOMIC dimension; None = none."""
     origin: str
-    """Where in the source: the event or thing it is about, book and paragraphs, address."""
+    """Where in the source: its event or subject, book and paragraphs, or address."""
 
 
 class KnowledgeReader(Section, ABC):
@@ -32,14 +32,18 @@ class KnowledgeReader(Section, ABC):
 
     @property
     def archive(self) -> str | None:
-        """The name in `kformer.sources.catalogue` of the files that are read; None = in place."""
+        """The source in `kformer.sources.catalogue` that is read; None = files read in place."""
         return self.source
 
     @abstractmethod
-    def read(self, place: Path, counts: Counter[str]) -> Iterator[Fact]:
-        """Streams the facts; raises KformerError for what cannot be read.
+    def read(self, path: Path, counts: Counter[str]) -> Iterator[Fact]:
+        """Streams the facts.
 
         Args:
-            place: the file or folder that holds the source.
-            counts: takes how much was skipped for which reason, and what else is worth counting.
+            path: the file or folder that holds the source.
+            counts: the reader adds how much it skipped for which reason, and what else is worth
+                counting.
+
+        Raises:
+            KformerError: the files cannot be read.
         """

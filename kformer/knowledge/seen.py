@@ -1,4 +1,4 @@
-"""AnswerOverlap new texts from those that were there before, for tens of millions of them."""
+"""Which of tens of millions of texts have occurred before."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from xxhash import xxh3_64_intdigest
 class SeenTexts:
     """Remembers texts by their XXH3 hash of 64 bits, in 8 bytes each.
 
-    Two different texts among n are taken for one with a probability of n² / 2⁶⁵: for twenty
+    Two different texts among n have the same hash with a probability of n² / 2⁶⁵: for twenty
     million texts 1 in 90,000. Hashes lie in sorted arrays whose sizes at least halve from one to
     the next (a log-structured merge), so that a look-up takes a few binary searches.
     """
@@ -19,15 +19,15 @@ class SeenTexts:
         self._runs: list[NDArray[np.uint64]] = []
 
     def add(self, texts: Sequence[str]) -> NDArray[np.bool_]:
-        """Remembers texts; says which were new, the first one of equal ones: (len(texts),)."""
+        """Remembers texts; returns which are new (of equal ones the first): (len(texts),)."""
         hashes = np.fromiter(
             [xxh3_64_intdigest(text.encode()) for text in texts], np.uint64, len(texts)
         )
         new = np.zeros(len(hashes), np.bool_)
         new[np.unique(hashes, return_index=True)[1]] = True
         for run in self._runs:
-            places = np.minimum(np.searchsorted(run, hashes), len(run) - 1)
-            new &= run[places] != hashes
+            positions = np.minimum(np.searchsorted(run, hashes), len(run) - 1)
+            new &= run[positions] != hashes
         self._merge(np.sort(hashes[new]))
         return new
 

@@ -21,16 +21,16 @@ class Textbooks(Passages):
     def archive(self) -> str:
         return "med_qa"
 
-    def read(self, place: Path, counts: Counter[str]) -> Iterator[Fact]:
+    def read(self, folder: Path, counts: Counter[str]) -> Iterator[Fact]:
         """Streams the passages of the books in the order of their names.
 
         Raises:
             KformerError: there are no books, or one is no text.
         """
-        books = sorted(place.rglob(str(_FOLDER / "*.txt")))
+        books = sorted(folder.rglob(str(_FOLDER / "*.txt")))
         if not books:
             raise KformerError(
-                f"{place}: no {_FOLDER}/*.txt below it; unpack MedQA's data_clean.zip there, or "
+                f"{folder}: no {_FOLDER}/*.txt below it; unpack MedQA's data_clean.zip there, or "
                 "name your own books with knowledge: {source: txt, path: FOLDER}"
             )
         for book in books:
@@ -38,7 +38,7 @@ class Textbooks(Passages):
 
 
 def book_facts(passages: Passages, path: Path, title: str) -> Iterator[Fact]:
-    """The passages of one book; their origin is its title and which paragraphs they are from."""
+    """The passages of one book; their origin is its title and the numbers of their paragraphs."""
     for text, first, last in passages.split(paragraphs_of(path)):
         span = str(first) if first == last else f"{first}-{last}"
         yield Fact(text, None, f"{title} {span}")

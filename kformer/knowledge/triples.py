@@ -73,16 +73,16 @@ TEMPLATES = {
 }
 
 
-def naming(*places: str) -> AfterValidator:
-    """Checks that a template names these places, and nothing else."""
+def naming(*names: str) -> AfterValidator:
+    """Checks that a template has these fields, and no others."""
 
     def check(template: str) -> str:
         try:
             fields = [field[1:] for field in Formatter().parse(template) if field[1] is not None]
         except ValueError as error:
             raise ValueError(f"{template!r} is no template: {error}") from None
-        if {field[0] for field in fields} != set(places) or any(any(f[1:]) for f in fields):
-            wanted = " and ".join(f"{{{place}}}" for place in places)
+        if {field[0] for field in fields} != set(names) or any(any(f[1:]) for f in fields):
+            wanted = " and ".join(f"{{{name}}}" for name in names)
             raise ValueError(f"{template!r} must name {wanted}, and nothing else")
         return template
 

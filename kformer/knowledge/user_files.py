@@ -1,14 +1,16 @@
-"""Knowledge of one's own: JSON lines, tab-separated values, or plain text."""
+"""The user's own knowledge: JSON lines, tables, Parquet, or plain text."""
 
+from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from kformer.errors import KformerError
-from kformer.io.records import JSONL, Record, jsonl_records
+from kformer.io.columns import Columns
+from kformer.io.records import JSONL, PARQUET, Record, csv_records, jsonl_records, parquet_records
 from kformer.io.text import decoded, files_below, name_below, raw_lines, read_lines
 from kformer.knowledge.passages import Passages
 from kformer.knowledge.reader import Fact, KnowledgeReader
@@ -21,7 +23,7 @@ _TRIPLE = ("head", "relation", "tail")
 
 
 class FactRow(BaseModel):
-    """A fact of your own: one line of a JSON-lines file. Other keys are not read."""
+    """One of your own facts: a line of a JSON-lines file. Other keys are not read."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -35,14 +37,14 @@ class FactRow(BaseModel):
     head: Text | None = None
     """… what it is about, with `relation` and `tail`: written as a sentence by a template."""
     relation: Text | None = None
-    """Such as `xNeed` or `AtLocation`; may stand beside a `text` too."""
+    """Such as `xNeed` or `AtLocation`; a `text` may have one too."""
     tail: Text | None = None
     origin: str | None = None
     """Where it is from; without one, the head, or file and line. Facts of the same origin are about
     the same event, for `retrieval.events`."""
 
     @model_validator(mode="after")
-    def _says_something(self) -> Self:
+    def _is_text_or_triple(self) -> Self:
         is_triple = self.head is not None or self.tail is not None
         if (self.text is None) != is_triple:
             raise ValueError("give either text, or head, relation and tail")
@@ -52,8 +54,29 @@ class FactRow(BaseModel):
         return self
 
 
-class _Own(UserData, KnowledgeReader):
-    """Knowledge of one's own."""
+class FactColumns(Columns):
+    """Which field of a record is what. A dot leads into an object: `fact.text`. Null = not read."""
+
+    text: Text | None = "text"
+    """The fact as a sentence. Instead, `head`, `relation` and `tail` may hold a triple."""
+    head: Text | None = "head"
+    """What the triple is about."""
+    relation: Text | None = "relation"
+    """The relation of the triple, or of a `text`."""
+    tail: Text | None = "tail"
+    """The other end of the triple."""
+    origin: Text | None = "origin"
+    """Where the fact is from."""
+
+    def is_required(self, key: str, position: int) -> bool:
+        return key in ("text", "head", "tail") and getattr(self, key) != key
+
+    def content_of(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(fields)
+
+
+class UserKnowledge(UserData, KnowledgeReader):
+    """The user's own knowledge."""
 
     name: Name | None = None
     """What to call it in tables and metrics; needed where two are of the same kind."""
@@ -67,29 +90,83 @@ class _Own(UserData, KnowledgeReader):
         return self.label if self.path is None else None
 
 
-class JsonlFacts(_Own, Triples):
+class UserFacts(UserKnowledge, Triples):
+    """The user's own facts, texts or triples, in files of one format."""
+
+    suffixes: ClassVar[tuple[str, ...]]
+
+    columns: FactColumns | None = None
+    """Which field is what, for files with other names than those in docs/bring-your-own-data.md."""
+
+    @abstractmethod
+    def raw_records(self, path: Path) -> Iterator[Record]:
+        """Streams the records of a file as they are, each fact one record."""
+
+    def records(self, path: Path) -> Iterator[Record]:
+        """Streams the records of a file under the names that `FactRow` knows.
+
+        Raises:
+            KformerError: the file cannot be read, or lacks a column that the config names.
+        """
+        records = self.raw_records(path)
+        return self.columns.apply(records) if self.columns else records
+
+    def read(self, path: Path, counts: Counter[str]) -> Iterator[Fact]:
+        for file in files_below(path, self.suffixes):
+            for record in self.records(file):
+                yield as_fact(record.parse(FactRow), record, self)
+
+
+class JsonlFacts(UserFacts):
     """JSON lines; `workflow/schemas/fact.schema.json` says what a line may hold."""
+
+    suffixes = JSONL
 
     source: Literal["jsonl"] = "jsonl"
 
-    def read(self, place: Path, counts: Counter[str]) -> Iterator[Fact]:
-        for path in files_below(place, JSONL):
-            for record in jsonl_records(path):
-                yield as_fact(record.parse(FactRow), record, self)
+    def raw_records(self, path: Path) -> Iterator[Record]:
+        return jsonl_records(path)
 
 
-class TsvFacts(_Own, Triples):
+class ParquetFacts(UserFacts):
+    """Parquet, as data sets on the Hugging Face hub have it; a row is like a JSON line."""
+
+    suffixes = PARQUET
+
+    source: Literal["parquet"] = "parquet"
+
+    def raw_records(self, path: Path) -> Iterator[Record]:
+        return parquet_records(path)
+
+
+class CsvFacts(UserFacts):
+    """A table with a header, with commas between the columns: text, or head, relation, tail."""
+
+    suffixes = (".csv",)
+
+    source: Literal["csv"] = "csv"
+
+    def raw_records(self, path: Path) -> Iterator[Record]:
+        for record in csv_records(path):
+            if self.columns or isinstance(record.content, KformerError):
+                yield record
+            else:
+                content = {name.lower(): cell for name, cell in record.content.items()}
+                yield record._replace(content=content)
+
+
+class TsvFacts(UserFacts):
     """Tab-separated values: head, relation, tail; or one column with texts; or with a header."""
+
+    suffixes = (".tsv",)
 
     source: Literal["tsv"] = "tsv"
 
-    def read(self, place: Path, counts: Counter[str]) -> Iterator[Fact]:
-        for path in files_below(place, (".tsv",)):
-            for record in tsv_records(path):
-                yield as_fact(record.parse(FactRow), record, self)
+    def raw_records(self, path: Path) -> Iterator[Record]:
+        return _tsv_records(path, has_header=self.columns is not None)
 
 
-class TxtFacts(_Own, Passages):
+class TxtFacts(UserKnowledge, Passages):
     """Plain text: running text to be split into passages, or a fact a line."""
 
     source: Literal["txt"] = "txt"
@@ -97,18 +174,18 @@ class TxtFacts(_Own, Passages):
     """`passage`: paragraphs, which blank lines separate, are joined and split into passages;
     `line`: every line is a fact."""
 
-    def read(self, place: Path, counts: Counter[str]) -> Iterator[Fact]:
-        for path in files_below(place, (".txt",)):
-            title = name_below(place, path)
+    def read(self, path: Path, counts: Counter[str]) -> Iterator[Fact]:
+        for file in files_below(path, (".txt",)):
+            title = name_below(path, file)
             if self.unit == "passage":
-                yield from book_facts(self, path, title)
+                yield from book_facts(self, file, title)
             else:
-                for number, line in read_lines(path):
+                for number, line in read_lines(file):
                     yield Fact(line, None, f"{title} {number}")
 
 
 def as_fact(row: FactRow, record: Record, triples: Triples) -> Fact:
-    """A record as a fact; if it does not say its origin, that is its head, or else its place."""
+    """A record as a fact; without an origin it gets its head, or else file and line."""
     text, relation = row.text, row.relation and row.relation.strip()
     if text is None:
         assert row.head and relation and row.tail
@@ -117,11 +194,15 @@ def as_fact(row: FactRow, record: Record, triples: Triples) -> Fact:
     return Fact(text, relation, origin)
 
 
-def tsv_records(path: Path) -> Iterator[Record]:
-    """Streams the lines of a tab-separated file, without quotes; blank lines are none.
+def _tsv_records(path: Path, has_header: bool) -> Iterator[Record]:
+    """Streams the lines of a tab-separated file without quotes; blank lines are left out.
 
-    A first line that names known columns is a header. Without one, three columns are head,
-    relation and tail, and a single one is the text. Empty cells are left out.
+    Empty cells are left out.
+
+    Args:
+        has_header: whether the first line is surely a header. Otherwise it is one if it names
+            known columns; without a header, three columns are head, relation and tail, and a
+            single one is the text.
     """
     header: list[str] | None = None
     for number, line in raw_lines(path):
@@ -134,6 +215,9 @@ def tsv_records(path: Path) -> Iterator[Record]:
             yield Record(path, number, error)
             continue
         if header is None:
+            if has_header:
+                header = cells
+                continue
             if _is_header(cells):
                 header = [cell.lower() for cell in cells]
                 continue
@@ -144,7 +228,7 @@ def tsv_records(path: Path) -> Iterator[Record]:
             yield Record(path, number, problem)
         else:
             content = {name: cell for name, cell in zip(header, cells, strict=True) if cell}
-            yield Record(path, number, content)
+            yield Record(path, number, content, tuple(header))
 
 
 def _is_header(cells: list[str]) -> bool:

@@ -1,7 +1,7 @@
 """Readers of question sets: one class a data set, chosen in the config by its ``dataset`` name.
 
-A reader is its own settings, see `kformer.questions.reader`. A new data set is one file here and
-one line below.
+A reader is its own settings, see `kformer.questions.reader`. Most data sets need no reader: the
+config names their fields in `columns:`. One that needs code is a file here and two lines below.
 """
 
 from typing import Annotated
@@ -11,8 +11,9 @@ from pydantic import Field
 from kformer.questions.demo import Demo
 from kformer.questions.med_qa import MedQa
 from kformer.questions.social_iqa import SocialIqa
-from kformer.questions.user_files import CsvQuestions, JsonlQuestions
+from kformer.questions.user_files import CsvQuestions, JsonlQuestions, ParquetQuestions
 
 QuestionSource = Annotated[
-    CsvQuestions | Demo | JsonlQuestions | MedQa | SocialIqa, Field(discriminator="dataset")
+    CsvQuestions | Demo | JsonlQuestions | MedQa | ParquetQuestions | SocialIqa,
+    Field(discriminator="dataset"),
 ]

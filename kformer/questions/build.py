@@ -35,35 +35,40 @@ class _Question(BaseModel):
         return self
 
 
-def build_questions(reader: QuestionSource, folder: Path, out: Path) -> dict[str, float]:
-    """Writes the questions table of a data set whose files lie in ``folder``.
+def build_questions(reader: QuestionSource, path: Path, out: Path) -> dict[str, float]:
+    """Writes the questions table of a data set.
+
+    Args:
+        reader: the data set.
+        path: its file or folder.
+        out: the table to write.
 
     Returns:
         the number of questions per split.
 
     Raises:
-        KformerError: a row that is no proper question, or a split without any.
+        KformerError: a row that is not a proper question, or a split without questions.
     """
     counts: Counter[str] = Counter()
-    write_table(out, "questions", _checked(reader.read(folder), folder, counts))
+    write_table(out, "questions", _checked(reader.read(path), path, counts))
     return {f"{split}_questions": counts[split] for split in SPLITS}
 
 
-def _checked(rows: Iterable[Row], folder: Path, counts: Counter[str]) -> Iterator[Row]:
+def _checked(rows: Iterable[Row], path: Path, counts: Counter[str]) -> Iterator[Row]:
     seen = set()
     for row in rows:
         try:
             question = _Question.model_validate(row)
         except ValidationError as error:
             name = row.get("question_id")
-            raise KformerError(f"{folder}: question {name!r}: {in_one_line(error)}") from None
+            raise KformerError(f"{path}: question {name!r}: {in_one_line(error)}") from None
         if question.question_id in seen:
-            raise KformerError(f"{folder}: question {question.question_id!r} is there twice")
+            raise KformerError(f"{path}: question {question.question_id!r} is there twice")
         seen.add(question.question_id)
         counts[question.split] += 1
         yield question.model_dump()
     for split in SPLITS:
         if not counts[split]:
             raise KformerError(
-                f"{folder}: the split {split} has no questions; every split needs some"
+                f"{path}: the split {split} has no questions; every split needs some"
             )

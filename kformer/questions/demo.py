@@ -14,6 +14,6 @@ class Demo(QuestionReader):
 
     dataset: Literal["demo"] = "demo"
 
-    def read(self, place: Path) -> Iterator[Row]:
-        for _, row in read_jsonl(place / "questions.jsonl"):
+    def read(self, folder: Path) -> Iterator[Row]:
+        for _, row in read_jsonl(folder / "questions.jsonl"):
             yield row

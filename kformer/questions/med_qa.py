@@ -23,41 +23,41 @@ class MedQa(QuestionReader):
 
     dataset: Literal["med_qa"] = "med_qa"
     options: Literal[4, 5] = 4
-    """With how many choices the questions are asked."""
+    """How many choices each question has."""
 
-    def read(self, place: Path) -> Iterator[Row]:
+    def read(self, folder: Path) -> Iterator[Row]:
         """Streams rows of the questions table: the train, the dev, then the test file.
 
-        A question is a case history with the question proper at its end, so it has no context:
-        where it is too long for an encoder, its start is what is cut.
+        A question is a case history that ends in the question proper, so it has no context: if it
+        is too long for an encoder, its start is cut.
 
         Raises:
             KformerError: a file is missing, or a line is malformed.
         """
         for name, split in _SPLITS.items():
-            path = self._find(place, name)
+            path = self._find(folder, name)
             for row, (number, question) in enumerate(read_jsonl(path)):
                 yield {
                     "question_id": f"{name}-{row:06d}",
                     "split": split,
                     "context": "",
-                    **_asked(question, self.options, f"{path}:{number}"),
+                    **_question_columns(question, self.options, f"{path}:{number}"),
                     "type": question.get("meta_info"),
                     "gold_facts": None,
                 }
 
-    def _find(self, place: Path, name: str) -> Path:
+    def _find(self, folder: Path, name: str) -> Path:
         file = _FOLDER / str(_FILES[self.options]).format(name)
-        found = sorted(place.rglob(str(file)))
+        found = sorted(folder.rglob(str(file)))
         if len(found) != 1:
             raise KformerError(
-                f"{place}: {len(found)} files called {file} below it, expected one; unpack "
+                f"{folder}: {len(found)} files called {file} below it, expected one; unpack "
                 "MedQA's data_clean.zip there"
             )
         return found[0]
 
 
-def _asked(question: dict[str, Any], options: int, where: str) -> Row:
+def _question_columns(question: dict[str, Any], options: int, where: str) -> Row:
     """The columns question, choices and answer."""
     letters = ascii_uppercase[:options]
     given = question.get("options")

@@ -1,4 +1,4 @@
-"""What every reader of questions is."""
+"""The interface of all readers of questions."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -17,22 +17,25 @@ class QuestionReader(Section, ABC):
 
     @property
     def archive(self) -> str | None:
-        """The name in `kformer.sources.catalogue` of the files that are read; None = in place."""
+        """The source in `kformer.sources.catalogue` that is read; None = files read in place."""
         return self.dataset
 
     @abstractmethod
-    def read(self, place: Path) -> Iterator[Row]:
-        """Streams rows of the questions table; raises KformerError for what cannot be read.
+    def read(self, path: Path) -> Iterator[Row]:
+        """Streams rows of the questions table.
 
         Args:
-            place: the file or folder that holds the questions.
+            path: the file or folder that holds the questions.
+
+        Raises:
+            KformerError: they cannot be read.
         """
 
 
-def drawn(text: str, seed: int) -> float:
+def hash_fraction(text: str, seed: int) -> float:
     """A number in [0, 1) that depends on a text and a seed alone: the same on any machine.
 
-    It deals questions out to splits; those with the same text go together.
+    Questions are assigned to splits by it; those with the same text get the same split.
     """
     key = f"{seed}\n{' '.join(text.split()).casefold()}"
     return int.from_bytes(sha256(key.encode()).digest()[:8], "big") / 2**64

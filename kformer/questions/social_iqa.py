@@ -11,7 +11,7 @@ from pydantic import Field
 from kformer.errors import KformerError
 from kformer.io.tables import Row
 from kformer.io.text import read_jsonl, read_lines
-from kformer.questions.reader import QuestionReader, drawn
+from kformer.questions.reader import QuestionReader, hash_fraction
 
 _CHOICES = ("answerA", "answerB", "answerC")
 _LABELS = {"1": 0, "2": 1, "3": 2}
@@ -23,11 +23,11 @@ class SocialIqa(QuestionReader):
     dataset: Literal["social_iqa"] = "social_iqa"
     """Which data set to answer."""
     validation_share: float = Field(default=0.05, gt=0, lt=0.5)
-    """How many of the train contexts go to validation, about; checkpoints are chosen there."""
+    """About which share of the train contexts goes to validation, where checkpoints are chosen."""
     split_seed: int = 0
     """Chooses which contexts go to validation."""
 
-    def read(self, place: Path) -> Iterator[Row]:
+    def read(self, folder: Path) -> Iterator[Row]:
         """Streams rows of the questions table: the official train file, then the dev file.
 
         Raises:
@@ -35,7 +35,7 @@ class SocialIqa(QuestionReader):
                 in number.
         """
         for name in ("train", "dev"):
-            for row, (question, answer) in enumerate(_labelled(_find(place, f"{name}.jsonl"))):
+            for row, (question, answer) in enumerate(_labelled(_find(folder, f"{name}.jsonl"))):
                 yield {
                     "question_id": f"{name}-{row:06d}",
                     "split": self._split_of(question["context"]) if name == "train" else "test",
@@ -49,7 +49,7 @@ class SocialIqa(QuestionReader):
 
     def _split_of(self, context: str) -> str:
         # By context, since several questions share one.
-        in_validation = drawn(context, self.split_seed) < self.validation_share
+        in_validation = hash_fraction(context, self.split_seed) < self.validation_share
         return "validation" if in_validation else "train"
 
 
@@ -67,10 +67,10 @@ def _labelled(path: Path) -> Iterator[tuple[dict[str, str], int]]:
     labels_path = _find(path.parent, f"{path.stem}-labels.lst")
     for question, label in zip_longest(read_jsonl(path), read_lines(labels_path)):
         if question is None:
-            raise KformerError(f"{labels_path}:{label[0]}: a label more than {path} has questions")
+            raise KformerError(f"{labels_path}:{label[0]}: more labels than {path} has questions")
         if label is None:
             raise KformerError(
-                f"{path}:{question[0]}: a question more than {labels_path} has labels"
+                f"{path}:{question[0]}: more questions than {labels_path} has labels"
             )
         if label[1] not in _LABELS:
             raise KformerError(
@@ -96,8 +96,8 @@ def _normalised(text: str) -> str:
     return " ".join(text.split()).casefold()
 
 
-# The wordings of the kinds of questions, the first that fits. Crowd workers reworded some of the
-# templates, and what fits none of these has no type. ``who`` is the person asked about.
+# The wordings of the kinds of questions; the first that matches counts. Crowd workers reworded some
+# of the templates, and a question that matches none has no type. ``who`` is the person asked about.
 _ASKED = r"(?:.*\b(?:will|would|does|do|did|might|should|is|are|this make|think) )?(?P<who>.+?)"
 _WORDINGS = {
     "Intent": r"why (?:did|does|do|would|will|is|was)\b|what made\b|.*\bfor what reason",
@@ -111,7 +111,7 @@ _WORDINGS = {
     r"\W*$",
 }
 _PRONOUN = re.compile(r"(?:you|i|he|she|they|we|it|him|her|them)")
-# What opens a sentence in upper case without being anybody's name.
+# Capitalised words at the start of a sentence that are nobody's name.
 _OPENING = re.compile(
     r"\b(?:(?:A|An|The|It|I|In|On|At|As|By|For|To|With|After|Before|When|While|Whenever|During"
     r"|Since|Because|Once|Even|Although|Though|Despite|Due|There|That|This|He|She|They|We|His|Her"
@@ -143,6 +143,6 @@ def _comes_first(who: str, context: str) -> bool:
     mention = re.search(rf"\b{re.escape(who)}\b", context, re.IGNORECASE)
     if mention is None:
         return False
-    # Some contexts are all in lower case, and most contexts open with a name.
+    # Some contexts are all in lower case, and most contexts begin with a name.
     before = (context[0].upper() + context[1:])[: mention.start()]
     return not re.search(r"\b[A-Z]", _OPENING.sub("", before))

@@ -1,4 +1,4 @@
-"""Questions of one's own: JSON lines, or a table (CSV)."""
+"""The user's own questions: JSON lines, a table (CSV) or Parquet."""
 
 import math
 from abc import abstractmethod
@@ -9,10 +9,12 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, model_validator
 
-from kformer.io.records import JSONL, Record, csv_records, jsonl_records
+from kformer.errors import KformerError
+from kformer.io.records import JSONL, PARQUET, Record, csv_records, jsonl_records, parquet_records
 from kformer.io.tables import SPLITS, Row
 from kformer.io.text import files_below, name_below
-from kformer.questions.reader import QuestionReader, drawn
+from kformer.questions.columns import QuestionColumns
+from kformer.questions.reader import QuestionReader, hash_fraction
 from kformer.section import Text
 from kformer.sources.user_data import UserData
 
@@ -44,12 +46,12 @@ _ListOrLetters = (
 
 def _number_or_text(answer: Any) -> Any:
     if isinstance(answer, bool) or not isinstance(answer, int | str):
-        raise ValueError(f"must be a position from 0, a letter or a text (not {answer!r:.60})")
+        raise ValueError(f"must be an index from 0, a letter or a text (not {answer!r:.60})")
     return answer
 
 
 class QuestionRow(BaseModel):
-    """A question of your own: one line of a JSON-lines file. Other keys are not read."""
+    """One of your own questions: a line of a JSON-lines file. Other keys are not read."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True, title="Question")
 
@@ -62,7 +64,7 @@ class QuestionRow(BaseModel):
     ]
     """The possible answers, as a list, or as an object with the letters A, B, … as keys."""
     answer: Annotated[StrictInt | Text, BeforeValidator(_number_or_text)]
-    """The right one: its position from 0, its letter, or its text."""
+    """The right one: its index from 0, its letter, or its text."""
     context: str | None = None
     """What comes before the question; cut first where an input is too long."""
     id: StrictInt | Text | None = None
@@ -80,11 +82,11 @@ class QuestionRow(BaseModel):
 
     @model_validator(mode="after")
     def _has_one_answer(self) -> Self:
-        _ = self.answer_position
+        _ = self.answer_index
         return self
 
     @property
-    def answer_position(self) -> int:
+    def answer_index(self) -> int:
         """The right choice, from 0; raises ValueError if the answer means none, or several."""
         last = len(self.choices) - 1
         if isinstance(self.answer, int):
@@ -92,35 +94,37 @@ class QuestionRow(BaseModel):
                 raise ValueError(f"answer: {self.answer} is out of range 0 to {last}")
             return self.answer
         given = self.answer.strip()
-        readings = {
-            position
-            for position, choice in enumerate(self.choices)
-            if given in (choice.strip(), ascii_uppercase[position], str(position))
+        meanings = {
+            index
+            for index, choice in enumerate(self.choices)
+            if given in (choice.strip(), ascii_uppercase[index], str(index))
         }
-        if not readings:
+        if not meanings:
             raise ValueError(
                 f"answer: {given!r:.60} is neither a choice, nor a letter A to "
-                f"{ascii_uppercase[last]}, nor a position 0 to {last}"
+                f"{ascii_uppercase[last]}, nor an index 0 to {last}"
             )
-        if len(readings) > 1:
-            named = " or ".join(str(each) for each in sorted(readings))
+        if len(meanings) > 1:
+            named = " or ".join(str(each) for each in sorted(meanings))
             raise ValueError(
-                f"answer: {given!r:.60} may mean choice {named}; write it another way, as position "
-                "(from 0), letter or text"
+                f"answer: {given!r:.60} may mean choice {named}; write it another way (index from "
+                "0, letter or text), or say what it is with columns: answer_is"
             )
-        return readings.pop()
+        return meanings.pop()
 
 
-class _Own(UserData, QuestionReader):
-    """Questions of one's own, in files of one kind."""
+class UserQuestions(UserData, QuestionReader):
+    """The user's own questions, in files of one format."""
 
     suffixes: ClassVar[tuple[str, ...]]
 
+    columns: QuestionColumns | None = None
+    """Which field is what, for files with other names than those in docs/bring-your-own-data.md."""
     validation_share: float = Field(default=0.1, gt=0, lt=0.5)
-    """How many of the questions without a split go to validation; where all have one and none is
-    in validation, how many of train."""
+    """Share of the questions without a split that go to validation; where all have one and none is
+    in validation, share of train."""
     test_share: float = Field(default=0.2, gt=0, lt=0.5)
-    """How many of the questions without a split go to test."""
+    """Share of the questions without a split that go to test."""
     split_seed: int = 0
     """Chooses which questions these are; those with the same context stay together."""
 
@@ -128,36 +132,45 @@ class _Own(UserData, QuestionReader):
     def archive(self) -> str | None:
         return f"{self.dataset}_questions" if self.path is None else None
 
-    @staticmethod
     @abstractmethod
-    def records(path: Path) -> Iterator[Record]:
-        """Streams the records of a file."""
+    def raw_records(self, path: Path) -> Iterator[Record]:
+        """Streams the records of a file as they are, each question one record."""
 
-    def read(self, place: Path) -> Iterator[Row]:
+    def records(self, path: Path) -> Iterator[Record]:
+        """Streams the records of a file under the names that `QuestionRow` knows.
+
+        Raises:
+            KformerError: the file cannot be read, or lacks a column that the config names.
+        """
+        records = self.raw_records(path)
+        return self.columns.apply(records) if self.columns else records
+
+    def read(self, path: Path) -> Iterator[Row]:
         """Yields rows of the questions table.
 
         Raises:
-            KformerError: there is no file, or a record is no question.
+            KformerError: there is no file, or a record is not a question.
         """
         rows = [
-            as_row(record.parse(QuestionRow), record, place)
-            for path in files_below(place, self.suffixes)
-            for record in self.records(path)
+            as_row(record.parse(QuestionRow), record, path)
+            for file in files_below(path, self.suffixes)
+            for record in self.records(file)
         ]
-        undecided = [row for row in rows if row["split"] is None]
-        self._deal(undecided, {"test": self.test_share, "validation": self.validation_share})
-        if not undecided and not any(row["split"] == "validation" for row in rows):
+        without_split = [row for row in rows if row["split"] is None]
+        shares = {"test": self.test_share, "validation": self.validation_share}
+        self._assign_splits(without_split, shares)
+        if not without_split and not any(row["split"] == "validation" for row in rows):
             train = [row for row in rows if row["split"] == "train"]
-            self._deal(train, {"validation": self.validation_share})
+            self._assign_splits(train, {"validation": self.validation_share})
         yield from rows
 
-    def _deal(self, rows: Iterable[dict[str, Any]], shares: dict[str, float]) -> None:
-        """Gives rows their split: those drawn first to the first share, the rest to train."""
+    def _assign_splits(self, rows: Iterable[dict[str, Any]], shares: dict[str, float]) -> None:
+        """Gives each split its share of the rows, in a random order, and train the rest."""
         groups: dict[str, list[dict[str, Any]]] = {}
         for row in rows:
             text = row["context"] or row["question"]
             groups.setdefault(" ".join(text.split()).casefold(), []).append(row)
-        order = sorted(groups, key=lambda text: (drawn(text, self.split_seed), text))
+        order = sorted(groups, key=lambda text: (hash_fraction(text, self.split_seed), text))
         splits = [
             split for split, share in shares.items() for _ in range(math.ceil(share * len(order)))
         ]
@@ -166,47 +179,73 @@ class _Own(UserData, QuestionReader):
                 row["split"] = splits[position] if position < len(splits) else "train"
 
 
-class JsonlQuestions(_Own):
+class JsonlQuestions(UserQuestions):
     """JSON lines; `workflow/schemas/question.schema.json` says what a line may hold."""
 
     suffixes = JSONL
 
     dataset: Literal["jsonl"] = "jsonl"
 
-    @staticmethod
-    def records(path: Path) -> Iterator[Record]:
+    def raw_records(self, path: Path) -> Iterator[Record]:
         return jsonl_records(path)
 
 
-class CsvQuestions(_Own):
+class ParquetQuestions(UserQuestions):
+    """Parquet, as data sets on the Hugging Face hub have it; a row is like a JSON line."""
+
+    suffixes = PARQUET
+
+    dataset: Literal["parquet"] = "parquet"
+
+    def raw_records(self, path: Path) -> Iterator[Record]:
+        return parquet_records(path)
+
+
+class CsvQuestions(UserQuestions):
     """A table with a header: the columns question, answer, and A, B, … for the choices."""
 
     suffixes = (".csv", ".tsv")
 
     dataset: Literal["csv"] = "csv"
 
-    @staticmethod
-    def records(path: Path) -> Iterator[Record]:
-        for record in csv_records(path, ("question", "answer", "a", "b")):
-            if isinstance(record.content, dict):
-                yield record._replace(content=_with_choices(record.content))
-            else:
+    def raw_records(self, path: Path) -> Iterator[Record]:
+        needed = () if self.columns else ("question", "answer", "a", "b")
+        for record in csv_records(path, needed):
+            if isinstance(record.content, KformerError):
                 yield record
+            elif self.columns:
+                yield _with_choices_added(record, record.content)
+            else:
+                yield record._replace(content=_with_choices(record.content))
 
 
 def _with_choices(cells: dict[str, Any]) -> dict[str, Any]:
-    """Cells by their column, those of the columns A, B, … gathered as choices."""
+    """Cells by the lower-case names of their columns, with A, B, … collected as choices."""
     letters = {name: cell for name, cell in cells.items() if name.upper() in _LETTERS}
     content = {name.lower(): cell for name, cell in cells.items() if name not in letters}
     content["choices"] = {name.upper(): cell for name, cell in letters.items()}
     return content
 
 
-def as_row(question: QuestionRow, record: Record, place: Path) -> dict[str, Any]:
-    """A row of the questions table; its split is None where neither the record has one nor, in a
-    folder, the name of its file is one."""
-    file = name_below(place, record.file)
-    of_file = _SPLITS.get(file.rpartition("/")[2].lower()) if place.is_dir() else None
+def _with_choices_added(record: Record, cells: dict[str, Any]) -> Record:
+    """A record with the columns A, B, … also as the column ``choices``, if it has no such one."""
+    letters = {name.upper(): cell for name, cell in cells.items() if name.upper() in _LETTERS}
+    if not letters or "choices" in (record.columns or ()):
+        return record
+    return record._replace(content={**cells, "choices": letters})
+
+
+def as_row(question: QuestionRow, record: Record, path: Path) -> dict[str, Any]:
+    """A row of the questions table.
+
+    Its split is None where neither the record nor, in a folder, the name of its file gives one.
+
+    Args:
+        path: the file or folder that is read; questions without an id are named by their file's
+            path below it.
+    """
+    file = name_below(path, record.file)
+    of_file = _SPLITS.get(file.rpartition("/")[2].lower()) if path.is_dir() else None
     name = f"{file}-{record.line:06d}" if question.id is None else str(question.id)
     return {
         "question_id": name,
@@ -214,7 +253,7 @@ def as_row(question: QuestionRow, record: Record, place: Path) -> dict[str, Any]
         "context": (question.context or "").strip(),
         "question": question.question.strip(),
         "choices": [choice.strip() for choice in question.choices],
-        "answer": question.answer_position,
+        "answer": question.answer_index,
         "type": question.type,
         "gold_facts": question.gold_facts and [fact.strip() for fact in question.gold_facts],
     }

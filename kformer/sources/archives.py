@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PureWindowsPath
 from typing import IO, Protocol, TypeVar
 
-# What an archive may unpack to before it is taken for a bomb.
+# Limits beyond which an archive is refused as a bomb.
 MAX_MEMBERS = 100_000
 MAX_UNPACKED = 2**30  # bytes; a large archive may hold up to MAX_RATIO times its own size
 MAX_RATIO = 200
@@ -22,7 +22,7 @@ _Member = TypeVar("_Member")
 
 
 class BadArchive(Exception):
-    """What is wrong with an archive: a message that goes on from its name."""
+    """What is wrong with an archive; the message follows the archive's name."""
 
 
 class _Readable(Protocol):
@@ -30,7 +30,7 @@ class _Readable(Protocol):
 
 
 class _Folder:
-    """Takes members in and counts them. Writes plain files only, and only inside itself."""
+    """The folder to unpack to: counts members, writes plain files only, and only inside itself."""
 
     def __init__(self, path: Path, max_bytes: int) -> None:
         self.path = path
@@ -66,7 +66,7 @@ class _Folder:
             file.write(chunk)
 
 
-# A plain file of such a name is no archive but, say, the page of a proxy that asks to log in.
+# A plain file of such a name is not an archive but, say, the login page of a proxy.
 _ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".xz", ".bz2")
 
 # What the standard library is known to raise for broken bytes.
@@ -77,7 +77,7 @@ _DAMAGED = (
 
 
 def unpack(archive: Path, name: str, out: Path) -> tuple[int, int]:
-    """Unpacks by content: zip, tar, gzip; any other file is taken as it is, under ``name``.
+    """Unpacks by content: zip, tar, gzip; any other file is copied as ``name``.
 
     Returns:
         how many files were written into the folder ``out``, and how many bytes.
@@ -135,7 +135,7 @@ def _unpack_zip(path: Path, folder: _Folder) -> None:
 
 
 class _TarInfo(tarfile.TarInfo):
-    """Refuses headers that would fill the memory before a member is seen."""
+    """Refuses headers that would fill the memory before the first member is read."""
 
     _IN_MEMORY = (
         *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),

@@ -20,7 +20,7 @@ from kformer.errors import KformerError
 
 TRIES = 5
 RETRY_WAIT = wait_exponential(multiplier=1, max=30)  # seconds
-LONGEST_WAIT = 120.0  # seconds; a server that asks for more patience than that is not waited for
+LONGEST_WAIT = 120.0  # seconds; if a server asks for a longer wait, the download fails
 TIMEOUT = httpx.Timeout(60.0, connect=15.0)  # seconds without a byte, and without an answer
 SHOWN_FROM = 5_000_000  # bytes; a smaller download needs no progress bar
 
@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 class NotFetched(Exception):
-    """Why an address gave no file: a message that goes on from the address."""
+    """Why an address gave no file; the message follows the address."""
 
     def __init__(self, message: str, reached: bool) -> None:
         super().__init__(message)
@@ -38,7 +38,7 @@ class NotFetched(Exception):
 
 @dataclass(frozen=True)
 class Download:
-    """One file on its way from an address to ``part``, where an interrupted one goes on."""
+    """The transfer of one file from an address to ``part``, where an interrupted one is resumed."""
 
     title: str
     """What it is, for progress and messages."""
@@ -62,8 +62,8 @@ class Download:
         retrying = Retrying(
             stop=stop_after_attempt(TRIES),
             wait=_wait,
-            retry=retry_if_exception(_may_pass),
-            before_sleep=self._say,
+            retry=retry_if_exception(_is_worth_retrying),
+            before_sleep=self._log_retry,
             reraise=True,
         )
         try:
@@ -79,7 +79,7 @@ class Download:
         self._version_file.unlink(missing_ok=True)
 
     def move_to(self, path: Path) -> None:
-        """Puts the complete file in its place."""
+        """Moves the complete file to ``path``."""
         self.part.replace(path)
         self._version_file.unlink(missing_ok=True)
 
@@ -98,8 +98,8 @@ class Download:
     def _transfer(self, client: httpx.Client, headers: Mapping[str, str]) -> None:
         """One try, from where ``part`` ends."""
         had = self.part.stat().st_size if self.part.exists() else 0
-        asked = {**headers, **self._range_headers(had)}
-        with client.stream("GET", self.url, headers=asked) as response:
+        request = {**headers, **self._range_headers(had)}
+        with client.stream("GET", self.url, headers=request) as response:
             content_range = response.headers.get("Content-Range", "")
             if response.status_code == 416:
                 if had and content_range == f"bytes */{had}":
@@ -156,7 +156,7 @@ class Download:
                 file.write(chunk)
                 progress.advance(task, len(chunk))
 
-    def _say(self, state: RetryCallState) -> None:
+    def _log_retry(self, state: RetryCallState) -> None:
         assert state.outcome
         _log.warning(
             "source %s: %s: %s; trying again in %.0f s (try %d of %d failed)",
@@ -187,23 +187,25 @@ def _client() -> httpx.Client:
         ) from error
 
 
-def _may_pass(error: BaseException) -> bool:
-    """Whether the next try may fare better."""
+def _is_worth_retrying(error: BaseException) -> bool:
+    """Whether the next try may succeed."""
     if isinstance(error, httpx.HTTPStatusError):
         # 416: the part file did not fit and is gone now.
         status = error.response.status_code
-        return (status >= 500 or status in (408, 416, 429)) and _asked_wait(error) <= LONGEST_WAIT
+        return (status >= 500 or status in (408, 416, 429)) and _requested_wait(
+            error
+        ) <= LONGEST_WAIT
     return isinstance(error, httpx.TransportError)
 
 
 def _wait(state: RetryCallState) -> float:
-    """Seconds until the next try: as long as we would wait, or as long as the server asks for."""
+    """Seconds until the next try: our own, or the server's if it asks for more."""
     assert state.outcome
-    return max(RETRY_WAIT(state), _asked_wait(state.outcome.exception()))
+    return max(RETRY_WAIT(state), _requested_wait(state.outcome.exception()))
 
 
-def _asked_wait(error: BaseException | None) -> float:
-    """Seconds that the server asks to be left alone; 0 if it does not say."""
+def _requested_wait(error: BaseException | None) -> float:
+    """Seconds that the server asks to wait; 0 if it does not say."""
     if not isinstance(error, httpx.HTTPStatusError):
         return 0.0
     seconds = error.response.headers.get("Retry-After", "")

@@ -1,14 +1,14 @@
-"""What the file of a source must be: by its published checksum, or by the lock file.
+"""What a file of a source must be: by its published checksum, or by the lock file.
 
 The lock file holds the checksums of files whose owners publish none. They are trusted on first use,
-written down, and verified ever after. It is meant to lie beside the config under version control:
-what one machine trusted, every other machine verifies. Entries are keyed by the address as the
-config gives it.
+written down, and verified ever after. It belongs under version control, next to the config: what
+one machine trusted, every other machine verifies. Entries are keyed by the address as the config
+gives it.
 """
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from pydantic import NonNegativeInt, TypeAdapter, ValidationError
 from kformer.errors import KformerError
 from kformer.io.files import sha256_of, write_json
 from kformer.section import Section, in_one_line
-from kformer.sources.catalogue import Sha256, Source
+from kformer.sources.catalogue import Sha256, Source, SourceFile
 
 _log = logging.getLogger(__name__)
 
@@ -43,10 +43,10 @@ class Expected:
     size: int | None
     advice: str
     locked_in: Path | None = None
-    """The lock file, if it is the one that says so."""
+    """The lock file, if the checksum is from there."""
 
     def wrong(self, path: Path) -> str | None:
-        """What to say of a file that is not the expected one."""
+        """What a message says of a file that is not the expected one; None for the expected one."""
         if self.sha256 is None or (found := sha256_of(path)) == self.sha256:
             return None
         sizes = f"{path.stat().st_size} bytes" + (f" of {self.size}" if self.size else "")
@@ -54,67 +54,74 @@ class Expected:
         return f"has sha256 {found} ({sizes}), expected {self.sha256}{by}"
 
 
-def expected_of(source: Source, lock: Path) -> Expected:
-    """What the file of ``source`` must be.
+def expected_of(file: SourceFile, lock: Path) -> Expected:
+    """What a file must be.
 
     Raises:
         KformerError: there is a lock file and it cannot be read.
     """
-    if source.sha256:
-        advice = (
-            f"get it again, or set {source.section}.sha256 if these are the bytes that you want"
-        )
-        return Expected(source.sha256, source.size, advice)
-    entry = _read_lock(lock).get(source.url)
+    if file.sha256:
+        advice = f"get it again, or set {file.setting}.sha256 if these are the bytes that you want"
+        return Expected(file.sha256, file.size, advice)
+    entry = _read_lock(lock).get(file.url)
     if entry is None:
-        return Expected(None, source.size, "")
+        return Expected(None, file.size, "")
     advice = (
         f"get it again or, if its owners have changed it and you want it as it is now, delete the "
-        f"entry {source.url!r} from {lock}"
+        f"entry {file.url!r} from {lock}"
     )
     return Expected(entry.sha256, entry.size, advice, lock)
 
 
-def trust(source: Source, path: Path, lock: Path) -> None:
-    """Writes down what the file of ``source`` is from now on.
+def trust(file: SourceFile, path: Path, lock: Path) -> str:
+    """Writes down what a file is from now on; returns its sha256.
 
     Raises:
         KformerError: another process has just locked another file, or the lock file is malformed.
     """
     found = LockedFile(
-        source=source.name,
+        source=file.title,
         sha256=sha256_of(path),
         size=path.stat().st_size,
         first_fetched=datetime.now(UTC).date(),
     )
     lock.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(lock.with_name(f".{lock.name}.lock")):
-        expected = expected_of(source, lock)  # again: another process may have been faster
+        expected = expected_of(file, lock)  # again: another process may have been faster
         if expected.sha256 is None:
-            write_json(lock, _plain({**_read_lock(lock), source.url: found}))
+            write_json(lock, _plain({**_read_lock(lock), file.url: found}))
             _log.warning(
                 "source %s: nobody published a checksum; from now on %s expects sha256 %s",
-                *(source.name, lock, found.sha256),
+                *(file.title, lock, found.sha256),
             )
     if wrong := expected.wrong(path):
-        raise KformerError(f"source {source.name}: {path} {wrong}; {expected.advice}")
+        raise KformerError(f"source {file.title}: {path} {wrong}; {expected.advice}")
+    return found.sha256
 
 
-def unpacked_from(folder: Path) -> Path:
-    """Where it is written down of which file an unpacked folder is."""
-    return folder.with_name(f".{folder.name}.sha256")
+def write_note(folder: Path, checksums: Sequence[str]) -> None:
+    """Writes down from which files a folder was unpacked, by their checksums in order."""
+    _note_of(folder).write_text("\n".join(checksums), "utf-8")
 
 
 def check_unpacked(source: Source, folder: Path, lock: Path) -> None:
     """Raises KformerError if a folder was unpacked from another file than the locked one."""
-    expected, note = expected_of(source, lock), unpacked_from(folder)
-    if source.sha256 or not expected.sha256 or not (folder.is_dir() and note.is_file()):
+    all_expected = [expected_of(file, lock) for file in source.files]
+    note = _note_of(folder)
+    if all(file.sha256 for file in source.files) or not (folder.is_dir() and note.is_file()):
         return
-    if (found := note.read_text("utf-8").strip()) != expected.sha256:
-        raise KformerError(
-            f"source {source.name}: {folder} is of a file with sha256 {found}, but {lock} expects "
-            f"{expected.sha256}; delete that folder to fetch it again, or correct {lock}"
-        )
+    noted = note.read_text("utf-8").split("\n")
+    for file, expected, found in zip(source.files, all_expected, noted, strict=False):
+        if expected.sha256 and found.strip() != expected.sha256:
+            raise KformerError(
+                f"source {file.title}: {folder} is of a file with sha256 {found}, but {lock} "
+                f"expects {expected.sha256}; delete that folder to fetch it again, or correct "
+                f"{lock}"
+            )
+
+
+def _note_of(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.sha256")
 
 
 _ENTRIES = TypeAdapter(dict[str, LockedFile])

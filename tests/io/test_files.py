@@ -13,24 +13,18 @@ def names_in(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_file_takes_the_place_of_the_old_one(tmp_path):
-    path = tmp_path / "file"
-    path.write_text("old")
-    with replacing(path) as partial:
-        partial.write_text("new")
-        assert path.read_text() == "old"
-        assert partial.parent == path.parent  # a rename works only within a file system
-    assert path.read_text() == "new"
-    assert names_in(tmp_path) == ["file"]
+def test_a_file_replaces_the_old_one_and_its_folder_is_made(tmp_path):
+    path = tmp_path / "a" / "b" / "file"
+    for old, new in ((None, "new"), ("new", "newer")):
+        with replacing(path) as partial:
+            partial.write_text(new)
+            assert path.exists() == bool(old)
+            assert partial.parent == path.parent  # a rename works only within a file system
+        assert path.read_text() == new
+        assert names_in(path.parent) == ["file"]
 
 
-def test_the_folder_of_the_file_is_made(tmp_path):
-    with replacing(tmp_path / "a" / "b" / "file") as partial:
-        partial.write_text("new")
-    assert (tmp_path / "a" / "b" / "file").read_text() == "new"
-
-
-def test_a_folder_takes_the_place_of_an_empty_one(tmp_path):
+def test_a_folder_replaces_an_empty_one(tmp_path):
     (tmp_path / "folder").mkdir()
     with replacing(tmp_path / "folder") as partial:
         partial.mkdir()

@@ -1,15 +1,18 @@
-"""Own data: where it lies, and its records, each readable or a reason why not."""
+"""The user's own data: where it is, and its records, each readable or a reason why not."""
 
 import gzip
 from contextlib import suppress
+from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from kformer.errors import KformerError
-from kformer.io.records import Record, csv_records, jsonl_records
+from kformer.io.records import Record, csv_records, jsonl_records, parquet_records
 from kformer.section import in_one_line
 from kformer.sources.user_data import UserData
 
@@ -41,19 +44,28 @@ def rows(folder_of):
     return read
 
 
-class TestWhereItLies:
+class TestWhereItIs:
     @pytest.mark.parametrize(
-        "given", [{"path": "a"}, {"url": "https://x/y.zip"}, {"url": "y", "sha256": SHA}]
+        "given",
+        [
+            {"path": "a"},
+            {"url": "https://x/y.zip"},
+            {"url": "y", "sha256": SHA},
+            {"files": {"a": "y"}},
+        ],
     )
     def test_at_a_path_or_at_an_address(self, given):
         override = UserData(**given).override
         assert (override.url, override.sha256) == (given.get("url"), given.get("sha256"))
+        assert bool(override.files) == ("files" in given)
 
     @pytest.mark.parametrize(
         ("given", "what"),
         [
-            ({}, "give either path (read in place) or url (fetched)"),
-            ({"path": "a", "url": "b"}, "give either path (read in place) or url (fetched)"),
+            ({}, "give either path (read in place) or url (fetched), or files (fetched"),
+            ({"path": "a", "url": "b"}, "give either path (read in place) or url"),
+            ({"path": "a", "files": {"a": "b"}}, "give either path"),
+            ({"files": {}}, "files: "),
             ({"path": "a", "sha256": SHA}, "sha256: belongs to a url"),
             ({"url": "b", "sha256": "12"}, "sha256: "),
             ({"url": "b", "pth": "a"}, "pth: unknown key"),
@@ -104,12 +116,6 @@ class TestJsonLines:
         assert bytes_.startswith("not UTF-8")
         assert last == (7, {"b": "é"})
 
-    def test_damage_of_the_file_ends_it(self, folder_of):
-        content = gzip.compress(b'{"a": 1}\n' * 9)[:-9]
-        path = folder_of({"some.jsonl": content}) / "some.jsonl"
-        with pytest.raises(KformerError, match="damaged after line"):
-            list(jsonl_records(path))
-
 
 class TestTables:
     def test_cells_are_stripped_and_empty_ones_left_out(self, rows):
@@ -128,10 +134,8 @@ class TestTables:
             (6, {"a": "last", "b": "5"}),
         ]
 
-    def test_header_cells_may_be_quoted_even_after_a_byte_order_mark(self, rows):
+    def test_the_header_may_be_quoted_and_come_after_a_byte_order_mark_or_blank_lines(self, rows):
         assert rows('\ufeff"a","b"\n1,2\n') == [(2, {"a": "1", "b": "2"})]
-
-    def test_lines_before_the_header_may_be_blank(self, rows):
         assert rows("\n \n,\na,b\n1,2\n") == [(5, {"a": "1", "b": "2"})]
 
     @pytest.mark.parametrize("name", ["some.tsv", "some.tsv.gz", "some.v2.tsv"])
@@ -153,13 +157,13 @@ class TestTables:
         (line, problem), good = rows(f"a,b\n{bad}\n3,4\n")
         assert line == 2
         assert problem.startswith("not valid CSV (")
-        assert problem.endswith("; mend the quotes")
+        assert problem.endswith("; correct the quotes")
         assert good == (3, {"a": "3", "b": "4"})
 
     def test_a_quote_that_is_never_closed_is_refused(self, rows):
         ((line, problem),) = rows('a,b\n"1,2\n3,4\n')
         assert line == 2
-        assert "not valid CSV (unexpected end of data; all up to line 3 is open)" in problem
+        assert "not valid CSV (unexpected end of data; the quote is open up to line 3)" in problem
 
     def test_a_cell_may_be_long(self, rows):
         ((_, content),) = rows(f"a,b\n{'x' * 140_000},2\n")
@@ -177,11 +181,8 @@ class TestTables:
             (3, {"a": "3", "b": "4"}),
             (4, "not UTF-8 (invalid continuation byte); save the file as UTF-8"),
         ]
-
-    def test_a_character_cut_in_two_by_a_comma_is_not_utf8(self, rows):
-        ((line, problem),) = rows(b"a,b\n\xc3,\xa9\n")
-        assert line == 2
-        assert problem.startswith("not UTF-8")
+        ((line, problem),) = rows(b"a,b\n\xc3,\xa9\n")  # a character cut in two by a comma
+        assert (line, problem[:9]) == (2, "not UTF-8")
 
     @pytest.mark.parametrize("header", ["a,b,a", "a,b, a ", "a,b,A"])
     def test_a_column_named_twice_is_refused(self, rows, header):
@@ -193,11 +194,61 @@ class TestTables:
         with pytest.raises(KformerError, match=r"some\.csv: empty; the first line must name"):
             rows(content)
 
-    def test_damage_of_the_file_is_told_once_and_ends_it(self, rows):
+    def test_damage_of_the_file_is_reported_once_and_ends_it(self, rows):
         content = gzip.compress(b"a,b\n" + b"1,2\n" * 9)[:-9]
         *good, (_, problem) = rows(content)
         assert all(row == {"a": "1", "b": "2"} for _, row in good)
         assert ": damaged after line " in problem
+
+
+class TestFields:
+    RECORD = Record(
+        Path("f"), 3, {"q": {"stem": "?"}, "c": [{"t": "x"}, {"t": None}], "a.b": 1, "n": None}
+    )
+
+    @pytest.mark.parametrize(
+        ("path", "value"),
+        [
+            *(("q.stem", "?"), ("c.t", ["x", None]), ("a.b", 1), ("n", None), ("n.more", None)),
+            ("q", {"stem": "?"}),
+        ],
+    )
+    def test_are_found_by_their_path(self, path, value):
+        assert self.RECORD.field(path) == value
+
+    @pytest.mark.parametrize(
+        ("path", "there"),
+        [
+            *(("x", "a.b, c, n, q"), ("q.x", "q.stem"), ("c.x", "c.t"), ("q.stem.x", "q.stem")),
+            *(("c.t.x", "c.t"), ("a.c", "a.b, c, n, q"), ("", "a.b, c, n, q")),
+        ],
+    )
+    def test_that_are_missing_are_named_with_those_that_there_are(self, path, there):
+        with pytest.raises(KformerError, match=rf"^f:3: no column '{path}'; there are: {there}$"):
+            self.RECORD.field(path)
+
+    def test_of_a_table_may_be_empty(self):
+        record = Record(Path("f"), 3, {"a": "1"}, ("a", "b"))
+        assert (record.field("a"), record.field("b")) == ("1", None)
+        with pytest.raises(KformerError, match=r"there are: a, b$"):
+            record.field("c")
+
+
+class TestParquet:
+    def test_rows_are_numbered_and_name_the_columns(self, tmp_path):
+        rows = [{"a": i, "b": {"c": [None, f"{i}"]}} for i in range(2_500)]
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / "t", row_group_size=700)
+        records = list(parquet_records(tmp_path / "t"))
+        assert [record.content for record in records] == rows
+        assert [record.line for record in records] == list(range(1, 2_501))
+        assert records[0].columns == ("a", "b")
+
+    @pytest.mark.parametrize("damage", [lambda b: b"text", lambda b: b[:-9], lambda b: b[:40]])
+    def test_damage_of_the_file_is_refused_by_its_name(self, tmp_path, damage):
+        pq.write_table(pa.table({"a": ["x" * 100]}), tmp_path / "t")
+        (tmp_path / "t").write_bytes(damage((tmp_path / "t").read_bytes()))
+        with pytest.raises(KformerError, match=f"{tmp_path}/t: not a readable Parquet file"):
+            list(parquet_records(tmp_path / "t"))
 
 
 cells = st.lists(st.text(max_size=8) | st.sampled_from(['"', "a\nb", '"a,b"', "\t"]), max_size=4)

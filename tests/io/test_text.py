@@ -18,6 +18,7 @@ from kformer.io.text import (
     read_jsonl,
     read_lines,
     read_pieces,
+    suffix_of,
 )
 
 COMPRESSED = pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])
@@ -32,9 +33,6 @@ def read(tmp_path, content: bytes):
 def test_bom_crlf_blank_lines_and_no_last_newline(tmp_path):
     content = '\ufeff{"a": 1}\r\n\r\n  \n{"b": "né\u2028e"}'.encode()
     assert read(tmp_path, content) == [(1, {"a": 1}), (4, {"b": "né\u2028e"})]
-
-
-def test_empty_file(tmp_path):
     assert read(tmp_path, b"") == []
 
 
@@ -123,14 +121,16 @@ def test_half_a_compressed_file_is_refused_and_says_how_far_it_was_read(tmp_path
 
 
 @COMPRESSED
-@pytest.mark.parametrize("place", [0.3, 0.6, 0.9])
-def test_a_compressed_file_with_a_wrong_byte_is_refused(tmp_path, compress, place):
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_a_compressed_file_with_a_wrong_byte_is_refused(tmp_path, compress, share):
     whole = bytearray(compress(bytes(i * i % 251 for i in range(100_000))))
-    whole[int(place * len(whole))] ^= 0xFF
+    whole[int(share * len(whole))] ^= 0xFF
     assert "damaged after line" in refused(tmp_path, bytes(whole))
 
 
-def test_what_only_begins_like_a_compressed_file_is_refused(tmp_path):
+def test_what_only_begins_like_a_compressed_file_is_refused_or_text(tmp_path):
+    text = b"BZh is how a bzip2 file begins.\n"
+    assert lines_of(tmp_path, text) == [(1, text)]
     for content in (b"\x1f\x8b", b"\x1f\x8bxyz", b"\xfd7zXZ\0"):
         assert "damaged after line 0" in refused(tmp_path, content)
 
@@ -165,17 +165,13 @@ def test_files_below_a_folder_come_by_suffix_in_the_order_of_their_paths(folder_
     assert found == sorted(wanted, key=lambda name: name.split("/"))
 
 
-def test_a_hidden_folder_may_be_named_itself(folder_of):
-    folder = folder_of({".cache/facts/a.tsv": ""}) / ".cache" / "facts"
-    assert files_below(folder, (".tsv",)) == [folder / "a.tsv"]
+def test_a_file_or_folder_may_be_named_itself_whatever_its_name(folder_of):
+    folder = folder_of({".cache/facts/a.tsv": "", ".odd": ""})
+    assert files_below(folder / ".cache/facts", (".tsv",)) == [folder / ".cache/facts/a.tsv"]
+    assert files_below(folder / ".odd", (".tsv",)) == [folder / ".odd"]
 
 
-def test_a_file_stands_for_itself_whatever_its_name(folder_of):
-    path = folder_of({".odd": ""}) / ".odd"
-    assert files_below(path, (".tsv",)) == [path]
-
-
-def test_a_place_without_such_files_is_refused(folder_of):
+def test_a_path_without_such_files_is_refused(folder_of):
     folder = folder_of({"a.txt": ""})
     with pytest.raises(KformerError, match=rf"{folder}: no \.tsv or \.csv file below it; name a"):
         files_below(folder, (".tsv", ".csv"))
@@ -259,12 +255,6 @@ def test_any_lines_give_objects_or_our_error(tmp_path_factory, start, lines, com
         assert "\n" not in str(error)
 
 
-def test_a_text_that_begins_as_bzip2_does_is_a_text(tmp_path):
-    path = tmp_path / "a.txt"
-    path.write_text("BZh is how a bzip2 file begins.\n")
-    assert list(read_lines(path)) == [(1, "BZh is how a bzip2 file begins.")]
-
-
 @pytest.mark.parametrize(
     ("file", "name"),
     [("a.txt", "a"), ("b/vol.1.txt.gz", "b/vol.1"), ("c.d/e.jsonl.xz", "c.d/e"), ("f", "f")],
@@ -275,3 +265,4 @@ def test_a_file_below_a_folder_is_named_without_its_suffixes(tmp_path, file, nam
     path.parent.mkdir(parents=True)
     path.touch()
     assert name_below(path, path) == name.rpartition("/")[2]
+    assert f"{name}{suffix_of(path)}" == file

@@ -22,11 +22,11 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Callable[[KnowledgeReader
     """
     folder = tmp_path_factory.mktemp("facts")
 
-    def run(reader: KnowledgeReader, place: Path) -> Built:
+    def run(reader: KnowledgeReader, path: Path) -> Built:
         out = folder / "facts.parquet"
         out.unlink(missing_ok=True)
         try:
-            counts = build_facts([reader], [place], out)
+            counts = build_facts([reader], [path], out)
         except KformerError as error:
             assert not list(folder.iterdir())
             assert not {"\n", "\r"} & set(str(error))

@@ -1,15 +1,13 @@
+"""ATOMIC: the official files, and annotations as sentences."""
+
 import csv
 import json
 from collections import Counter
-from contextlib import suppress
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from kformer.errors import KformerError
 from kformer.knowledge.atomic import TEMPLATES, Atomic, to_sentence
-from kformer.knowledge.build import build_facts
 from kformer.knowledge.reader import Fact
 
 COLUMNS = ["event", *TEMPLATES, "prefix", "split"]
@@ -74,20 +72,6 @@ def test_bom_quotes_newlines_and_other_letters(tmp_path):
     assert texts(tmp_path) == ["Dana says olé, ñ. Dana is seen as très gai."]
 
 
-def test_no_newline_at_the_end(tmp_path):
-    write_csv(tmp_path, [row(xAttr=["kind"])])
-    path = tmp_path / "v4_atomic_dev.csv"
-    path.write_bytes(path.read_bytes().rstrip())
-    assert texts(tmp_path) == ["Dana feeds the thing. Dana is seen as kind."]
-
-
-def test_same_bytes_every_time(tmp_path):
-    write_csv(tmp_path, [row(f"PersonX buys {i} ___", xWant=["to eat", "rest"]) for i in range(50)])
-    for name in ("a", "b"):
-        assert build_facts([Atomic()], [tmp_path], tmp_path / name)["facts"] == 100
-    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
-
-
 @pytest.mark.parametrize(
     ("event", "sentence"),
     [
@@ -145,7 +129,7 @@ def test_answers(relation, answer, rest):
     assert to_sentence("PersonX rests", relation, answer, Atomic()) == f"Dana rests{rest}."
 
 
-def test_a_template_of_ones_own_takes_the_place_of_the_built_in_one():
+def test_a_template_of_the_user_replaces_the_built_in_one():
     atomic = Atomic(templates={"xNeed": "{tail}, so that {head}"})
     needed = to_sentence("PersonX eats a ___ .", "xNeed", "to find PersonY's", atomic)
     assert needed == "To find Morgan's, so that Dana eats something"
@@ -163,15 +147,12 @@ def test_no_file(tmp_path):
         texts(tmp_path)
 
 
-def test_missing_column(tmp_path):
-    (tmp_path / "v4_atomic_trn.csv").write_text("event,oEffect\n")
-    with pytest.raises(KformerError, match=r"v4_atomic_trn\.csv:1: no column oReact, oWant"):
-        texts(tmp_path)
-
-
-def test_empty_file(tmp_path):
-    (tmp_path / "v4_atomic_trn.csv").touch()
-    with pytest.raises(KformerError, match="no column event"):
+@pytest.mark.parametrize(
+    ("content", "missing"), [("event,oEffect\n", "oReact, oWant"), ("", "event, oEffect")]
+)
+def test_a_missing_column_is_refused(tmp_path, content, missing):
+    (tmp_path / "v4_atomic_trn.csv").write_text(content)
+    with pytest.raises(KformerError, match=rf"v4_atomic_trn\.csv:1: no column {missing}"):
         texts(tmp_path)
 
 
@@ -192,66 +173,18 @@ def test_malformed_cells(tmp_path, cell, what):
         texts(tmp_path)
 
 
-@pytest.mark.parametrize("event", ["", "  ", "."])
-def test_empty_events(tmp_path, event):
-    write_csv(tmp_path, [row(event, xAttr=["calm"])])
-    with pytest.raises(KformerError, match=r"v4_atomic_dev\.csv:2: the event is empty"):
-        texts(tmp_path)
-
-
-def test_a_row_cut_short(tmp_path):
-    write_csv(tmp_path, [])
-    with (tmp_path / "v4_atomic_dev.csv").open("a") as file:
-        file.write("PersonX rests,[]\n")
-    with pytest.raises(KformerError, match=r"v4_atomic_dev\.csv:2, column oReact: not valid JSON"):
-        texts(tmp_path)
-
-
 @pytest.mark.parametrize(
-    ("ending", "what"), [(b'"a"b,[]\n', "not valid CSV"), (b"\xff", "not UTF-8")]
+    ("line", "what"),
+    [
+        (b" . " + b",[]" * 9, ":2: the event is empty"),
+        (b"PersonX rests,[]", ":2, column oReact: not valid JSON"),
+        (b'"a"b,[]', ":1: not valid CSV"),
+        (b"\xff", ": not UTF-8"),
+    ],
 )
-def test_not_csv_and_not_utf8(tmp_path, ending, what):
+def test_malformed_rows(tmp_path, line, what):
     write_csv(tmp_path, [])
     with (tmp_path / "v4_atomic_dev.csv").open("ab") as file:
-        file.write(ending)
-    with pytest.raises(KformerError, match=what):
+        file.write(line + b"\n")
+    with pytest.raises(KformerError, match=rf"v4_atomic_dev\.csv{what}"):
         texts(tmp_path)
-
-
-words = st.text(max_size=15) | st.sampled_from(
-    ["to to", "PersonX", "none", "___", "x's", "the ___"]
-)
-answers = st.lists(words, max_size=3).map(json.dumps)
-cells = answers | st.text(st.characters(codec="utf-8"), max_size=10)
-
-
-@settings(max_examples=100, deadline=None)
-@given(
-    st.lists(
-        st.fixed_dictionaries(
-            {"event": st.text(st.characters(codec="utf-8"), max_size=20)}
-            | dict.fromkeys(TEMPLATES, answers)
-        )
-        | st.fixed_dictionaries(dict.fromkeys(COLUMNS, cells)),
-        max_size=3,
-    )
-)
-def test_any_rows_give_facts_or_our_error(tmp_path_factory, build, rows):
-    check_facts(build, write_csv(tmp_path_factory.getbasetemp() / "any_rows", rows))
-
-
-@settings(max_examples=100, deadline=None)
-@given(
-    st.binary(max_size=60) | st.text(max_size=60).map(lambda text: text.encode(errors="replace"))
-)
-def test_any_bytes_give_facts_or_our_error(tmp_path_factory, build, content):
-    folder = write_csv(tmp_path_factory.getbasetemp() / "any_bytes", [row(xAttr=["kind"])])
-    with (folder / "v4_atomic_dev.csv").open("ab") as file:
-        file.write(content)
-    check_facts(build, folder)
-
-
-def check_facts(build, folder):
-    with suppress(KformerError):
-        rows, _ = build(Atomic(), folder)
-        assert all(row["text"].endswith(".") for row in rows)

@@ -1,7 +1,6 @@
 """Passages: of bounded length, ending with sentences, and nothing is lost between them."""
 
 import re
-from itertools import chain, pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -32,12 +31,8 @@ class TestLength:
 
     def test_only_a_sentence_that_is_too_long_is_split_within(self):
         paragraph = "One. Two three four five six seven. Eight."
-        assert texts([paragraph], words=3) == [
-            "One.",
-            "Two three four",
-            "five six seven.",
-            "Eight.",
-        ]
+        parts = ["One.", "Two three four", "five six seven.", "Eight."]
+        assert texts([paragraph], words=3) == parts
         assert texts(["One two three four five"], words=2) == ["One two", "three four", "five"]
 
     @pytest.mark.parametrize("size", [{"words": 0}, {"overlap": -1}, {"words": 20, "overlap": 20}])
@@ -120,15 +115,7 @@ class TestHeadings:
     @pytest.mark.parametrize(
         "line",
         [
-            "gout",
-            "Gout.",
-            "Gout?",
-            "“Gout.”",
-            "Gout:",
-            "Gout,",
-            "Gout;",
-            "12",
-            "—",
+            *("gout", "Gout.", "Gout?", "“Gout.”", "Gout:", "Gout,", "Gout;", "12", "—"),
             "A " * 12 + "b",
         ],
     )
@@ -149,12 +136,8 @@ class TestHeadings:
 
 def test_passages_say_from_which_paragraphs_they_are():
     paragraphs = ["One two.", "Three. Four.", "five,", "Six seven eight nine."]
-    assert [passage[1:] for passage in split(paragraphs, words=3)] == [
-        (1, 2),
-        (2, 3),
-        (4, 4),
-        (4, 4),
-    ]
+    found = [passage[1:] for passage in split(paragraphs, words=3)]
+    assert found == [(1, 2), (2, 3), (4, 4), (4, 4)]
 
 
 def paragraphs_in(folder_of, content):
@@ -198,7 +181,7 @@ class TestParagraphsOfAFile:
 spaces = "\n\n\n \r\t\v\f\x1c\x85\u00a0\u2003\u2028\u3000"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.text(f"abé.{spaces}", max_size=40) | st.text(max_size=20), st.integers(1, 20))
 def test_paragraphs_are_the_lines_between_blank_ones(folder_of, text, piece):
     blocks = [[]]
@@ -232,47 +215,6 @@ def split_in_batches(paragraphs, size, batch):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(passages, "_BATCH", batch)
         return split(paragraphs, *size)
-
-
-word_ends = st.sampled_from(["", "", ".", "!", ".”", "?)", ","])
-numbered = st.lists(
-    st.lists(st.tuples(st.sampled_from(["W", "w", ""]), word_ends), min_size=1, max_size=20),
-    max_size=10,
-)
-
-
-@settings(max_examples=100, deadline=None)
-@given(numbered, sizes, batches)
-def test_every_word_is_in_a_passage_in_its_place(shapes, size, batch):
-    words, overlap = size
-    number = iter(range(10**6))
-    paragraphs = [
-        " ".join(f"{letter}{next(number)}{end}" for letter, end in shape) for shape in shapes
-    ]
-    all_words = " ".join(paragraphs).split()
-    paragraph_of = list(chain.from_iterable([i] * len(s) for i, s in enumerate(shapes, start=1)))
-    sentence_ends = {
-        i
-        for i, (word, following) in enumerate(pairwise(all_words))
-        if paragraph_of[i] != paragraph_of[i + 1]
-        or (re.search(r"[.!?][”)]?$", word) and following[0] != "w")
-    } | {len(all_words) - 1}
-    place = -1  # of the last word so far
-    for text, first, last in split_in_batches(paragraphs, size, batch):
-        heading, _, body = text.rpartition(": ")
-        numbers = [int(word) for word in re.findall(r"\d+", body)]
-        assert body == " ".join(all_words[numbers[0] : numbers[-1] + 1])
-        assert (first, last) == (paragraph_of[numbers[0]], paragraph_of[numbers[-1]])
-        assert len(numbers) <= words
-        assert place < numbers[-1]
-        if numbers[0] > place + 1:  # its heading was in between
-            assert heading == " ".join(all_words[place + 1 : numbers[0]])
-            assert heading in paragraphs
-        assert place - numbers[0] < overlap
-        place = numbers[-1]
-        if place not in sentence_ends:  # but in a sentence that is longer than a passage
-            assert not sentence_ends & set(numbers)
-    assert place == len(all_words) - 1
 
 
 def sentences(paragraph):
@@ -323,7 +265,7 @@ odd_paragraphs = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(odd_paragraphs, sizes, batches)
 def test_passages_are_those_of_a_slow_and_simple_implementation(paragraphs, size, batch):
     assert split_in_batches(paragraphs, size, batch) == slow_split(paragraphs, *size)

@@ -1,4 +1,4 @@
-"""Triples as sentences: the built-in templates, one's own, and relations without any."""
+"""Triples as sentences: the built-in templates, the user's, and relations without any."""
 
 from typing import Annotated
 
@@ -58,7 +58,7 @@ def test_braces_in_head_and_tail_are_only_braces():
     assert BUILT_IN.sentence("{tail}", "IsA", "{0}}{") == "{tail} is a kind of {0}}{."
 
 
-def test_a_template_of_ones_own_takes_the_place_of_the_built_in_one():
+def test_a_template_of_the_user_replaces_the_built_in_one():
     own = ConceptNet(templates={"IsA": "{tail}: {head}; {{sic}} {head}", "treats": "{head}→{tail}"})
     assert own.sentence("car", "IsA", "vehicle") == "Vehicle: car; {sic} car"
     assert own.sentence("a", "treats", "b") == "A→b"
@@ -68,17 +68,14 @@ def test_a_template_of_ones_own_takes_the_place_of_the_built_in_one():
 @pytest.mark.parametrize(
     ("template", "what"),
     [
-        ("", "must name {head} and {tail}, and nothing else"),
-        ("{head} only", "must name {head} and {tail}, and nothing else"),
-        ("{head} {tail} {more}", "must name {head} and {tail}, and nothing else"),
-        ("{head} {}", "must name {head} and {tail}, and nothing else"),
-        ("{0} {1}", "must name {head} and {tail}, and nothing else"),
-        ("{head.__class__} {tail}", "must name {head} and {tail}, and nothing else"),
-        ("{head[0]} {tail}", "must name {head} and {tail}, and nothing else"),
-        ("{head!r} {tail}", "must name {head} and {tail}, and nothing else"),
-        ("{head:>999999999} {tail}", "must name {head} and {tail}, and nothing else"),
-        ("{head:{tail}} {tail}", "must name {head} and {tail}, and nothing else"),
-        ("{{head}} {tail}", "must name {head} and {tail}, and nothing else"),
+        *(
+            (template, "must name {head} and {tail}, and nothing else")
+            for template in (
+                *("", "{head} only", "{head} {tail} {more}", "{head} {}", "{0} {1}"),
+                *("{head.__class__} {tail}", "{head[0]} {tail}", "{head!r} {tail}"),
+                *("{head:>999999999} {tail}", "{head:{tail}} {tail}", "{{head}} {tail}"),
+            )
+        ),
         ("{head} {tail", "is no template: "),
         ("{head} }{tail}", "is no template: "),
         ("{head!} {tail}", "is no template: "),
@@ -92,7 +89,7 @@ def test_a_template_that_is_none_is_refused(template, what):
     assert what in message
 
 
-def test_a_template_names_the_places_asked_for():
+def test_a_template_has_the_fields_asked_for():
     of_one = TypeAdapter(Annotated[str, naming("one")])
     assert of_one.validate_python("{one}, {one}") == "{one}, {one}"
     with pytest.raises(ValidationError, match=r"must name \{one\}, and nothing else"):

@@ -22,11 +22,11 @@ def build(
     """
     folder = tmp_path_factory.mktemp("questions")
 
-    def run(reader: QuestionReader, place: Path) -> list[dict[str, Any]]:
+    def run(reader: QuestionReader, path: Path) -> list[dict[str, Any]]:
         out = folder / "questions.parquet"
         out.unlink(missing_ok=True)
         try:
-            counts = build_questions(reader, place, out)
+            counts = build_questions(reader, path, out)
         except KformerError as error:
             assert not list(folder.iterdir())
             assert not {"\n", "\r"} & set(str(error))

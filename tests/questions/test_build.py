@@ -26,105 +26,93 @@ def question(question_id, of_split, **change):
 GOOD = [question("a", "train"), question("b", "validation"), question("c", "test")]
 
 
-def build(tmp_path, rows):
-    folder = tmp_path / "data"
-    folder.mkdir(exist_ok=True)
-    lines = (row if isinstance(row, str) else json.dumps(row) for row in rows)
-    (folder / "questions.jsonl").write_text("".join(f"{line}\n" for line in lines), "utf-8")
-    return build_questions(Demo(), folder, tmp_path / "out" / "questions.parquet")
+def without(key):
+    row = question("bad", "train")
+    del row[key]
+    return row
 
 
-def refused(tmp_path, rows):
-    """The one line that refuses rows; nothing is written for them, and the old table stays."""
-    build(tmp_path, GOOD)
-    before = (tmp_path / "out" / "questions.parquet").read_bytes()
-    with pytest.raises(KformerError) as caught:
-        build(tmp_path, rows)
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["questions.parquet"]
-    assert (tmp_path / "out" / "questions.parquet").read_bytes() == before
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
+@pytest.fixture
+def table(tmp_path):
+    return tmp_path / "out" / "questions.parquet"
 
 
-def test_questions_are_written_in_order_and_counted_by_split(tmp_path):
+@pytest.fixture
+def build(folder_of, table):
+    """Builds the table of some rows, or of lines that are none."""
+
+    def run(rows):
+        lines = (row if isinstance(row, str) else json.dumps(row) for row in rows)
+        return build_questions(Demo(), folder_of({"questions.jsonl": "\n".join(lines)}), table)
+
+    return run
+
+
+def test_questions_are_written_in_order_and_counted_by_split(build, table):
     rows = [*GOOD, question("d", "train", answer=0), question("e", "test", choices=["x"] * 9)]
-    assert build(tmp_path, rows) == {
-        "train_questions": 2,
-        "validation_questions": 1,
-        "test_questions": 2,
-    }
-    assert list(read_rows(tmp_path / "out" / "questions.parquet", "questions")) == rows
+    assert build(rows) == {"train_questions": 2, "validation_questions": 1, "test_questions": 2}
+    assert list(read_rows(table, "questions")) == rows
+    before = table.read_bytes()
+    build(rows)
+    assert table.read_bytes() == before
 
 
-def test_the_same_questions_give_the_same_bytes(tmp_path):
-    build(tmp_path, GOOD)
-    before = (tmp_path / "out" / "questions.parquet").read_bytes()
-    build(tmp_path, GOOD)
-    assert (tmp_path / "out" / "questions.parquet").read_bytes() == before
-
-
-def test_a_demo_world_becomes_a_table(tiny_world, tmp_path):
-    counts = build_questions(Demo(), tiny_world, tmp_path / "q.parquet")
+def test_the_questions_of_a_demo_world_come_as_they_were_generated(tiny_world, table):
+    counts = build_questions(Demo(), tiny_world, table)
     assert counts == {"train_questions": 48, "validation_questions": 24, "test_questions": 24}
-    assert list(read_rows(tmp_path / "q.parquet", "questions")) == list(Demo().read(tiny_world))
+    lines = (tiny_world / "questions.jsonl").read_text("utf-8").splitlines()
+    assert list(read_rows(table, "questions")) == [json.loads(line) for line in lines]
+
+
+def test_a_folder_without_the_file_is_refused(tmp_path, table):
+    with pytest.raises(KformerError, match=r"questions\.jsonl: there is no such file"):
+        build_questions(Demo(), tmp_path, table)
 
 
 @pytest.mark.parametrize(
-    ("change", "what"),
+    ("row", "problem"),
     [
-        ({"answer": 2}, "answer is 2, out of range 0 to 1"),
-        ({"answer": -1}, "answer is -1, out of range 0 to 1"),
-        ({"answer": None}, "answer: Input should be a valid integer"),
-        ({"choices": ["dog", ""]}, "choices.1: must not be empty"),
-        ({"choices": ["dog", " \t"]}, "choices.1: must not be empty"),
-        ({"choices": ["dog"], "answer": 0}, "choices: List should have at least 2 items"),
-        ({"choices": []}, "choices: List should have at least 2 items"),
-        ({"question": ""}, "question: must not be empty"),
-        ({"question": "  "}, "question: must not be empty"),
-        ({"split": "dev"}, "split: Input should be 'train', 'validation' or 'test' (not 'dev')"),
-        ({"split": None}, "split: "),
+        *(
+            (question("bad", "train", **change), f"question 'bad': {problem}")
+            for change, problem in (
+                ({"answer": 2}, "answer is 2, out of range 0 to 1"),
+                ({"answer": -1}, "answer"),
+                ({"answer": None}, "answer"),
+                ({"answer": "1"}, "answer"),
+                ({"choices": ["dog", " \t"]}, "choices.1: must not be empty"),
+                ({"choices": ["dog", 2]}, "choices.1"),
+                ({"choices": ["dog"], "answer": 0}, "choices"),
+                ({"choices": None}, "choices"),
+                ({"question": "  "}, "question"),
+                ({"question": None}, "question"),
+                ({"context": None}, "context"),
+                ({"split": "dev"}, "split"),
+                ({"split": None}, "split"),
+            )
+        ),
+        *(
+            (without(key), f"{key}: Field required")
+            for key in question("bad", "train")
+            if key != "context" and key not in ("type", "gold_facts")
+        ),
+        (question("a", "test"), "question 'a' is there twice"),
+        ('{"question_id": "d", ', "questions.jsonl:4: not valid JSON"),
     ],
 )
-def test_what_is_no_proper_question_is_refused_by_its_id(tmp_path, change, what):
-    message = refused(tmp_path, [*GOOD, question("bad", "train", **change)])
-    assert "question 'bad': " in message
-    assert what in message
-    assert str(tmp_path / "data") in message
-
-
-def test_an_id_given_twice_is_refused(tmp_path):
-    message = refused(tmp_path, [*GOOD, question("a", "test")])
-    assert "question 'a' is there twice" in message
+def test_what_is_no_question_is_refused_in_one_line_and_the_old_table_stays(
+    build, table, row, problem
+):
+    build(GOOD)
+    before = table.read_bytes()
+    with pytest.raises(KformerError) as caught:
+        build([*GOOD, row])
+    assert "\n" not in str(caught.value)
+    assert problem in str(caught.value)
+    assert [path.name for path in table.parent.iterdir()] == [table.name]
+    assert table.read_bytes() == before
 
 
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
-def test_a_split_without_questions_is_refused(tmp_path, split):
-    message = refused(tmp_path, [row for row in GOOD if row["split"] != split])
-    assert f"the split {split} has no questions" in message
-
-
-def test_a_data_set_without_questions_is_refused(tmp_path):
-    assert "has no questions" in refused(tmp_path, [])
-
-
-def test_a_malformed_line_is_refused_by_file_and_line(tmp_path):
-    message = refused(tmp_path, [*GOOD, '{"question_id": "d", '])
-    assert f"{tmp_path / 'data' / 'questions.jsonl'}:4: not valid JSON" in message
-
-
-def test_a_context_may_be_empty_but_not_missing(tmp_path):
-    assert "context" in refused(tmp_path, [*GOOD, question("bad", "train", context=None)])
-
-
-@pytest.mark.parametrize(
-    "change", [{"choices": ["dog", 2]}, {"answer": "1"}, {"question": None}, {"choices": None}]
-)
-def test_a_value_of_a_wrong_type_is_refused(tmp_path, change):
-    refused(tmp_path, [*GOOD, question("bad", "train", **change)])
-
-
-@pytest.mark.parametrize("key", ["question_id", "split", "question", "choices", "answer"])
-def test_a_question_that_lacks_a_key_is_refused(tmp_path, key):
-    row = {name: value for name, value in question("bad", "train").items() if name != key}
-    refused(tmp_path, [*GOOD, row])
+def test_a_split_without_questions_is_refused(build, split):
+    with pytest.raises(KformerError, match=f"the split {split} has no questions"):
+        build([row for row in GOOD if row["split"] != split])

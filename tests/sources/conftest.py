@@ -17,8 +17,9 @@ import pytest
 from tenacity import wait_none
 
 from kformer.sources import download
-from kformer.sources.catalogue import Source
+from kformer.sources.catalogue import Source, SourceFile
 
+TOKEN = "hf_of_a_test"
 TEXTS = {"data/train.txt": b"one\n" * 5000, "data/dev.txt": b"two\n"}
 
 
@@ -53,19 +54,18 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def source_of(content: bytes, url: object, *mirrors: object) -> Source:
-    return Source(
-        name="atomic",
-        url=str(url),
-        mirrors=tuple(map(str, mirrors)),
-        licence="none",
-        sha256=sha256(content),
-    )
+def source_of(
+    content: bytes, url: object, *mirrors: object, name: str = "atomic", **file
+) -> Source:
+    """A source whose checksum is published."""
+    return unpublished(url, *mirrors, name=name, sha256=sha256(content), **file)
 
 
-def unpublished(url: object, *mirrors: object) -> Source:
+def unpublished(url: object, *mirrors: object, name: str = "atomic", **file) -> Source:
     """A source whose checksum nobody published."""
-    return Source(name="atomic", url=str(url), mirrors=tuple(map(str, mirrors)), licence="none")
+    addresses = {"url": str(url), "mirrors": tuple(map(str, mirrors))}
+    of_source = SourceFile(title=name, setting=f"sources.{name}", **addresses, **file)
+    return Source(name=name, licence="none", files=(of_source,))
 
 
 def files_in(folder: Path) -> dict[str, bytes]:
@@ -78,6 +78,7 @@ class Site(ThreadingHTTPServer):
 
     daemon_threads = True
     content = b""
+    contents: dict[str, bytes]  # by path; others get the content
     content_type = "application/octet-stream"
     etag = '"first"'
     knows_ranges = True
@@ -89,6 +90,7 @@ class Site(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Page)
         self.statuses = []
+        self.contents = {}
         self.requests: list[dict[str, str]] = []  # headers of each, and its path as "path"
 
     def url(self, name: str = "atomic_data.tgz", host: str = "127.0.0.1") -> str:
@@ -103,7 +105,8 @@ class Page(BaseHTTPRequestHandler):
     server: Site
 
     def do_GET(self):
-        site, content, first = self.server, self.server.content, 0
+        site, first = self.server, 0
+        content = site.contents.get(self.path, site.content)
         headers = {key.lower(): value for key, value in self.headers.items()}
         site.requests.append(headers | {"path": self.path})
         if site.statuses:
@@ -163,6 +166,18 @@ def site() -> Iterator[Site]:
 def mirror() -> Iterator[Site]:
     with serving() as server:
         yield server
+
+
+@pytest.fixture
+def hub(site, monkeypatch) -> Site:
+    """The site as if it were the Hugging Face hub."""
+    from huggingface_hub import constants
+
+    template = site.url("{repo_id}/resolve/{revision}/{filename}")
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    return site
 
 
 @pytest.fixture

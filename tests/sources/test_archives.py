@@ -18,7 +18,7 @@ from kformer.sources.archives import BadArchive, unpack
 
 from .conftest import TEXTS, files_in, gzipped, tarred, zipped
 
-properties = settings(deadline=None, derandomize=True, max_examples=150)
+properties = settings(deadline=None, derandomize=True, max_examples=100)
 
 
 def link(name: str, kind: bytes) -> tarfile.TarInfo:
@@ -82,27 +82,19 @@ def test_what_macs_and_folders_add_is_left_out(tmp_path):
     ids=["zip", "tgz", "large tgz", "tar", "tar.xz", "gz"],
 )
 @pytest.mark.parametrize("kept", [0.5, 0.9, 1])
-def test_a_truncated_archive_is_told(content, kept, tmp_path):
+def test_a_truncated_archive_is_refused(content, kept, tmp_path):
     length = int(len(content) * kept) - 10
     if content[257:262] == b"ustar":  # the end of a plain tar is nothing but padding
         length = min(length, 20_000)
     assert "is truncated or damaged" in refusal(content[:length], tmp_path)
 
 
-def test_a_tar_with_a_broken_header_in_the_middle_is_not_taken_for_shorter(tmp_path):
-    content = bytearray(tarred(TEXTS, "w"))
-    content[content.index(b"data/dev.txt")] ^= 1
+@pytest.mark.parametrize("gzip", [True, False])
+def test_a_wrong_bit_in_a_tar_is_noticed(gzip, tmp_path):
+    content = bytearray(tarred(TEXTS, "w:gz" if gzip else "w"))
+    # In the checksum at the end; in a header in the middle, which tarfile takes for the end.
+    content[-8 if gzip else content.index(b"data/dev.txt")] ^= 1
     assert "is truncated or damaged" in refusal(bytes(content), tmp_path)
-
-
-def test_a_wrong_sum_in_an_archive_is_told(tmp_path):
-    content = bytearray(tarred(TEXTS))
-    content[-8] ^= 1
-    assert "is truncated or damaged" in refusal(bytes(content), tmp_path)
-
-
-def test_an_archive_without_files_is_refused(tmp_path):
-    assert "holds no files" in refusal(zipped({}), tmp_path)
 
 
 def test_a_member_with_a_password_is_refused(tmp_path):
@@ -112,9 +104,16 @@ def test_a_member_with_a_password_is_refused(tmp_path):
     assert "member 'secret' cannot be read: " in refusal(bytes(content), tmp_path)
 
 
-def test_a_name_for_both_a_file_and_a_folder_is_refused(tmp_path):
-    message = refusal(zipped({"a": b"x", "a/b": b"x"}), tmp_path)
-    assert "member 'a/b' is both a file and a folder" in message
+@pytest.mark.parametrize(
+    ("members", "problem"),
+    [
+        ({}, "holds no files"),
+        ({"a": b"x", "a/b": b"x"}, "member 'a/b' is both a file and a folder"),
+        ({"a" * 300: b"x"}, "has too long a name; refused"),
+    ],
+)
+def test_what_cannot_be_unpacked_is_refused(members, problem, tmp_path):
+    assert problem in refusal(zipped(members), tmp_path)
 
 
 # Harm
@@ -185,10 +184,6 @@ def test_a_long_name_that_is_honest_is_taken(tmp_path):
     assert unpacked(tarred({name: b"x"}), tmp_path) == {name: b"x"}
 
 
-def test_a_name_that_is_too_long_for_the_disk_is_refused(tmp_path):
-    assert "has too long a name; refused" in refusal(zipped({"a" * 300: b"x"}), tmp_path)
-
-
 # Properties: whatever the bytes, nothing but the folder is written, nothing but BadArchive raised
 
 parts = st.sampled_from(["..", ".", "", "a", "b", "C:", "~", "\\", "\0", "é", "a" * 300, "\udc80"])
@@ -217,7 +212,7 @@ def check_safe(content: bytes) -> None:
 
 @properties
 @given(
-    st.sampled_from([b"", b"PK\3\4", b"PK\5\6", b"\x1f\x8b\x08", b"BZh9", b"\xfd7zXZ\0"]),
+    st.sampled_from(MAGICS),
     st.binary(),
 )
 def test_random_bytes_are_safe(magic, rest):
@@ -243,6 +238,6 @@ def test_any_names_are_safe(members, pack):
 @example(zipped(TEXTS), [], 2**20)
 def test_mutated_archives_are_safe(content, edits, length):
     mutated = bytearray(content)
-    for place, byte in edits:
-        mutated[place % len(mutated)] = byte
+    for index, byte in edits:
+        mutated[index % len(mutated)] = byte
     check_safe(bytes(mutated[: max(1, length % (2 * len(mutated)))]))

@@ -7,76 +7,80 @@ import pytest
 from pydantic import ValidationError
 
 from kformer.errors import KformerError
-from kformer.sources.catalogue import CATALOGUE, Source, SourceOverride, locate, resolve
+from kformer.sources.addresses import locate
+from kformer.sources.catalogue import CATALOGUE, SourceOverride, UserSource, resolve
 
 from .conftest import unpublished
 
 
-def test_the_catalogue_is_keyed_by_name_and_fully_described():
+def test_the_catalogue_is_keyed_by_name_and_all_its_addresses_are_of_the_web():
     for name, source in CATALOGUE.items():
         assert source.name == name
-        assert source.licence
-        assert str(locate(source, source.url)).startswith("https://")
-    assert CATALOGUE.keys() >= {"social_iqa", "atomic", "med_qa", "medquad", "atomic2020"}
-    assert CATALOGUE.keys() >= {"conceptnet"}
+        for file in source.files:
+            assert all(address.target.startswith("https://") for address in file.addresses)
 
 
-def test_an_unknown_source_is_answered_with_the_known_ones():
+@pytest.mark.parametrize("overrides", [{}, {"atomci": SourceOverride(sha256="ab" * 32)}])
+def test_an_unknown_name_is_answered_with_the_known_ones(overrides):
     with pytest.raises(KformerError, match="'atomci' is not a known source; known are: atomic, "):
-        resolve("atomci", {})
-
-
-def test_a_misspelt_override_is_not_passed_over():
-    with pytest.raises(KformerError, match="'atomci' is not a known source"):
-        resolve("atomic", {"atomci": SourceOverride(sha256="ab" * 32)})
+        resolve("atomic" if overrides else "atomci", overrides)
 
 
 def test_a_mirror_must_have_the_official_bytes():
+    official = CATALOGUE["atomic"]
     mirrored = resolve("atomic", {"atomic": SourceOverride(url="mirror/atomic.tgz")})
-    assert mirrored.url == "mirror/atomic.tgz"
-    assert mirrored.sha256 == CATALOGUE["atomic"].sha256
-    assert mirrored.size == CATALOGUE["atomic"].size
-    assert mirrored.key == CATALOGUE["atomic"].key
+    (file,) = mirrored.files
+    assert file == official.files[0].model_copy(update={"url": "mirror/atomic.tgz"})
+    assert mirrored.key == official.key
 
 
 def test_other_bytes_have_another_key_and_no_known_size():
     other = resolve("atomic", {"atomic": SourceOverride(sha256="AB" * 32)})
-    assert other.url == CATALOGUE["atomic"].url
-    assert (other.sha256, other.key, other.size) == ("ab" * 32, "ab" * 6, None)
+    (file,), (official,) = other.files, CATALOGUE["atomic"].files
+    assert (file.url, file.sha256, file.size) == (official.url, "ab" * 32, None)
+    assert other.key == "ab" * 6
 
 
 @pytest.mark.parametrize(
     ("given", "addresses"),
     [
-        ({}, ("http://a/official", "http://a/mirror")),
-        ({"mirrors": ["b"]}, ("http://a/official", "b")),
-        ({"url": "b"}, ("b",)),
-        ({"url": "b", "mirrors": ["c", "d"]}, ("b", "c", "d")),
+        ({}, ["http://a/official", "http://a/mirror"]),
+        ({"mirrors": ["b"]}, ["http://a/official", "b"]),
+        ({"url": "b"}, ["b"]),
+        ({"url": "b", "mirrors": ["c", "d"]}, ["b", "c", "d"]),
     ],
 )
 def test_a_url_replaces_all_addresses_and_mirrors_only_mirrors(given, addresses, monkeypatch):
     official = unpublished("http://a/official", "http://a/mirror")
     monkeypatch.setitem(CATALOGUE, "atomic", official)
-    assert resolve("atomic", {"atomic": SourceOverride(**given)}).addresses == addresses
+    (file,) = resolve("atomic", {"atomic": SourceOverride(**given)}).files
+    assert [address.text for address in file.addresses] == addresses
 
 
-def test_without_a_checksum_the_key_is_the_address():
-    one, two = unpublished("a.zip"), unpublished("b.zip")
-    assert re.fullmatch("[0-9a-f]{12}", one.key)
-    assert one.key != two.key
-    assert one.key == unpublished("a.zip", "c.zip").key
+def test_without_a_checksum_the_key_is_the_address_and_the_age_of_a_local_file(tmp_path):
+    path = tmp_path / "a.zip"
+    before = unpublished(path).key
+    assert re.fullmatch("[0-9a-f]{12}", before)
+    assert unpublished(path, "c.zip").key == before != unpublished("b.zip").key
+    path.write_bytes(b"one")
+    first = unpublished(path).key
+    assert unpublished(path).key == first != before
+    path.write_bytes(b"other")
+    assert unpublished(path).key != first
 
 
-@pytest.mark.parametrize("wrong", ["ab", "g" * 64, "a" * 65, "a" * 64 + "\n"])
-def test_a_checksum_is_64_hex_digits(wrong):
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"sha256": text} for text in ("ab", "g" * 64, "a" * 65, "a" * 64 + "\n")),
+        *({"url": " "}, {"mirrors": [""]}, {"mirrors": "a.zip"}),
+        *({"files": {}}, {"files": {"train": " "}}, {"files": {"../train": "a.zip"}}),
+        {"files": {"train": {"url": "a.zip", "sha": "ab"}}},
+    ],
+)
+def test_an_override_that_is_none_is_refused(wrong):
     with pytest.raises(ValidationError):
-        SourceOverride(sha256=wrong)
-
-
-@pytest.mark.parametrize("wrong", [{"url": " "}, {"mirrors": [""]}, {"mirrors": "a.zip"}])
-def test_an_address_is_not_empty(wrong):
-    with pytest.raises(ValidationError):
-        SourceOverride(**wrong)
+        UserSource(**wrong)
 
 
 # Data of the user's own
@@ -84,14 +88,28 @@ def test_an_address_is_not_empty(wrong):
 
 def test_a_name_with_a_url_is_the_users_own_data():
     given = SourceOverride(url="my.zip", mirrors=["other.zip"], sha256="AB" * 32)
-    own = resolve("my_data", {"my_data": given})
-    assert (own.name, own.url, own.mirrors) == ("my_data", "my.zip", ("other.zip",))
-    assert (own.licence, own.sha256, own.size) == ("your own", "ab" * 32, None)
-
-
-def test_own_data_stands_beside_the_catalogue():
-    overrides = {"mine": SourceOverride(url="my.zip"), "atomic": SourceOverride()}
+    overrides = {"my_data": given, "atomic": SourceOverride()}
+    source = resolve("my_data", overrides)
+    (file,) = source.files
+    assert (source.name, source.licence, source.key) == ("my_data", "your own", "ab" * 6)
+    assert [address.text for address in file.addresses] == ["my.zip", "other.zip"]
     assert resolve("atomic", overrides) == CATALOGUE["atomic"]
+
+
+def test_named_files_are_files_of_one_source():
+    files = {"train": "a.jsonl", "test": {"url": "b.jsonl", "sha256": "AB" * 32}}
+    source = resolve("mine", {"mine": UserSource(files=files)})
+    assert [(file.part, file.url, file.sha256) for file in source.files] == [
+        ("train", "a.jsonl", None),
+        ("test", "b.jsonl", "ab" * 32),
+    ]
+    renamed = UserSource(files={"dev": files["train"], "test": files["test"]})
+    assert resolve("mine", {"mine": renamed}).key != source.key
+
+
+def test_named_files_are_for_the_users_own_data_only():
+    with pytest.raises(KformerError, match=r"sources\.atomic\.files: .* give url"):
+        resolve("atomic", {"atomic": UserSource(files={"train": "a.jsonl"})})
 
 
 @pytest.mark.parametrize("name", ["../mine", "a/b", "", ".mine", "a b"])
@@ -105,7 +123,7 @@ def test_a_name_that_cannot_be_a_file_name_is_refused(name):
 
 
 @pytest.mark.parametrize(
-    ("address", "place"),
+    ("address", "target"),
     [
         ("https://host/a.zip", "https://host/a.zip"),
         ("file:///data/a%20b.zip", Path("/data/a b.zip")),
@@ -120,12 +138,12 @@ def test_a_name_that_cannot_be_a_file_name_is_refused(name):
         ),
     ],
 )
-def test_an_address_leads_to_the_web_or_to_a_path(address, place, monkeypatch):
+def test_an_address_leads_to_the_web_or_to_a_path(address, target, monkeypatch):
     from huggingface_hub import constants
 
     template = "https://hub/{repo_id}/resolve/{revision}/{filename}"
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-    assert locate(unpublished("a"), address) == place
+    assert locate(address) == target
 
 
 MALFORMED = [
@@ -136,18 +154,24 @@ MALFORMED = [
 
 
 @pytest.mark.parametrize("address", MALFORMED)
-def test_other_kinds_of_address_are_refused(address):
-    source = Source(name="atomic", url=address, licence="none")
+def test_other_kinds_of_address_are_refused_before_anything_is_fetched(address):
     with pytest.raises(KformerError, match="source atomic: the address ") as caught:
-        locate(source, source.url)
+        resolve("atomic", {"atomic": SourceOverride(url=address)})
     message = str(caught.value)
     assert f"{address!r} cannot be used: " in message
     assert message.endswith("; correct sources.atomic.url")
     assert "\n" not in message
 
 
-def test_a_malformed_address_in_the_config_is_told_before_anything_is_fetched():
-    with pytest.raises(KformerError, match="'ftp://a/b' cannot be used"):
-        resolve("atomic", {"atomic": SourceOverride(url="ftp://a/b")})
-    with pytest.raises(KformerError, match=r"correct sources\.atomic\.mirrors"):
-        resolve("atomic", {"atomic": SourceOverride(mirrors=["b.tgz", "ftp://a/b"])})
+@pytest.mark.parametrize(
+    ("name", "override", "setting"),
+    [
+        ("atomic", {"mirrors": ["b.tgz", "ftp://a/b"]}, "sources.atomic.mirrors"),
+        ("csv_questions", {"url": "ftp://a/b"}, "questions.url"),
+        ("csv_questions", {"files": {"train": "ftp://a/b"}}, "questions.files.train.url"),
+        ("books", {"url": "ftp://a/b"}, "knowledge (books).url"),
+    ],
+)
+def test_a_bad_address_names_the_key_of_the_config(name, override, setting):
+    with pytest.raises(KformerError, match=rf"; correct {re.escape(setting)}$"):
+        resolve(name, {name: UserSource(**override)})

@@ -1,17 +1,22 @@
 """Fetching: from every kind of address, mirrors, the cache, and what to do by hand."""
 
+import io
+import json
 import logging
 import multiprocessing
-import re
 import time
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from filelock import FileLock
 
 from kformer.errors import KformerError
+from kformer.questions.user_files import ParquetQuestions
 from kformer.sources import fetch
 from kformer.sources.archives import BadArchive
-from kformer.sources.catalogue import Source, SourceOverride, resolve
-from kformer.sources.fetch import fetch_source, kept_at
+from kformer.sources.catalogue import UserSource, resolve
+from kformer.sources.fetch import fetch_source
 from kformer.sources.lock import check_unpacked
 
 from .conftest import TEXTS, files_in, gzipped, sha256, source_of, tarred, unpublished, zipped
@@ -84,14 +89,11 @@ def test_every_kind_of_file_comes_from_every_kind_of_address(
     assert downloads.exists() == (way == "http")  # local files are not copied
 
 
-def test_a_path_may_be_relative_or_start_at_home(tmp_path, monkeypatch, out, get):
-    content = zipped(TEXTS)
-    (tmp_path / "my #1 file.zip").write_bytes(content)
+def test_a_path_may_be_relative(tmp_path, monkeypatch, out, get):
+    (tmp_path / "my #1 file.zip").write_bytes(zipped(TEXTS))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    for i, url in enumerate(("my #1 file.zip", "~/my #1 file.zip", "file:my%20%231%20file.zip")):
-        get(source_of(content, url), out / str(i))
-        assert files_in(out / str(i)) == TEXTS
+    get(source_of(zipped(TEXTS), "my #1 file.zip"))
+    assert files_in(out) == TEXTS
 
 
 def test_a_folder_with_something_in_it_is_never_replaced(tmp_path, out, get):
@@ -122,7 +124,9 @@ def test_a_finished_download_is_verified_again(site, downloads, refusal):
     downloads.mkdir()
     kept.write_bytes(b"rotten")
     message = refusal(source)
-    assert f"{kept} has sha256 {sha256(b'rotten')} (6 bytes), expected {source.sha256}; " in message
+    assert (
+        f"{kept} has sha256 {sha256(b'rotten')} (6 bytes), expected {sha256(b'right')}; " in message
+    )
     assert "; deleted it: get it again, or set sources.atomic.sha256 if these are" in message
     assert not kept.exists()
 
@@ -132,7 +136,7 @@ def test_a_cache_that_one_may_only_read_is_good_enough(dead, downloads, out, get
     source = source_of(content, dead)
     downloads.mkdir()
     (downloads / f"atomic-{source.key}").write_bytes(content)
-    monkeypatch.setattr(fetch, "_alone", None)  # it would write; root may write anywhere
+    monkeypatch.setattr(fetch, "FileLock", None)  # it would write; root may write anywhere
     get(source)
     assert files_in(out) == TEXTS
 
@@ -145,7 +149,8 @@ def test_two_processes_that_fetch_the_same_file_transfer_it_once(site, tmp_path,
     processes = [
         context.Process(target=fetch_source, args=(source, downloads, lock, out)) for out in outs
     ]
-    with fetch._alone(source, kept_at(source, downloads)):  # so that both have to wait
+    downloads.mkdir()
+    with FileLock(downloads / f".atomic-{source.key}.lock"):  # so that both have to wait
         for process in processes:
             process.start()
         time.sleep(1.5)
@@ -177,12 +182,9 @@ def test_a_wrong_local_file_is_named_and_kept(tmp_path, refusal):
     assert local.exists()
 
 
-def test_a_missing_local_file_is_named(tmp_path, refusal):
+def test_a_missing_local_file_or_a_folder_is_named(tmp_path, refusal):
     message = refusal(source_of(b"", tmp_path / "none.zip"))
     assert f"{tmp_path}/none.zip does not exist; correct sources.atomic.url" in message
-
-
-def test_a_folder_is_not_a_file(tmp_path, refusal):
     assert "is a folder, not a file" in refusal(source_of(b"", tmp_path))
 
 
@@ -191,17 +193,11 @@ def test_a_file_without_permission_is_named(tmp_path, refusal, monkeypatch):
         raise PermissionError(13, "Permission denied", "a.zip")
 
     (tmp_path / "a.zip").write_bytes(b"")
-    monkeypatch.setattr(fetch, "_from_path", deny)  # root may read everything
+    monkeypatch.setattr(fetch, "unpack", deny)  # root may read everything
     assert "no permission to use a.zip" in refusal(source_of(b"", tmp_path / "a.zip"))
 
 
-def test_a_malformed_address_is_told_before_anything_is_tried(site, refusal):
-    message = refusal(source_of(b"", site.url(), "ftp://host/a.zip"))
-    assert "'ftp://host/a.zip' cannot be used" in message
-    assert site.requests == []
-
-
-def test_a_damaged_archive_is_told(tmp_path, refusal):
+def test_a_damaged_archive_is_named(tmp_path, refusal):
     content = tarred(TEXTS)[:-20]
     (tmp_path / "a.tgz").write_bytes(content)
     message = refusal(source_of(content, tmp_path / "a.tgz"))
@@ -232,18 +228,14 @@ def test_an_interrupted_unpacking_leaves_nothing_and_can_be_repeated(
 # Mirrors
 
 
-def test_mirrors_are_not_asked_while_the_first_address_is_good(site, mirror, get):
-    site.content = tarred(TEXTS)
-    get(source_of(site.content, site.url(), mirror.url()))
+def test_the_mirror_is_asked_only_where_nobody_answers(site, mirror, dead, out, get, caplog):
+    site.content = mirror.content = tarred(TEXTS)
+    get(source_of(site.content, site.url(), mirror.url()), out / "one")
     assert mirror.requests == []
-
-
-def test_where_nobody_answers_the_mirror_is_asked(dead, mirror, out, get, caplog):
-    mirror.content = tarred(TEXTS)
-    get(source_of(mirror.content, dead, mirror.url()))
-    assert files_in(out) == TEXTS
+    get(source_of(mirror.content, dead, mirror.url(), name="other"), out / "two")
+    assert files_in(out / "two") == TEXTS
     (line,) = (each for each in caplog.messages if "trying again" not in each)
-    assert line.startswith(f"source atomic: {dead} cannot be fetched: ConnectError: ")
+    assert line.startswith(f"source other: {dead} cannot be fetched: ConnectError: ")
     assert line.endswith(f"; trying {mirror.url()}")
 
 
@@ -257,7 +249,7 @@ def test_where_the_bytes_are_wrong_the_mirror_is_asked(site, mirror, downloads, 
     assert (downloads / f"atomic-{source.key}").read_bytes() == mirror.content
 
 
-def test_a_mirror_does_not_go_on_where_another_address_broke_off(site, mirror, out, get):
+def test_a_mirror_does_not_resume_what_another_address_began(site, mirror, out, get):
     mirror.content = tarred({"a.bin": bytes(range(256)) * 100, **TEXTS})
     site.content, site.breaks_after = b"wrong bytes " * 100, 100
     source = source_of(mirror.content, site.url(), mirror.url())
@@ -295,7 +287,7 @@ def test_if_all_fail_each_address_and_its_reason_is_named(site, mirror, tmp_path
 # Without internet
 
 
-def test_what_is_not_there_is_told_with_where_to_put_it(site, downloads, refusal):
+def test_a_missing_file_is_named_with_where_to_put_it(site, downloads, refusal):
     site.statuses = [404]
     source = source_of(b"", site.url())
     message = refusal(source)
@@ -307,12 +299,11 @@ def test_without_internet_one_message_says_which_files_to_put_where(
     dead, downloads, refusal, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    size = {"size": 1_234_567}
-    atomic = source_of(b"1", dead, f"{dead}-mirror").model_copy(update=size)
-    here = source_of(b"2", "https://host/2").model_copy(update={"name": "here"})
-    local = source_of(b"3", "data/3.zip").model_copy(update={"name": "local"})
-    other = Source(name="other", url="https://host/4.zip", licence="none")
-    hub = Source(name="hub", url="hf://datasets/me/mine/a b.zip", licence="none")
+    atomic = source_of(b"1", dead, f"{dead}-mirror", size=1_234_567)
+    here = source_of(b"2", "https://host/2", name="here")
+    local = source_of(b"3", "data/3.zip", name="local")
+    other = unpublished("https://host/4.zip", name="other")
+    hub = unpublished("hf://datasets/me/mine/a b.zip", name="hub")
     downloads.mkdir()
     (downloads / f"here-{here.key}").write_bytes(b"2")
 
@@ -330,13 +321,6 @@ def test_without_internet_one_message_says_which_files_to_put_where(
         "  hub: https://huggingface.co/datasets/me/mine/resolve/main/a%20b.zip -> "
         f"{downloads}/hub-{hub.key}",
     ]
-
-
-def test_the_path_to_put_a_file_at_is_absolute(dead, lock, out, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    source = source_of(b"", dead)
-    with pytest.raises(KformerError, match=f"-> {tmp_path}/cache/atomic-{source.key}"):
-        fetch_source(source, tmp_path.relative_to(tmp_path) / "cache", lock, out)
 
 
 @pytest.mark.parametrize("published", [True, False])
@@ -377,26 +361,7 @@ def test_what_is_no_archive_is_neither_kept_nor_locked(page, site, lock, out, ge
     assert files_in(out) == TEXTS
 
 
-def test_own_data_is_corrected_where_the_config_has_it(tmp_path, lock, downloads, out):
-    missing = str(tmp_path / "none.zip")
-    for name, place in (("csv_questions", "questions.url"), ("books", "knowledge (books).url")):
-        source = resolve(name, {name: SourceOverride(url=missing)})
-        with pytest.raises(
-            KformerError, match=rf"none\.zip does not exist; correct {re.escape(place)}"
-        ):
-            fetch_source(source, downloads, lock, out)
-
-
-def test_a_local_file_that_changed_has_another_key(tmp_path):
-    path = tmp_path / "a.zip"
-    path.write_bytes(b"one")
-    before = unpublished(path).key
-    assert unpublished(path).key == before
-    path.write_bytes(b"other")
-    assert unpublished(path).key != before
-
-
-def test_a_folder_that_is_not_of_the_locked_file_is_told(site, lock, out, get):
+def test_a_folder_that_is_not_of_the_locked_file_is_refused(site, lock, out, get):
     site.content = zipped(TEXTS)
     source = unpublished(site.url())
     get(source)
@@ -406,3 +371,80 @@ def test_a_folder_that_is_not_of_the_locked_file_is_told(site, lock, out, get):
         check_unpacked(source, out, lock)
     lock.unlink()
     check_unpacked(source, out, lock)
+
+
+# Several files
+
+
+FILES = {"train": b'{"a": 1}\n', "dev": zipped({"some/dev.v1.jsonl": b"{}\n"}), "test": b"x"}
+
+
+@pytest.fixture
+def several(hub):
+    """A data set on the hub: a plain file, an archive with one, and one whose checksum is known."""
+    folder = "/datasets/me/mine/resolve/main/data"
+    hub.contents = {
+        f"{folder}/train-0.jsonl": FILES["train"],
+        f"{folder}/dev.zip": FILES["dev"],
+        f"{folder}/test.parquet": FILES["test"],
+    }
+    address = "hf://datasets/me/mine/data"
+    files = {
+        "train": f"{address}/train-0.jsonl",
+        "dev": {"url": f"{address}/dev.zip"},
+        "test": {"url": f"{address}/test.parquet", "sha256": sha256(FILES["test"])},
+    }
+    return resolve("mine", {"mine": UserSource(files=files)})
+
+
+def test_named_files_are_unpacked_under_their_names_and_locked(several, downloads, lock, out, get):
+    metrics = get(several)
+    unpacked = {"train.jsonl": FILES["train"], "dev.jsonl": b"{}\n", "test.parquet": b"x"}
+    assert files_in(out) == unpacked
+    del metrics["seconds"]
+    sizes = {"files": 3, "unpacked_bytes": sum(map(len, unpacked.values()))}
+    assert metrics == {"bytes": sum(map(len, FILES.values())), **sizes}
+    locked = json.loads(lock.read_text())
+    assert [(url.rpartition("/")[2], each["source"]) for url, each in locked.items()] == [
+        ("dev.zip", "mine.dev"),
+        ("train-0.jsonl", "mine.train"),
+    ]
+    assert [name.rpartition("-")[0] for name in seen(downloads)] == [
+        *("mine.dev", "mine.test", "mine.train")
+    ]
+
+
+def test_each_of_several_files_is_verified(several, hub, lock, out, get):
+    get(several)
+    check_unpacked(several, out, lock)
+    lock.write_text(lock.read_text().replace(sha256(FILES["dev"]), "ab" * 32))
+    with pytest.raises(KformerError, match=r"source mine\.dev: .* delete that folder"):
+        check_unpacked(several, out, lock)
+    with pytest.raises(KformerError, match=r"mine\.dev-\w+ has sha256"):
+        get(several, out.with_name("again"))
+    assert not out.with_name("again").exists()
+
+
+def test_several_files_under_one_name_are_refused(tmp_path, get):
+    (tmp_path / "a.zip").write_bytes(zipped(TEXTS))
+    files = {"train": str(tmp_path / "a.zip")}
+    with pytest.raises(KformerError, match=r"a\.zip holds 2 files.* give the archive as url"):
+        get(resolve("mine", {"mine": UserSource(files=files)}))
+
+
+def test_a_data_set_on_the_hub_is_read_with_columns(hub, get, out):
+    """Parquet files as the hub has them, here with all choices of a question in one object."""
+    files = {}
+    for split in ("train", "validation", "test"):
+        table = io.BytesIO()
+        choices = {"text": ["skin", "pancreas"], "label": ["A", "B"]}
+        row = {"question_stem": f"Which {split}?", "choices": choices, "answerKey": "B"}
+        pq.write_table(pa.Table.from_pylist([row]), table)
+        name = f"main/{split}-00000-of-00001.parquet"
+        hub.contents[f"/datasets/me/mine/resolve/main/{name}"] = table.getvalue()
+        files[split] = f"hf://datasets/me/mine/{name}"
+    columns = {"question": "question_stem", "choices": "choices.text", "labels": "choices.label"}
+    reader = ParquetQuestions(files=files, columns={**columns, "answer": "answerKey"})
+    get(resolve(reader.archive, {reader.archive: reader.override}))
+    rows = sorted((row["question_id"], row["split"], row["answer"]) for row in reader.read(out))
+    assert rows == [(f"{split}-000001", split, 1) for split in ("test", "train", "validation")]

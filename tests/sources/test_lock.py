@@ -46,18 +46,14 @@ def test_the_first_fetch_writes_down_what_the_file_is(way, site, tmp_path, lock,
 
 def test_a_later_fetch_only_verifies(site, lock, get, caplog):
     site.content = zipped(TEXTS)
+    get(source_of(site.content, site.url()))
+    assert not lock.exists()  # a published checksum needs none
     get(unpublished(site.url()))
     before = lock.read_bytes()
     caplog.clear()
     assert get(unpublished(site.url())) == TEXTS
     assert lock.read_bytes() == before
     assert caplog.messages == []
-
-
-def test_a_published_checksum_needs_no_lock(site, lock, get):
-    site.content = zipped(TEXTS)
-    get(source_of(site.content, site.url()))
-    assert not lock.exists()
 
 
 def test_every_address_has_its_entry_in_order(site, lock, tmp_path, get, monkeypatch):
@@ -103,15 +99,6 @@ def test_a_changed_file_in_the_cache_is_refused_and_kept(site, downloads, lock, 
     assert get(source) == TEXTS
 
 
-def test_a_changed_local_file_is_refused(tmp_path, lock, get):
-    local = tmp_path / "a.zip"
-    local.write_bytes(zipped(TEXTS))
-    get(unpublished(local))
-    local.write_bytes(zipped(OTHER))
-    with pytest.raises(KformerError, match=f"a.zip has sha256 .* by {lock}; get it again or"):
-        get(unpublished(local))
-
-
 def test_a_mirror_must_have_the_locked_bytes(site, mirror, dead, tmp_path, lock, get):
     site.content, mirror.content = zipped(TEXTS), zipped(OTHER)
     source = unpublished(site.url(), mirror.url())
@@ -123,11 +110,17 @@ def test_a_mirror_must_have_the_locked_bytes(site, mirror, dead, tmp_path, lock,
     assert get(source, tmp_path / "elsewhere") == TEXTS
 
 
-def test_a_damaged_file_is_not_locked(site, downloads, lock, get):
-    site.content = zipped(TEXTS)[:-30]
+def test_a_damaged_file_is_not_locked_and_a_changed_local_file_is_refused(tmp_path, lock, get):
+    local = tmp_path / "a.zip"
+    local.write_bytes(zipped(TEXTS)[:-30])
     with pytest.raises(KformerError, match="is truncated or damaged"):
-        get(unpublished(site.url()))
+        get(unpublished(local))
     assert not lock.exists()
+    local.write_bytes(zipped(TEXTS))
+    get(unpublished(local))
+    local.write_bytes(zipped(OTHER))
+    with pytest.raises(KformerError, match=f"a.zip has sha256 .* by {lock}; get it again or"):
+        get(unpublished(local))
 
 
 def test_a_web_page_is_not_taken_for_the_file(site, mirror, lock, get):
@@ -148,7 +141,7 @@ def test_a_web_page_is_not_taken_for_the_file(site, mirror, lock, get):
         % (b"a" * 64),
     ],
 )
-def test_a_malformed_lock_file_is_told_in_one_line(content, site, lock, get):
+def test_a_malformed_lock_file_is_refused_in_one_line(content, site, lock, get):
     site.content = zipped(TEXTS)
     lock.write_bytes(content)
     with pytest.raises(KformerError) as caught:
@@ -165,10 +158,10 @@ TRUST_ALL = """
 import sys
 from pathlib import Path
 from kformer.sources.lock import trust
-from kformer.sources.catalogue import Source
+from kformer.sources.catalogue import SourceFile
 lock, *paths = sys.argv[1:]
 for path in paths:
-    trust(Source(name="mine", url=path, licence="none"), Path(path), Path(lock))
+    trust(SourceFile(title="mine", setting="questions", url=path), Path(path), Path(lock))
 """
 
 
@@ -188,7 +181,7 @@ def test_of_two_that_trust_other_bytes_the_later_one_is_refused(tmp_path, lock):
     one, two = tmp_path / "one", tmp_path / "two"
     one.write_bytes(tarred(TEXTS))
     two.write_bytes(tarred(OTHER))
-    source = unpublished("http://host/a.tgz")
-    trust(source, one, lock)
+    (file,) = unpublished("http://host/a.tgz").files
+    trust(file, one, lock)
     with pytest.raises(KformerError, match=f"two has sha256 .* by {lock}"):
-        trust(source, two, lock)
+        trust(file, two, lock)

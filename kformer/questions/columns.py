@@ -1,0 +1,125 @@
+"""Which fields of the user's files hold a question, its choices and its answer."""
+
+from collections.abc import Mapping, Sequence
+from string import ascii_uppercase
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from kformer.io.columns import Columns
+from kformer.section import Text
+
+AnswerForm = Literal["letter", "text", "index_from_0", "index_from_1"]
+_Several = Annotated[list[Text], Field(min_length=1)]
+
+
+class QuestionColumns(Columns):
+    """Which field of a record is what. A dot leads into an object, or into each object of a list:
+    `question.stem`, `choices.text`. Null = not read."""
+
+    question: Text = "question"
+    """What is asked."""
+    choices: Text | Annotated[list[Text], Field(min_length=2, max_length=26)] = "choices"
+    """A field with the choices (a list of texts, or an object with the letters A, B, … as keys),
+    or a list of fields with a choice each. In `csv` files the default is the columns A, B, …"""
+    labels: Text | None = None
+    """A field with the list of the choices' labels, such as `choices.label`; the answer is then
+    one of these labels."""
+    answer: Text = "answer"
+    """The right choice."""
+    answer_is: AnswerForm | None = None
+    """How `answer` names the right choice. Without it: by its letter, its index from 0 or its
+    text, and what could mean two of them is refused."""
+    context: Text | None = "context"
+    """What comes before the question."""
+    id: Text | None = "id"
+    """A name that no other question has."""
+    split: Text | None = "split"
+    """`train`, `validation` (`dev`, `val`, `valid`) or `test`."""
+    type: Text | None = "type"
+    """What kind of question it is."""
+    gold_facts: Text | _Several | None = "gold_facts"
+    """A field with the facts that answer the question (a text or a list of texts), or a list of
+    such fields."""
+
+    @model_validator(mode="after")
+    def _names_answers_one_way(self) -> Self:
+        if self.labels and self.answer_is:
+            raise ValueError("answer_is: with labels an answer is a label; leave one of them out")
+        return self
+
+    @property
+    def paths(self) -> dict[str, str | Sequence[str]]:
+        return {key: path for key, path in super().paths.items() if key != "answer_is"}
+
+    def is_required(self, key: str, position: int) -> bool:
+        return key in ("question", "choices", "labels", "answer") and position < 2
+
+    def content_of(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        choices, answer = _choices(fields["choices"]), fields["answer"]
+        if answer is not None and isinstance(choices, list):
+            answer = self._index_or_answer(answer, choices, fields.get("labels"))
+        optional = {
+            key: _unless_blank(fields.get(key)) for key in ("context", "id", "split", "type")
+        }
+        return {
+            "question": fields["question"],
+            "choices": choices,
+            "answer": answer,
+            "gold_facts": _texts(fields.get("gold_facts")) or None,
+            **optional,
+        }
+
+    def _index_or_answer(self, answer: Any, choices: list[Any], labels: Any) -> Any:
+        """The index of the right choice, or the answer itself where any form is allowed."""
+        if self.labels:
+            if not isinstance(labels, list) or len(labels) != len(choices):
+                raise ValueError(
+                    f"labels: must be a list with one for each of the {len(choices)} choices "
+                    f"(not {labels!r:.60})"
+                )
+            return _only_index(answer, labels, "label")
+        match self.answer_is:
+            case "text":
+                return _only_index(answer, choices, "choice")
+            case "letter":
+                return _only_index(str(answer).upper(), ascii_uppercase[: len(choices)], "letter")
+            case "index_from_0" | "index_from_1":
+                first = int(self.answer_is[-1])
+                return _only_index(answer, range(first, first + len(choices)), "index")
+            case None:
+                return answer
+
+
+def _only_index(answer: Any, names: Sequence[Any], what: str) -> int:
+    """The index of the one choice whose name is the answer; raises ValueError if none is."""
+    given = str(answer).strip()
+    matches = [index for index, name in enumerate(names) if str(name).strip() == given]
+    if len(matches) != 1:
+        count = "is no" if not matches else "is more than one"
+        known = ", ".join(" ".join(str(name).split()) for name in names)
+        raise ValueError(f"answer: {given!r:.60} {count} {what}; there are {known:.200}")
+    return matches[0]
+
+
+def _choices(value: Any) -> Any:
+    """Choices without the empty ones at the end, which records with fewer choices have."""
+    if isinstance(value, dict):
+        return {label: choice for label, choice in value.items() if choice is not None}
+    if not isinstance(value, list):
+        return value
+    count = len(value)
+    while count and _unless_blank(value[count - 1]) is None:
+        count -= 1
+    return value[:count]
+
+
+def _texts(value: Any) -> Any:
+    """A text, a list of texts, or a list of both as one list, without the empty ones."""
+    values = value if isinstance(value, list) else [value]
+    flat = [text for each in values for text in (each if isinstance(each, list) else [each])]
+    return [text for text in flat if _unless_blank(text) is not None]
+
+
+def _unless_blank(value: Any) -> Any:
+    return None if isinstance(value, str) and not value.strip() else value
