@@ -35,10 +35,10 @@ def fetch(
 
     Example: `kformer fetch social_iqa --out resources/social_iqa`
     """
-    from kformer.sources.catalogue import SourceOverride, resolve
+    from kformer.sources.catalogue import UserSource, resolve
     from kformer.sources.fetch import fetch_source
 
-    overrides = load(dict[str, SourceOverride], settings)
+    overrides = load(dict[str, UserSource], settings)
     source = resolve(name, overrides)
     needed = [resolve(each, overrides) for each in overrides]
     with tracked_stage(f"fetch {name}", out, source.model_dump()) as stage:
@@ -62,15 +62,15 @@ def sources(
     """
     from rich.console import Console
 
-    from kformer.sources.catalogue import CATALOGUE, SourceOverride, resolve
+    from kformer.sources.catalogue import CATALOGUE, UserSource, resolve
     from kformer.sources.listing import inspect, lines
 
-    overrides = load(dict[str, SourceOverride], settings)
+    overrides = load(dict[str, UserSource], settings)
     files = []
     with Console(stderr=True).status("verifying") as status:
         for name in names or sorted({*CATALOGUE, *overrides}):
             status.update(f"verifying {name}")
-            files.append(inspect(resolve(name, overrides), downloads, lock))
+            files += inspect(resolve(name, overrides), downloads, lock)
     for line in lines(files):
         Console().print(line, soft_wrap=True)  # addresses stay whole, to be copied
     if problems := [file.problem for file in files if file.problem]:
@@ -154,17 +154,21 @@ def check(
         Literal["questions", "facts"] | None,
         typer.Option("--as", help="What it holds; recognised from the file if not given."),
     ] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="JSON: which field is what, as `columns` of the config.")
+    ] = None,
 ) -> None:
     """Check questions or facts of your own: list every problem, and count what is fine.
 
     The exit status is 1 if there are any.
 
-    Example: `kformer check my_questions.csv`
+    Example: `kformer check my_questions.csv --columns '{"answer": "key"}'`
     """
     from kformer.check import check as check_data
-    from kformer.check import summary
+    from kformer.check import parse_columns, summary
 
-    report = check_data(path, kind, typer.echo)
+    fields = parse_columns(columns, kind) if columns else None
+    report = check_data(path, kind, typer.echo, fields)
     typer.echo(f"{path}: {summary(report)}")
     if report.problems or not report.fine:
         raise typer.Exit(1)
