@@ -1,4 +1,4 @@
-"""Saying how far a stage is: a bar in a terminal, a line every few seconds in a log."""
+"""Progress of a stage: a bar in a terminal, a line every few seconds in a log."""
 
 import sys
 import time
@@ -18,7 +18,7 @@ def track(items: Iterable[T], what: str, total: int) -> Iterator[T]:
         return
     ticker = Ticker(what)
     for done, item in enumerate(items):
-        ticker.tell(done, total)
+        ticker.report(done, total)
         yield item
 
 
@@ -29,8 +29,8 @@ class Ticker:
         self._what = what
         self._last_line = time.monotonic()
 
-    def tell(self, done: int, total: int | None = None) -> None:
-        """Says how many are done, if it is time to."""
+    def report(self, done: int, total: int | None = None) -> None:
+        """Prints how many are done, if the last line is old enough."""
         if time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
             of_all = f" of {total:,}" if total is not None else ""

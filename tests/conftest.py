@@ -12,9 +12,9 @@ from kformer import cli
 from kformer.demo_world import DemoWorld, write_world
 from kformer.io.text import read_jsonl
 from kformer.knowledge.build import build_facts
-from kformer.knowledge.demo import Demo as DemoFacts
+from kformer.knowledge.demo import DemoFacts
 from kformer.questions.build import build_questions
-from kformer.questions.demo import Demo as DemoQuestions
+from kformer.questions.demo import DemoQuestions
 from kformer.retrieval.index import index_words
 from kformer.retrieval.settings import Retrieval
 from kformer.retrieval.stages import retrieve

@@ -14,7 +14,7 @@ from kformer.tracking import TrackedRun, tracked
 
 
 @dataclass
-class Stage:
+class RunningStage:
     """A running stage.
 
     Attributes:
@@ -34,22 +34,24 @@ class Stage:
 
 
 @contextmanager
-def tracked_stage(name: str, out: Path, settings: Mapping[str, Any]) -> Iterator[Stage]:
+def tracked_stage(name: str, out: Path, settings: Mapping[str, Any]) -> Iterator[RunningStage]:
     """A stage with an MLflow run of its own, remembered in a hidden file next to ``out``."""
     tags = {"stage": name.split()[0]}
     with tracked(name, _memory_of(out), settings, tags) as run:
-        yield Stage(name, run, time.monotonic())
+        yield RunningStage(name, run, time.monotonic())
 
 
 @contextmanager
-def tracked_training(name: str, folder: Path, settings: Mapping[str, Any]) -> Iterator[Stage]:
+def tracked_training(
+    name: str, folder: Path, settings: Mapping[str, Any]
+) -> Iterator[RunningStage]:
     """Training or evaluation: both are in the one MLflow run of their condition and seed."""
     condition, seed = folder.resolve().parts[-2:]
     tags = {"stage": "run", "condition": condition, "seed": seed.removeprefix("seed-")}
     title = f"{condition} {seed}"
     resume = name == "evaluate"
     with tracked(title, folder / ".mlflow_run.json", settings, tags, resume) as run:
-        yield Stage(f"{name} {title}", run, time.monotonic())
+        yield RunningStage(f"{name} {title}", run, time.monotonic())
 
 
 def print_summary(name: str, summary: Mapping[str, Any], ending: str = "") -> None:

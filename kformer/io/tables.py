@@ -20,7 +20,7 @@ from kformer.io.files import replacing, sha256_of
 TableName = Literal["questions", "facts", "retrieval", "predictions"]
 Row = Mapping[str, Any]
 
-VERSION = "1"
+TABLES_VERSION = "1"
 SPLITS = ("train", "validation", "test")
 ROWS_PER_BATCH = 5_000
 # Columns with few different values; a dictionary of the others only costs time.
@@ -108,7 +108,7 @@ def write_batches(
     Raises:
         KformerError: a value is missing that must not be.
     """
-    metadata = {"kformer_table": name, "kformer_version": VERSION}
+    metadata = {"kformer_table": name, "kformer_version": TABLES_VERSION}
     if provenance:
         metadata["kformer_made_of"] = json.dumps(provenance, sort_keys=True)
     schema = SCHEMAS[name].with_metadata(metadata)
@@ -243,10 +243,10 @@ def _open(path: Path, name: TableName) -> pq.ParquetFile:
     if found != name:
         raise KformerError(f"{path}: holds {found}, but a {name} table is needed here")
     version = metadata.get(b"kformer_version", b"?").decode()
-    if version != VERSION or not file.schema_arrow.equals(SCHEMAS[name]):
+    if version != TABLES_VERSION or not file.schema_arrow.equals(SCHEMAS[name]):
         raise KformerError(
             f"{path}: a {name} table of version {version}, but this program reads "
-            f"version {VERSION}; delete the file and run again"
+            f"version {TABLES_VERSION}; delete the file and run again"
         )
     return file
 

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field
 from kformer.knowledge.atomic import Atomic
 from kformer.knowledge.atomic2020 import Atomic2020
 from kformer.knowledge.conceptnet import ConceptNet
-from kformer.knowledge.demo import Demo
+from kformer.knowledge.demo import DemoFacts
 from kformer.knowledge.medquad import MedQuad
 from kformer.knowledge.textbooks import Textbooks
 from kformer.knowledge.user_files import CsvFacts, JsonlFacts, ParquetFacts, TsvFacts, TxtFacts
@@ -27,7 +27,7 @@ KnowledgeSource = Annotated[
         | Atomic2020
         | ConceptNet
         | CsvFacts
-        | Demo
+        | DemoFacts
         | JsonlFacts
         | MedQuad
         | ParquetFacts

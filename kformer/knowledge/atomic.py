@@ -30,7 +30,7 @@ class Template(NamedTuple):
     """For answers such as "goes home"."""
 
 
-TEMPLATES = {
+ATOMIC_TEMPLATES = {
     "oEffect": Template(". As a result,", "someone else", "someone else"),
     "oReact": Template(". As a result,", "others feel", "someone else"),
     "oWant": Template(". As a result,", "others want", "someone else"),
@@ -68,16 +68,16 @@ def to_sentence(event: str, relation: str, answer: str, templates: Triples) -> s
     """Writes an annotation as English, or returns None if event or answer say nothing.
 
     ``templates`` says how for relations that the user has given a template for, and for those
-    that are not in `TEMPLATES`.
+    that are not in `ATOMIC_TEMPLATES`.
     """
     event, answer = _tidy(event), _tidy(answer)
     if not event or answer.casefold() in ("", "none"):
         return None
-    if relation not in TEMPLATES or relation in templates.templates:
+    if relation not in ATOMIC_TEMPLATES or relation in templates.templates:
         return templates.sentence(_named(event), relation, _named(answer))
     answer = _FILLER.sub("", answer.lower() if answer.isupper() else answer[0].lower() + answer[1:])
     event = _named(event)
-    link = TEMPLATES[relation].link
+    link = ATOMIC_TEMPLATES[relation].link
     return f"{event[0].upper()}{event[1:]}{link} {_complete(relation, _named(answer))}."
 
 
@@ -85,7 +85,7 @@ def _annotations(path: Path) -> Iterator[tuple[str, str, str]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file, restval="", strict=True)
-            missing = sorted({"event", *TEMPLATES} - set(rows.fieldnames or ()))
+            missing = sorted({"event", *ATOMIC_TEMPLATES} - set(rows.fieldnames or ()))
             if missing:
                 raise KformerError(
                     f"{path}:1: no column {', '.join(missing)}; is it a file of ATOMIC v4?"
@@ -94,7 +94,7 @@ def _annotations(path: Path) -> Iterator[tuple[str, str, str]]:
                 where = f"{path}:{rows.line_num}"
                 if not _tidy(row["event"]):
                     raise KformerError(f"{where}: the event is empty; write one or remove the row")
-                for relation in TEMPLATES:
+                for relation in ATOMIC_TEMPLATES:
                     for answer in _answers(row[relation], f"{where}, column {relation}"):
                         yield row["event"], relation, answer
     except UnicodeDecodeError as error:
@@ -185,7 +185,7 @@ _FILLER = re.compile(r"^(?:(?:and|also|then|because|so)\b,? )+(?=\w)|\bto (?=to\
 
 def _complete(relation: str, answer: str) -> str:
     """Adds the subject and the verb that an answer lacks."""
-    template = TEMPLATES[relation]
+    template = ATOMIC_TEMPLATES[relation]
     is_effect = relation.endswith("Effect")
     is_state = relation.endswith(("React", "Attr"))
     folded = answer.lower()

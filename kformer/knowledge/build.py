@@ -82,7 +82,7 @@ def _batches(
             )
         yield batch, texts
         read += len(batch)
-        ticker.tell(read)
+        ticker.report(read)
 
 
 def _table(facts: Sequence[Fact], texts: list[str], first_id: int, source: str) -> pa.Table:

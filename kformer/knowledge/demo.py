@@ -17,7 +17,7 @@ class _Row(BaseModel):
     origin: StrictStr
 
 
-class Demo(KnowledgeReader):
+class DemoFacts(KnowledgeReader):
     """One sentence per person and attribute; see `kformer.demo_world`."""
 
     source: Literal["demo"] = "demo"

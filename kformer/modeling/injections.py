@@ -12,7 +12,7 @@ A method may also come from any installed package, which names its class as an e
 
 from difflib import get_close_matches
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from kformer.errors import KformerError
 
@@ -20,12 +20,18 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from kformer.modeling.configuration import KformerConfig
-    from kformer.modeling.settings import Model
     from kformer.modeling.slots import InjectionModule
 
 ENTRY_POINTS = "kformer.injections"
 INJECTION_SETTINGS = frozenset({"layers", "facts", "key_init", "key_scale", "max_fact_tokens"})
 """Fields of the `Model` settings that only some methods read; a run depends on all others."""
+
+
+class SettingsOfAnyMethod(Protocol):
+    """What decides which other settings are read; `kformer.modeling.settings.Model` is one."""
+
+    @property
+    def key_init(self) -> str: ...
 
 
 class Injection:
@@ -44,7 +50,7 @@ class Injection:
     joins_attention: ClassVar[bool] = False
 
     @classmethod
-    def reads(cls, settings: "Model") -> set[str]:
+    def reads(cls, settings: SettingsOfAnyMethod) -> set[str]:
         """Which of `INJECTION_SETTINGS` the method reads; the others change nothing."""
         names = set()
         if cls.fact_input != "none":

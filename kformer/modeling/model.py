@@ -30,7 +30,7 @@ from kformer.modeling.configuration import KformerConfig
 from kformer.modeling.fact_embeddings import FactEmbeddings, embedding_sum
 from kformer.modeling.injections import find_injection
 from kformer.modeling.pretrained import load_encoder, longest_input
-from kformer.modeling.slots import Facts, InitialisesItself
+from kformer.modeling.slots import BatchFacts, InitialisesItself
 
 
 @dataclass
@@ -213,7 +213,7 @@ class KformerForMultipleChoice(PreTrainedModel):
 
     def _read_facts(
         self, rows: Tensor, tokens: Tensor, fact_ids: Tensor, fact_tokens: Tensor
-    ) -> Facts | None:
+    ) -> BatchFacts | None:
         """The facts to inject: all candidates embedded, and the best for each row chosen."""
         groups = fact_ids.shape[:-2].numel()  # B, or B·C for facts per choice
         assert self.fact_embeddings is not None
@@ -226,7 +226,7 @@ class KformerForMultipleChoice(PreTrainedModel):
         kept = self._best_facts(rows, tokens, candidates, is_fact)
         if self.adapter.projection and self._words.shape[1] != self.config.encoder.hidden_size:
             candidates = self.encoder.get_submodule(self.adapter.projection)(candidates)
-        return Facts(candidates, kept, is_fact.gather(1, kept))
+        return BatchFacts(candidates, kept, is_fact.gather(1, kept))
 
     @torch.no_grad()
     def _best_facts(self, rows: Tensor, tokens: Tensor, facts: Tensor, is_fact: Tensor) -> Tensor:

@@ -41,7 +41,7 @@ class InitialisesItself(Protocol):
 
 
 @dataclass
-class Facts:
+class BatchFacts:
     """The facts of the batch that is being computed.
 
     Attributes:
@@ -84,7 +84,7 @@ class FactSlots(nn.Module):
     """What one layer makes of the facts: a key and a value each.
 
     ``facts`` is None between the batches, and when there are no facts; the layer then is exactly
-    the encoder's own. ``activations`` (R, N) are recorded if `Facts.tokens` asks for it: how
+    the encoder's own. ``activations`` (R, N) are recorded if `BatchFacts.tokens` asks for it: how
     strongly each fact fired, the highest over the tokens of the input.
     """
 
@@ -94,10 +94,10 @@ class FactSlots(nn.Module):
         identity = config.key_scale if config.key_init == "identity" else 0.0
         self.key = KeyProjection(width, slot_width, identity)
         self.value = nn.Linear(width, slot_width)
-        self.facts: Facts | None = None
+        self.facts: BatchFacts | None = None
         self.activations: Tensor | None = None
 
-    def use(self, facts: Facts | None) -> None:
+    def use(self, facts: BatchFacts | None) -> None:
         """Sets the facts that the layer's next pass reads."""
         self.facts = facts
 
@@ -135,7 +135,7 @@ class FeedForwardSlots(FactSlots):
         site.feed_forward_in.register_forward_pre_hook(self._keep_input)
         site.feed_forward_out.register_forward_hook(self._add_facts)
 
-    def use(self, facts: Facts | None) -> None:
+    def use(self, facts: BatchFacts | None) -> None:
         super().use(facts)
         self._input = None
 
@@ -194,7 +194,7 @@ class InjectionModule(nn.Module):
             KformerError: the encoder has no such layers.
         """
         super().__init__()
-        self.facts: Facts | None = None
+        self.facts: BatchFacts | None = None
         self.layers = nn.ModuleList()
         if slots is not None:
             start, end = config.injection_layers
@@ -202,12 +202,12 @@ class InjectionModule(nn.Module):
             for site in adapter_for(config.encoder).sites(encoder)[start:end]:
                 self.layers.append(slots(config, site))
 
-    def own_facts(self, rows: int) -> Facts | None:
+    def own_facts(self, rows: int) -> BatchFacts | None:
         """What a method injects instead of the facts of the batch, for R rows; None = nothing."""
         return None
 
     @contextmanager
-    def using(self, facts: Facts | None) -> Iterator[None]:
+    def using(self, facts: BatchFacts | None) -> Iterator[None]:
         """Lets the encoder read these facts, and after that, or an error, those from before."""
         before = self.facts
         self._use(facts)
@@ -216,7 +216,7 @@ class InjectionModule(nn.Module):
         finally:
             self._use(before)
 
-    def _use(self, facts: Facts | None) -> None:
+    def _use(self, facts: BatchFacts | None) -> None:
         self.facts = facts
         for slots in self._slots:
             slots.use(facts)
@@ -249,9 +249,9 @@ class StaticSlots(InjectionModule):
     def initialise(self, std: float) -> None:
         init.normal_(self.embeddings, std=std)
 
-    def own_facts(self, rows: int) -> Facts:
+    def own_facts(self, rows: int) -> BatchFacts:
         kept = torch.arange(len(self.embeddings), device=self.embeddings.device).expand(rows, -1)
-        return Facts(self.embeddings[None], kept, torch.ones_like(kept, dtype=torch.bool))
+        return BatchFacts(self.embeddings[None], kept, torch.ones_like(kept, dtype=torch.bool))
 
 
 def _key_width(encoder: Any) -> int:

@@ -8,12 +8,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from kformer.questions.demo import Demo
+from kformer.questions.demo import DemoQuestions
 from kformer.questions.med_qa import MedQa
 from kformer.questions.social_iqa import SocialIqa
 from kformer.questions.user_files import CsvQuestions, JsonlQuestions, ParquetQuestions
 
 QuestionSource = Annotated[
-    CsvQuestions | Demo | JsonlQuestions | MedQa | ParquetQuestions | SocialIqa,
+    CsvQuestions | DemoQuestions | JsonlQuestions | MedQa | ParquetQuestions | SocialIqa,
     Field(discriminator="dataset"),
 ]

@@ -9,7 +9,7 @@ from kformer.io.text import read_jsonl
 from kformer.questions.reader import QuestionReader
 
 
-class Demo(QuestionReader):
+class DemoQuestions(QuestionReader):
     """Four-choice questions about invented people; see `kformer.demo_world`."""
 
     dataset: Literal["demo"] = "demo"

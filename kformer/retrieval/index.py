@@ -23,7 +23,7 @@ from kformer.retrieval.settings import Retrieval
 from kformer.retrieval.words.postings import Postings, Statistics
 from kformer.retrieval.words.tokenizer import tokenizer
 
-VERSION = 2
+INDEX_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def read_index(folder: Path) -> Index:
     try:
         content = json.loads(file.read_text("utf-8"))
         version = content.pop("version")
-        if version == VERSION:
+        if version == INDEX_VERSION:
             return TypeAdapter(Index).validate_python({**content, "folder": folder})
     except (FileNotFoundError, NotADirectoryError):
         raise KformerError(
@@ -131,7 +131,7 @@ def read_index(folder: Path) -> Index:
     except (ValueError, TypeError, KeyError, AttributeError):
         raise KformerError(f"{file}: damaged; delete {folder} and build it anew") from None
     raise KformerError(
-        f"{folder}: an index of version {version}, but this program reads version {VERSION}; "
+        f"{folder}: an index of version {version}, but this program reads version {INDEX_VERSION}; "
         "build it anew"
     )
 
@@ -257,7 +257,7 @@ def _build(
         layout.save(folder)
         fill(folder, layout, track(_texts(table, start, end), f"indexing {kind}", end - start))
         content = {
-            "version": VERSION,
+            "version": INDEX_VERSION,
             "kind": kind,
             "settings": settings.index_settings(kind),
             "table": str(table),

@@ -9,7 +9,7 @@ import hashlib
 import json
 from typing import Any, Literal
 
-Stage = Literal[
+StageName = Literal[
     "demo_world",
     "questions",
     "facts",
@@ -27,7 +27,7 @@ Stage = Literal[
 
 # Raise a stage's version when its results change: tests/study/test_versions.py fails until you do.
 # Fetching has none: what it unpacks is named by its checksum.
-VERSIONS: dict[Stage, int] = {
+VERSIONS: dict[StageName, int] = {
     "demo_world": 1,
     "questions": 1,
     "facts": 1,
@@ -44,7 +44,7 @@ VERSIONS: dict[Stage, int] = {
 }
 
 
-def key_of(stage: Stage, *parts: Any) -> str:
+def key_of(stage: StageName, *parts: Any) -> str:
     """Ten hex digits: equal version of the stage and equal parts, equal key.
 
     Args:

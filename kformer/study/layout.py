@@ -19,7 +19,7 @@ from kformer.sources.catalogue import resolve
 from kformer.sources.lock import check_unpacked
 from kformer.study import paths
 from kformer.study.experiment import Condition, Experiment
-from kformer.study.keys import VERSIONS, Stage, key_of
+from kformer.study.keys import VERSIONS, StageName, key_of
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class SourceFiles:
 
 
 @dataclass(frozen=True)
-class Facts:
+class FactsFiles:
     """A facts table and the sources that it is read from, in their order."""
 
     key: str
@@ -55,7 +55,7 @@ class Facts:
 
 
 @dataclass(frozen=True)
-class Index:
+class IndexFiles:
     """An index of facts or events: the settings that it reads, and the table that it indexes."""
 
     key: str
@@ -64,13 +64,13 @@ class Index:
 
 
 @dataclass(frozen=True)
-class RetrievedFacts:
+class RetrievalFiles:
     """A retrieval table: its settings, the facts that it retrieves, the indexes it searches."""
 
     key: str
     settings: Retrieval
-    facts: Facts
-    indexes: Sequence[Index]
+    facts: FactsFiles
+    indexes: Sequence[IndexFiles]
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ class Layout:
         return paths.questions_table(self.questions_key)
 
     @cached_property
-    def retrieved(self) -> Mapping[str, RetrievedFacts]:
+    def retrieved(self) -> Mapping[str, RetrievalFiles]:
         """What is retrieved for each condition that uses facts, by the condition's name."""
         return {
             name: self._retrieved(condition)
@@ -151,17 +151,17 @@ class Layout:
         }
 
     @cached_property
-    def retrievals(self) -> Mapping[str, RetrievedFacts]:
+    def retrievals(self) -> Mapping[str, RetrievalFiles]:
         """The retrievals by key."""
         return {each.key: each for each in self.retrieved.values()}
 
     @cached_property
-    def facts(self) -> Mapping[str, Facts]:
+    def facts(self) -> Mapping[str, FactsFiles]:
         """The facts tables by key."""
         return {each.facts.key: each.facts for each in self.retrievals.values()}
 
     @cached_property
-    def indexes(self) -> Mapping[str, Index]:
+    def indexes(self) -> Mapping[str, IndexFiles]:
         """The indexes by key."""
         searched = chain.from_iterable(each.indexes for each in self.retrievals.values())
         return {index.key: index for index in searched}
@@ -209,20 +209,20 @@ class Layout:
             key = f"{reader.archive}-{resolve(reader.archive, self.sources).key}"
         return SourceFiles(key, paths.source_folder(key), in_place=False)
 
-    def _facts(self, readers: Sequence[Any]) -> Facts:
+    def _facts(self, readers: Sequence[Any]) -> FactsFiles:
         sources = [self._files(reader) for reader in readers]
         labels = "+".join(reader.label for reader in readers)
         key = f"{labels}-{key_of('facts', readers, [files.key for files in sources])}"
-        return Facts(key, readers, sources)
+        return FactsFiles(key, readers, sources)
 
-    def _index(self, kind: IndexKind, settings: Retrieval, facts: Facts) -> Index:
-        stage: Stage = "index_words" if kind == "words" else "index_embeddings"
+    def _index(self, kind: IndexKind, settings: Retrieval, facts: FactsFiles) -> IndexFiles:
+        stage: StageName = "index_words" if kind == "words" else "index_embeddings"
         read = settings.index_settings(kind)
         documents = (paths.events_table if settings.events else paths.facts_table)(facts.key)
         events = key_of("events") if settings.events else None
-        return Index(f"{kind}-{key_of(stage, read, facts.key, events)}", read, documents)
+        return IndexFiles(f"{kind}-{key_of(stage, read, facts.key, events)}", read, documents)
 
-    def _retrieved(self, condition: Condition) -> RetrievedFacts:
+    def _retrieved(self, condition: Condition) -> RetrievalFiles:
         # A control shuffles what lies under the same key.
         settings = condition.retrieval.model_copy(update={"control": None})
         facts = self._facts(condition.knowledge)
@@ -234,7 +234,7 @@ class Layout:
             facts.key,
             [index.key for index in indexes],
         )
-        return RetrievedFacts(f"{settings.method}-{key}", settings, facts, indexes)
+        return RetrievalFiles(f"{settings.method}-{key}", settings, facts, indexes)
 
 
 def fingerprint_of_files(files: Iterable[SourceFiles]) -> str:

@@ -121,7 +121,8 @@ def _inner(field: FieldInfo) -> list[type[Section]]:
 
 
 def _key(path: str, field: FieldInfo) -> Key:
-    schema = TypeAdapter(Annotated[field.annotation, field]).json_schema()
+    kind: Any = Annotated[field.annotation, field]
+    schema = TypeAdapter(kind).json_schema()
     default = "–" if field.is_required() else _code(field.get_default(call_default_factory=True))
     return Key(path, _values(schema), default, _meaning(field))
 
@@ -129,8 +130,8 @@ def _key(path: str, field: FieldInfo) -> Key:
 def _meaning(field: FieldInfo) -> str:
     if field.description:
         return " ".join(field.description.split())
-    (section,) = _inner(field) or [None]
-    return cleandoc(section.__doc__ or "").splitlines()[0] if section else ""
+    sections = _inner(field)
+    return cleandoc(sections[0].__doc__ or "").splitlines()[0] if sections else ""
 
 
 def _values(schema: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from kformer.errors import KformerError
 from kformer.io import tables
 from kformer.io.tables import (
     SCHEMAS,
-    VERSION,
+    TABLES_VERSION,
     count_rows,
     read_column,
     read_columns,
@@ -79,7 +79,7 @@ def test_the_file_says_which_table_of_which_version_it_is(tmp_path, name):
     write_table(tmp_path / "t", name, EXAMPLES[name])
     schema = pq.read_schema(tmp_path / "t")
     assert schema.metadata[b"kformer_table"] == name.encode()
-    assert schema.metadata[b"kformer_version"] == VERSION.encode()
+    assert schema.metadata[b"kformer_version"] == TABLES_VERSION.encode()
     assert schema.equals(SCHEMAS[name])
     row_group = pq.ParquetFile(tmp_path / "t").metadata.row_group(0)
     assert {row_group.column(i).compression for i in range(row_group.num_columns)} == {"ZSTD"}
@@ -163,12 +163,12 @@ def half_a_table(path):
 
 def of_another_version(path):
     with pytest.MonkeyPatch.context() as past:
-        past.setattr(tables, "VERSION", "0")
+        past.setattr(tables, "TABLES_VERSION", "0")
         write_table(path, "facts", [FACT])
 
 
 def of_other_columns(path):
-    metadata = {"kformer_table": "facts", "kformer_version": VERSION}
+    metadata = {"kformer_table": "facts", "kformer_version": TABLES_VERSION}
     pq.write_table(pa.table({"a": [1]}).replace_schema_metadata(metadata), path)
 
 
@@ -187,7 +187,7 @@ def of_other_columns(path):
             "holds questions, but a facts table is needed",
         ),
         (lambda path: pq.write_table(pa.table({"a": [1]}), path), "a facts table is needed"),
-        (of_another_version, f"of version 0, .* reads version {VERSION}; delete the file"),
+        (of_another_version, f"of version 0, .* reads version {TABLES_VERSION}; delete the file"),
         (of_other_columns, "facts table of version"),
     ],
 )

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kformer.errors import KformerError
-from kformer.knowledge.atomic import TEMPLATES, Atomic
+from kformer.knowledge.atomic import ATOMIC_TEMPLATES, Atomic
 from kformer.knowledge.atomic2020 import Atomic2020
 from kformer.knowledge.conceptnet import ConceptNet
-from kformer.knowledge.demo import Demo
+from kformer.knowledge.demo import DemoFacts
 from kformer.knowledge.medquad import MedQuad
 from kformer.knowledge.textbooks import Textbooks
 from kformer.knowledge.user_files import CsvFacts, JsonlFacts, TsvFacts, TxtFacts
@@ -31,7 +31,7 @@ def tables(separator, *cells):
 
 
 def atomic_table(cell):
-    return ",".join(["event", *TEMPLATES]) + "\n" + cell
+    return ",".join(["event", *ATOMIC_TEMPLATES]) + "\n" + cell
 
 
 atomic_cells = [
@@ -53,7 +53,7 @@ READERS = {
         tables("\t", *("/c/en/a_b/n", "/c/en", "/c/en/_", "/c/fr/b", "http://a", "/r/", "/a/[x]")),
     ),
     "csv": (CsvFacts(path="."), "a.csv", tables(",", *KEYS, '"')),
-    "demo": (Demo(), "facts.jsonl", lines_of_json),
+    "demo": (DemoFacts(), "facts.jsonl", lines_of_json),
     "jsonl": (JsonlFacts(path="."), "a.jsonl", lines_of_json),
     "columns": (JsonlFacts(path=".", columns=COLUMNS), "a.jsonl", lines_of_json),
     "lines": (TxtFacts(path=".", unit="line"), "a.txt", st.text(max_size=40)),

@@ -7,14 +7,14 @@ from collections import Counter
 import pytest
 
 from kformer.errors import KformerError
-from kformer.knowledge.atomic import TEMPLATES, Atomic, to_sentence
+from kformer.knowledge.atomic import ATOMIC_TEMPLATES, Atomic, to_sentence
 from kformer.knowledge.reader import Fact
 
-COLUMNS = ["event", *TEMPLATES, "prefix", "split"]
+COLUMNS = ["event", *ATOMIC_TEMPLATES, "prefix", "split"]
 
 
 def row(event="PersonX feeds the ___", split="dev", **answers):
-    cells = {relation: json.dumps(answers.get(relation, [])) for relation in TEMPLATES}
+    cells = {relation: json.dumps(answers.get(relation, [])) for relation in ATOMIC_TEMPLATES}
     return {"event": event, **cells, "prefix": '["feeds"]', "split": split}
 
 

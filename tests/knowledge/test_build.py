@@ -8,7 +8,7 @@ from kformer.errors import KformerError
 from kformer.io.tables import read_rows
 from kformer.knowledge import build as building
 from kformer.knowledge.build import build_facts
-from kformer.knowledge.demo import Demo
+from kformer.knowledge.demo import DemoFacts
 from kformer.knowledge.reader import Fact, KnowledgeReader
 
 
@@ -16,7 +16,7 @@ def fact(text, **change):
     return {"text": text, "relation": None, "source": "demo", "origin": "here"} | change
 
 
-class Other(Demo):
+class Other(DemoFacts):
     """A second source that reads as the demo does."""
 
     @property
@@ -36,7 +36,7 @@ class Invented(KnowledgeReader):
             yield Fact(f"text {i % 12}", None, f"{i}")
 
 
-READERS = (Demo(), Other())
+READERS = (DemoFacts(), Other())
 
 
 @pytest.fixture
@@ -99,12 +99,12 @@ def test_duplicates_are_dropped_across_sources_in_their_order(build, table):
     assert written(table, "fact_id", "text", "source") == [
         *((0, "a", "demo"), (1, "b", "demo"), (2, "c", "other"), (3, "d", "other"))
     ]
-    build(two, one, readers=(Other(), Demo()))
+    build(two, one, readers=(Other(), DemoFacts()))
     assert written(table, "text") == [("c",), ("b",), ("d",), ("a",)]
 
 
 def test_the_facts_of_a_demo_world_come_as_they_were_generated(tiny_world, table):
-    counts = build_facts([Demo()], [tiny_world], table)
+    counts = build_facts([DemoFacts()], [tiny_world], table)
     assert counts == counts_of("demo", 96) | {"facts": 96, "duplicates_dropped": 0}
     lines = (tiny_world / "facts.jsonl").read_text("utf-8").splitlines()
     rows = [json.loads(line) | {"fact_id": number} for number, line in enumerate(lines)]
@@ -145,7 +145,7 @@ def test_what_is_no_fact_is_refused_in_one_line_and_the_old_table_stays(build, t
 
 def test_a_folder_without_the_file_is_refused(tmp_path, table):
     with pytest.raises(KformerError, match=r"facts\.jsonl: there is no such file"):
-        build_facts([Demo()], [tmp_path], table)
+        build_facts([DemoFacts()], [tmp_path], table)
 
 
 def test_a_fact_without_text_is_numbered_through_all_batches(build, monkeypatch):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kformer.errors import KformerError
-from kformer.questions.demo import Demo
+from kformer.questions.demo import DemoQuestions
 from kformer.questions.med_qa import MedQa
 from kformer.questions.social_iqa import SocialIqa
 from kformer.questions.user_files import CsvQuestions, JsonlQuestions
@@ -68,7 +68,12 @@ GOOD_SOCIAL_IQA = json.dumps(
 )
 READERS = {
     "csv": (CsvQuestions(path="."), "q.csv", tables, {}),
-    "demo": (Demo(), "questions.jsonl", lines_of_json(of_demo, [*KEYS, "question_id"]), {}),
+    "demo": (
+        DemoQuestions(),
+        "questions.jsonl",
+        lines_of_json(of_demo, [*KEYS, "question_id"]),
+        {},
+    ),
     "jsonl": (JsonlQuestions(path="."), "q.jsonl", lines_of_json(questions, KEYS), {}),
     "columns": (
         JsonlQuestions(path=".", columns=COLUMNS),

@@ -7,7 +7,7 @@ import pytest
 from kformer.errors import KformerError
 from kformer.io.tables import read_rows
 from kformer.questions.build import build_questions
-from kformer.questions.demo import Demo
+from kformer.questions.demo import DemoQuestions
 
 
 def question(question_id, of_split, **change):
@@ -43,7 +43,9 @@ def build(folder_of, table):
 
     def run(rows):
         lines = (row if isinstance(row, str) else json.dumps(row) for row in rows)
-        return build_questions(Demo(), folder_of({"questions.jsonl": "\n".join(lines)}), table)
+        return build_questions(
+            DemoQuestions(), folder_of({"questions.jsonl": "\n".join(lines)}), table
+        )
 
     return run
 
@@ -58,7 +60,7 @@ def test_questions_are_written_in_order_and_counted_by_split(build, table):
 
 
 def test_the_questions_of_a_demo_world_come_as_they_were_generated(tiny_world, table):
-    counts = build_questions(Demo(), tiny_world, table)
+    counts = build_questions(DemoQuestions(), tiny_world, table)
     assert counts == {"train_questions": 48, "validation_questions": 24, "test_questions": 24}
     lines = (tiny_world / "questions.jsonl").read_text("utf-8").splitlines()
     assert list(read_rows(table, "questions")) == [json.loads(line) for line in lines]
@@ -66,7 +68,7 @@ def test_the_questions_of_a_demo_world_come_as_they_were_generated(tiny_world, t
 
 def test_a_folder_without_the_file_is_refused(tmp_path, table):
     with pytest.raises(KformerError, match=r"questions\.jsonl: there is no such file"):
-        build_questions(Demo(), tmp_path, table)
+        build_questions(DemoQuestions(), tmp_path, table)
 
 
 @pytest.mark.parametrize(

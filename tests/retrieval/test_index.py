@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kformer.errors import KformerError
-from kformer.retrieval.index import VERSION, Shard, count_words, index_words, read_index
+from kformer.retrieval.index import INDEX_VERSION, Shard, count_words, index_words, read_index
 from kformer.retrieval.query import Query
 from kformer.retrieval.searchers import open_searcher
 from kformer.retrieval.settings import Retrieval, Words
@@ -235,7 +235,9 @@ class TestReadIndex:
 
     def test_an_index_of_another_version(self, index):
         content = json.loads((index / "index.json").read_text())
-        for other in ({"version": VERSION + 1}, {"version": VERSION + 1, "new": 1}):
+        for other in ({"version": INDEX_VERSION + 1}, {"version": INDEX_VERSION + 1, "new": 1}):
             (index / "index.json").write_text(json.dumps(content | other))
-            with pytest.raises(KformerError, match=f"an index of version {VERSION + 1}, but this"):
+            with pytest.raises(
+                KformerError, match=f"an index of version {INDEX_VERSION + 1}, but this"
+            ):
                 read_index(index)

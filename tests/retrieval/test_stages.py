@@ -7,9 +7,9 @@ from kformer.demo_world import DemoWorld, write_world
 from kformer.errors import KformerError
 from kformer.io.tables import SCHEMAS, read_rows, read_table, write_table
 from kformer.knowledge.build import build_facts
-from kformer.knowledge.demo import Demo as DemoFacts
+from kformer.knowledge.demo import DemoFacts
 from kformer.questions.build import build_questions
-from kformer.questions.demo import Demo as DemoQuestions
+from kformer.questions.demo import DemoQuestions
 from kformer.retrieval.index import Shard
 from kformer.retrieval.quality.report import describe
 from kformer.retrieval.settings import Match, Retrieval
