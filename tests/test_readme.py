@@ -1,4 +1,4 @@
-"""The code in the README runs as it stands there."""
+"""The code in README and docs runs as it stands there, and what they name is there."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,12 @@ import pytest
 from kformer.modeling import KformerForMultipleChoice, KformerProcessor
 from kformer.modeling.pretrained import load_tokenizer
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+README, EXTEND = ROOT / "README.md", ROOT / "docs" / "extend.md"
+
+
+def python_of(page):
+    return re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
 
 
 @pytest.fixture
@@ -21,12 +26,35 @@ def trained(tiny_encoder, tmp_path):
 
 
 def test_a_notebook_gets_scores_and_the_facts_that_fired(trained, capsys):
-    (code,) = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+    (code,) = (code for code in python_of(README) if "KformerProcessor" in code)
     code, replaced = re.subn(r'folder = ".*"', f"folder = {str(trained)!r}", code)
     assert replaced == 1
     names: dict = {}
     exec(code, names)
     lines = capsys.readouterr().out.splitlines()
     shown = {line.split("  ", 1)[-1].strip() for line in lines}
-    said = [*names["choices"], *names["facts"]]
-    assert len(lines) == len(said) and all(any(text in line for line in shown) for text in said)
+    texts = [*names["choices"], *names["facts"]]
+    assert len(lines) == len(texts) and all(any(text in line for line in shown) for text in texts)
+
+
+def test_a_retriever_prints_what_the_readme_shows(capsys):
+    (code,) = (code for code in python_of(README) if "Retriever" in code)
+    exec(code, {})
+    assert capsys.readouterr().out.splitlines() == re.findall(r"^# (.*)$", code, re.M)
+
+
+def test_the_injection_shown_is_the_one_that_is_tested():
+    file = ROOT / "tests" / "modeling" / "gated_injection.py"
+    assert file.read_text("utf-8") in python_of(EXTEND)
+    assert len(file.read_text("utf-8").splitlines()) <= 40
+
+
+@pytest.mark.parametrize(
+    "page", [README, *sorted((ROOT / "docs").glob("*.md"))], ids=lambda p: p.name
+)
+def test_files_that_a_page_names_are_there(page):
+    text = page.read_text("utf-8")
+    named = re.findall(r"`((?:kformer|workflow|config|profiles|tests|benchmarks)/[\w./]+)`", text)
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", text)
+    paths = [ROOT / name for name in named] + [page.parent / link for link in links]
+    assert [str(path) for path in paths if not path.exists()] == []
