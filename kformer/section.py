@@ -110,6 +110,7 @@ def _keys_at(kind: Any, path: Sequence[str | int]) -> set[str]:
 
 def sections_in(annotation: Any) -> Iterator[type[Section]]:
     """The sections that an annotation names, those in unions, lists and tables too."""
+    annotation = getattr(annotation, "__value__", annotation)  # of a named type
     if isinstance(annotation, type) and issubclass(annotation, Section):
         yield annotation
     for inner in get_args(annotation):

@@ -7,6 +7,7 @@ lines below. In a config, a bare name stands for that source with its default se
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
+from typing_extensions import TypeAliasType
 
 from kformer.knowledge.atomic import Atomic
 from kformer.knowledge.atomic2020 import Atomic2020
@@ -21,20 +22,24 @@ def _from_name(value: Any) -> Any:
     return {"source": value} if isinstance(value, str) else value
 
 
-KnowledgeSource = Annotated[
+# A named type stands once in the JSON schema.
+KnowledgeSource = TypeAliasType(
+    "KnowledgeSource",
     Annotated[
-        Atomic
-        | Atomic2020
-        | ConceptNet
-        | CsvFacts
-        | DemoFacts
-        | JsonlFacts
-        | MedQuad
-        | ParquetFacts
-        | Textbooks
-        | TsvFacts
-        | TxtFacts,
-        Field(discriminator="source"),
+        Annotated[
+            Atomic
+            | Atomic2020
+            | ConceptNet
+            | CsvFacts
+            | DemoFacts
+            | JsonlFacts
+            | MedQuad
+            | ParquetFacts
+            | Textbooks
+            | TsvFacts
+            | TxtFacts,
+            Field(discriminator="source"),
+        ],
+        BeforeValidator(_from_name),
     ],
-    BeforeValidator(_from_name),
-]
+)

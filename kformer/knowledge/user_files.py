@@ -1,16 +1,16 @@
 """The user's own knowledge: JSON lines, tables, Parquet, or plain text."""
 
-from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from kformer.errors import KformerError
 from kformer.io.columns import Columns
-from kformer.io.records import JSONL, PARQUET, Record, csv_records, jsonl_records, parquet_records
+from kformer.io.record_files import JsonlFiles, ParquetFiles, RecordFiles
+from kformer.io.records import Record, csv_records
 from kformer.io.text import decoded, files_below, name_below, raw_lines, read_lines
 from kformer.knowledge.passages import Passages
 from kformer.knowledge.reader import Fact, KnowledgeReader
@@ -90,26 +90,11 @@ class UserKnowledge(UserData, KnowledgeReader):
         return self.label if self.path is None else None
 
 
-class UserFacts(UserKnowledge, Triples):
+class UserFacts(UserKnowledge, Triples, RecordFiles):
     """The user's own facts, texts or triples, in files of one format."""
-
-    suffixes: ClassVar[tuple[str, ...]]
 
     columns: FactColumns | None = None
     """Which field is what, for files with other names than those in docs/bring-your-own-data.md."""
-
-    @abstractmethod
-    def raw_records(self, path: Path) -> Iterator[Record]:
-        """Streams the records of a file as they are, each fact one record."""
-
-    def records(self, path: Path) -> Iterator[Record]:
-        """Streams the records of a file under the names that `FactRow` knows.
-
-        Raises:
-            KformerError: the file cannot be read, or lacks a column that the config names.
-        """
-        records = self.raw_records(path)
-        return self.columns.apply(records) if self.columns else records
 
     def read(self, path: Path, counts: Counter[str]) -> Iterator[Fact]:
         for file in files_below(path, self.suffixes):
@@ -117,26 +102,16 @@ class UserFacts(UserKnowledge, Triples):
                 yield as_fact(record.parse(FactRow), record, self)
 
 
-class JsonlFacts(UserFacts):
+class JsonlFacts(UserFacts, JsonlFiles):
     """JSON lines; `workflow/schemas/fact.schema.json` says what a line may hold."""
-
-    suffixes = JSONL
 
     source: Literal["jsonl"] = "jsonl"
 
-    def raw_records(self, path: Path) -> Iterator[Record]:
-        return jsonl_records(path)
 
-
-class ParquetFacts(UserFacts):
+class ParquetFacts(UserFacts, ParquetFiles):
     """Parquet, as data sets on the Hugging Face hub have it; a row is like a JSON line."""
 
-    suffixes = PARQUET
-
     source: Literal["parquet"] = "parquet"
-
-    def raw_records(self, path: Path) -> Iterator[Record]:
-        return parquet_records(path)
 
 
 class CsvFacts(UserFacts):

@@ -1,16 +1,16 @@
 """The user's own questions: JSON lines, a table (CSV) or Parquet."""
 
 import math
-from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from string import ascii_uppercase
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, model_validator
 
 from kformer.errors import KformerError
-from kformer.io.records import JSONL, PARQUET, Record, csv_records, jsonl_records, parquet_records
+from kformer.io.record_files import JsonlFiles, ParquetFiles, RecordFiles
+from kformer.io.records import Record, csv_records
 from kformer.io.tables import SPLITS, Row
 from kformer.io.text import files_below, name_below
 from kformer.questions.columns import QuestionColumns
@@ -113,10 +113,8 @@ class QuestionRow(BaseModel):
         return meanings.pop()
 
 
-class UserQuestions(UserData, QuestionReader):
+class UserQuestions(UserData, QuestionReader, RecordFiles):
     """The user's own questions, in files of one format."""
-
-    suffixes: ClassVar[tuple[str, ...]]
 
     columns: QuestionColumns | None = None
     """Which field is what, for files with other names than those in docs/bring-your-own-data.md."""
@@ -131,19 +129,6 @@ class UserQuestions(UserData, QuestionReader):
     @property
     def archive(self) -> str | None:
         return f"{self.dataset}_questions" if self.path is None else None
-
-    @abstractmethod
-    def raw_records(self, path: Path) -> Iterator[Record]:
-        """Streams the records of a file as they are, each question one record."""
-
-    def records(self, path: Path) -> Iterator[Record]:
-        """Streams the records of a file under the names that `QuestionRow` knows.
-
-        Raises:
-            KformerError: the file cannot be read, or lacks a column that the config names.
-        """
-        records = self.raw_records(path)
-        return self.columns.apply(records) if self.columns else records
 
     def read(self, path: Path) -> Iterator[Row]:
         """Yields rows of the questions table.
@@ -179,26 +164,16 @@ class UserQuestions(UserData, QuestionReader):
                 row["split"] = splits[position] if position < len(splits) else "train"
 
 
-class JsonlQuestions(UserQuestions):
+class JsonlQuestions(UserQuestions, JsonlFiles):
     """JSON lines; `workflow/schemas/question.schema.json` says what a line may hold."""
-
-    suffixes = JSONL
 
     dataset: Literal["jsonl"] = "jsonl"
 
-    def raw_records(self, path: Path) -> Iterator[Record]:
-        return jsonl_records(path)
 
-
-class ParquetQuestions(UserQuestions):
+class ParquetQuestions(UserQuestions, ParquetFiles):
     """Parquet, as data sets on the Hugging Face hub have it; a row is like a JSON line."""
 
-    suffixes = PARQUET
-
     dataset: Literal["parquet"] = "parquet"
-
-    def raw_records(self, path: Path) -> Iterator[Record]:
-        return parquet_records(path)
 
 
 class CsvQuestions(UserQuestions):

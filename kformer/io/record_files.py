@@ -1,0 +1,49 @@
+"""The user's files of one format, as settings of what reads them: record after record."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+from kformer.io.records import JSONL, PARQUET, Record, jsonl_records, parquet_records
+from kformer.section import Section
+
+
+class RecordFiles(Section, ABC):
+    """Files whose records are questions or facts."""
+
+    suffixes: ClassVar[tuple[str, ...]]
+
+    columns: Any = None
+    """Which field is what, for files with other names than those in docs/bring-your-own-data.md."""
+
+    @abstractmethod
+    def raw_records(self, path: Path) -> Iterator[Record]:
+        """Streams the records of a file as they are."""
+
+    def records(self, path: Path) -> Iterator[Record]:
+        """Streams the records of a file under the names that are known.
+
+        Raises:
+            KformerError: the file cannot be read, or lacks a column that the config names.
+        """
+        records = self.raw_records(path)
+        return self.columns.apply(records) if self.columns else records
+
+
+class JsonlFiles(RecordFiles):
+    """JSON lines."""
+
+    suffixes = JSONL
+
+    def raw_records(self, path: Path) -> Iterator[Record]:
+        return jsonl_records(path)
+
+
+class ParquetFiles(RecordFiles):
+    """Parquet, as data sets on the Hugging Face hub have it; a row is like a JSON line."""
+
+    suffixes = PARQUET
+
+    def raw_records(self, path: Path) -> Iterator[Record]:
+        return parquet_records(path)
