@@ -266,6 +266,7 @@ class TestFiles:
             (CSV, "q.csv.gz", gzip.compress(SMALL_TABLE.encode())[:-9]),
             (ParquetQuestions(path="."), "q.parquet", b"PAR1" + bytes(20) + b"PAR1"),
         ],
+        ids=["jsonl", "csv", "parquet"],
     )
     def test_that_are_damaged_are_refused(self, refusal, reader, name, content):
         message = refusal(content, name=name, reader=reader)
