@@ -21,7 +21,7 @@ test: install
 	ruff check .
 	ruff format --check .
 	mypy
-	pytest
+	pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 # After a change of the config's types.
 schemas: install

@@ -1,5 +1,6 @@
 """What tests of several parts need: tiny encoders, worlds and folders, made on the spot."""
 
+import os
 import re
 import sys
 import tempfile
@@ -7,6 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # several at once, each on a core of its own
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from kformer import cli
 from kformer.demo_world import DemoWorld, write_world
