@@ -79,6 +79,21 @@ class Condition(Section):
         return self
 
 
+    def check_encoders(self) -> None:
+        """Raises KformerError for an encoder on this machine that is missing or too shallow."""
+        if self.uses_facts and "embeddings" in self.retrieval.index_kinds:
+            locate_encoder(self.retrieval.encoder, "retrieval.encoder")
+            if self.retrieval.nearest == "faiss" and find_spec("faiss") is None:
+                raise KformerError(
+                    "retrieval.nearest: faiss is not installed; run: pip install -c "
+                    "constraints.txt -e '.[faiss]'"
+                )
+        if self.answer_by == "model":
+            depth = encoder_depth(self.model.encoder)
+            if depth is not None and self.model.method.has_slots:
+                layer_span(self.model.layers, depth)
+
+
 class Tracking(Section):
     """Where MLflow keeps the runs."""
 
@@ -157,22 +172,10 @@ class Experiment(Section):
         return needed
 
     def check_encoders(self) -> None:
-        """Raises KformerError for an encoder on this machine that is missing or too shallow."""
+        """Raises KformerError as `Condition.check_encoders` does, naming the condition."""
         for name in self.conditions:
-            condition = self.condition(name)
             try:
-                if condition.uses_facts and "embeddings" in condition.retrieval.index_kinds:
-                    locate_encoder(condition.retrieval.encoder, "retrieval.encoder")
-                    if condition.retrieval.nearest == "faiss" and find_spec("faiss") is None:
-                        raise KformerError(
-                            "retrieval.nearest: faiss is not installed; run: pip install -c "
-                            "constraints.txt -e '.[faiss]'"
-                        )
-                if condition.answer_by == "retrieval":
-                    continue
-                depth = encoder_depth(condition.model.encoder)
-                if depth is not None and condition.model.method.has_slots:
-                    layer_span(condition.model.layers, depth)
+                self.condition(name).check_encoders()
             except KformerError as error:
                 raise KformerError(f"conditions.{name}: {error}") from None
 
