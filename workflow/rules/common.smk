@@ -91,6 +91,24 @@ def knowledge_options(wildcards):
     return " ".join(options(name, [path]) for name, path in tables.items())
 
 
+def counts_of_all_shards(wildcards):
+    parts = gather.facts(str(paths.word_counts(wildcards.key, "{scatteritem}")))
+    return parts if len(parts) > 1 else []
+
+
+def facts_of_retrieval(wildcards):
+    return paths.facts_table(STUDY.retrievals[wildcards.key].facts.key)
+
+
+def indexes_of_retrieval(wildcards):
+    """All shards of all indexes that are searched."""
+    return [
+        shard
+        for index in STUDY.retrievals[wildcards.key].indexes
+        for shard in gather.facts(str(paths.index_folder(index.key, "{scatteritem}")))
+    ]
+
+
 wildcard_constraints:
     source="|".join(map(re.escape, STUDY.sources)) or "none",
     key="[A-Za-z0-9_.+-]+",

@@ -33,7 +33,7 @@ rule read_questions:
     conda:
         "../envs/kformer.yaml"
     params:
-        path=str(STUDY.question_files.path),
+        path=lambda wildcards: str(STUDY.question_files.path),
         files=fingerprint_of_files([STUDY.question_files]),
         settings=as_json(EXPERIMENT.questions),
     shell:
