@@ -233,38 +233,41 @@ def test_a_second_run_in_a_folder_is_refused(study, tiny_encoder, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "begun",
+    ("target", "begun", "result", "table"),
     [
-        pytest.param("results/shared/retrieval/.*.partial", id="retrieval"),
-        pytest.param("results/tiny/checkpoints/kformer-1/checkpoint-4/*", id="training"),
+        ("retrieval", "logs/retrieve_facts/*", "shared/retrieval/*/retrieval.parquet", "retrieval"),
+        (
+            "all",
+            "tiny/checkpoints/kformer-1/checkpoint-4/*",
+            "tiny/runs/kformer/seed-1/predictions.parquet",
+            "predictions",
+        ),
     ],
+    ids=["retrieval", "training"],
 )
-def test_a_killed_study_is_simply_started_again(study, tmp_path, tiny_encoder, begun):
-    conditions = {name: CONDITIONS[name] for name in ("none", "kformer")}
-    config = tiny_config(tiny_encoder, conditions=conditions)
-    call, environment = command(tmp_path, config, "all")
+def test_a_killed_study_is_simply_started_again(
+    study, tmp_path, tiny_encoder, target, begun, result, table
+):
+    kformer = {"kformer": CONDITIONS["kformer"]}
+    config = tiny_config(tiny_encoder, conditions=kformer, baseline="kformer")
+    call, environment = command(tmp_path, config, target)
+    results = tmp_path / "results"
     with (tmp_path / "killed.txt").open("w") as output:
         process = subprocess.Popen(
             call, env=environment, cwd=ROOT, start_new_session=True, stdout=output, stderr=output
         )
-        folder, pattern = begun.rsplit("/", 1)
-        while process.poll() is None and not list(tmp_path.glob(f"{folder}/{pattern}")):
-            if "retrieval" in begun and list(tmp_path.glob("results/logs/retrieve_facts/*")):
-                break
+        while process.poll() is None and not list(results.glob(begun)):
             time.sleep(0.01)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    assert not (tmp_path / "results/tiny/comparison.json").exists()
+    assert not list(results.glob(result))
 
-    done = snakemake(tmp_path, config, "all")
+    done = snakemake(tmp_path, config, target)
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert not list(tmp_path.rglob("*.partial"))
-    for name in conditions:
-        file = f"results/tiny/runs/{name}/seed-1/predictions.parquet"
-        assert read_table(tmp_path / file, "predictions").equals(
-            read_table(study / file, "predictions")
-        )
+    (again,) = results.glob(result)
+    assert read_table(again, table).equals(read_table(study / again.relative_to(tmp_path), table))
 
 
 @pytest.mark.parametrize(
