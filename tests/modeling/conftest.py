@@ -1,6 +1,6 @@
 """Tiny models with random, large weights, and ragged lists of tokens as padded tensors."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -67,11 +67,8 @@ def logits(model, tensors):
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def always_one_thread(one_thread):
+    """Computing twice gives the same bits."""
 
 
 def encoder_config(family: str = "bert", **settings):
