@@ -83,17 +83,6 @@ def test_kept_facts_are_positions_with_minus_one_for_none(make_model, to_tensors
     assert model(**to_tensors(INPUTS, FACTS)).kept_facts is None
 
 
-# --- facts that are read
-
-
-@pytest.mark.parametrize("method", ["none", "concat", "static"])
-def test_methods_that_come_without_facts_ignore_fact_tensors(method, make_model, to_tensors):
-    model = make_model(method)
-    assert model.fact_embeddings is None
-    expected = logits(model, to_tensors(INPUTS))
-    assert torch.equal(logits(model, to_tensors(INPUTS, FACTS)), expected)
-
-
 # --- other ways to compute
 
 
