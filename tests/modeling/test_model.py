@@ -10,7 +10,7 @@ from transformers import AutoModelForMultipleChoice, BertModel, GPT2Config, Robe
 from kformer.errors import KformerError
 from kformer.modeling import KformerConfig, KformerForMultipleChoice
 
-from .conftest import FACTS, FAMILIES, INPUTS, close, encoder_config, logits
+from .conftest import FACTS, FAMILIES, INPUTS, close, encoder_config, logits, make_model, to_tensors
 
 METHODS = ["none", "ffn", "attention", "static"]
 INJECTED = ["ffn", "attention"]
@@ -29,7 +29,7 @@ def without_injection(model):
 # --- masks
 
 
-def test_a_choice_that_is_all_padding_is_never_the_answer(make_model, to_tensors):
+def test_a_choice_that_is_all_padding_is_never_the_answer():
     tensors = to_tensors([INPUTS[0], INPUTS[1][:1]], FACTS, more_choices=1)
     output = make_model("ffn")(**tensors, labels=torch.tensor([1, 0]))
     probabilities = output.logits.softmax(-1)
@@ -40,7 +40,7 @@ def test_a_choice_that_is_all_padding_is_never_the_answer(make_model, to_tensors
 
 
 @pytest.mark.parametrize("method", INJECTED)
-def test_a_fact_that_is_there_twice_counts_twice(method, make_model, to_tensors):
+def test_a_fact_that_is_there_twice_counts_twice(method):
     model = make_model(method)
     once = logits(model, to_tensors(INPUTS[:1], [[[31, 32]]]))
     twice = logits(model, to_tensors(INPUTS[:1], [[[31, 32], [31, 32]]]))
@@ -61,9 +61,7 @@ def test_a_fact_that_is_there_twice_counts_twice(method, make_model, to_tensors)
     ],
 )
 @pytest.mark.parametrize("method", INJECTED)
-def test_without_facts_it_is_the_model_without_knowledge(
-    method, facts, padding, make_model, to_tensors
-):
+def test_without_facts_it_is_the_model_without_knowledge(method, facts, padding):
     model = make_model(method)
     plain = without_injection(model)
     tensors = to_tensors(INPUTS, facts, **padding)
@@ -74,7 +72,7 @@ def test_without_facts_it_is_the_model_without_knowledge(
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
 
 
-def test_kept_facts_are_positions_with_minus_one_for_none(make_model, to_tensors):
+def test_kept_facts_are_positions_with_minus_one_for_none():
     model = make_model("ffn", facts=4)
     output = model(**to_tensors(INPUTS, [FACTS[0], [[], [44, 45]]]), output_facts=True)
     assert output.kept_facts.shape == (2, 3, 4)
@@ -87,7 +85,7 @@ def test_kept_facts_are_positions_with_minus_one_for_none(make_model, to_tensors
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_bfloat16_stays_close_to_full_precision(method, make_model, to_tensors, tmp_path):
+def test_bfloat16_stays_close_to_full_precision(method, tmp_path):
     model = make_model(method, key_init="identity", facts=5)  # all are kept, none is a near tie
     tensors = to_tensors(INPUTS, FACTS)
     expected = logits(model, tensors)
@@ -101,7 +99,7 @@ def test_bfloat16_stays_close_to_full_precision(method, make_model, to_tensors, 
     assert (found.logits - expected).abs().max() < tolerance and found.logits.dtype == torch.float32
 
 
-def test_the_choice_of_facts_is_the_same_under_autocast(make_model, to_tensors):
+def test_the_choice_of_facts_is_the_same_under_autocast():
     model = make_model("ffn")
     facts = [[[30 + i, 31 + i] for i in range(25)]]
     tensors = to_tensors(INPUTS[:1], facts)
@@ -111,7 +109,7 @@ def test_the_choice_of_facts_is_the_same_under_autocast(make_model, to_tensors):
 
 
 @pytest.mark.parametrize("method", INJECTED)
-def test_a_compiled_model_computes_the_same(method, make_model, to_tensors):
+def test_a_compiled_model_computes_the_same(method):
     """In one graph; the backend that writes no C++ is enough to see that."""
     model = make_model(method, encoder={"num_hidden_layers": 3})
     tensors = to_tensors(INPUTS, FACTS)
@@ -127,7 +125,7 @@ def test_a_compiled_model_computes_the_same(method, make_model, to_tensors):
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
 @pytest.mark.parametrize("method", METHODS)
-def test_a_copy_reads_facts_of_its_own(method, copied, make_model, to_tensors):
+def test_a_copy_reads_facts_of_its_own(method, copied):
     model = make_model(method)
     tensors = to_tensors(INPUTS, FACTS)
     expected = logits(model, tensors)
@@ -139,9 +137,7 @@ def test_a_copy_reads_facts_of_its_own(method, copied, make_model, to_tensors):
 
 
 @pytest.mark.parametrize("shape", [(1, 4, 2), (3, 4, 2), (3, 2, 4, 2)])
-def test_facts_that_belong_to_no_question_are_refused_with_the_shapes(
-    shape, make_model, to_tensors
-):
+def test_facts_that_belong_to_no_question_are_refused_with_the_shapes(shape):
     facts = torch.full(shape, 31)
     with pytest.raises(AssertionError, match=r"neither per question nor per choice .*\(2, 3, 7\)"):
         make_model("ffn")(
@@ -151,7 +147,7 @@ def test_facts_that_belong_to_no_question_are_refused_with_the_shapes(
         )
 
 
-def test_masks_may_be_of_any_type(make_model, to_tensors):
+def test_masks_may_be_of_any_type():
     model, tensors = make_model("ffn"), to_tensors(INPUTS, FACTS)
     for kind in (torch.bool, torch.float32):
         masks = {name: mask.to(kind) for name, mask in tensors.items() if "mask" in name}
@@ -159,14 +155,14 @@ def test_masks_may_be_of_any_type(make_model, to_tensors):
 
 
 @pytest.mark.parametrize("method", INJECTED)
-def test_facts_are_embedded_once_for_all_choices(method, make_model, to_tensors):
+def test_facts_are_embedded_once_for_all_choices(method):
     model, embedded = make_model(method), []
     model.fact_embeddings.register_forward_pre_hook(lambda _, args: embedded.append(len(args[0])))
     logits(model, to_tensors(INPUTS, FACTS))
     assert embedded == [2 * 5]  # of two questions with three choices each
 
 
-def test_facts_are_forgotten_after_an_error(make_model, to_tensors):
+def test_facts_are_forgotten_after_an_error():
     model = make_model("ffn")
     handle = model.encoder.encoder.layer[2].register_forward_hook(lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
@@ -176,7 +172,7 @@ def test_facts_are_forgotten_after_an_error(make_model, to_tensors):
     copy.deepcopy(model)
 
 
-def test_what_would_lose_the_facts_is_refused(make_model):
+def test_what_would_lose_the_facts_is_refused():
     model = make_model("ffn")
     with pytest.raises(NotImplementedError, match="DistributedDataParallel"):
         model.injection._replicate_for_data_parallel()  # as torch.nn.DataParallel calls it
@@ -188,9 +184,7 @@ def test_what_would_lose_the_facts_is_refused(make_model):
 
 
 @pytest.mark.parametrize(("method", "built"), [("ffn", "eager"), ("attention", "kformer_sdpa")])
-def test_the_attention_asked_for_is_used_unless_facts_join_it(
-    method, built, make_model, to_tensors, tmp_path
-):
+def test_the_attention_asked_for_is_used_unless_facts_join_it(method, built, tmp_path):
     model = make_model(method)
     model.save_pretrained(tmp_path)
     again = KformerForMultipleChoice.from_pretrained(tmp_path, attn_implementation="eager").eval()
@@ -211,7 +205,7 @@ def test_the_attention_asked_for_is_used_unless_facts_join_it(
 
 @pytest.mark.parametrize("method", INJECTED)
 @pytest.mark.parametrize(("init", "scale", "added"), [("normal", 4.0, 0.0), ("identity", 3.0, 3.0)])
-def test_key_projections_start_as_configured(method, init, scale, added, make_model):
+def test_key_projections_start_as_configured(method, init, scale, added):
     width = {"hidden_size": 128, "num_hidden_layers": 3, "intermediate_size": 16}
     model = make_model(method, lively=False, encoder=width, key_init=init, key_scale=scale)
     for projection in model.injection.layers:
@@ -229,7 +223,7 @@ def test_key_projections_start_as_configured(method, init, scale, added, make_mo
     [(method, "bert") for method in (*METHODS, "concat")]
     + [("attention", family) for family in FAMILIES if family != "bert"],
 )
-def test_a_saved_model_comes_back_exactly(method, family, make_model, to_tensors, tmp_path):
+def test_a_saved_model_comes_back_exactly(method, family, tmp_path):
     model = make_model(method, family, key_init="identity", facts=2, key_scale=5.0)
     model.save_pretrained(tmp_path)
     again = AutoModelForMultipleChoice.from_pretrained(tmp_path).eval()
@@ -243,7 +237,7 @@ def test_a_saved_model_comes_back_exactly(method, family, make_model, to_tensors
     assert (again.config.injection, again.config.facts, again.config.key_scale) == (method, 2, 5.0)
 
 
-def test_the_identity_is_not_added_to_weights_that_were_loaded(make_model, tmp_path):
+def test_the_identity_is_not_added_to_weights_that_were_loaded(tmp_path):
     model = make_model("ffn", key_init="identity", key_scale=5.0)
     kept = {name: w for name, w in model.state_dict().items() if not name.endswith("key.bias")}
     model.save_pretrained(tmp_path, state_dict=kept)  # so that the projection is initialised anew
@@ -272,7 +266,7 @@ def test_an_encoder_in_half_precision_is_trained_in_full(tiny_encoder, tmp_path)
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
 
 
-def test_static_slots_start_small_and_of_the_configured_number(make_model):
+def test_static_slots_start_small_and_of_the_configured_number():
     slots = make_model("static", lively=False, facts=500).injection.embeddings
     assert slots.shape == (500, 16)
     assert slots.std().item() == pytest.approx(0.02, rel=0.1)
@@ -281,7 +275,7 @@ def test_static_slots_start_small_and_of_the_configured_number(make_model):
 # --- mistakes
 
 
-def test_layers_out_of_range_are_refused_where_they_are_injected_into(make_model, tiny_encoder):
+def test_layers_out_of_range_are_refused_where_they_are_injected_into(tiny_encoder):
     for method in ("ffn", "attention", "static"):
         with pytest.raises(KformerError, match=r"model\.layers.* 4 layers"):
             make_model(method, injection_layers=(3, 5))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import erf, softmax
 
-from .conftest import INPUTS, properties
+from .conftest import INPUTS, PADDING, make_model, properties, to_tensors
 
 METHODS = ["ffn", "attention"]
 
@@ -120,7 +120,7 @@ FACTS_PER_CHOICE = [
 
 @pytest.mark.parametrize(("family", "span"), [("bert", (1, 3)), ("roberta", (0, 4))])
 @pytest.mark.parametrize("method", [*METHODS, "none"])
-def test_facts_are_injected_as_the_paper_says(method, family, span, make_model, to_tensors):
+def test_facts_are_injected_as_the_paper_says(method, family, span):
     model = make_model(method, family, injection_layers=span)
     filler = model.config.encoder.pad_token_id
     tensors = to_tensors(INPUTS, FACTS, filler=filler, more_facts=2, wider=3)
@@ -143,13 +143,10 @@ rows = st.lists(word, min_size=1, max_size=6)
     questions=st.lists(st.tuples(rows, rows, texts), min_size=1, max_size=4),
     padding=st.tuples(*[st.integers(0, 2)] * 4),
 )
-def test_any_ragged_batch_agrees_with_each_input_alone(
-    method, questions, padding, make_model, to_tensors
-):
+def test_any_ragged_batch_agrees_with_each_input_alone(method, questions, padding):
     inputs = [[first, second] for first, second, _ in questions]
     facts = [_without_ties(given_facts) for _, _, given_facts in questions]
-    names = ("wider", "more_choices", "more_facts", "longer_facts")
-    tensors = to_tensors(inputs, facts, filler=7, **dict(zip(names, padding, strict=True)))
+    tensors = to_tensors(inputs, facts, filler=7, **dict(zip(PADDING, padding, strict=True)))
     check_against_reference(make_model(method), tensors, inputs, lambda b, c: facts[b])
 
 
@@ -158,7 +155,7 @@ def _without_ties(facts):
     return list({frozenset(fact): fact for fact in facts}.values())
 
 
-def test_only_kept_facts_learn(make_model, to_tensors):
+def test_only_kept_facts_learn():
     model = make_model("ffn")
     facts = [[[30 + i] for i in range(8)]]
     output = model(**to_tensors([[[2, 11, 3]]], facts), output_facts=True)
