@@ -13,15 +13,8 @@ from kformer.io.outputs import RunFolder
 from kformer.io.tables import write_table
 
 ANSWERS = [0, 1, 2, 3, 0, 1, 2, 3]
-TRAINING = {
-    "steps": 100,
-    "seconds_per_step": 0.2,
-    "train_seconds": 20.0,
-    "added_parameters": 0,
-    "validation_accuracy": 0.5,
-    "precision": "bf16",
-    "version": 1,
-}
+MEASURED = {"steps": 100, "seconds_per_step": 0.2, "train_seconds": 20.0, "added_parameters": 0}
+TRAINING = {**MEASURED, "validation_accuracy": 0.5, "precision": "bf16", "version": 1}
 
 
 @pytest.fixture
@@ -30,17 +23,10 @@ def add_run(tmp_path):
 
     def add(condition, predictions, *, seed=41, answers=ANSWERS, training=None, step=1, **row):
         folder = RunFolder.of(tmp_path / "runs", condition, seed)
+        common = {"split": "test", "logits": [0.0] * 4, "fact_ids": [[]] * 4}
         rows = [
-            {
-                "question_id": f"q{i}",
-                "split": "test",
-                "answer": answer,
-                "prediction": int(prediction),
-                "logits": [0.0] * 4,
-                "fact_ids": [[]] * 4,
-                **row,
-            }
-            for i, (answer, prediction) in enumerate(zip(answers, predictions, strict=True))
+            {"question_id": f"q{i}", "answer": answer, "prediction": int(chosen), **common, **row}
+            for i, (answer, chosen) in enumerate(zip(answers, predictions, strict=True))
         ]
         write_table(folder.predictions, "predictions", rows[::step])
         if seed is not None:
@@ -139,25 +125,24 @@ def test_a_clearly_better_condition(add_run, compared, tmp_path):
 
 def test_what_was_not_measured_is_null(add_run, compared, tmp_path):
     """One seed has no deviation, an untrained run no cost, and NaN is no number."""
-    _, by_condition = compared(
-        add_run("none", wrong_at(1), training={"validation_accuracy": float("nan")}),
-        add_run("retrieval", wrong_at(1, 2), seed=None),
-    )
+    without_accuracy = add_run("none", wrong_at(1), training={"validation_accuracy": np.nan})
+    untrained = add_run("retrieval", wrong_at(1, 2), seed=None)
+    _, by_condition = compared(without_accuracy, untrained)
     assert by_condition["none"]["accuracy_std"] is None
     assert by_condition["none"]["validation_accuracy"] is None
-    untrained = by_condition["retrieval"]
-    assert untrained["seeds"] == untrained["seed_accuracies"] == []
+    found = by_condition["retrieval"]
+    assert found["seeds"] == found["seed_accuracies"] == []
     for name in ("accuracy_std", "seconds_per_step", "relative_cost", "added_parameters"):
-        assert untrained[name] is None
+        assert found[name] is None
     assert "Untrained: `retrieval`." in (tmp_path / "comparison.md").read_text()
 
+    _, by_condition = compared(without_accuracy, untrained, baseline="retrieval")
+    assert by_condition["none"]["seconds_per_step"] == 0.2
+    assert by_condition["none"]["relative_cost"] is None
 
-def test_the_baseline_may_be_untrained_or_alone(add_run, compared):
-    untrained, trained = add_run("none", wrong_at(1), seed=None), add_run("kformer", wrong_at())
-    _, by_condition = compared(untrained, trained)
-    assert by_condition["kformer"]["seconds_per_step"] == 0.2
-    assert by_condition["kformer"]["relative_cost"] is None
-    content, _ = compared(untrained)
+
+def test_the_baseline_may_be_alone(add_run, compared):
+    content, _ = compared(add_run("none", wrong_at(1), seed=None))
     assert len(content["conditions"]) == 1
 
 
@@ -175,11 +160,8 @@ def test_metrics_for_tracking(add_run, tmp_path):
 
 
 def test_the_same_runs_give_the_same_bytes(add_run, tmp_path):
-    folders = [
-        add_run("none", wrong_at(0, 1)),
-        add_run("kformer", wrong_at(5), seed=41),
-        add_run("kformer", wrong_at(6), seed=42),
-    ]
+    folders = [add_run("none", wrong_at(0, 1))]
+    folders += [add_run("kformer", wrong_at(seed), seed=seed) for seed in (5, 6)]
     for out in ("one", "two"):
         compare("tiny", folders, "none", tmp_path / out)
     written = {path.name: path.read_bytes() for path in (tmp_path / "one").iterdir()}

@@ -130,6 +130,7 @@ def test_facts_are_injected_as_the_paper_says(method, family, span):
     padding = {"wider": 2, "more_choices": 2, "more_facts": 3, "longer_facts": 1}
     tensors = to_tensors(INPUTS, FACTS_PER_CHOICE, per_choice=True, filler=filler, **padding)
     check_against_reference(model, tensors, INPUTS, lambda b, c: FACTS_PER_CHOICE[b][c])
+    check_against_reference(model, to_tensors(INPUTS), INPUTS, lambda b, c: [])
 
 
 word = st.integers(5, 59)
