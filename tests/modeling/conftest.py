@@ -1,6 +1,8 @@
 """Tiny models with random, large weights, and ragged lists of tokens as padded tensors."""
 
-from functools import partial
+from contextlib import suppress
+from functools import partial, reduce
+from operator import getitem
 
 import numpy as np
 import pytest
@@ -127,13 +129,8 @@ def _padded(nested, extra: tuple[int, ...], filler: int) -> tuple[Tensor, Tensor
     shape = [size + more for size, more in zip(levels, extra, strict=True)]
     ids, mask = np.full(shape, filler), np.zeros(shape, int)
 
-    def fill(index: tuple[int, ...], inner) -> None:
-        if len(index) == len(shape) - 1:
-            ids[index][: len(inner)] = inner
-            mask[index][: len(inner)] = 1
-            return
-        for i, each in enumerate(inner):
-            fill((*index, i), each)
-
-    fill((), nested)
+    for index in np.ndindex(*shape[:-1]):
+        with suppress(IndexError):  # where there is only padding
+            tokens = reduce(getitem, index, nested)
+            ids[index][: len(tokens)], mask[index][: len(tokens)] = tokens, 1
     return torch.tensor(ids), torch.tensor(mask)

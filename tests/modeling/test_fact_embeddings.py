@@ -2,11 +2,13 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.optim import AdamW
 
 from kformer.modeling.fact_embeddings import FactEmbeddings
+
+from .conftest import properties, to_tensors
 
 ROWS = [3, 5, 8]
 
@@ -21,14 +23,12 @@ def table(rows=None, seed=0):
 
 
 def ids_and_mask(facts):
-    longest = max((len(fact) for fact in facts), default=0)
-    ids = torch.tensor([fact + [0] * (longest - len(fact)) for fact in facts]).long()
-    mask = torch.tensor([[1] * len(fact) + [0] * (longest - len(fact)) for fact in facts]).long()
-    return ids.view(len(facts), longest), mask.view(len(facts), longest)
+    tensors = to_tensors([facts])
+    return tensors["input_ids"][0], tensors["attention_mask"][0]
 
 
 @pytest.mark.parametrize("chosen", [None, [], ROWS, range(10)])
-@settings(max_examples=30, deadline=None, derandomize=True)
+@properties(max_examples=30)
 @given(facts=st.lists(st.lists(st.integers(0, 9), max_size=5), max_size=5))
 def test_a_fact_is_the_mean_of_its_tokens_whichever_rows_are_trained(chosen, facts):
     words = table().weight
