@@ -141,14 +141,6 @@ class TestSources:
         ({"conditions": {"none": None}}, "conditions: Value should have at least 1 item"),
         ({"questions": {"dataset": "jsonl"}}, "questions.jsonl: give either path (read in place)"),
         (
-            {"questions": {"dataset": "jsonl", "path": "a", "url": "b"}},
-            "questions.jsonl: give either path (read in place) or url (fetched)",
-        ),
-        (
-            {"questions": {"dataset": "jsonl", "path": "a", "sha256": "ab" * 32}},
-            "questions.jsonl: sha256: belongs to a url",
-        ),
-        (
             {"knowledge": [{"source": "txt", "path": "nowhere"}]},
             "conditions.none.knowledge: path: there is nothing at nowhere;",
         ),
@@ -164,10 +156,6 @@ class TestSources:
                 }
             },
             "knowledge: two sources are called books",
-        ),
-        (
-            {"knowledge": [{"source": "atomic", "templates": {"xWant": "{head} wants."}}]},
-            "knowledge.0.atomic.templates.xWant: '{head} wants.' must name {head} and {tail}",
         ),
         ({"sources": {"atomci": {"url": "a.tgz"}}}, "sources: 'atomci' is not a known source"),
         (
