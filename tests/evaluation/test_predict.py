@@ -45,9 +45,8 @@ def predicted(tiny_tables, tmp_path):
     def answer(run, retrieval="question", questions="questions"):
         knowledge = (tiny_tables / "facts.parquet", tiny_tables / f"{retrieval}.parquet")
         out = tmp_path / "predictions.parquet"
-        metrics = predict(
-            run, tiny_tables / f"{questions}.parquet", knowledge if retrieval else None, out
-        )
+        asked = tiny_tables / f"{questions}.parquet"
+        metrics = predict(run, asked, knowledge if retrieval else None, out)
         rows = list(read_rows(out, "predictions"))
         assert len({row["question_id"] for row in rows}) == len(rows)
         return {row["question_id"]: row for row in rows}, metrics

@@ -20,10 +20,8 @@ from kformer.modeling.settings import Model
 from kformer.training.run import train
 from kformer.training.settings import Training, TrainSettings
 
-CHANGES = [
-    *({"layers": "bottom3"}, {"facts": 2}, {"max_fact_tokens": 2}),
-    *({"key_init": "identity"}, {"key_scale": 2.0}, {"key_init": "identity", "key_scale": 2.0}),
-]
+CHANGES = [{"layers": "bottom3"}, {"facts": 2}, {"key_init": "identity"}, {"key_scale": 2.0}]
+CHANGES += [{"key_init": "identity", "key_scale": 2.0}, {"max_fact_tokens": 2}]
 IDENTITY = {"key_init": "identity"}
 
 

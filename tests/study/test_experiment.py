@@ -12,7 +12,6 @@ from snakemake.utils import update_config
 
 from kformer.errors import KformerError
 from kformer.modeling.settings import Model
-from kformer.questions import QuestionSource
 from kformer.retrieval.settings import Retrieval
 from kformer.section import load_section
 from kformer.study.experiment import load_experiment
@@ -361,19 +360,17 @@ class TestEncoders:
         load(**with_condition(answer_by="retrieval", retrieval={"query": "choice"}, **no_encoder))
 
 
-class TestSections:
-    def test_a_section_is_read_from_json(self):
-        assert load_section(Retrieval, '{"top_k": 3}') == Retrieval(top_k=3)
-        assert load_section(QuestionSource, '{"dataset": "demo"}').dataset == "demo"
+# --- parts of a config on the command line
 
-    @pytest.mark.parametrize(
-        ("text", "said"),
-        [
-            ("", "not valid JSON: "),
-            ("{'top_k': 3}", "not valid JSON: "),
-            ('{"topk": 3}', "topk: unknown key; did you mean top_k"),
-        ],
-    )
-    def test_text_that_is_no_section_is_refused(self, text, said):
-        with pytest.raises(KformerError, match=f"^--settings: {said}.*$"):
-            load_section(Retrieval, text)
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "not valid JSON: "),
+        ("{'top_k': 3}", "not valid JSON: "),
+        ('{"topk": 3}', "topk: unknown key; did you mean top_k"),
+    ],
+)
+def test_text_that_is_no_section_is_refused(text, said):
+    with pytest.raises(KformerError, match=f"^--settings: {said}.*$"):
+        load_section(Retrieval, text)
