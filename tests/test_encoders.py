@@ -1,6 +1,7 @@
 """Encoders by name: the bundled one, local folders, Hugging Face ids, spans of layers."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -21,9 +22,7 @@ from kformer.modeling.pretrained import load_encoder, load_tokenizer
 @pytest.fixture
 def copied(tiny_encoder, tmp_path):
     """The files of an encoder, to be changed by a test."""
-    for file in tiny_encoder.iterdir():
-        (tmp_path / file.name).write_bytes(file.read_bytes())
-    return tmp_path
+    return shutil.copytree(tiny_encoder, tmp_path / "encoder")
 
 
 # --- the bundled encoder

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,16 +13,6 @@ from kformer.io.tables import read_rows, write_table
 
 DEMO = '{"dataset": "demo"}'
 PER_CHOICE = ("--settings", '{"query": "choice"}')
-QUESTION = {
-    "question_id": "a",
-    "split": "train",
-    "context": "",
-    "question": "Which?",
-    "choices": ["x", "y"],
-    "answer": 0,
-    "type": None,
-    "gold_facts": None,
-}
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +33,6 @@ def mistake(kformer, tmp_path):
         assert out == ""
         assert err.startswith("error: ")
         assert err.count("\n") == 1
-        assert "Traceback" not in err
         new_files = {path for path in set(tmp_path.rglob("*")) - {*before} if path.is_file()}
         assert new_files == set()
         return err
@@ -52,21 +40,10 @@ def mistake(kformer, tmp_path):
     return run
 
 
-def write_lines(path, *rows):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = (row if isinstance(row, str) else json.dumps(row) for row in rows)
-    path.write_text("".join(f"{line}\n" for line in lines), "utf-8")
-
-
-def settings_for(path):
-    content = path.read_bytes()
-    sha256 = hashlib.sha256(content).hexdigest()
-    return json.dumps({"atomic": {"url": str(path), "sha256": sha256}})
-
-
 class TestStages:
     def test_from_world_to_predictions_of_retrieval(self, kformer):
         size = {"train_questions": 24, "validation_questions": 24, "test_questions": 24}
+        said = {}
         for command in (
             ("demo-world", "--out", "world", "--settings", json.dumps(size)),
             ("questions", "--input", "world", "--out", "q", "--settings", DEMO),
@@ -77,18 +54,14 @@ class TestStages:
             ("shuffle", "--questions", "q", "--retrieval", "r", "--out", "s"),
             (*"answer-by-retrieval --questions q --retrieval r".split(), "--out", "p/x/untrained"),
         ):
-            status, _, err = kformer(*command)
-            assert status == 0, err
-            assert f"{command[0]}" in err or "evaluate" in err
+            status, out, said[command[0]] = kformer(*command)
+            assert (status, out) == (0, ""), said
+        counted = "train_questions 24, validation_questions 24, test_questions 24"
+        assert said["questions"].startswith(f"questions demo: {counted} (")
         assert len(list(read_rows(Path("p/x/untrained"), "predictions"))) == 24
-        assert sorted(path.name for path in Path().iterdir()) == sorted(
-            ["world", "q", "f", "i", "r", "d", "s", "p"]
-        )
-        assert sorted(path.name for path in Path("d").iterdir()) == [
-            "retrieval.json",
-            "retrieval.md",
-            "sample.html",
-        ]
+        assert {path.name for path in Path().iterdir()} == {"world", *"qfirdsp"}
+        report = {"retrieval.json", "retrieval.md", "sample.html"}
+        assert {path.name for path in Path("d").iterdir()} == report
 
     @pytest.mark.parametrize("settings", [(), ("--settings", '{"events": 9, "query": "choice"}')])
     def test_retrieval_in_shards_of_facts_and_questions(self, kformer, tiny_tables, settings):
@@ -120,17 +93,12 @@ class TestStages:
             assert err.count("\n") == 1
         assert Path("r").read_bytes() == Path("whole").read_bytes()
 
-    def test_a_stage_says_what_it_did_on_stderr(self, kformer, tiny_world):
-        _, out, err = kformer("questions", "--input", tiny_world, "--out", "q", "--settings", DEMO)
-        assert out == ""
-        assert (
-            "questions demo: train_questions 48, validation_questions 24, test_questions 24" in err
-        )
-
     def test_a_source_from_a_local_file(self, kformer, tmp_path):
         (tmp_path / "atomic.txt").write_text("content")
-        settings = settings_for(tmp_path / "atomic.txt")
-        status, _, err = kformer("fetch", "atomic", "--out", "got", "--settings", settings)
+        sha256 = hashlib.sha256(b"content").hexdigest()
+        settings = {"atomic": {"url": str(tmp_path / "atomic.txt"), "sha256": sha256}}
+        command = ("fetch", "atomic", "--out", "got", "--settings", json.dumps(settings))
+        status, _, err = kformer(*command)
         assert status == 0, err
         assert (tmp_path / "got" / "atomic.txt").read_text() == "content"
 
@@ -154,46 +122,32 @@ class TestStages:
 
 
 class TestMistakes:
-    @pytest.mark.parametrize("settings", ["{", "", "{'seed': 1}"])
-    def test_settings_that_are_no_json(self, mistake, settings):
-        line = mistake("demo-world", "--out", "world", "--settings", settings)
-        assert "--settings: not valid JSON" in line
-
     @pytest.mark.parametrize(
-        "command",
+        ("command", "said"),
         [
-            ("fetch", "wikipedia", "--out", "got"),
-            ("questions", "--input", "nowhere", "--out", "q", "--settings", DEMO),
-            ("facts", "--input", "nowhere", "--out", "f", "--settings", '["demo"]'),
-            ("events", "--facts", "nowhere", "--out", "e"),
-            ("index", "words", "--facts", "nowhere", "--out", "i"),
-            ("shuffle", "--questions", "nowhere", "--retrieval", "nowhere", "--out", "s"),
-            (
-                "compare",
-                "nowhere/seed-1",
-                "--experiment",
-                "e",
-                "--baseline",
-                "nowhere",
-                "--out",
-                "c",
+            ('questions --input nowhere --out q --settings {"dataset":"demo"}', "nowhere"),
+            ('facts --input nowhere --out f --settings ["demo"]', "nowhere"),
+            ("events --facts nowhere --out e", "nowhere"),
+            ("index words --facts nowhere --out i", "nowhere"),
+            ("shuffle --questions nowhere --retrieval nowhere --out s", "nowhere"),
+            ("compare nowhere/seed-1 --experiment e --baseline nowhere --out c", "nowhere"),
+            ("show nowhere.json", "nowhere"),
+            ('facts --input a --input b --out f --settings ["demo"]', "--input: 2 given for 1 "),
+            ("events --facts f --out .", "--out: . is no new file"),
+            ("index embeddings --facts f --out i --counts c", "--counts: an index of embeddings"),
+            ("index words --facts f --out i --shard 8/7", "--shard: '8/7'"),
+            ("count-words --facts f --out c --shard 8/7", "--shard: '8/7'"),
+            ("retrieve --questions q --facts f --out r --shard 8/7", "--shard: '8/7'"),
+            pytest.param(
+                "train --questions q --facts f --out o/none/seed-1 --checkpoints c --seed 1 "
+                '--settings {"model":{},"training":{}}',
+                "--facts and --retrieval: give both or neither",
+                marks=pytest.mark.slow,
             ),
-            ("show", "nowhere.json"),
         ],
-        ids=lambda command: command[0],
     )
-    def test_what_is_not_there_is_one_line_that_names_it(self, mistake, command):
-        line = mistake(*command)
-        assert ("wikipedia" if command[0] == "fetch" else "nowhere") in line
-
-    def test_an_unknown_key_in_settings(self, mistake):
-        line = mistake("demo-world", "--out", "world", "--settings", '{"sede": 1}')
-        assert "sede: unknown key; did you mean seed? allowed here: hard_share, " in line
-
-    def test_more_inputs_than_sources(self, mistake, tiny_world):
-        inputs = ("--input", tiny_world, "--input", tiny_world)
-        line = mistake("facts", *inputs, "--out", "f", "--settings", '["demo"]')
-        assert "--input: 2 given for 1 sources in --settings; give one for each" in line
+    def test_a_mistake_is_one_line_that_names_it(self, mistake, command, said):
+        assert said in mistake(*command.split())
 
     @pytest.mark.parametrize(
         "command",
@@ -207,43 +161,17 @@ class TestMistakes:
         ],
     )
     def test_what_is_read_is_never_written_over(self, mistake, tmp_path, command):
-        write_lines(tmp_path / "data" / "f", QUESTION)
-        before = (tmp_path / "data" / "f").read_bytes()
+        (tmp_path / "data").mkdir()
+        (tmp_path / "data" / "f").write_text("precious")
         assert "is also read; name another file" in mistake(*command.split())
-        assert (tmp_path / "data" / "f").read_bytes() == before
+        assert (tmp_path / "data" / "f").read_text() == "precious"
 
-    def test_a_folder_s_own_name_is_no_output(self, mistake):
-        assert "--out: . is no new file" in mistake("events", "--facts", "f", "--out", ".")
-
-    def test_counts_for_embeddings(self, mistake):
-        line = mistake(*"index embeddings --facts f --out i --counts c.json".split())
-        assert "--counts: an index of embeddings needs none" in line
-
-    @pytest.mark.parametrize(
-        "command",
-        [
-            "index words --facts f --out i",
-            "count-words --facts f --out c",
-            "retrieve --questions q --facts f --out r",
-        ],
-    )
-    def test_what_is_not_a_shard(self, mistake, command):
-        assert "--shard: '8/7'" in mistake(*command.split(), "--shard", "8/7")
-
-    @pytest.mark.slow
-    def test_facts_without_retrieval(self, mistake):
-        arguments = "train --questions q --facts f --out o/none/seed-1 --checkpoints c --seed 1"
-        settings = '{"model": {}, "training": {}}'
-        line = mistake(*arguments.split(), "--settings", settings)
-        assert "--facts and --retrieval: give both or neither" in line
-
-    def test_an_unknown_command_or_a_missing_option_shows_the_usage(self, kformer):
-        for arguments in (("nosuch",), ("fetch",), ("demo-world",)):
-            status, out, err = kformer(*arguments)
-            assert status == 2
-            assert out == ""
-            assert "Usage: kformer" in err
-            assert "Traceback" not in err
+    @pytest.mark.parametrize("command", ["nosuch", "fetch", "demo-world"])
+    def test_an_unknown_command_or_a_missing_option_shows_the_usage(self, kformer, command):
+        status, out, err = kformer(command)
+        assert (status, out) == (2, "")
+        assert "Usage: kformer" in err
+        assert "Traceback" not in err
 
 
 COMMANDS = [
@@ -278,49 +206,28 @@ class TestHelp:
 
 
 def test_show_prints_a_finished_comparison(kformer, tmp_path):
-
     for condition, predictions in (("none", [0, 1, 0, 1]), ("retrieval-only", [0, 0, 0, 0])):
+        common = {"split": "test", "answer": 0, "logits": [0.0, 1.0], "fact_ids": [[], []]}
         rows = [
-            {
-                "question_id": f"q{i}",
-                "split": "test",
-                "answer": 0,
-                "prediction": prediction,
-                "logits": [0.0, 1.0],
-                "fact_ids": [[], []],
-            }
+            {"question_id": f"q{i}", "prediction": prediction, **common}
             for i, prediction in enumerate(predictions)
         ]
-        folder = tmp_path / "runs" / condition / "untrained"
-        write_table(folder / "predictions.parquet", "predictions", rows)
+        file = tmp_path / "runs" / condition / "untrained" / "predictions.parquet"
+        write_table(file, "predictions", rows)
     runs = sorted((tmp_path / "runs").glob("*/*"))
     status, _, err = kformer("compare", *runs, *"--experiment my --baseline none --out c".split())
     assert status == 0, err
     status, out, _ = kformer("show", "c/comparison.json")
     assert status == 0
     assert out.startswith("my: ")
-    (none,) = (line for line in out.splitlines() if line.startswith("none "))
-    (other,) = (line for line in out.splitlines() if line.startswith("retrieval-only "))
-    assert "50.0" in none
-    assert "100.0" in other
-
-
-def in_a_shell(*arguments):
-    environment = {key: value for key, value in os.environ.items() if "MLFLOW" not in key}
-    return subprocess.run(
-        [sys.executable, "-m", "kformer", *arguments],
-        capture_output=True,
-        text=True,
-        env=environment,
-        timeout=60,
-        check=False,
-    )
+    shown = {line.split()[0]: line for line in out.splitlines() if line.strip()}
+    assert "50.0" in shown["none"] and "100.0" in shown["retrieval-only"]
 
 
 def test_in_a_shell_a_mistake_is_one_line_on_stderr_and_status_1(tmp_path):
-    done = in_a_shell("fetch", "wikipedia", "--out", str(tmp_path / "got"))
-    assert done.returncode == 1
-    assert done.stdout == ""
+    command = [sys.executable, "-m", "kformer", "fetch", "wikipedia", "--out", tmp_path / "got"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("error: sources: 'wikipedia' is not a known source")
     assert done.stderr.count("\n") == 1
 

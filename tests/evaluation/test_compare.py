@@ -13,15 +13,8 @@ from kformer.io.outputs import RunFolder
 from kformer.io.tables import write_table
 
 ANSWERS = [0, 1, 2, 3, 0, 1, 2, 3]
-TRAINING = {
-    "steps": 100,
-    "seconds_per_step": 0.2,
-    "train_seconds": 20.0,
-    "added_parameters": 0,
-    "validation_accuracy": 0.5,
-    "precision": "bf16",
-    "version": 1,
-}
+MEASURED = {"steps": 100, "seconds_per_step": 0.2, "train_seconds": 20.0, "added_parameters": 0}
+TRAINING = {**MEASURED, "validation_accuracy": 0.5, "precision": "bf16", "version": 1}
 
 
 @pytest.fixture
@@ -30,17 +23,10 @@ def add_run(tmp_path):
 
     def add(condition, predictions, *, seed=41, answers=ANSWERS, training=None, step=1, **row):
         folder = RunFolder.of(tmp_path / "runs", condition, seed)
+        common = {"split": "test", "logits": [0.0] * 4, "fact_ids": [[]] * 4}
         rows = [
-            {
-                "question_id": f"q{i}",
-                "split": "test",
-                "answer": answer,
-                "prediction": int(prediction),
-                "logits": [0.0] * 4,
-                "fact_ids": [[]] * 4,
-                **row,
-            }
-            for i, (answer, prediction) in enumerate(zip(answers, predictions, strict=True))
+            {"question_id": f"q{i}", "answer": answer, "prediction": int(chosen), **common, **row}
+            for i, (answer, chosen) in enumerate(zip(answers, predictions, strict=True))
         ]
         write_table(folder.predictions, "predictions", rows[::step])
         if seed is not None:
@@ -139,25 +125,24 @@ def test_a_clearly_better_condition(add_run, compared, tmp_path):
 
 def test_what_was_not_measured_is_null(add_run, compared, tmp_path):
     """One seed has no deviation, an untrained run no cost, and NaN is no number."""
-    _, by_condition = compared(
-        add_run("none", wrong_at(1), training={"validation_accuracy": float("nan")}),
-        add_run("retrieval", wrong_at(1, 2), seed=None),
-    )
+    without_accuracy = add_run("none", wrong_at(1), training={"validation_accuracy": np.nan})
+    untrained = add_run("retrieval", wrong_at(1, 2), seed=None)
+    _, by_condition = compared(without_accuracy, untrained)
     assert by_condition["none"]["accuracy_std"] is None
     assert by_condition["none"]["validation_accuracy"] is None
-    untrained = by_condition["retrieval"]
-    assert untrained["seeds"] == untrained["seed_accuracies"] == []
+    found = by_condition["retrieval"]
+    assert found["seeds"] == found["seed_accuracies"] == []
     for name in ("accuracy_std", "seconds_per_step", "relative_cost", "added_parameters"):
-        assert untrained[name] is None
+        assert found[name] is None
     assert "Untrained: `retrieval`." in (tmp_path / "comparison.md").read_text()
 
+    _, by_condition = compared(without_accuracy, untrained, baseline="retrieval")
+    assert by_condition["none"]["seconds_per_step"] == 0.2
+    assert by_condition["none"]["relative_cost"] is None
 
-def test_the_baseline_may_be_untrained_or_alone(add_run, compared):
-    untrained, trained = add_run("none", wrong_at(1), seed=None), add_run("kformer", wrong_at())
-    _, by_condition = compared(untrained, trained)
-    assert by_condition["kformer"]["seconds_per_step"] == 0.2
-    assert by_condition["kformer"]["relative_cost"] is None
-    content, _ = compared(untrained)
+
+def test_the_baseline_may_be_alone(add_run, compared):
+    content, _ = compared(add_run("none", wrong_at(1), seed=None))
     assert len(content["conditions"]) == 1
 
 
@@ -175,18 +160,13 @@ def test_metrics_for_tracking(add_run, tmp_path):
 
 
 def test_the_same_runs_give_the_same_bytes(add_run, tmp_path):
-    folders = [
-        add_run("none", wrong_at(0, 1)),
-        add_run("kformer", wrong_at(5), seed=41),
-        add_run("kformer", wrong_at(6), seed=42),
-    ]
+    folders = [add_run("none", wrong_at(0, 1))]
+    folders += [add_run("kformer", wrong_at(seed), seed=seed) for seed in (5, 6)]
     for out in ("one", "two"):
         compare("tiny", folders, "none", tmp_path / out)
-    written = [
-        {path.name: path.read_bytes() for path in (tmp_path / out).iterdir()}
-        for out in ("one", "two")
-    ]
-    assert len(written[0]) == 4 and written[0] == written[1]
+    written = {path.name: path.read_bytes() for path in (tmp_path / "one").iterdir()}
+    again = {path.name: path.read_bytes() for path in (tmp_path / "two").iterdir()}
+    assert len(written) == 4 and written == again
 
 
 def test_the_tables_fit_a_terminal_and_are_aligned_as_plain_text(add_run, tmp_path):
@@ -218,45 +198,21 @@ def test_the_tables_fit_a_terminal_and_are_aligned_as_plain_text(add_run, tmp_pa
     [
         ({"answers": ANSWERS[:7], "predictions": ANSWERS[:7]}, "q7"),
         ({"answers": [1, *ANSWERS[1:]]}, "question q0 has right answer 0 and 1"),
-        ({"logits": [0.0] * 5}, "question q0"),
+        ({"logits": [0.0] * 5}, "question q0 has number of choices 4 and 5"),
         ({"split": "validation"}, "test.*validation"),
+        ({"training": {"version": 2}}, "different versions of the training stage"),
+        ({"training": {"version": None}}, "different versions of the training stage"),
+        ({"answers": [*ANSWERS[:7], None]}, "predictions.parquet: question q7 has no answer"),
+        ({"question_id": "q"}, "predictions.parquet: question q occurs more than once"),
+        ({"answers": [], "predictions": []}, "predictions.parquet: holds no predictions"),
     ],
 )
-def test_runs_on_other_questions_are_refused(change, named, add_run, tmp_path):
-    folders = [
-        add_run("none", ANSWERS),
-        add_run(**{"condition": "x", "predictions": ANSWERS} | change),
-    ]
+def test_a_run_that_cannot_be_scored_or_compared_is_refused(change, named, add_run, tmp_path):
+    baseline = add_run("none", ANSWERS)
+    other = add_run(**{"condition": "x", "predictions": ANSWERS} | change)
     with pytest.raises(KformerError, match=named) as caught:
-        compare("tiny", folders, "none", tmp_path)
-    for folder in folders:
-        assert str(RunFolder(folder).predictions) in str(caught.value)
-
-
-@pytest.mark.parametrize("other", [2, None])
-def test_runs_of_different_versions_of_training_are_refused(other, add_run, tmp_path):
-    folders = [
-        add_run("retrieval", ANSWERS, seed=None),
-        add_run("none", ANSWERS),
-        add_run("kformer", ANSWERS, training={"version": other}),
-    ]
-    with pytest.raises(KformerError, match="different versions of the training stage") as caught:
-        compare("tiny", folders, "none", tmp_path)
-    assert all(str(folder) in str(caught.value) for folder in folders[1:])
-
-
-@pytest.mark.parametrize(
-    ("change", "named"),
-    [
-        ({"answers": [*ANSWERS[:7], None]}, "question q7 has no answer"),
-        ({"question_id": "q"}, "question q occurs more than once"),
-        ({"answers": [], "predictions": []}, "holds no predictions"),
-    ],
-)
-def test_predictions_that_cannot_be_scored_are_refused(change, named, add_run, tmp_path):
-    folder = add_run(**{"condition": "none", "predictions": ANSWERS} | change)
-    with pytest.raises(KformerError, match=f"predictions.parquet: {named}"):
-        compare("tiny", [folder], "none", tmp_path)
+        compare("tiny", [baseline, other], "none", tmp_path)
+    assert str(other) in str(caught.value)
 
 
 def test_a_missing_baseline_and_a_folder_that_is_no_run_are_refused(add_run, tmp_path):

@@ -17,11 +17,6 @@ FACTS = 3
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-@pytest.fixture
-def folder(tiny_tables):
-    return tiny_tables
-
-
 @pytest.fixture(scope="module")
 def trained(tiny_encoder, tmp_path_factory):
     """Makes a folder as a training run leaves it, with large random weights."""
@@ -44,15 +39,14 @@ def trained(tiny_encoder, tmp_path_factory):
 
 
 @pytest.fixture
-def predicted(folder, tmp_path):
+def predicted(tiny_tables, tmp_path):
     """Predicts and reads the table back: rows by question id, and the metrics."""
 
     def answer(run, retrieval="question", questions="questions"):
-        knowledge = (folder / "facts.parquet", folder / f"{retrieval}.parquet")
+        knowledge = (tiny_tables / "facts.parquet", tiny_tables / f"{retrieval}.parquet")
         out = tmp_path / "predictions.parquet"
-        metrics = predict(
-            run, folder / f"{questions}.parquet", knowledge if retrieval else None, out
-        )
+        asked = tiny_tables / f"{questions}.parquet"
+        metrics = predict(run, asked, knowledge if retrieval else None, out)
         rows = list(read_rows(out, "predictions"))
         assert len({row["question_id"] for row in rows}) == len(rows)
         return {row["question_id"]: row for row in rows}, metrics
@@ -60,19 +54,21 @@ def predicted(folder, tmp_path):
     return answer
 
 
-def retrieved(folder, name="question"):
+def retrieved(tables, name):
     found = {}
-    for row in read_rows(folder / f"{name}.parquet", "retrieval"):
+    for row in read_rows(tables / f"{name}.parquet", "retrieval"):
         found.setdefault(row["question_id"], []).append(row["fact_ids"])
     return {key: lists if len(lists) > 1 else lists * 4 for key, lists in found.items()}
 
 
 @pytest.mark.parametrize("injection", ["none", "concat", "attention", "ffn", "static"])
-def test_every_test_question_gets_an_answer_and_no_other(injection, trained, predicted, folder):
+def test_every_test_question_gets_an_answer_and_no_other(
+    injection, trained, predicted, tiny_tables
+):
     rows, metrics = predicted(trained(injection), None if injection == "none" else "question")
     named = any(ids for row in rows.values() for ids in row["fact_ids"])
     assert named == (injection not in ("none", "static"))
-    asked = read_rows(folder / "questions.parquet", "questions")
+    asked = read_rows(tiny_tables / "questions.parquet", "questions")
     expected = [row for row in asked if row["split"] == "test"]
     assert list(rows) == [row["question_id"] for row in expected]  # in the order of the questions
     for question, row in zip(expected, rows.values(), strict=True):
@@ -90,10 +86,10 @@ def test_every_test_question_gets_an_answer_and_no_other(injection, trained, pre
 @pytest.mark.parametrize("retrieval", ["question", "choice"])
 @pytest.mark.parametrize("injection", ["attention", "ffn"])
 def test_injected_facts_are_some_of_those_found_for_the_choice(
-    injection, retrieval, trained, predicted, folder
+    injection, retrieval, trained, predicted, tiny_tables
 ):
     rows, _ = predicted(trained(injection), retrieval)
-    found = retrieved(folder, retrieval)
+    found = retrieved(tiny_tables, retrieval)
     for question_id, row in rows.items():
         for choice, ids in enumerate(row["fact_ids"]):
             offered = found[question_id][choice]
@@ -104,14 +100,14 @@ def test_injected_facts_are_some_of_those_found_for_the_choice(
 
 
 @pytest.mark.parametrize("retrieval", ["question", "choice"])
-def test_facts_read_as_text_are_the_first_ones(retrieval, trained, predicted, folder):
+def test_facts_read_as_text_are_the_first_ones(retrieval, trained, predicted, tiny_tables):
     rows, _ = predicted(trained("concat"), retrieval)
-    found = retrieved(folder, retrieval)
+    found = retrieved(tiny_tables, retrieval)
     for question_id, row in rows.items():
         assert row["fact_ids"] == [ids[:FACTS] for ids in found[question_id]]
 
 
-def test_logits_are_those_of_the_named_facts(trained, predicted, folder):
+def test_logits_are_those_of_the_named_facts(trained, predicted, tiny_tables):
     """The model sees exactly the facts that the table names: given only those, same logits."""
     run = trained("ffn")
     rows, _ = predicted(run)
@@ -120,20 +116,22 @@ def test_logits_are_those_of_the_named_facts(trained, predicted, folder):
         for key, row in rows.items()
         for c, ids in enumerate(row["fact_ids"])
     ]
-    write_table(folder / "only.parquet", "retrieval", only)
+    write_table(tiny_tables / "only.parquet", "retrieval", only)
     again, _ = predicted(run, "only")
     for key, row in rows.items():
         assert again[key]["logits"] == pytest.approx(row["logits"], abs=1e-4)
         assert [set(ids) for ids in again[key]["fact_ids"]] == [set(i) for i in row["fact_ids"]]
 
 
-@pytest.mark.parametrize("injection", ["none", "concat", "attention", "ffn"])
-def test_answers_do_not_depend_on_how_questions_are_batched(injection, trained, predicted, folder):
+@pytest.mark.parametrize("injection", ["none", "concat", "ffn"])
+def test_answers_do_not_depend_on_how_questions_are_batched(
+    injection, trained, predicted, tiny_tables
+):
     run, retrieval = trained(injection), None if injection == "none" else "question"
     rows, _ = predicted(run, retrieval)
-    questions = list(read_rows(folder / "questions.parquet", "questions"))
+    questions = list(read_rows(tiny_tables / "questions.parquet", "questions"))
     fewer = [each for each in reversed(questions) if each["split"] == "test"][::3]
-    write_table(folder / "fewer.parquet", "questions", fewer)
+    write_table(tiny_tables / "fewer.parquet", "questions", fewer)
     again, _ = predicted(run, retrieval, "fewer")
     assert list(again) == [each["question_id"] for each in fewer]
     for key, row in ((key, rows[key]) for key in again):
@@ -141,18 +139,18 @@ def test_answers_do_not_depend_on_how_questions_are_batched(injection, trained, 
         assert again[key]["fact_ids"] == row["fact_ids"]
 
 
-def test_questions_may_have_different_numbers_of_choices_and_facts(trained, predicted, folder):
-    questions = list(read_rows(folder / "questions.parquet", "questions"))
+def test_questions_may_have_different_numbers_of_choices_and_facts(trained, predicted, tiny_tables):
+    questions = list(read_rows(tiny_tables / "questions.parquet", "questions"))
     for number, question in enumerate(questions):
         count = 2 + number % 3
         question["choices"] = question["choices"][:count]
         question["answer"] = min(question["answer"], count - 1)
-    write_table(folder / "ragged.parquet", "questions", questions)
-    found = list(read_rows(folder / "question.parquet", "retrieval"))
+    write_table(tiny_tables / "ragged.parquet", "questions", questions)
+    found = list(read_rows(tiny_tables / "question.parquet", "retrieval"))
     for number, row in enumerate(found):
         row["fact_ids"] = row["fact_ids"][: number % 5]
         row["scores"] = row["scores"][: number % 5]
-    write_table(folder / "few.parquet", "retrieval", found)
+    write_table(tiny_tables / "few.parquet", "retrieval", found)
     rows, _ = predicted(trained("ffn"), "few", "ragged")
     by_id = {row["question_id"]: row["fact_ids"] for row in found}
     choices = {question["question_id"]: len(question["choices"]) for question in questions}

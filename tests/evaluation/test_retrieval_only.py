@@ -45,16 +45,14 @@ def test_the_choice_whose_query_scored_best_is_the_answer(answer, tmp_path):
     questions = [question("a", 1), question("b", 2, choices=2)]
     scores = {"a": {0: [1.0, 0.5], 1: [3.0], 2: [2.5, 2.25, 2.0]}, "b": {0: [4.0], 1: []}}
     metrics, rows = answer(questions, scores)
-    assert rows[0] == {
-        "question_id": "a",
-        "split": "test",
-        "answer": 1,
-        "prediction": 1,
-        "logits": [1.0, 3.0, 2.5],
-        "fact_ids": [[0], [10], [20]],
-    }
-    assert (rows[1]["prediction"], rows[1]["logits"]) == (0, [4.0, 0.0])
-    assert rows[1]["fact_ids"] == [[0], []]
+    expected = [
+        {"answer": 1, "prediction": 1, "logits": [1.0, 3.0, 2.5], "fact_ids": [[0], [10], [20]]},
+        {"answer": 2, "prediction": 0, "logits": [4.0, 0.0], "fact_ids": [[0], []]},
+    ]
+    assert rows == [
+        {"question_id": question_id, "split": "test", **row}
+        for question_id, row in zip("ab", expected, strict=True)
+    ]
     assert metrics == {"test_questions": 2, "test_accuracy": 0.5}
     before = (tmp_path / "p").read_bytes()
     answer(questions, scores)

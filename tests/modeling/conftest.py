@@ -1,7 +1,8 @@
 """Tiny models with random, large weights, and ragged lists of tokens as padded tensors."""
 
-from collections.abc import Callable, Iterator
-from functools import partial
+from contextlib import suppress
+from functools import partial, reduce
+from operator import getitem
 
 import numpy as np
 import pytest
@@ -15,27 +16,23 @@ from kformer.modeling import KformerConfig, KformerForMultipleChoice
 VOCABULARY = 60
 _BERT = {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1, "pad_token_id": 0}
 _DECODER = {"num_key_value_heads": 2, "attention_dropout": 0.1, "pad_token_id": None}
+_MODERNBERT_DROPOUT = {"mlp_dropout": 0.1, "attention_dropout": 0.1}
+_DEBERTA_V3 = {
+    "relative_attention": True,
+    "position_buckets": 4,
+    "norm_rel_ebd": "layer_norm",
+    "share_att_key": True,
+    "pos_att_type": ["p2c", "c2p"],
+    "position_biased_input": False,
+    "type_vocab_size": 0,
+}
 FAMILIES = {
     "bert": _BERT,
     "roberta": _BERT | {"pad_token_id": 1},
     "xlm-roberta": _BERT | {"pad_token_id": 1},
     "electra": _BERT | {"embedding_size": 8},
-    "deberta-v2": _BERT
-    | {  # as DeBERTa-v3 has it
-        "relative_attention": True,
-        "position_buckets": 4,
-        "norm_rel_ebd": "layer_norm",
-        "share_att_key": True,
-        "pos_att_type": ["p2c", "c2p"],
-        "position_biased_input": False,
-        "type_vocab_size": 0,
-    },
-    "modernbert": {
-        "mlp_dropout": 0.1,
-        "attention_dropout": 0.1,
-        "local_attention": 4,
-        "pad_token_id": 0,
-    },
+    "deberta-v2": _BERT | _DEBERTA_V3,
+    "modernbert": {"pad_token_id": 0, "local_attention": 4} | _MODERNBERT_DROPOUT,
     "llama": _DECODER,
     "mistral": _DECODER | {"sliding_window": 4},
     "qwen2": _DECODER,
@@ -48,6 +45,7 @@ INPUTS = [
     [[2, 21, 3], [2, 22, 23, 24, 3], [2, 25, 26, 3]],
 ]
 FACTS = [[[31, 32, 33], [34], [35, 36], [37, 38, 39], [40, 41]], [[44, 45], [46]]]
+PADDING = ("wider", "more_choices", "more_facts", "longer_facts")
 properties = partial(
     settings,
     deadline=None,
@@ -67,11 +65,8 @@ def logits(model, tensors):
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def always_one_thread(one_thread):
+    """Computing twice gives the same bits."""
 
 
 def encoder_config(family: str = "bert", **settings):
@@ -93,55 +88,37 @@ def without_dropout(family: str) -> dict[str, float]:
     return {name: 0.0 for name in FAMILIES[family] if "dropout" in name}
 
 
-@pytest.fixture
-def make_model() -> Callable[..., KformerForMultipleChoice]:
-    """Builds a model in eval mode; ``lively`` weights are so large that everything matters."""
-
-    def make(injection: str, family: str = "bert", lively: bool = True, **settings):
-        encoder = encoder_config(family, **settings.pop("encoder", {}))
-        torch.manual_seed(settings.pop("seed", 0))
-        settings = {"injection_layers": (1, 3), "facts": 3} | settings
-        config = KformerConfig(encoder=encoder, injection=injection, **settings)
-        model = KformerForMultipleChoice(config)
-        if lively:
-            with torch.no_grad():
-                for parameter in model.parameters():
-                    parameter.add_(torch.randn_like(parameter), alpha=0.4)
-        return model.eval()
-
-    return make
+def make_model(injection, family="bert", lively=True, **settings):
+    """A model in eval mode; ``lively`` weights are so large that everything matters."""
+    encoder = encoder_config(family, **settings.pop("encoder", {}))
+    torch.manual_seed(0)
+    settings = {"injection_layers": (1, 3), "facts": 3} | settings
+    config = KformerConfig(encoder=encoder, injection=injection, **settings)
+    model = KformerForMultipleChoice(config)
+    if lively:
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(torch.randn_like(parameter), alpha=0.4)
+    return model.eval()
 
 
-@pytest.fixture
-def to_tensors() -> Callable[..., dict[str, Tensor]]:
+def to_tensors(inputs, facts=None, per_choice=False, filler=0, **padding):
     """Pads ragged lists of token ids to the keyword arguments of the model.
 
     ``inputs`` are B lists of C inputs; ``facts`` B lists of M facts, or B lists of C lists of M.
-    ``wider``, ``more_choices``, ``more_facts``, ``longer_facts`` pad more than is needed, and
-    ``filler`` is the id of padding.
+    ``padding`` says how much more than needed is padded, by the names in PADDING, and ``filler``
+    is the id of padding.
     """
-
-    def convert(
-        inputs,
-        facts=None,
-        *,
-        per_choice=False,
-        filler=0,
-        wider=0,
-        more_choices=0,
-        more_facts=0,
-        longer_facts=0,
-    ):
-        ids, mask = _padded(inputs, (0, more_choices, wider), filler)
-        tensors = {"input_ids": ids, "attention_mask": mask}
-        if facts is not None:
-            extra = (0, more_choices, more_facts, longer_facts)
-            extra = extra if per_choice else (0, more_facts, longer_facts)
-            ids, mask = _padded(facts, extra, filler)
-            tensors |= {"fact_input_ids": ids, "fact_attention_mask": mask}
-        return tensors
-
-    return convert
+    assert padding.keys() <= {*PADDING}
+    wider, choices, more_facts, longer_facts = (padding.get(name, 0) for name in PADDING)
+    ids, mask = _padded(inputs, (0, choices, wider), filler)
+    tensors = {"input_ids": ids, "attention_mask": mask}
+    if facts is not None:
+        extra = (0, choices, more_facts, longer_facts)
+        extra = extra if per_choice else (0, more_facts, longer_facts)
+        ids, mask = _padded(facts, extra, filler)
+        tensors |= {"fact_input_ids": ids, "fact_attention_mask": mask}
+    return tensors
 
 
 def _padded(nested, extra: tuple[int, ...], filler: int) -> tuple[Tensor, Tensor]:
@@ -152,13 +129,8 @@ def _padded(nested, extra: tuple[int, ...], filler: int) -> tuple[Tensor, Tensor
     shape = [size + more for size, more in zip(levels, extra, strict=True)]
     ids, mask = np.full(shape, filler), np.zeros(shape, int)
 
-    def fill(index: tuple[int, ...], inner) -> None:
-        if len(index) == len(shape) - 1:
-            ids[index][: len(inner)] = inner
-            mask[index][: len(inner)] = 1
-            return
-        for i, each in enumerate(inner):
-            fill((*index, i), each)
-
-    fill((), nested)
+    for index in np.ndindex(*shape[:-1]):
+        with suppress(IndexError):  # where there is only padding
+            tokens = reduce(getitem, index, nested)
+            ids[index][: len(tokens)], mask[index][: len(tokens)] = tokens, 1
     return torch.tensor(ids), torch.tensor(mask)

@@ -22,15 +22,10 @@ def processor(tiny_encoder):
 @pytest.fixture
 def write_questions(tmp_path):
     def write(**counts):
+        common = {"context": "", "choices": ["cat", "dog"]}
         rows = [
-            {
-                "question_id": f"{split}-{number}",
-                "split": split,
-                "context": "",
-                "question": "which " + "pet " * (number + 1),
-                "choices": ["cat", "dog"],
-                "answer": number % 2,
-            }
+            {"question_id": f"{split}-{number}", "split": split, "answer": number % 2}
+            | {"question": "which " + "pet " * (number + 1), **common}
             for split, count in counts.items()
             for number in range(count)
         ]
@@ -49,12 +44,8 @@ def make_knowledge(tmp_path):
         ]
         write_table(tmp_path / "facts.parquet", "facts", facts)
         rows = [
-            {
-                "question_id": question_id,
-                "choice": choice if len(lists) > 1 else None,
-                "fact_ids": fact_ids,
-                "scores": [1.0] * len(fact_ids),
-            }
+            {"question_id": question_id, "choice": choice if len(lists) > 1 else None}
+            | {"fact_ids": fact_ids, "scores": [1.0] * len(fact_ids)}
             for question_id, lists in found.items()
             for choice, fact_ids in enumerate(lists)
         ]

@@ -21,6 +21,7 @@ from kformer.modeling.fairseq import import_checkpoint
 from .conftest import properties
 
 GOLDEN = Path(__file__).parent / "golden"
+ENCODER = "encoder.sentence_encoder"
 PADDING = 1
 TOLERANCE = 1e-5
 
@@ -111,7 +112,7 @@ def test_a_tokenizer_is_saved_with_the_model_if_asked_for(contents, tiny_encoder
 
     rows = len(AutoTokenizer.from_pretrained(tiny_encoder))
     for name in ("embed_tokens", "kembed_tokens"):
-        contents["model"][f"encoder.sentence_encoder.{name}.weight"] = torch.randn(rows, 32)
+        contents["model"][f"{ENCODER}.{name}.weight"] = torch.randn(rows, 32)
     torch.save(contents, tmp_path / "checkpoint.pt")
     arguments = [str(tmp_path / "checkpoint.pt"), str(tmp_path / "out")]
     outcome = CliRunner().invoke(
@@ -123,10 +124,9 @@ def test_a_tokenizer_is_saved_with_the_model_if_asked_for(contents, tiny_encoder
 
 
 def test_a_tokenizer_with_more_tokens_than_are_embedded_is_refused(tiny_encoder, tmp_path):
+    checkpoint, tokenizer = GOLDEN / "med_qa/checkpoint_best.pt", str(tiny_encoder)
     with pytest.raises(KformerError, match=r"--tokenizer: .* tokens, .* embeds 61"):
-        import_checkpoint(
-            GOLDEN / "med_qa/checkpoint_best.pt", tmp_path / "out", tokenizer=str(tiny_encoder)
-        )
+        import_checkpoint(checkpoint, tmp_path / "out", tokenizer=tokenizer)
     assert not (tmp_path / "out").exists()
 
 
@@ -157,64 +157,62 @@ def test_code_is_refused_and_never_run(contents, refusal, tmp_path, monkeypatch)
 def test_weights_that_do_not_fit_are_named(contents, refusal):
     head = "classification_heads.sentence_classification_head.out_proj.weight"
     weights = contents["model"]
-    del weights["encoder.sentence_encoder.layers.3.kfc2.bias"]
-    weights["encoder.sentence_encoder.layers.1.kfc1.bias"] = torch.zeros(32)
+    del weights[f"{ENCODER}.layers.3.kfc2.bias"]
+    weights[f"{ENCODER}.layers.1.kfc1.bias"] = torch.zeros(32)
     weights[head] = torch.zeros(3, 32)
     message = refusal()
-    assert "missing: encoder.sentence_encoder.layers.3.kfc2.bias" in message
-    assert "unknown: encoder.sentence_encoder.layers.1.kfc1.bias" in message
+    assert f"missing: {ENCODER}.layers.3.kfc2.bias" in message
+    assert f"unknown: {ENCODER}.layers.1.kfc1.bias" in message
     assert f"{head} (3, 32), expected (1, 32)" in message
 
 
 def test_without_injection_the_weights_of_facts_are_not_needed(contents, tmp_path):
-    contents["model"] = {
-        name: value
-        for name, value in contents["model"].items()
-        if ".kfc" not in name and "kembed" not in name
-    }
+    for name in list(contents["model"]):
+        if ".kfc" in name or "kembed" in name:
+            del contents["model"][name]
     torch.save(contents, tmp_path / "checkpoint.pt")
     import_checkpoint(tmp_path / "checkpoint.pt", tmp_path / "out", "none")
     assert (tmp_path / "out/model.safetensors").is_file()
 
 
+def fields_of(contents, part):
+    return vars(contents["args"]) if part == "args" else contents["model"]
+
+
 @pytest.mark.parametrize(
-    ("name", "values", "said"),
+    ("part", "name", "values", "said"),
     [
-        ("activation_fn", ["relu"], "args.activation_fn: only gelu"),
-        ("pooler_activation_fn", ["gelu"], "args.pooler_activation_fn: only tanh"),
-        ("knowledge_layer", ["all", [2, 9]], "args: "),
-        ("encoder_embed_dim", ["wide", -1], "args: "),
-        ("dropout", [None, 3.0], "args: "),
-        ("encoder_attention_heads", [5, 0], "args: "),
+        ("args", "activation_fn", ["relu"], "args.activation_fn: only gelu"),
+        ("args", "pooler_activation_fn", ["gelu"], "args.pooler_activation_fn: only tanh"),
+        ("args", "knowledge_layer", ["all", [2, 9]], "args: "),
+        ("args", "encoder_embed_dim", ["wide", -1], "args: "),
+        ("args", "dropout", [None, 3.0], "args: "),
+        ("args", "encoder_attention_heads", [5, 0], "args: "),
+        (
+            "model",
+            f"{ENCODER}.emb_layer_norm.bias",
+            [[1], torch.full((32,), torch.nan), torch.ones(32).cfloat()],
+            f"no tensor of finite numbers: {ENCODER}.emb_layer_norm.bias",
+        ),
     ],
 )
-def test_settings_that_cannot_be_imported_are_refused(name, values, said, contents, refusal):
+def test_values_that_cannot_be_imported_are_named(part, name, values, said, contents, refusal):
     for value in values:
-        setattr(contents["args"], name, value)
+        fields_of(contents, part)[name] = value
         assert said in refusal()
 
 
-def test_missing_settings_are_named(contents, refusal):
-    del contents["args"].encoder_layers
-    assert "encoder_layers" in refusal()
-
-
-@pytest.mark.parametrize("key", ["args", "model"])
-def test_another_kind_of_checkpoint_is_refused(key, contents, refusal):
-    contents[key] = None
-    assert "no released checkpoint" in refusal()
-
-
-@pytest.mark.parametrize("damaged", [[1], torch.full((32,), torch.nan), torch.ones(32).cfloat()])
-def test_weights_that_are_no_finite_numbers_are_named(damaged, contents, refusal):
-    contents["model"]["encoder.sentence_encoder.emb_layer_norm.bias"] = damaged
-    assert "no tensor of finite numbers: encoder.sentence_encoder.emb_layer_norm.bias" in refusal()
-
-
-@pytest.mark.parametrize("table", ["embed_tokens", "embed_positions"])
-def test_missing_tables_of_embeddings_are_named(table, contents, refusal):
-    del contents["model"][f"encoder.sentence_encoder.{table}.weight"]
-    assert f"missing: encoder.sentence_encoder.{table}.weight" in refusal()
+@pytest.mark.parametrize(
+    ("part", "name"),
+    [
+        ("args", "encoder_layers"),
+        ("model", f"{ENCODER}.embed_tokens.weight"),
+        ("model", f"{ENCODER}.embed_positions.weight"),
+    ],
+)
+def test_what_is_missing_is_named(part, name, contents, refusal):
+    del fields_of(contents, part)[name]
+    assert name in refusal()
 
 
 @properties(max_examples=40)
@@ -228,12 +226,15 @@ def test_damaged_files_are_one_line(damage, tmp_path):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("content", [{}, [1], "text", {"args": argparse.Namespace(), "model": {}}])
-def test_other_pickles_are_one_line(content, tmp_path):
+@pytest.mark.parametrize(
+    "content",
+    [{}, [1], "text", {"args": None, "model": {}}, {"args": argparse.Namespace(), "model": None}],
+)
+def test_another_kind_of_checkpoint_is_one_line(content, tmp_path):
     (tmp_path / "plain.pt").write_bytes(pickle.dumps(content, protocol=2))
     torch.save(content, tmp_path / "torch.pt")
-    for name in ("plain.pt", "torch.pt"):
-        with pytest.raises(KformerError, match=name) as error:
+    for name, said in (("plain.pt", ""), ("torch.pt", "this is no released checkpoint")):
+        with pytest.raises(KformerError, match=f"{name}: {said}") as error:
             import_checkpoint(tmp_path / name, tmp_path / "out")
         assert "\n" not in str(error.value)
 

@@ -20,14 +20,8 @@ from kformer.modeling.settings import Model
 from kformer.training.run import train
 from kformer.training.settings import Training, TrainSettings
 
-CHANGES = [
-    {"layers": "bottom3"},
-    {"facts": 2},
-    {"key_init": "identity"},
-    {"key_scale": 2.0},
-    {"key_init": "identity", "key_scale": 2.0},
-    {"max_fact_tokens": 2},
-]
+CHANGES = [{"layers": "bottom3"}, {"facts": 2}, {"key_init": "identity"}, {"key_scale": 2.0}]
+CHANGES += [{"key_init": "identity", "key_scale": 2.0}, {"max_fact_tokens": 2}]
 IDENTITY = {"key_init": "identity"}
 
 
@@ -39,9 +33,8 @@ def install(tmp_path, monkeypatch):
         site = tmp_path / f"site-{number}"
         info = site / f"outside{number}-1.0.dist-info"
         info.mkdir(parents=True)
-        (info / "METADATA").write_text(
-            f"Metadata-Version: 2.1\nName: outside{number}\nVersion: 1.0"
-        )
+        about = f"Metadata-Version: 2.1\nName: outside{number}\nVersion: 1.0"
+        (info / "METADATA").write_text(about)
         (info / "entry_points.txt").write_text(f"[kformer.injections]\n{name} = {value}\n")
         if file:
             shutil.copy(file, site)
@@ -92,11 +85,10 @@ def test_general_settings_are_always_relevant():
 
 
 def test_a_config_needs_neither_torch_nor_transformers():
-    code = (
-        "import sys, kformer.modeling.settings as s; s.Model(injection='ffn').relevant_settings()"
-    )
-    check = "; assert not {'torch', 'transformers'} & sys.modules.keys()"
-    subprocess.run([sys.executable, "-c", code + check], check=True)
+    read = "s.Model(injection='ffn').relevant_settings()"
+    check = "assert not {'torch', 'transformers'} & sys.modules.keys()"
+    code = f"import sys, kformer.modeling.settings as s; {read}; {check}"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 # --- other packages
@@ -105,25 +97,23 @@ def test_a_config_needs_neither_torch_nor_transformers():
 def test_an_injection_of_another_package_is_trained_and_predicts(
     install, tiny_encoder, tiny_tables, tmp_path
 ):
-    install(
-        "gated", "gated_injection:GatedInjection", Path(__file__).with_name("gated_injection.py")
-    )
+    file = Path(__file__).with_name("gated_injection.py")
+    install("gated", "gated_injection:GatedInjection", file)
     model = Model(encoder=str(tiny_encoder), injection="gated", max_tokens=64, facts=2)
     as_ffn = Model(**model.model_dump() | {"injection": "ffn"})
     assert model.relevant_settings() == as_ffn.relevant_settings() | {"injection": "gated"}
     assert "gated" in Model.model_json_schema()["properties"]["injection"]["enum"]
 
-    questions, knowledge = tiny_tables / "questions.parquet", (
-        tiny_tables / "facts.parquet",
-        tiny_tables / "question.parquet",
-    )  # fmt: skip
+    questions = tiny_tables / "questions.parquet"
+    knowledge = (tiny_tables / "facts.parquet", tiny_tables / "question.parquet")
     training = Training(max_steps=2, evaluations=1, warmup_steps=0, learning_rate=0.01)
     settings = TrainSettings(model=model, training=training)
     out, steps = tmp_path / "gated" / "seed-1", []
-    train(
-        settings, 1, questions, knowledge, out, tmp_path / "checkpoints",
-        lambda metrics, step: steps.append(step), version=1,
-    )  # fmt: skip
+
+    def log(metrics, step):
+        steps.append(step)
+
+    train(settings, 1, questions, knowledge, out, tmp_path / "checkpoints", log, version=1)
     assert max(steps) == 2
     weights = load_file(out / "model" / "model.safetensors")
     gates = [value for name, value in weights.items() if name.endswith(".gate")]

@@ -1,9 +1,10 @@
 """From text to token ids: the exact sequence, what is cut, and the shapes of batches."""
 
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 from kformer.errors import KformerError
 from kformer.modeling import KformerConfig, KformerForMultipleChoice, KformerProcessor
@@ -150,22 +151,6 @@ def test_choices_must_be_a_list_of_texts(choices, make):
 # --- encoders without tokens for a beginning and for separating
 
 
-@pytest.fixture(scope="module")
-def bare_tokenizer():
-    """As decoders have it: an end of text, maybe a beginning, no separator and no padding."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    vocabulary = {token: i for i, token in enumerate(["<s>", "</s>", "\n", *"abcdefghAQ:"])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="a"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
-
-    def make(**special):
-        return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special)
-
-    return make
-
-
 @pytest.mark.parametrize(
     ("special", "start", "end"),
     [
@@ -174,8 +159,11 @@ def bare_tokenizer():
         ({}, "", "\n"),
     ],
 )
-def test_a_decoder_reads_lines_and_is_scored_at_the_end(special, start, end, bare_tokenizer):
-    tokenizer = bare_tokenizer(**special)
+def test_a_decoder_reads_lines_and_is_scored_at_the_end(special, start, end):
+    vocabulary = {token: i for i, token in enumerate(["<s>", "</s>", "\n", *"abcdefghAQ:"])}
+    words = Tokenizer(models.WordLevel(vocabulary, unk_token="a"))
+    words.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, **special)
     processor = KformerProcessor(tokenizer, KformerConfig(injection="concat", facts=2))
     features = processor("ab", "c", ["d", "ef"], ["g", "h"])
     texts = ["".join(tokenizer.convert_ids_to_tokens(ids)) for ids in features.choices]
@@ -243,26 +231,9 @@ def test_a_batch_without_facts_has_no_fact_tensors(facts, make):
     assert set(batch) == {"input_ids", "attention_mask"}
 
 
-def test_the_model_takes_what_collate_gives(make, tiny_encoder):
-    processor = make()
-    model = KformerForMultipleChoice.from_encoder(tiny_encoder, injection="ffn").eval()
-    questions = [
-        processor("a", "d", ["f", "g", "h"], [["a"], ["b c", "d"], []]),
-        processor("", "d", ["f", "g"], ["e"]),
-        processor("", "d", ["f", "g"], []),
-    ]
-    with torch.no_grad():
-        together = model(**processor.collate(questions, labels=[0, 1, 0]))
-        for logits, question in zip(together.logits, questions, strict=True):
-            alone = model(**processor.collate([question])).logits[0]
-            torch.testing.assert_close(logits[: len(alone)], alone)
-    assert together.loss.isfinite()
-
-
 def test_a_saved_processor_reads_the_same(make, tiny_encoder, tmp_path):
-    model = KformerForMultipleChoice.from_encoder(
-        tiny_encoder, injection="concat", max_tokens=14, facts=1
-    )
+    settings = {"injection": "concat", "max_tokens": 14, "facts": 1}
+    model = KformerForMultipleChoice.from_encoder(tiny_encoder, **settings)
     processor = KformerProcessor(load_tokenizer(tiny_encoder), model.config)
     model.save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)

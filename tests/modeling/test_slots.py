@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import erf, softmax
 
-from .conftest import properties
+from .conftest import INPUTS, PADDING, make_model, properties, to_tensors
 
 METHODS = ["ffn", "attention"]
 
@@ -108,10 +108,6 @@ def check_against_reference(model, tensors, inputs, facts_of):
     return output
 
 
-INPUTS = [
-    [[2, 11, 12, 13, 3], [2, 14, 3], [2, 15, 16, 17, 18, 19, 3]],
-    [[2, 21, 3], [2, 22, 23, 24, 3], [2, 25, 26, 3]],
-]
 FACTS = [
     [[31, 32, 33], [34], [], [35, 36], [37, 38, 39, 40, 41], [42, 43]],
     [[44, 45]],
@@ -122,15 +118,19 @@ FACTS_PER_CHOICE = [
 ]
 
 
-@pytest.mark.parametrize("family", ["bert", "roberta"])
+@pytest.mark.parametrize(("family", "span"), [("bert", (1, 3)), ("roberta", (0, 4))])
 @pytest.mark.parametrize("method", [*METHODS, "none"])
-def test_facts_are_injected_as_the_paper_says(method, family, make_model, to_tensors):
-    model = make_model(method, family)
+def test_facts_are_injected_as_the_paper_says(method, family, span):
+    model = make_model(method, family, injection_layers=span)
     filler = model.config.encoder.pad_token_id
     tensors = to_tensors(INPUTS, FACTS, filler=filler, more_facts=2, wider=3)
-    check_against_reference(model, tensors, INPUTS, lambda b, c: FACTS[b])
-    tensors = to_tensors(INPUTS, FACTS_PER_CHOICE, per_choice=True, filler=filler)
+    output = check_against_reference(model, tensors, INPUTS, lambda b, c: FACTS[b])
+    if method != "none":  # each choice keeps facts of its own
+        assert len({tuple(kept) for kept in output.kept_facts[0].tolist()}) > 1
+    padding = {"wider": 2, "more_choices": 2, "more_facts": 3, "longer_facts": 1}
+    tensors = to_tensors(INPUTS, FACTS_PER_CHOICE, per_choice=True, filler=filler, **padding)
     check_against_reference(model, tensors, INPUTS, lambda b, c: FACTS_PER_CHOICE[b][c])
+    check_against_reference(model, to_tensors(INPUTS), INPUTS, lambda b, c: [])
 
 
 word = st.integers(5, 59)
@@ -139,13 +139,16 @@ rows = st.lists(word, min_size=1, max_size=6)
 
 
 @pytest.mark.parametrize("method", METHODS)
-@properties(max_examples=25)
-@given(questions=st.lists(st.tuples(rows, rows, texts), min_size=1, max_size=3))
-def test_any_ragged_batch_agrees_with_each_input_alone(method, questions, make_model, to_tensors):
+@properties(max_examples=30)
+@given(
+    questions=st.lists(st.tuples(rows, rows, texts), min_size=1, max_size=4),
+    padding=st.tuples(*[st.integers(0, 2)] * 4),
+)
+def test_any_ragged_batch_agrees_with_each_input_alone(method, questions, padding):
     inputs = [[first, second] for first, second, _ in questions]
     facts = [_without_ties(given_facts) for _, _, given_facts in questions]
-    model = make_model(method)
-    check_against_reference(model, to_tensors(inputs, facts), inputs, lambda b, c: facts[b])
+    tensors = to_tensors(inputs, facts, filler=7, **dict(zip(PADDING, padding, strict=True)))
+    check_against_reference(make_model(method), tensors, inputs, lambda b, c: facts[b])
 
 
 def _without_ties(facts):
@@ -153,19 +156,7 @@ def _without_ties(facts):
     return list({frozenset(fact): fact for fact in facts}.values())
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_the_kept_facts_are_the_best_for_each_choice_of_its_own(method, make_model, to_tensors):
-    facts = [[[30 + i] for i in range(10)]]
-    inputs = [[[2, 30 + i, 30 + i, 30 + i, 3] for i in range(4)]]
-    model = make_model(method)
-    output = check_against_reference(
-        model, to_tensors(inputs, facts), inputs, lambda b, c: facts[b]
-    )
-    assert output.kept_facts.shape == (1, 4, 3)
-    assert len({tuple(kept) for kept in output.kept_facts[0].tolist()}) > 1
-
-
-def test_only_kept_facts_learn(make_model, to_tensors):
+def test_only_kept_facts_learn():
     model = make_model("ffn")
     facts = [[[30 + i] for i in range(8)]]
     output = model(**to_tensors([[[2, 11, 3]]], facts), output_facts=True)

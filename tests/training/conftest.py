@@ -1,4 +1,4 @@
-"""Training runs on the tiny world, on one thread, so that the same run has the same bits."""
+"""Training runs on the tiny world."""
 
 from types import SimpleNamespace
 
@@ -12,12 +12,9 @@ from kformer.training.run import train
 from kformer.training.settings import Training, TrainSettings
 
 
-@pytest.fixture(scope="package", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+@pytest.fixture(autouse=True)
+def always_one_thread(one_thread):
+    """The same run has the same bits."""
 
 
 @pytest.fixture(scope="package")

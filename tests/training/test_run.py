@@ -85,9 +85,8 @@ def test_added_parameters_are_those_of_the_injection(settings):
     width, words = 32, plain.config.encoder.vocab_size
     assert parameter_counts(plain)["added_parameters"] == 0
     assert counts["added_parameters"] == 2 * 2 * (width * width + width) + words * width
-    assert counts["parameters"] - counts["added_parameters"] == sum(
-        parameter.numel() for parameter in plain.parameters()
-    )
+    total = parameter_counts(plain)["parameters"]
+    assert counts["parameters"] - counts["added_parameters"] == total
 
 
 def test_one_of_several_processes_is_refused(settings, run, monkeypatch):
@@ -115,9 +114,8 @@ def test_the_same_seed_gives_the_same_model_and_another_seed_another(settings, r
     first, again, other = whole_run(), run(settings(), "again"), run(settings(), "other", seed=2)
     assert_same_weights(weights(first.out), weights(again.out))
     assert of_steps(first.logged, "train_loss") == of_steps(again.logged, "train_loss")
-    assert not torch.equal(
-        weights(first.out)["head.dense.weight"], weights(other.out)["head.dense.weight"]
-    )
+    name = "head.dense.weight"
+    assert not torch.equal(weights(first.out)[name], weights(other.out)[name])
 
 
 def test_each_epoch_has_an_order_of_its_own_and_every_seed_the_same_questions(
@@ -191,13 +189,14 @@ def test_a_run_killed_after_its_last_step_only_saves_its_model(
 def test_a_checkpoint_of_another_run_is_not_resumed(settings, run):
     short = {"max_steps": 4, "evaluations": 2}
 
-    def first_step_after(**change):
+    def first_step_after(seed=1, version=1, **changed):
         with pytest.raises(Killed):
             run(settings("none", **short), "same", log=kill_at_validation(4))
-        resumed = run(**{"settings": settings("none", **short), "name": "same"} | change)
+        again = settings("none", **short | changed)
+        resumed = run(again, "same", seed=seed, version=version)
         return min(of_steps(resumed.logged, "train_loss"))
 
     assert first_step_after() == 3
     assert first_step_after(seed=2) == 1
     assert first_step_after(version=2) == 1
-    assert first_step_after(settings=settings("none", learning_rate=2e-3, **short)) == 1
+    assert first_step_after(learning_rate=2e-3) == 1
