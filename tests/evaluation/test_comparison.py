@@ -40,6 +40,13 @@ def test_interval_agrees_with_normal_theory():
     assert mean_interval(values, 0, 1) == pytest.approx((0.7 - margin, 0.7 + margin), abs=0.003)
 
 
+def test_interval_covers_the_truth_about_as_often_as_it_says():
+    rng = np.random.default_rng(7)
+    intervals = [mean_interval((rng.random(80) < 0.9).astype(float), 0, 1) for _ in range(150)]
+    covered = np.mean([low <= 0.9 <= high for low, high in intervals])
+    assert 0.89 <= covered <= 0.995
+
+
 def test_interval_of_a_single_question():
     low, high = mean_interval(np.array([1.0]), 0, 1)
     assert 0 <= low < 0.5
@@ -64,6 +71,12 @@ def test_sign_flips_agree_with_mcnemar_on_one_seed():
     assert paired_p_value(differences) == pytest.approx(exact, abs=0.005)
 
 
+def test_sign_flips_find_nothing_between_equals_as_often_as_they_should():
+    rng = np.random.default_rng(11)
+    p_values = [paired_p_value(rng.choice([-1.0, 0, 1.0], size=60)) for _ in range(100)]
+    assert np.mean(np.array(p_values) < 0.05) <= 0.1
+
+
 def test_chance_agrees_with_the_binomial_test_on_one_seed():
     answers = np.zeros(100, dtype=np.int64)
     predictions = np.repeat([0, 1], [33, 67])
@@ -82,6 +95,16 @@ def test_seeds_that_agree_are_not_more_evidence():
         for runs in (one, three)
     )
     assert p_of_three == p_of_one
+
+
+def test_coin_flips_do_not_beat_chance():
+    rng = np.random.default_rng(5)
+    p_values = []
+    for _ in range(20):
+        questions = questions_with(rng.integers(3, size=200), 3)
+        p_values.append(chance_p_value(one_seed_votes(rng.integers(3, size=200), 3), questions))
+    assert min(p_values) > 0.001
+    assert np.mean(np.array(p_values) < 0.05) <= 0.15
 
 
 def test_chance_where_questions_have_different_numbers_of_choices():
