@@ -30,18 +30,15 @@ def tables(separator, *cells):
     return st.lists(row.map(separator.join), max_size=5).map("\n".join)
 
 
-def atomic_table(cell):
-    return ",".join(["event", *ATOMIC_TEMPLATES]) + "\n" + cell
-
-
-atomic_cells = [
-    'PersonX feeds the ___,"[""none"", ""to to eat""]"' + ',"[""x\'s""]"' * 8,
-    "[]",
-    "[",
-]
+atomic_header = ",".join(["event", *ATOMIC_TEMPLATES]) + "\n"
+atomic_row = 'PersonX feeds the ___,"[""none"", ""to to eat""]"' + ',"[""x\'s""]"' * 8
 tags = [f"<{end}{name}>" for name in ("QAPair", "Question", "Answer", "pair") for end in ("", "/")]
 READERS = {
-    "atomic": (Atomic(), "v4_atomic_dev.csv", tables(",", *atomic_cells).map(atomic_table)),
+    "atomic": (
+        Atomic(),
+        "v4_atomic_dev.csv",
+        tables(",", atomic_row, "[]", "[").map(atomic_header.__add__),
+    ),
     "atomic2020": (
         Atomic2020(),
         "train.tsv",
