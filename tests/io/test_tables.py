@@ -139,9 +139,11 @@ def test_rows_that_break_off_leave_the_old_table_or_nothing(tmp_path, monkeypatc
     assert not old or path.read_bytes() == before
 
 
-def half_a_table(path):
-    write_table(path, "facts", [FACT])
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+DAMAGED = [b"", b"not a table", b"PAR1" + bytes(20) + b"PAR1"]
+
+
+def writes(content):
+    return lambda path: path.write_bytes(content)
 
 
 def of_another_version(path):
@@ -161,10 +163,7 @@ def of_other_columns(path):
     [
         (lambda path: None, "there is no such file; expected a facts table"),
         (lambda path: path.mkdir(), ""),
-        (lambda path: path.write_bytes(b""), "not a readable Parquet file"),
-        (lambda path: path.write_bytes(b"not a table"), "not a readable Parquet file"),
-        (lambda path: path.write_bytes(b"PAR1" + bytes(20) + b"PAR1"), "not a readable Parquet"),
-        (half_a_table, "not a readable Parquet file"),
+        *((writes(content), "not a readable Parquet file") for content in DAMAGED),
         (lambda path: write_table(path, "questions", [QUESTION]), "holds questions, but a facts"),
         (lambda path: pq.write_table(pa.table({"a": [1]}), path), "a facts table is needed"),
         (of_another_version, f"of version 0, .* reads version {TABLES_VERSION}; delete the file"),
@@ -180,17 +179,19 @@ def test_another_file_is_refused_by_its_name_in_one_line(tmp_path, read, write, 
 def test_damaged_pages_are_noticed(tmp_path):
     rows = [{**FACT, "fact_id": i, "text": f"text {i}"} for i in range(50)]
     write_table(tmp_path / "t", "facts", rows)
-    whole, right = (tmp_path / "t").read_bytes(), list(read_rows(tmp_path / "t", "facts"))
+    whole, noticed = (tmp_path / "t").read_bytes(), 0
     footer = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
-    noticed = 0
     for i in range(4, footer):
         (tmp_path / "t").write_bytes(whole[:i] + bytes([whole[i] ^ 1]) + whole[i + 1 :])
         try:
-            assert list(read_rows(tmp_path / "t", "facts")) == right
+            assert list(read_rows(tmp_path / "t", "facts")) == rows
         except KformerError as error:
             assert "not a readable Parquet file" in str(error)
             noticed += 1
     assert noticed > 0.9 * (footer - 4)
+    (tmp_path / "t").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(KformerError, match="not a readable Parquet file"):
+        read_table(tmp_path / "t", "facts")
 
 
 def fact_table(*rows):

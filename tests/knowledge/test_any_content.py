@@ -1,4 +1,4 @@
-"""Whatever a file holds, a reader gives facts or one error that the user can correct."""
+"""Whatever a folder holds, a reader gives facts or one error that the user can correct."""
 
 import json
 from contextlib import suppress
@@ -58,6 +58,23 @@ READERS = {
     "textbooks": (Textbooks(words=2, overlap=1), "textbooks/en/a.txt", st.text(max_size=80)),
     "tsv": (TsvFacts(path="."), "a.tsv", tables("\t", *KEYS)),
 }
+
+
+@pytest.mark.parametrize(
+    ("reader", "other", "problem"),
+    [
+        (Atomic(), "v4_atomic_all.csv", r"no v4_atomic_trn\.csv or .* below it; unpack the offi"),
+        (Atomic2020(), "all.tsv", r"no train\.tsv or dev\.tsv or test\.tsv below it; unpack the"),
+        (ConceptNet(), "a.json", r"no \.csv or \.tsv or \.txt file below it; name a"),
+        (MedQuad(), "a.txt", "no XML documents below it; unpack the"),
+        (Textbooks(), "textbooks/zh/a.txt", r"no textbooks/en/\*\.txt .*; unpack MedQA's"),
+    ],
+)
+def test_a_folder_without_the_files_of_a_source_is_refused(
+    folder_of, build, reader, other, problem
+):
+    with pytest.raises(KformerError, match=f": {problem}"):
+        build(reader, folder_of({other: "Text."}))
 
 
 @pytest.mark.parametrize("name", READERS)

@@ -126,12 +126,6 @@ def test_a_template_of_the_user_replaces_the_built_in_one():
     assert other == "Dana rests. Dana is seen as calm."
 
 
-def test_no_file_is_refused(facts):
-    problem = r"no v4_atomic_trn\.csv or v4_\w+\.csv or v4_\w+\.csv below it"
-    with pytest.raises(KformerError, match=problem):
-        facts(all=table(row()))
-
-
 @pytest.mark.parametrize(
     ("content", "missing"), [("event,oEffect\n", "oReact, oWant"), ("", "event, oEffect")]
 )

@@ -55,11 +55,6 @@ def test_templates_of_the_user(facts):
     ]
 
 
-def test_no_files_are_refused(facts):
-    with pytest.raises(KformerError, match=r"no train\.tsv or dev\.tsv or test\.tsv below it; unp"):
-        facts({"all": ""})
-
-
 @pytest.mark.parametrize("line", ["bread", "a\tb\tc\td", "a,b,c", "bread\t \tfood"])
 def test_a_malformed_line_is_refused_by_its_number(facts, line):
     with pytest.raises(KformerError, match=r"train\.tsv:3: expected head, relation and tail"):

@@ -1,7 +1,5 @@
 """The stage of facts: numbered without gaps, none twice."""
 
-import json
-
 import pytest
 
 from kformer.errors import KformerError
@@ -84,14 +82,6 @@ def test_duplicates_are_dropped_across_sources_in_their_order(build, table):
     ]
     build(two, one, readers=(Other(), DemoFacts()))
     assert written(table, "text") == [("c",), ("b",), ("d",), ("a",)]
-
-
-def test_the_facts_of_a_demo_world_come_as_they_were_generated(tiny_world, table):
-    counts = build_facts([DemoFacts()], [tiny_world], table)
-    assert counts == counts_of("demo", 96) | {"facts": 96, "duplicates_dropped": 0}
-    lines = (tiny_world / "facts.jsonl").read_text("utf-8").splitlines()
-    rows = [json.loads(line) | {"fact_id": number} for number, line in enumerate(lines)]
-    assert list(read_rows(table, "facts")) == rows
 
 
 def test_one_of_several_sources_may_have_no_facts_but_not_all(build):

@@ -83,8 +83,3 @@ def test_files_of_these_names_are_read_compressed_or_not(folder_of, build, name)
 def test_a_line_with_too_few_columns_is_refused_by_its_number(facts, line):
     with pytest.raises(KformerError, match=r"assertions\.csv:2: \d columns, expected relation, he"):
         facts(IS_A, line)
-
-
-def test_no_files_are_refused(folder_of, build):
-    with pytest.raises(KformerError, match=r"no \.csv or \.tsv or \.txt file below it"):
-        build(ConceptNet(), folder_of({"a.json": ""}))

@@ -116,10 +116,6 @@ def test_a_template_of_the_user(facts):
         MedQuad(template="{answer}")
 
 
-def test_no_documents_are_refused(refused):
-    refused({"a.txt": ""}, "no XML documents below it; unpack the")
-
-
 DECLARED = '<!DOCTYPE Document [<!ENTITY a "boo">]>'
 
 

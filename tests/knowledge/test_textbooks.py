@@ -1,8 +1,5 @@
 """The textbooks of MedQA: passages with their book and paragraphs."""
 
-import pytest
-
-from kformer.errors import KformerError
 from kformer.knowledge.textbooks import Textbooks
 
 FOLDER = "data_clean/textbooks/en"
@@ -29,9 +26,3 @@ def test_passages_of_the_books_in_the_order_of_their_names(folder_of, build):
 
 def test_they_come_in_the_archive_of_med_qa():
     assert Textbooks().archive == "med_qa"
-
-
-@pytest.mark.parametrize("file", ["a.txt", "textbooks/en/a.md", "textbooks/zh/a.txt"])
-def test_no_books_are_refused(folder_of, build, file):
-    with pytest.raises(KformerError, match=r": no textbooks/en/\*\.txt .*; unpack MedQA's"):
-        build(Textbooks(), folder_of({file: "Text."}))

@@ -1,7 +1,5 @@
 """The stage of questions: only proper questions get into the table."""
 
-import json
-
 import pytest
 
 from kformer.errors import KformerError
@@ -48,13 +46,6 @@ def test_questions_are_written_in_order_and_counted_by_split(build, table):
     before = table.read_bytes()
     build(rows)
     assert table.read_bytes() == before
-
-
-def test_the_questions_of_a_demo_world_come_as_they_were_generated(tiny_world, table):
-    counts = build_questions(DemoQuestions(), tiny_world, table)
-    assert counts == {"train_questions": 48, "validation_questions": 24, "test_questions": 24}
-    lines = (tiny_world / "questions.jsonl").read_text("utf-8").splitlines()
-    assert list(read_rows(table, "questions")) == [json.loads(line) for line in lines]
 
 
 @pytest.mark.parametrize(

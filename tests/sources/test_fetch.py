@@ -1,7 +1,6 @@
 """Fetching: from every kind of address, mirrors, the cache, and what to do by hand."""
 
 import json
-import logging
 import multiprocessing
 import time
 
@@ -14,7 +13,7 @@ from kformer.sources import fetch
 from kformer.sources.archives import BadArchive
 from kformer.sources.catalogue import UserSource, resolve
 from kformer.sources.fetch import fetch_source
-from kformer.sources.lock import check_unpacked
+from kformer.sources.lock import check_unpacked, trust
 
 from ..conftest import as_bytes
 from .conftest import TEXTS, files_in, gzipped, sha256, source_of, tarred, unpublished, zipped
@@ -306,16 +305,12 @@ def test_a_file_that_was_put_there_by_hand_is_used(published, dead, downloads, l
     assert lock.exists() == (not published)
 
 
-def test_a_locked_file_is_listed_with_its_checksum(dead, site, downloads, lock, out, get, caplog):
-    caplog.set_level(logging.ERROR)
-    site.content = tarred(TEXTS)
-    get(unpublished(site.url()))
-    for path in downloads.iterdir():
-        path.unlink()
-    lock.write_text(lock.read_text().replace(site.url(), dead))
-    with pytest.raises(KformerError) as caught:
-        get(unpublished(dead), out.with_name("again"))
-    assert f"({len(site.content):,} bytes, sha256 {sha256(site.content)}) -> " in str(caught.value)
+def test_a_locked_file_is_listed_with_its_checksum(dead, downloads, lock, refusal):
+    (file,) = unpublished(dead).files
+    (lock.parent / "a.tgz").write_bytes(b"1234")
+    trust(file, lock.parent / "a.tgz", lock)
+    facts = f"(4 bytes, sha256 {sha256(b'1234')})"
+    assert f" {facts} -> {downloads}/atomic-" in refusal(unpublished(dead), lines=2)
 
 
 @pytest.mark.parametrize("page", [b"<html>Please log in", b"", b"Rar!\x1a\x07"])
@@ -345,30 +340,27 @@ def test_a_folder_that_is_not_of_the_locked_file_is_refused(site, lock, out, get
 # Several files
 
 
-FILES = {"train": b'{"a": 1}\n', "dev": zipped({"some/dev.v1.jsonl": b"{}\n"}), "test": b"x"}
+FILES = {
+    "train-0.jsonl": b'{"a": 1}\n',
+    "dev.zip": zipped({"some/dev.v1.jsonl": b"{}\n"}),
+    "test.parquet": b"x",
+}
 
 
 @pytest.fixture
 def several(hub):
     """A data set on the hub: a plain file, an archive with one, and one whose checksum is known."""
-    folder = "/datasets/me/mine/resolve/main/data"
-    hub.contents = {
-        f"{folder}/train-0.jsonl": FILES["train"],
-        f"{folder}/dev.zip": FILES["dev"],
-        f"{folder}/test.parquet": FILES["test"],
-    }
-    address = "hf://datasets/me/mine/data"
-    files = {
-        "train": f"{address}/train-0.jsonl",
-        "dev": {"url": f"{address}/dev.zip"},
-        "test": {"url": f"{address}/test.parquet", "sha256": sha256(FILES["test"])},
-    }
+    folder, names = "/datasets/me/mine/resolve/main", ("train-0.jsonl", "dev.zip", "test.parquet")
+    hub.contents = {f"{folder}/{name}": FILES[name] for name in names}
+    train, dev, test = (f"hf://datasets/me/mine/{name}" for name in names)
+    known = {"url": test, "sha256": sha256(FILES["test.parquet"])}
+    files = {"train": train, "dev": {"url": dev}, "test": known}
     return resolve("mine", {"mine": UserSource(files=files)})
 
 
 def test_named_files_are_unpacked_under_their_names_and_locked(several, downloads, lock, out, get):
     metrics = get(several)
-    unpacked = {"train.jsonl": FILES["train"], "dev.jsonl": b"{}\n", "test.parquet": b"x"}
+    unpacked = {"train.jsonl": FILES["train-0.jsonl"], "dev.jsonl": b"{}\n", "test.parquet": b"x"}
     assert files_in(out) == unpacked
     del metrics["seconds"]
     sizes = {"files": 3, "unpacked_bytes": sum(map(len, unpacked.values()))}
@@ -384,7 +376,7 @@ def test_named_files_are_unpacked_under_their_names_and_locked(several, download
 def test_each_of_several_files_is_verified(several, lock, out, get):
     get(several)
     check_unpacked(several, out, lock)
-    change(lock, FILES["dev"])
+    change(lock, FILES["dev.zip"])
     with pytest.raises(KformerError, match=r"source mine\.dev: .* delete that folder"):
         check_unpacked(several, out, lock)
     with pytest.raises(KformerError, match=r"mine\.dev-\w+ has sha256"):
