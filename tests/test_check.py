@@ -66,6 +66,12 @@ def test_the_kind_may_be_given(checked):
     assert problems[0].startswith("a.jsonl:1: question: Field required")
 
 
+def test_a_split_without_questions_is_a_problem_where_every_question_has_one(checked):
+    _, (problem,) = checked({"q.jsonl": [GOOD | {"split": "train"}]})
+    assert "no question is in the split test; give some to it" in problem
+    assert checked({"q.jsonl": [GOOD | {"split": "train"}, GOOD]})[1] == []
+
+
 def test_an_id_given_twice_names_both_lines(checked):
     _, (problem,) = checked({"q.jsonl": [GOOD | {"id": 1}, GOOD, GOOD | {"id": "1"}]})
     assert problem.startswith("q.jsonl:3: id: '1' is that of ")

@@ -83,15 +83,6 @@ def test_the_same_rows_give_the_same_bytes(tmp_path):
     assert {row_group.column(i).compression for i in range(row_group.num_columns)} == {"ZSTD"}
 
 
-def test_a_long_table_is_written_and_read_batch_by_batch(tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "ROWS_PER_BATCH", 10)
-    rows = ({**FACT, "fact_id": i} for i in range(25))
-    assert write_table(tmp_path / "t", "facts", rows) == 25
-    file = pq.ParquetFile(tmp_path / "t").metadata
-    assert [file.row_group(i).num_rows for i in range(file.num_row_groups)] == [10, 10, 5]
-    assert [row["fact_id"] for row in read_rows(tmp_path / "t", "facts")] == list(range(25))
-
-
 @pytest.mark.parametrize(
     ("name", "change"),
     [

@@ -129,8 +129,3 @@ LETTERS, TEXTS, ANSWER = "options must be", "the question and each option", "ans
 def test_a_malformed_question_is_refused_by_its_line(archive, bad, what):
     with pytest.raises(KformerError, match=rf"{FILES[4].format('train')}:2: {what}.*$"):
         read(archive(question(), bad))
-
-
-def test_four_options_where_five_are_expected_are_refused(archive):
-    with pytest.raises(KformerError, match="options must be an object with the keys A, B, C, D, E"):
-        read(archive(question(), options=5), 5)

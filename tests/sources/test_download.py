@@ -50,9 +50,6 @@ def content(site):
     site.content = CONTENT
 
 
-KFORMER = (sys.executable, "-c", "from kformer import cli; cli.main()")
-
-
 def interrupt(part, content, address, version='"first"'):
     """Leaves what a killed download leaves."""
     part.write_bytes(content)
@@ -259,7 +256,15 @@ def test_the_hub_that_the_environment_names_is_asked(site, tmp_path):
         **{"KFORMER_DOWNLOADS": "downloads", "MLFLOW_TRACKING_URI": ""},
     }
     override = f'{{"mine": {{"url": "hf://me/mine/a.bin", "sha256": "{sha256(CONTENT)}"}}}}'
-    command = [*KFORMER, "fetch", "mine", "--out", "out"]
+    command = [
+        sys.executable,
+        "-c",
+        "from kformer import cli; cli.main()",
+        "fetch",
+        "mine",
+        "--out",
+        "out",
+    ]
     subprocess.run(
         [*command, "--settings", override], cwd=tmp_path, env=environment, check=True, timeout=60
     )
