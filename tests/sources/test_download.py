@@ -256,18 +256,9 @@ def test_the_hub_that_the_environment_names_is_asked(site, tmp_path):
         **{"KFORMER_DOWNLOADS": "downloads", "MLFLOW_TRACKING_URI": ""},
     }
     override = f'{{"mine": {{"url": "hf://me/mine/a.bin", "sha256": "{sha256(CONTENT)}"}}}}'
-    command = [
-        sys.executable,
-        "-c",
-        "from kformer import cli; cli.main()",
-        "fetch",
-        "mine",
-        "--out",
-        "out",
-    ]
-    subprocess.run(
-        [*command, "--settings", override], cwd=tmp_path, env=environment, check=True, timeout=60
-    )
+    command = [sys.executable, "-c", "from kformer import cli; cli.main()", "fetch", "mine"]
+    command += ["--out", "out", "--settings", override]
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True, timeout=60)
     assert (tmp_path / "out" / "a.bin").read_bytes() == CONTENT
     (request,) = site.requests
     assert request["path"] == "/me/mine/resolve/main/a.bin"
