@@ -1,12 +1,17 @@
 """What tests of several parts need: tiny encoders, worlds and folders, made on the spot."""
 
+import io
+import json
 import os
 import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # several at once, each on a core of its own
@@ -88,19 +93,32 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+Content = str | bytes | list[Any]
+
+
+def as_bytes(content: Content, name: str) -> bytes:
+    """What a file holds: rows become Parquet or JSON lines; a text among them is such a line."""
+    if isinstance(content, list) and name.endswith(".parquet"):
+        file = io.BytesIO()
+        pq.write_table(pa.Table.from_pylist(content), file)
+        return file.getvalue()
+    if isinstance(content, list):
+        lines = (row if isinstance(row, str) else json.dumps(row) for row in content)
+        return "\n".join(lines).encode()
+    return content if isinstance(content, bytes) else content.encode()
+
+
 @pytest.fixture(scope="session")
-def folder_of(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Callable[[Mapping[str, str | bytes]], Path]:
+def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Mapping[str, Content]], Path]:
     """Writes files, named by their paths, into a new folder and returns it."""
     base = tmp_path_factory.mktemp("folders")
 
-    def write(files: Mapping[str, str | bytes]) -> Path:
+    def write(files: Mapping[str, Content]) -> Path:
         folder = Path(tempfile.mkdtemp(dir=base))
         for name, content in files.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content if isinstance(content, bytes) else content.encode())
+            path.write_bytes(as_bytes(content, name))
         return folder
 
     return write

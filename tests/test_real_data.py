@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from kformer.io.tables import read_rows, read_table
-from kformer.knowledge.atomic import TEMPLATES, Atomic
+from kformer.io.tables import SPLITS, read_rows, read_table
+from kformer.knowledge.atomic import ATOMIC_TEMPLATES, Atomic
 from kformer.knowledge.build import build_facts
 from kformer.knowledge.medquad import MedQuad
 from kformer.knowledge.user_files import TsvFacts
@@ -73,10 +73,9 @@ def test_atomic(unpacked, tmp_path):
     assert counts["atomic_facts"] == counts["atomic_read"] - counts["atomic_duplicates"]
     facts = read_table(out, "facts")
     assert facts["fact_id"].to_pylist() == list(range(int(counts["facts"])))
-    assert set(facts["relation"].to_pylist()) == set(TEMPLATES)
-    assert len(facts["origin"].unique()) > 0.99 * (
-        2_204 + 2_413
-    )  # a few events have no other answer than none
+    assert set(facts["relation"].to_pylist()) == set(ATOMIC_TEMPLATES)
+    events = 2_204 + 2_413  # a few have no other answer than none
+    assert len(facts["origin"].unique()) > 0.99 * events
     assert not {character for text in facts["text"].to_pylist() for character in text} & set("_\n")
 
 
@@ -100,66 +99,67 @@ def test_medquad(unpacked, tmp_path):
     assert len(set(texts)) == len(texts) == counts["facts"]
 
 
+@pytest.fixture
+def with_columns(unpacked, tmp_path):
+    """The questions of an archive's files, called as their splits, read with columns."""
+
+    def read(archive, files, columns):
+        folder = tmp_path / "files"
+        folder.mkdir()
+        for split, name in files.items():
+            (file,) = unpacked(archive).rglob(name)
+            shutil.copy(file, folder / f"{split}.jsonl")
+        return list(JsonlQuestions(path=".", columns=columns).read(folder))
+
+    return read
+
+
 ARC = {
     "question": "question.stem",
     "choices": "question.choices.text",
     "labels": "question.choices.label",
     "answer": "answerKey",
 }
-COLUMNS = {
-    "open_book_qa/OpenBookQA-V1-Sep2018.zip": (
-        ARC | {"gold_facts": "fact1"},
-        {name: f"Additional/{name}_complete.jsonl" for name in ("train", "dev", "test")},
-        (4_957, 500, 500),
-    ),
-    "qasc/qasc_dataset.tar.gz": (
-        ARC | {"gold_facts": ["fact1", "fact2"]},
-        {"train": "train.jsonl", "test": "dev.jsonl"},
-        (7_313, 821, 926),
-    ),
-    "med_qa/med_qa_sample.zip": (
-        {"choices": "options", "answer": "answer_idx", "type": "meta_info"},
-        {name: f"phrases_no_exclude_{name}.jsonl" for name in ("train", "dev", "test")},
-        (2_208, 1_272, 400),
-    ),
-}
+OPEN_BOOK_QA = {name: f"Additional/{name}_complete.jsonl" for name in ("train", "dev", "test")}
+QASC = {"train": "train.jsonl", "test": "dev.jsonl"}
 
 
-@pytest.mark.parametrize("archive", COLUMNS)
-def test_columns_read_the_official_files(unpacked, tmp_path, archive):
-    columns, names, sizes = COLUMNS[archive]
-    folder, out = unpacked(archive), tmp_path / "questions.parquet"
-    (tmp_path / "files").mkdir()
-    for split, name in names.items():
-        (file,) = folder.rglob(name)
-        shutil.copy(file, tmp_path / "files" / f"{split}.jsonl")
-    counts = build_questions(JsonlQuestions(path=".", columns=columns), tmp_path / "files", out)
-    assert tuple(counts.values()) == sizes
-    rows = list(read_rows(out, "questions"))
-    if "gold_facts" in columns:
-        assert {len(row["gold_facts"]) for row in rows} == {1 if "open_book" in archive else 2}
-    else:
-        build_questions(MedQa(), folder, tmp_path / "official.parquet")
-        official = list(read_rows(tmp_path / "official.parquet", "questions"))
-        named = [row | {"question_id": ""} for row in rows]
-        assert sorted(named, key=str) == sorted(
-            (r | {"question_id": ""} for r in official), key=str
-        )
+@pytest.mark.parametrize(
+    ("archive", "files", "facts", "sizes"),
+    [
+        ("open_book_qa/OpenBookQA-V1-Sep2018.zip", OPEN_BOOK_QA, ["fact1"], [4_957, 500, 500]),
+        ("qasc/qasc_dataset.tar.gz", QASC, ["fact1", "fact2"], [7_313, 821, 926]),
+    ],
+)
+def test_columns_read_the_official_files(with_columns, archive, files, facts, sizes):
+    rows = with_columns(archive, files, ARC | {"gold_facts": facts})
+    counts = Counter(row["split"] for row in rows)
+    assert [counts[split] for split in SPLITS] == sizes
+    assert {len(row["gold_facts"]) for row in rows} == {len(facts)}
 
 
-def test_columns_read_the_fields_of_social_iqa(unpacked, tmp_path):
+def test_columns_read_med_qa_as_its_reader_does(with_columns, unpacked):
+    archive = "med_qa/med_qa_sample.zip"
+    files = {name: f"phrases_no_exclude_{name}.jsonl" for name in ("train", "dev", "test")}
+    columns = {"choices": "options", "answer": "answer_idx", "type": "meta_info"}
+    keys = ("split", "context", "question", "choices", "answer", "type", "gold_facts")
+    found = sorted(str([row[key] for key in keys]) for row in with_columns(archive, files, columns))
+    official = MedQa().read(unpacked(archive))
+    assert found == sorted(str([row[key] for key in keys]) for row in official)
+
+
+def test_columns_read_the_fields_of_social_iqa(unpacked, folder_of):
     """With the labels in the file, as exports of the data set have them."""
     folder = unpacked("social_iqa/socialiqa-train-dev.zip") / "socialiqa-train-dev"
-    (tmp_path / "files").mkdir()
+    files = {}
     for name, split in (("train", "train"), ("dev", "test")):
-        with (tmp_path / "files" / f"{split}.jsonl").open("w") as file:
-            rows = (folder / f"{name}.jsonl").read_text("utf-8").splitlines()
-            labels = (folder / f"{name}-labels.lst").read_text("utf-8").split()
-            for row, label in zip(rows, labels, strict=True):
-                file.write(json.dumps(json.loads(row) | {"label": label}) + "\n")
+        rows = (folder / f"{name}.jsonl").read_text("utf-8").splitlines()
+        labels = (folder / f"{name}-labels.lst").read_text("utf-8").split()
+        labelled = zip(rows, labels, strict=True)
+        files[f"{split}.jsonl"] = [json.loads(row) | {"label": label} for row, label in labelled]
     choices = [f"answer{letter}" for letter in "ABC"]
     columns = {"choices": choices, "answer": "label", "answer_is": "index_from_1"}
-    rows = JsonlQuestions(path=".", columns=columns).read(tmp_path / "files")
+    rows = JsonlQuestions(path=".", columns=columns).read(folder_of(files))
     keys = ("context", "question", "choices", "answer")
     found = sorted(str([row[key] for key in keys]) for row in rows)
     official = SocialIqa().read(folder)

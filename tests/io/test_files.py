@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import pytest
 
@@ -33,82 +34,57 @@ def test_a_folder_replaces_an_empty_one(tmp_path):
     assert names_in(tmp_path) == ["folder"]
 
 
-def test_a_folder_with_something_in_it_is_never_replaced(tmp_path):
+def test_what_is_neither_a_file_nor_an_empty_folder_is_never_replaced(tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "thesis").write_text("precious")
-    with pytest.raises(KformerError, match="there already"), replacing(tmp_path / "folder"):
-        pass
-    assert (tmp_path / "folder" / "thesis").read_text() == "precious"
-    assert names_in(tmp_path) == ["folder"]
-
-
-def test_what_is_neither_file_nor_folder_is_never_replaced(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    with (
-        pytest.raises(KformerError, match="pipe: this is neither a file nor a folder"),
-        replacing(tmp_path / "pipe"),
-    ):
-        raise AssertionError
-    assert names_in(tmp_path) == ["pipe"]
+    for name, problem in (("folder", "folder is there already"), ("pipe", "neither a file nor a")):
+        with pytest.raises(KformerError, match=f"{name}: .*{problem}"), replacing(tmp_path / name):
+            raise AssertionError
+    assert (tmp_path / "folder" / "thesis").read_text() == "precious"
+    assert names_in(tmp_path) == ["folder", "pipe"]
 
 
-@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, None])
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, error):
     path = tmp_path / "file"
     path.write_text("old")
-    with pytest.raises(error), replacing(path) as partial:
-        partial.write_text("half")
-        raise error
+    with pytest.raises(error or FileNotFoundError), replacing(path) as partial:
+        if error:
+            partial.write_text("half")
+            raise error
     assert path.read_text() == "old"
     assert names_in(tmp_path) == ["file"]
 
 
-def test_what_a_killed_process_left_behind_is_removed(tmp_path):
-    with replacing(tmp_path / "thing") as partial:
-        leftover = partial
-        partial.write_text("new")
-    leftover.mkdir()
-    (leftover / "half").write_text("half")
+@pytest.mark.parametrize(
+    "leave",
+    [
+        lambda path, treasure: path.write_text("half"),
+        lambda path, treasure: shutil.copytree(treasure, path),
+        lambda path, treasure: path.symlink_to(treasure),
+    ],
+    ids=["file", "folder", "link"],
+)
+def test_what_a_killed_process_left_behind_is_removed_and_no_link_followed(tmp_path, leave):
+    (tmp_path / "treasure").mkdir()
+    (tmp_path / "treasure" / "gold").write_text("gold")
+    with replacing(tmp_path / "thing") as leftover:
+        leftover.write_text("old")
+    leave(leftover, tmp_path / "treasure")
     with replacing(tmp_path / "thing") as partial:
         assert not partial.exists()
-        partial.write_text("newer")
-    assert (tmp_path / "thing").read_text() == "newer"
-    assert names_in(tmp_path) == ["thing"]
-
-    leftover.write_text("half of a file")
-    with replacing(tmp_path / "folder") as partial, replacing(tmp_path / "thing") as file:
-        partial.mkdir()
-        file.write_text("newest")
-    assert names_in(tmp_path) == ["folder", "thing"]
-
-
-def test_a_link_left_behind_is_removed_and_not_followed(tmp_path):
-    treasure = tmp_path / "treasure"
-    treasure.mkdir()
-    (treasure / "gold").write_text("gold")
-    with replacing(tmp_path / "thing") as partial:
-        partial.write_text("1")
-    partial.symlink_to(treasure)
-    with replacing(tmp_path / "thing") as again:
-        again.write_text("2")
-    assert (treasure / "gold").read_text() == "gold"
+        partial.write_text("new")
+    assert (tmp_path / "thing").read_text() == "new"
+    assert (tmp_path / "treasure" / "gold").read_text() == "gold"
     assert names_in(tmp_path) == ["thing", "treasure"]
 
 
-def test_a_block_that_makes_nothing_is_an_error_and_keeps_the_old_file(tmp_path):
-    (tmp_path / "file").write_text("old")
-    with pytest.raises(FileNotFoundError), replacing(tmp_path / "file"):
-        pass
-    assert (tmp_path / "file").read_text() == "old"
-
-
 def test_json_is_readable_and_whole(tmp_path):
-    path = tmp_path / "a" / "some.json"
+    path = tmp_path / "some.json"
     write_json(path, {"name": "Käfer", "sizes": [1, 2]})
-    assert json.loads(path.read_text("utf-8")) == {"name": "Käfer", "sizes": [1, 2]}
-    assert "Käfer" in path.read_text("utf-8")
-    assert path.read_text("utf-8").endswith("}\n")
     with pytest.raises(TypeError):
         write_json(path, {"name": object()})
     assert json.loads(path.read_text("utf-8")) == {"name": "Käfer", "sizes": [1, 2]}
-    assert names_in(path.parent) == ["some.json"]
+    assert "Käfer" in path.read_text("utf-8")
+    assert path.read_text("utf-8").endswith("}\n")

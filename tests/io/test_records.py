@@ -1,6 +1,7 @@
 """The user's own data: where it is, and its records, each readable or a reason why not."""
 
 import gzip
+import re
 from contextlib import suppress
 from pathlib import Path
 
@@ -28,8 +29,7 @@ def records_of(read, path):
             assert str(content).startswith(f"{path}")
             assert not {"\n", "\r"} & set(str(content))
             content = str(content).removeprefix(f"{path}").removeprefix(f":{record.line}: ")
-        assert record.file == path
-        assert record.where == f"{path}:{record.line}"
+        assert (record.file, record.where) == (path, f"{path}:{record.line}")
         found.append((record.line, content))
     return found
 
@@ -45,19 +45,10 @@ def rows(folder_of):
 
 
 class TestWhereItIs:
-    @pytest.mark.parametrize(
-        "given",
-        [
-            {"path": "a"},
-            {"url": "https://x/y.zip"},
-            {"url": "y", "sha256": SHA},
-            {"files": {"a": "y"}},
-        ],
-    )
+    @pytest.mark.parametrize("given", [{"path": "a"}, {"url": "y", "sha256": SHA}])
     def test_at_a_path_or_at_an_address(self, given):
         override = UserData(**given).override
         assert (override.url, override.sha256) == (given.get("url"), given.get("sha256"))
-        assert bool(override.files) == ("files" in given)
 
     @pytest.mark.parametrize(
         ("given", "what"),
@@ -89,32 +80,19 @@ class TestRecord:
 
     def test_one_that_does_not_fit_is_refused_with_all_its_problems_in_one_line(self, tmp_path):
         record = Record(tmp_path / "f", 3, {"name": 1})
-        with pytest.raises(
-            KformerError, match=r"f:3: name: .*\(not 1\); legs: Field req"
-        ) as caught:
+        with pytest.raises(KformerError, match=r"f:3: name: .*\(not 1\); legs: Field req.*$"):
             record.parse(Pet)
-        assert "\n" not in str(caught.value)
-
-    def test_a_broken_one_raises_what_broke_it(self, tmp_path):
-        error = KformerError("so it is")
-        with pytest.raises(KformerError) as caught:
-            Record(tmp_path / "f", 3, error).parse(Pet)
-        assert caught.value is error
 
 
-class TestJsonLines:
-    def test_a_broken_line_does_not_end_the_reading(self, folder_of):
-        content = b'\xef\xbb\xbf{"a": 1}\r\n\n{\n[]\n"\xff"\n  \n{"b": "\xc3\xa9"}'
-        path = folder_of({"some.jsonl": content}) / "some.jsonl"
-        (one, object_), (three, broken), (four, array), (five, bytes_), last = records_of(
-            jsonl_records, path
-        )
-        assert (one, object_) == (1, {"a": 1})
-        assert (three, four, five) == (3, 4, 5)
-        assert broken.startswith("not valid JSON")
-        assert array.startswith("not a JSON object")
-        assert bytes_.startswith("not UTF-8")
-        assert last == (7, {"b": "é"})
+def test_a_broken_json_line_does_not_end_the_reading(folder_of):
+    content = b'\xef\xbb\xbf{"a": 1}\r\n\n{\n[]\n"\xff"\n  \n{"b": "\xc3\xa9"}'
+    path = folder_of({"some.jsonl": content}) / "some.jsonl"
+    first, *broken, last = records_of(jsonl_records, path)
+    assert (first, last) == ((1, {"a": 1}), (7, {"b": "é"}))
+    problems = [(line, problem.split(" (")[0].split(";")[0]) for line, problem in broken]
+    assert problems == [(3, "not valid JSON"), (4, "not a JSON object"), (5, "not UTF-8")]
+    with pytest.raises(KformerError, match=r"some\.jsonl:3: not valid JSON"):
+        list(jsonl_records(path))[1].parse(Pet)
 
 
 class TestTables:
@@ -134,17 +112,15 @@ class TestTables:
             (6, {"a": "last", "b": "5"}),
         ]
 
-    def test_the_header_may_be_quoted_and_come_after_a_byte_order_mark_or_blank_lines(self, rows):
+    def test_the_header_may_be_quoted_lack_names_and_come_after_a_byte_order_mark(self, rows):
         assert rows('\ufeff"a","b"\n1,2\n') == [(2, {"a": "1", "b": "2"})]
         assert rows("\n \n,\na,b\n1,2\n") == [(5, {"a": "1", "b": "2"})]
+        assert rows("a,,\n1,2,3\n") == [(2, {"a": "1", "": "3"})]
 
     @pytest.mark.parametrize("name", ["some.tsv", "some.tsv.gz", "some.v2.tsv"])
     def test_tabs_separate_in_a_tsv_file(self, rows, name):
         assert rows("a\tb\n1, 2\t3\n", name) == [(2, {"a": "1, 2", "b": "3"})]
         assert rows(gzip.compress(b"a\tb\n1\t3\n"), name) == [(2, {"a": "1", "b": "3"})]
-
-    def test_columns_without_a_name_are_no_reason_to_stop(self, rows):
-        assert rows("a,,\n1,2,3\n") == [(2, {"a": "1", "": "3"})]
 
     def test_more_cells_than_columns_are_refused_row_by_row(self, rows):
         assert rows("a,b\n1,2,3\n4,5\n") == [
@@ -156,8 +132,7 @@ class TestTables:
     def test_a_row_that_is_no_csv_is_refused_and_the_next_one_read(self, rows, bad):
         (line, problem), good = rows(f"a,b\n{bad}\n3,4\n")
         assert line == 2
-        assert problem.startswith("not valid CSV (")
-        assert problem.endswith("; correct the quotes")
+        assert re.fullmatch(r"not valid CSV \(.*\); correct the quotes", problem)
         assert good == (3, {"a": "3", "b": "4"})
 
     def test_a_quote_that_is_never_closed_is_refused(self, rows):
@@ -169,11 +144,26 @@ class TestTables:
         ((_, content),) = rows(f"a,b\n{'x' * 140_000},2\n")
         assert len(content["a"]) == 140_000
 
-    @pytest.mark.parametrize("header", ["question;A;B;answer", "q,A,B,answer", "Who?,x,y,A"])
-    def test_a_header_that_lacks_a_column_is_refused_once(self, tmp_path, header):
-        (tmp_path / "q.csv").write_text(f"{header}\nWho?,x,y,A\nWho?,x,y,A\n")
-        with pytest.raises(KformerError, match=r"q\.csv:1: no column question.* in the header"):
-            list(csv_records(tmp_path / "q.csv", ("question",)))
+    @pytest.mark.parametrize(
+        ("problem", "headers"),
+        [
+            (
+                ":1: no column question.* in the h",
+                ["question;A;answer", "q,A,answer", "Who?,x"],
+            ),
+            (
+                ":1: the column 'a' is there twice",
+                ["question,a, a ", "question,a,A"],
+            ),
+            (": empty; the first line must name", ["", "\ufeff", "\n\n", ",,\n , "]),
+        ],
+    )
+    def test_a_header_that_cannot_be_used_is_refused_once(self, folder_of, problem, headers):
+        for header in headers:
+            rows = "\nWho?,x,y,A\nWho?,x,y,A\n" if header.strip("\ufeff\n ,") else ""
+            path = folder_of({"q.csv": header + rows}) / "q.csv"
+            with pytest.raises(KformerError, match=rf"q\.csv{problem}"):
+                list(csv_records(path, ("question",)))
 
     def test_a_row_that_is_not_utf8_is_refused_and_the_next_one_read(self, rows):
         assert rows(b"a,b\n1,\xff\n3,4\n\xed\xa0\x80,5\n") == [
@@ -183,16 +173,6 @@ class TestTables:
         ]
         ((line, problem),) = rows(b"a,b\n\xc3,\xa9\n")  # a character cut in two by a comma
         assert (line, problem[:9]) == (2, "not UTF-8")
-
-    @pytest.mark.parametrize("header", ["a,b,a", "a,b, a ", "a,b,A"])
-    def test_a_column_named_twice_is_refused(self, rows, header):
-        with pytest.raises(KformerError, match=r"some\.csv:1: the column 'a' is there twice"):
-            rows(f"{header}\n1,2,3\n")
-
-    @pytest.mark.parametrize("content", ["", "\ufeff", "\n\n", ",,\n , \n"])
-    def test_a_file_without_a_header_is_refused(self, rows, content):
-        with pytest.raises(KformerError, match=r"some\.csv: empty; the first line must name"):
-            rows(content)
 
     def test_damage_of_the_file_is_reported_once_and_ends_it(self, rows):
         content = gzip.compress(b"a,b\n" + b"1,2\n" * 9)[:-9]
@@ -243,12 +223,10 @@ class TestParquet:
         assert [record.line for record in records] == list(range(1, 2_501))
         assert records[0].columns == ("a", "b")
 
-    @pytest.mark.parametrize("damage", [lambda b: b"text", lambda b: b[:-9], lambda b: b[:40]])
-    def test_damage_of_the_file_is_refused_by_its_name(self, tmp_path, damage):
-        pq.write_table(pa.table({"a": ["x" * 100]}), tmp_path / "t")
-        (tmp_path / "t").write_bytes(damage((tmp_path / "t").read_bytes()))
-        with pytest.raises(KformerError, match=f"{tmp_path}/t: not a readable Parquet file"):
-            list(parquet_records(tmp_path / "t"))
+    def test_damage_of_the_file_is_refused_by_its_name(self, folder_of):
+        path = folder_of({"t.parquet": b"PAR1"}) / "t.parquet"
+        with pytest.raises(KformerError, match=f"{path}: not a readable Parquet file"):
+            list(parquet_records(path))
 
 
 cells = st.lists(st.text(max_size=8) | st.sampled_from(['"', "a\nb", '"a,b"', "\t"]), max_size=4)

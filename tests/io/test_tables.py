@@ -58,31 +58,20 @@ def names_in(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def one_line(caught):
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
-
-
 @pytest.mark.parametrize("name", SCHEMAS)
 @pytest.mark.parametrize("count", [2, 0])
-def test_rows_come_back_as_they_were_written(tmp_path, name, count):
+def test_rows_come_back_as_they_were_written_from_a_file_that_says_what_it_is(
+    tmp_path, name, count
+):
     path, rows = tmp_path / "made" / "on_the_way" / "table.parquet", EXAMPLES[name][:count]
     assert write_table(path, name, rows) == count
     assert list(read_rows(path, name)) == rows
     assert read_table(path, name).to_pylist() == rows
     assert names_in(path.parent) == ["table.parquet"]
-
-
-@pytest.mark.parametrize("name", SCHEMAS)
-def test_the_file_says_which_table_of_which_version_it_is(tmp_path, name):
-    write_table(tmp_path / "t", name, EXAMPLES[name])
-    schema = pq.read_schema(tmp_path / "t")
+    schema = pq.read_schema(path)
     assert schema.metadata[b"kformer_table"] == name.encode()
     assert schema.metadata[b"kformer_version"] == TABLES_VERSION.encode()
     assert schema.equals(SCHEMAS[name])
-    row_group = pq.ParquetFile(tmp_path / "t").metadata.row_group(0)
-    assert {row_group.column(i).compression for i in range(row_group.num_columns)} == {"ZSTD"}
 
 
 def test_the_same_rows_give_the_same_bytes(tmp_path):
@@ -90,15 +79,8 @@ def test_the_same_rows_give_the_same_bytes(tmp_path):
     write_table(tmp_path / "one", "facts", rows)
     write_table(tmp_path / "two", "facts", iter(rows))
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
-
-
-def test_a_long_table_is_written_and_read_batch_by_batch(tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "ROWS_PER_BATCH", 10)
-    rows = ({**FACT, "fact_id": i} for i in range(25))
-    assert write_table(tmp_path / "t", "facts", rows) == 25
-    file = pq.ParquetFile(tmp_path / "t").metadata
-    assert [file.row_group(i).num_rows for i in range(file.num_row_groups)] == [10, 10, 5]
-    assert [row["fact_id"] for row in read_rows(tmp_path / "t", "facts")] == list(range(25))
+    row_group = pq.ParquetFile(tmp_path / "one").metadata.row_group(0)
+    assert {row_group.column(i).compression for i in range(row_group.num_columns)} == {"ZSTD"}
 
 
 @pytest.mark.parametrize(
@@ -117,16 +99,8 @@ def test_a_long_table_is_written_and_read_batch_by_batch(tmp_path, monkeypatch):
 )
 def test_a_row_that_does_not_fit_is_an_error_and_leaves_no_file(tmp_path, name, change):
     rows = [EXAMPLES[name][0], {**EXAMPLES[name][0], **change}]
-    with pytest.raises(KformerError) as caught:
+    with pytest.raises(KformerError, match=rf"^{tmp_path}/table\.parquet: .+$"):
         write_table(tmp_path / "table.parquet", name, rows)
-    assert str(tmp_path / "table.parquet") in one_line(caught)
-    assert names_in(tmp_path) == []
-
-
-def test_a_row_without_a_required_column_is_an_error(tmp_path):
-    row = {key: value for key, value in FACT.items() if key != "text"}
-    with pytest.raises(KformerError, match="text"):
-        write_table(tmp_path / "t", "facts", [row])
     assert names_in(tmp_path) == []
 
 
@@ -156,9 +130,11 @@ def test_rows_that_break_off_leave_the_old_table_or_nothing(tmp_path, monkeypatc
     assert not old or path.read_bytes() == before
 
 
-def half_a_table(path):
-    write_table(path, "facts", [FACT])
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+DAMAGED = [b"", b"not a table", b"PAR1" + bytes(20) + b"PAR1"]
+
+
+def writes(content):
+    return lambda path: path.write_bytes(content)
 
 
 def of_another_version(path):
@@ -178,14 +154,8 @@ def of_other_columns(path):
     [
         (lambda path: None, "there is no such file; expected a facts table"),
         (lambda path: path.mkdir(), ""),
-        (lambda path: path.write_bytes(b""), "not a readable Parquet file"),
-        (lambda path: path.write_bytes(b"not a table"), "not a readable Parquet file"),
-        (lambda path: path.write_bytes(b"PAR1" + bytes(20) + b"PAR1"), "not a readable Parquet"),
-        (half_a_table, "not a readable Parquet file"),
-        (
-            lambda path: write_table(path, "questions", [QUESTION]),
-            "holds questions, but a facts table is needed",
-        ),
+        *((writes(content), "not a readable Parquet file") for content in DAMAGED),
+        (lambda path: write_table(path, "questions", [QUESTION]), "holds questions, but a facts"),
         (lambda path: pq.write_table(pa.table({"a": [1]}), path), "a facts table is needed"),
         (of_another_version, f"of version 0, .* reads version {TABLES_VERSION}; delete the file"),
         (of_other_columns, "facts table of version"),
@@ -193,47 +163,40 @@ def of_other_columns(path):
 )
 def test_another_file_is_refused_by_its_name_in_one_line(tmp_path, read, write, problem):
     write(tmp_path / "t")
-    with pytest.raises(KformerError, match=rf"^{tmp_path}/t: .*{problem}") as caught:
+    with pytest.raises(KformerError, match=rf"^{tmp_path}/t: .*{problem}.*$"):
         read(tmp_path / "t", "facts")
-    one_line(caught)
 
 
 def test_damaged_pages_are_noticed(tmp_path):
     rows = [{**FACT, "fact_id": i, "text": f"text {i}"} for i in range(50)]
     write_table(tmp_path / "t", "facts", rows)
-    whole, right = (tmp_path / "t").read_bytes(), list(read_rows(tmp_path / "t", "facts"))
+    whole, noticed = (tmp_path / "t").read_bytes(), 0
     footer = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
-    noticed = 0
     for i in range(4, footer):
         (tmp_path / "t").write_bytes(whole[:i] + bytes([whole[i] ^ 1]) + whole[i + 1 :])
         try:
-            assert list(read_rows(tmp_path / "t", "facts")) == right
+            assert list(read_rows(tmp_path / "t", "facts")) == rows
         except KformerError as error:
             assert "not a readable Parquet file" in str(error)
             noticed += 1
     assert noticed > 0.9 * (footer - 4)
+    (tmp_path / "t").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(KformerError, match="not a readable Parquet file"):
+        read_table(tmp_path / "t", "facts")
 
 
 def fact_table(*rows):
     return pa.Table.from_pylist(list(rows), schema=SCHEMAS["facts"])
 
 
-class TestBatches:
-    def test_make_the_table_that_their_rows_make(self, tmp_path):
-        rows = [{**FACT, "fact_id": i} for i in range(5)]
-        batches = [fact_table(*rows[:2]), fact_table(), fact_table(*rows[2:])]
-        assert write_batches(tmp_path / "t", "facts", iter(batches)) == 5
-        assert list(read_rows(tmp_path / "t", "facts")) == rows
-
-    def test_with_a_value_that_is_missing_are_refused_and_leave_the_old_table(self, tmp_path):
-        write_table(tmp_path / "t", "facts", [FACT])
-        before = (tmp_path / "t").read_bytes()
-        batches = [fact_table(FACT), fact_table({**FACT, "origin": None})]
-        with pytest.raises(KformerError, match="column origin may not be empty") as caught:
-            write_batches(tmp_path / "t", "facts", batches)
-        assert str(tmp_path / "t") in one_line(caught)
-        assert (tmp_path / "t").read_bytes() == before
-        assert names_in(tmp_path) == ["t"]
+def test_batches_with_a_value_that_is_missing_are_refused_and_leave_the_old_table(tmp_path):
+    write_table(tmp_path / "t", "facts", [FACT])
+    before = (tmp_path / "t").read_bytes()
+    batches = [fact_table(FACT), fact_table({**FACT, "origin": None})]
+    with pytest.raises(KformerError, match=rf"^{tmp_path}/t: column origin may not be empty$"):
+        write_batches(tmp_path / "t", "facts", batches)
+    assert (tmp_path / "t").read_bytes() == before
+    assert names_in(tmp_path) == ["t"]
 
 
 @pytest.fixture
@@ -254,6 +217,9 @@ class TestParts:
         path, rows = groups
         for start in range(12):
             assert list(read_rows(path, "facts", start, end)) == rows[start:end]
+            column = read_column(path, "relation", start, end)
+            assert column.type == pa.string()
+            assert column.to_pylist() == [row["relation"] for row in rows[start:end]]
 
     def test_some_columns_batch_by_batch(self, groups):
         path, rows = groups
@@ -263,33 +229,22 @@ class TestParts:
         assert texts == [row["text"] for row in rows[3:9]]
         assert max(batch.num_rows for batch in batches) <= 4
 
-    def test_one_column(self, groups):
-        path, rows = groups
-        for start, end in ((0, None), (2, 9), (8, 8), (11, 11)):
-            column = read_column(path, "relation", start, end)
-            assert column.type == pa.string()
-            assert column.to_pylist() == [row["relation"] for row in rows[start:end]]
-
     def test_rows_by_their_numbers_in_that_order(self, groups):
         path, rows = groups
         for numbers in ([], [0], [10, 0, 4, 3, 4], list(range(11))):
             assert take_rows(path, "facts", numbers) == [rows[number] for number in numbers]
 
-    def test_how_many_there_are(self, groups):
+    def test_a_table_has_as_many_rows_as_it_says_and_may_have_none(self, groups, tmp_path):
         assert count_rows(groups[0], "facts") == 11
-
-    def test_a_table_without_rows_has_empty_parts(self, tmp_path):
         write_table(tmp_path / "t", "facts", [])
         assert count_rows(tmp_path / "t", "facts") == 0
         assert read_column(tmp_path / "t", "text").to_pylist() == []
-        assert list(read_rows(tmp_path / "t", "facts", 0, 5)) == []
         assert take_rows(tmp_path / "t", "facts", []) == []
 
     def test_another_table_has_none(self, groups):
-        path, _ = groups
-        for read in (count_rows, lambda *of: take_rows(*of, [0]), lambda *of: list(read_rows(*of))):
+        for read in (count_rows, lambda *of: take_rows(*of, [0])):
             with pytest.raises(KformerError, match="holds facts, but a questions table"):
-                read(path, "questions")
+                read(groups[0], "questions")
 
 
 class TestRebatched:

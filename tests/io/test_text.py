@@ -16,7 +16,6 @@ from kformer.io.text import (
     name_below,
     raw_lines,
     read_jsonl,
-    read_lines,
     read_pieces,
     suffix_of,
 )
@@ -24,7 +23,7 @@ from kformer.io.text import (
 COMPRESSED = pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])
 
 
-def read(tmp_path, content: bytes):
+def objects_in(tmp_path, content: bytes):
     path = tmp_path / "some.jsonl"
     path.write_bytes(content)
     return list(read_jsonl(path))
@@ -32,8 +31,9 @@ def read(tmp_path, content: bytes):
 
 def test_bom_crlf_blank_lines_and_no_last_newline(tmp_path):
     content = '\ufeff{"a": 1}\r\n\r\n  \n{"b": "né\u2028e"}'.encode()
-    assert read(tmp_path, content) == [(1, {"a": 1}), (4, {"b": "né\u2028e"})]
-    assert read(tmp_path, b"") == []
+    assert objects_in(tmp_path, content) == [(1, {"a": 1}), (4, {"b": "né\u2028e"})]
+    assert objects_in(tmp_path, b"") == []
+    assert objects_in(tmp_path, rb'{"a": "\ud83d\ude00"}') == [(1, {"a": "😀"})]
 
 
 @pytest.mark.parametrize(
@@ -49,13 +49,8 @@ def test_bom_crlf_blank_lines_and_no_last_newline(tmp_path):
     ],
 )
 def test_errors_name_the_line(tmp_path, line, what):
-    with pytest.raises(KformerError, match=rf"some\.jsonl:3: {what}") as caught:
-        read(tmp_path, b'{"a": 1}\n\n' + line + b"\n")
-    assert "\n" not in str(caught.value)
-
-
-def test_pairs_of_surrogates_are_characters(tmp_path):
-    assert read(tmp_path, rb'{"a": "\ud83d\ude00"}') == [(1, {"a": "😀"})]
+    with pytest.raises(KformerError, match=rf"some\.jsonl:3: {what}.*$"):
+        objects_in(tmp_path, b'{"a": 1}\n\n' + line + b"\n")
 
 
 def test_reading_is_lazy(tmp_path):
@@ -64,16 +59,9 @@ def test_reading_is_lazy(tmp_path):
     assert next(read_jsonl(path)) == (1, {"a": 1})
 
 
-def test_lines_are_stripped_and_numbered(tmp_path):
-    path = tmp_path / "labels.lst"
-    path.write_bytes(b"1\r\n\n 3 ")
-    assert list(read_lines(path)) == [(1, "1"), (3, "3")]
-
-
 def lines_of(tmp_path, content):
-    path = tmp_path / "some.txt"
-    path.write_bytes(content)
-    return list(raw_lines(path))
+    (tmp_path / "some.txt").write_bytes(content)
+    return list(raw_lines(tmp_path / "some.txt"))
 
 
 def refused(tmp_path, content):
@@ -90,34 +78,24 @@ def test_raw_lines_keep_all_but_the_byte_order_mark(tmp_path):
 
 
 @COMPRESSED
-def test_compressed_files_are_known_by_their_content(tmp_path, compress):
+def test_compressed_files_are_known_by_their_content_and_may_be_joined(tmp_path, compress):
     text = "\ufeffé 1\n2".encode()
     assert lines_of(tmp_path, compress(text)) == [(1, "é 1\n".encode()), (2, b"2")]
     assert lines_of(tmp_path, compress(b"")) == []
-
-
-@COMPRESSED
-def test_compressed_files_one_after_the_other_are_one(tmp_path, compress):
     assert lines_of(tmp_path, compress(b"1\n") + compress(b"2\n")) == [(1, b"1\n"), (2, b"2\n")]
-
-
-def test_a_name_says_nothing_about_compression(tmp_path):
     (tmp_path / "plain.txt.gz").write_text("a\n")
     assert list(raw_lines(tmp_path / "plain.txt.gz")) == [(1, b"a\n")]
 
 
 @COMPRESSED
 def test_half_a_compressed_file_is_refused_and_says_how_far_it_was_read(tmp_path, compress):
-    path = tmp_path / "some.txt"
+    path, read = tmp_path / "some.txt", []
     whole = compress(b"".join(b"line %d\n" % i for i in range(50_000)))
     path.write_bytes(whole[: len(whole) // 2])
-    read = []
     with pytest.raises(KformerError) as caught:
         read.extend(raw_lines(path))
-    message = str(caught.value)
-    assert message.startswith(f"{path}: damaged after line {len(read)} (")
-    assert message.endswith("); get the file again")
-    assert "\n" not in message
+    assert str(caught.value).startswith(f"{path}: damaged after line {len(read)} (")
+    assert str(caught.value).endswith("); get the file again")
 
 
 @COMPRESSED
@@ -135,25 +113,19 @@ def test_what_only_begins_like_a_compressed_file_is_refused_or_text(tmp_path):
         assert "damaged after line 0" in refused(tmp_path, content)
 
 
-def test_a_line_that_is_too_long_is_refused_by_its_number(tmp_path, monkeypatch):
-    monkeypatch.setattr(text_files, "MAX_LINE", 10)
-    assert len(lines_of(tmp_path, b"123456789\n" * 3)) == 3
-    message = refused(tmp_path, b"short\n1234567890\n")
-    assert message == (
-        f"{tmp_path / 'some.txt'}:2: the line is longer than 10 bytes; is this a text file?"
+def test_a_line_that_is_too_long_is_refused_before_all_of_it_is_unpacked(tmp_path):
+    bomb = gzip.compress(b"short\n" + bytes(4 * text_files.MAX_LINE))
+    assert len(bomb) < 100_000
+    assert refused(tmp_path, bomb) == (
+        f"{tmp_path / 'some.txt'}:2: the line is longer than 16,777,216 bytes; is this a text file?"
     )
 
 
-def test_a_line_that_is_too_long_is_refused_before_all_of_it_is_unpacked(tmp_path):
-    bomb = gzip.compress(bytes(4 * text_files.MAX_LINE))
-    assert len(bomb) < 100_000
-    assert "the line is longer than 16,777,216 bytes" in refused(tmp_path, bomb)
-
-
-def test_no_file_and_a_folder_are_refused(tmp_path):
+def test_no_file_a_folder_and_utf16_are_refused(tmp_path):
     for path in (tmp_path / "nowhere", tmp_path):
         with pytest.raises(KformerError, match=f"{path}: there is no such file; check the folder"):
             list(raw_lines(path))
+    assert ": UTF-16 text, not UTF-8; save " in refused(tmp_path, "a".encode("utf-16"))
 
 
 def test_files_below_a_folder_come_by_suffix_in_the_order_of_their_paths(folder_of):
@@ -184,23 +156,21 @@ def test_the_files_of_an_archive_are_found_in_the_order_of_their_names(folder_of
     found = find_files(folder, ("train.tsv", "dev.tsv", "test.tsv"), "the archive")
     names = [str(path.relative_to(folder)) for path in found]
     assert names == ["a/train.tsv", "b/y/train.tsv", "x/dev.tsv"]
-    with pytest.raises(
-        KformerError, match=r"no a\.tsv or b\.tsv below it; unpack the archive there"
-    ):
+    with pytest.raises(KformerError, match=r"no a\.tsv or b\.tsv below it; unpack the archive"):
         find_files(folder, ("a.tsv", "b.tsv"), "the archive")
 
 
-def in_pieces(path, size):
+def in_pieces(path, size=1000):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(text_files, "_PIECE", size)
         return list(read_pieces(path))
 
 
-sizes = st.integers(1, 12)
-
-
 @settings(max_examples=100, deadline=None)
-@given(st.binary(max_size=20) | st.text(max_size=20).map(lambda t: t.encode("utf-8-sig")), sizes)
+@given(
+    st.binary(max_size=20) | st.text(max_size=20).map(lambda t: t.encode("utf-8-sig")),
+    st.integers(1, 12),
+)
 def test_pieces_of_any_size_make_the_whole_text_or_our_error(tmp_path_factory, content, size):
     path = tmp_path_factory.getbasetemp() / "any.txt"
     path.write_bytes(b" " + content)  # so that it is not taken for a compressed file
@@ -218,22 +188,16 @@ def test_pieces_of_any_size_make_the_whole_text_or_our_error(tmp_path_factory, c
 def test_pieces_are_without_the_byte_order_mark(tmp_path, size):
     (tmp_path / "a").write_bytes("\ufeffé\ufeff".encode())
     assert "".join(in_pieces(tmp_path / "a", size)) == "é\ufeff"
-    (tmp_path / "a").write_bytes("\ufeffa\n\n".encode() + b"\xff")
-    with pytest.raises(KformerError, match=r"a:3: not UTF-8"):
-        in_pieces(tmp_path / "a", size)
 
 
 @COMPRESSED
 def test_pieces_come_from_compressed_files_too_and_say_where_these_are_damaged(tmp_path, compress):
-    whole = compress(b"".join(b"line %d\n" % i for i in range(50_000)))
+    whole = compress(b"line\n" * 50_000)
     (tmp_path / "a").write_bytes(whole)
-    assert "".join(in_pieces(tmp_path / "a", 1000)).count("\n") == 50_000
+    assert "".join(in_pieces(tmp_path / "a")) == "line\n" * 50_000
     (tmp_path / "a").write_bytes(whole[:-9])
-    lines = 0
-    with pytest.raises(KformerError) as caught:
-        for piece in read_pieces(tmp_path / "a"):
-            lines += piece.count("\n")
-    assert str(caught.value).startswith(f"{tmp_path / 'a'}: damaged after line {lines} (")
+    with pytest.raises(KformerError, match=r"/a: damaged after line \d+ \("):
+        in_pieces(tmp_path / "a")
 
 
 starts = st.sampled_from([b"", b"\x1f\x8b", b"\x1f\x8b\x08\x1f", b"BZh9", b"BZh", b"\xfd7zXZ\0"])

@@ -1,4 +1,4 @@
-"""Whatever a file holds, a reader gives facts or one error that the user can correct."""
+"""Whatever a folder holds, a reader gives facts or one error that the user can correct."""
 
 import json
 from contextlib import suppress
@@ -30,18 +30,15 @@ def tables(separator, *cells):
     return st.lists(row.map(separator.join), max_size=5).map("\n".join)
 
 
-def atomic_table(cell):
-    return ",".join(["event", *ATOMIC_TEMPLATES]) + "\n" + cell
-
-
-atomic_cells = [
-    'PersonX feeds the ___,"[""none"", ""to to eat""]"' + ',"[""x\'s""]"' * 8,
-    "[]",
-    "[",
-]
+atomic_header = ",".join(["event", *ATOMIC_TEMPLATES]) + "\n"
+atomic_row = 'PersonX feeds the ___,"[""none"", ""to to eat""]"' + ',"[""x\'s""]"' * 8
 tags = [f"<{end}{name}>" for name in ("QAPair", "Question", "Answer", "pair") for end in ("", "/")]
 READERS = {
-    "atomic": (Atomic(), "v4_atomic_dev.csv", tables(",", *atomic_cells).map(atomic_table)),
+    "atomic": (
+        Atomic(),
+        "v4_atomic_dev.csv",
+        tables(",", atomic_row, "[]", "[").map(atomic_header.__add__),
+    ),
     "atomic2020": (
         Atomic2020(),
         "train.tsv",
@@ -61,6 +58,23 @@ READERS = {
     "textbooks": (Textbooks(words=2, overlap=1), "textbooks/en/a.txt", st.text(max_size=80)),
     "tsv": (TsvFacts(path="."), "a.tsv", tables("\t", *KEYS)),
 }
+
+
+@pytest.mark.parametrize(
+    ("reader", "other", "problem"),
+    [
+        (Atomic(), "v4_atomic_all.csv", r"no v4_atomic_trn\.csv or .* below it; unpack the offi"),
+        (Atomic2020(), "all.tsv", r"no train\.tsv or dev\.tsv or test\.tsv below it; unpack the"),
+        (ConceptNet(), "a.json", r"no \.csv or \.tsv or \.txt file below it; name a"),
+        (MedQuad(), "a.txt", "no XML documents below it; unpack the"),
+        (Textbooks(), "textbooks/zh/a.txt", r"no textbooks/en/\*\.txt .*; unpack MedQA's"),
+    ],
+)
+def test_a_folder_without_the_files_of_a_source_is_refused(
+    folder_of, build, reader, other, problem
+):
+    with pytest.raises(KformerError, match=f": {problem}"):
+        build(reader, folder_of({other: "Text."}))
 
 
 @pytest.mark.parametrize("name", READERS)

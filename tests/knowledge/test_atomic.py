@@ -1,6 +1,7 @@
 """ATOMIC: the official files, and annotations as sentences."""
 
 import csv
+import io
 import json
 from collections import Counter
 
@@ -13,63 +14,50 @@ from kformer.knowledge.reader import Fact
 COLUMNS = ["event", *ATOMIC_TEMPLATES, "prefix", "split"]
 
 
-def row(event="PersonX feeds the ___", split="dev", **answers):
+def row(event="PersonX feeds the ___", **answers):
     cells = {relation: json.dumps(answers.get(relation, [])) for relation in ATOMIC_TEMPLATES}
-    return {"event": event, **cells, "prefix": '["feeds"]', "split": split}
+    return {"event": event, **cells, "prefix": '["feeds"]', "split": "dev"}
 
 
-def write_csv(folder, rows, name="v4_atomic_dev.csv", encoding="utf-8"):
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / name).open("w", encoding=encoding, newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)  # ends its lines with CRLF
-        writer.writeheader()
-        writer.writerows(rows)
-    return folder
+def table(*rows):
+    file = io.StringIO()
+    writer = csv.DictWriter(file, COLUMNS)  # ends its lines with CRLF
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue().encode()
 
 
-def texts(folder):
-    return [fact.text for fact in Atomic().read(folder, Counter())]
+@pytest.fixture
+def facts(folder_of):
+    """The facts of some files, by the end of their names."""
+
+    def read(**files):
+        contents = {f"v4_atomic_{name}.csv": content for name, content in files.items()}
+        return list(Atomic().read(folder_of(contents), Counter()))
+
+    return read
 
 
-def test_facts(tmp_path):
-    write_csv(tmp_path / "atomic_data", [row(xReact=["glad"], oWant=["to eat"])])
-    assert list(Atomic().read(tmp_path, Counter())) == [
-        Fact(
-            "Dana feeds the thing. As a result, others want to eat.",
-            "oWant",
-            "PersonX feeds the ___",
-        ),
-        Fact(
-            "Dana feeds the thing. As a result, Dana feels glad.",
-            "xReact",
-            "PersonX feeds the ___",
-        ),
+def test_annotations_become_facts(facts):
+    event = 'PersonX feeds the ___, says\n"olé"'
+    assert facts(dev=b"\xef\xbb\xbf" + table(row(event, xReact=["glad"], oWant=["to 'ñ'"]))) == [
+        Fact("Dana feeds the thing, says olé. As a result, others want to 'ñ'.", "oWant", event),
+        Fact("Dana feeds the thing, says olé. As a result, Dana feels glad.", "xReact", event),
     ]
 
 
-def test_files_are_read_in_order_and_the_unions_not_at_all(tmp_path):
+def test_files_are_read_in_order_and_the_unions_not_at_all(facts):
     names = ("tst", "all", "trn", "all_agg", "dev")
-    for name in names:
-        write_csv(tmp_path, [row(f"PersonX reads {name}", xAttr=["calm"])], f"v4_atomic_{name}.csv")
-    assert [text.split(".")[0] for text in texts(tmp_path)] == [
-        "Dana reads trn",
-        "Dana reads dev",
-        "Dana reads tst",
-    ]
+    files = {name: table(row(f"PersonX reads {name}", xAttr=["calm"])) for name in names}
+    assert [fact.origin.split()[-1] for fact in facts(**files)] == ["trn", "dev", "tst"]
 
 
-def test_none_and_duplicates_are_dropped_and_counted(tmp_path, build):
+def test_none_and_duplicates_are_dropped_and_counted(folder_of, build):
     answers = ["none", "None.", " NONE ", "", " . ", "glad", "Glad.", "glad", "nonetheless glad"]
-    write_csv(tmp_path, [row(xReact=answers), row(xReact=["glad"])])
-    rows, counts = build(Atomic(), tmp_path)
+    content = table(row(xReact=answers), row(xReact=["glad"]))
+    rows, counts = build(Atomic(), folder_of({"atomic_data/v4_atomic_dev.csv": content}))
     assert [row["text"].split("feels ")[1] for row in rows] == ["glad.", "nonetheless glad."]
-    assert counts["atomic_none"] == 5
-    assert counts["atomic_duplicates"] == 3
-
-
-def test_bom_quotes_newlines_and_other_letters(tmp_path):
-    write_csv(tmp_path, [row('PersonX says\n"olé, ñ"', xAttr=['"très" gai'])], encoding="utf-8-sig")
-    assert texts(tmp_path) == ["Dana says olé, ñ. Dana is seen as très gai."]
+    assert (counts["atomic_none"], counts["atomic_duplicates"]) == (5, 3)
 
 
 @pytest.mark.parametrize(
@@ -134,43 +122,29 @@ def test_a_template_of_the_user_replaces_the_built_in_one():
     needed = to_sentence("PersonX eats a ___ .", "xNeed", "to find PersonY's", atomic)
     assert needed == "To find Morgan's, so that Dana eats something"
     assert to_sentence("PersonX rests", "xNeed", "none", atomic) is None
-    assert to_sentence("PersonX rests", "xAttr", "calm", atomic) == (
-        "Dana rests. Dana is seen as calm."
-    )
-
-
-def test_no_file(tmp_path):
-    write_csv(tmp_path, [row()], "v4_atomic_all.csv")
-    with pytest.raises(
-        KformerError, match=r"no v4_atomic_trn\.csv or v4_\w+\.csv or v4_\w+\.csv below it"
-    ):
-        texts(tmp_path)
+    other = to_sentence("PersonX rests", "xAttr", "calm", atomic)
+    assert other == "Dana rests. Dana is seen as calm."
 
 
 @pytest.mark.parametrize(
     ("content", "missing"), [("event,oEffect\n", "oReact, oWant"), ("", "event, oEffect")]
 )
-def test_a_missing_column_is_refused(tmp_path, content, missing):
-    (tmp_path / "v4_atomic_trn.csv").write_text(content)
+def test_a_missing_column_is_refused(facts, content, missing):
     with pytest.raises(KformerError, match=rf"v4_atomic_trn\.csv:1: no column {missing}"):
-        texts(tmp_path)
+        facts(trn=content)
 
 
 @pytest.mark.parametrize(
-    ("cell", "what"),
+    ("what", "cells"),
     [
-        ("[", "not valid JSON"),
-        ("", "not valid JSON"),
-        (r'["\ud800"]', "not valid JSON"),
-        ("{}", "expected a list"),
-        ("[1]", "expected a list"),
-        ('"none"', "expected a list"),
+        ("not valid JSON", ["[", "", r'["\ud800"]']),
+        ("expected a list", ["{}", "[1]", '"none"']),
     ],
 )
-def test_malformed_cells(tmp_path, cell, what):
-    write_csv(tmp_path, [row(), row() | {"xNeed": cell}])
-    with pytest.raises(KformerError, match=rf"v4_atomic_dev\.csv:3, column xNeed: {what}"):
-        texts(tmp_path)
+def test_malformed_cells_are_refused_by_their_line_and_column(facts, what, cells):
+    for cell in cells:
+        with pytest.raises(KformerError, match=rf"v4_atomic_dev\.csv:3, column xNeed: {what}"):
+            facts(dev=table(row(), row() | {"xNeed": cell}))
 
 
 @pytest.mark.parametrize(
@@ -182,9 +156,6 @@ def test_malformed_cells(tmp_path, cell, what):
         (b"\xff", ": not UTF-8"),
     ],
 )
-def test_malformed_rows(tmp_path, line, what):
-    write_csv(tmp_path, [])
-    with (tmp_path / "v4_atomic_dev.csv").open("ab") as file:
-        file.write(line + b"\n")
+def test_malformed_rows_are_refused(facts, line, what):
     with pytest.raises(KformerError, match=rf"v4_atomic_dev\.csv{what}"):
-        texts(tmp_path)
+        facts(dev=table() + line + b"\n")

@@ -110,37 +110,28 @@ class Page(BaseHTTPRequestHandler):
         headers = {key.lower(): value for key, value in self.headers.items()}
         site.requests.append(headers | {"path": self.path})
         if site.statuses:
-            self.send_response(site.statuses.pop(0))
-            if site.retry_after:
-                self.send_header("Retry-After", site.retry_after)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            return
+            more = {"Retry-After": site.retry_after} if site.retry_after else {}
+            return self.begin(site.statuses.pop(0), **more)
         if site.redirect:
-            self.send_response(302)
-            self.send_header("Location", site.redirect)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            return
+            return self.begin(302, Location=site.redirect)
         same = self.headers.get("If-Range", site.etag) == site.etag
+        more = {"ETag": site.etag, "Content-Type": site.content_type}
         if site.knows_ranges and same and (wanted := self.headers.get("Range")):
             first = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1])
             if first >= len(content):
-                self.send_response(416)
-                self.send_header("Content-Range", f"bytes */{len(content)}")
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-                return
-            self.send_response(206)
-            self.send_header("Content-Range", f"bytes {first}-{len(content) - 1}/{len(content)}")
-        else:
-            self.send_response(200)
-        self.send_header("ETag", site.etag)
-        self.send_header("Content-Type", site.content_type)
-        self.send_header("Content-Length", str(len(content) - first))
-        self.end_headers()
+                return self.begin(416, **{"Content-Range": f"bytes */{len(content)}"})
+            more["Content-Range"] = f"bytes {first}-{len(content) - 1}/{len(content)}"
+        self.begin(206 if "Content-Range" in more else 200, len(content) - first, **more)
         end, site.breaks_after = site.breaks_after, None
         self.wfile.write(content[first:end])
+        return None
+
+    def begin(self, status: int, length: int = 0, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(length))
+        self.end_headers()
 
     def log_message(self, *_):
         pass

@@ -21,12 +21,6 @@ from .conftest import TEXTS, files_in, gzipped, tarred, zipped
 properties = settings(deadline=None, derandomize=True, max_examples=100)
 
 
-def link(name: str, kind: bytes) -> tarfile.TarInfo:
-    info = tarfile.TarInfo(name)
-    info.type, info.linkname = kind, "/etc/passwd"
-    return info
-
-
 def unpacked(content: bytes, tmp_path: Path, name: str = "a") -> dict[str, bytes]:
     archive, out = tmp_path / "archive", tmp_path / "out"
     archive.write_bytes(content)
@@ -37,12 +31,9 @@ def unpacked(content: bytes, tmp_path: Path, name: str = "a") -> dict[str, bytes
     return found
 
 
-def refusal(content: bytes, tmp_path: Path) -> str:
-    with pytest.raises(BadArchive) as caught:
+def refused(content: bytes, tmp_path: Path, problem: str) -> None:
+    with pytest.raises(BadArchive, match=rf"^.*{problem}.*$"):
         unpacked(content, tmp_path)
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
 
 
 @pytest.mark.parametrize(
@@ -72,12 +63,8 @@ def test_what_macs_and_folders_add_is_left_out(tmp_path):
 @pytest.mark.parametrize(
     "content",
     [
-        zipped(TEXTS),
-        tarred(TEXTS),
-        tarred({"a.bin": os.urandom(100_000), **TEXTS}),
-        tarred(TEXTS, "w"),
-        tarred(TEXTS, "w:xz"),
-        gzip.compress(os.urandom(100_000)),
+        *(zipped(TEXTS), tarred(TEXTS), tarred({"a.bin": os.urandom(100_000), **TEXTS})),
+        *(tarred(TEXTS, "w"), tarred(TEXTS, "w:xz"), gzip.compress(os.urandom(100_000))),
     ],
     ids=["zip", "tgz", "large tgz", "tar", "tar.xz", "gz"],
 )
@@ -86,7 +73,7 @@ def test_a_truncated_archive_is_refused(content, kept, tmp_path):
     length = int(len(content) * kept) - 10
     if content[257:262] == b"ustar":  # the end of a plain tar is nothing but padding
         length = min(length, 20_000)
-    assert "is truncated or damaged" in refusal(content[:length], tmp_path)
+    refused(content[:length], tmp_path, "is truncated or damaged")
 
 
 @pytest.mark.parametrize("gzip", [True, False])
@@ -94,14 +81,14 @@ def test_a_wrong_bit_in_a_tar_is_noticed(gzip, tmp_path):
     content = bytearray(tarred(TEXTS, "w:gz" if gzip else "w"))
     # In the checksum at the end; in a header in the middle, which tarfile takes for the end.
     content[-8 if gzip else content.index(b"data/dev.txt")] ^= 1
-    assert "is truncated or damaged" in refusal(bytes(content), tmp_path)
+    refused(bytes(content), tmp_path, "is truncated or damaged")
 
 
 def test_a_member_with_a_password_is_refused(tmp_path):
     content = bytearray(zipped({"secret": b"x"}))
     content[6] |= 1  # the flag in the member's header, and in the directory
     content[content.index(b"PK\1\2") + 8] |= 1
-    assert "member 'secret' cannot be read: " in refusal(bytes(content), tmp_path)
+    refused(bytes(content), tmp_path, "member 'secret' cannot be read: ")
 
 
 @pytest.mark.parametrize(
@@ -113,7 +100,7 @@ def test_a_member_with_a_password_is_refused(tmp_path):
     ],
 )
 def test_what_cannot_be_unpacked_is_refused(members, problem, tmp_path):
-    assert problem in refusal(zipped(members), tmp_path)
+    refused(zipped(members), tmp_path, problem)
 
 
 # Harm
@@ -124,49 +111,44 @@ def test_what_cannot_be_unpacked_is_refused(members, problem, tmp_path):
 )
 @pytest.mark.parametrize("pack", [zipped, tarred])
 def test_a_member_that_leads_outside_is_refused(pack, name, tmp_path):
-    message = refusal(pack({"good.txt": b"x", name: b"evil"}), tmp_path)
-    assert f"member {name!r} would be written outside its folder; refused" in message
+    problem = re.escape(f"member {name!r} would be written outside its folder; refused")
+    refused(pack({"good.txt": b"x", name: b"evil"}), tmp_path, problem)
     assert not list(tmp_path.rglob("evil"))
 
 
-@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE])
-def test_links_and_devices_in_a_tar_are_refused(kind, tmp_path):
-    message = refusal(tarred({"x": link("x", kind)}), tmp_path)
-    assert "member 'x' is a link or a device; refused" in message
-
-
-def test_links_in_a_zip_are_refused(tmp_path):
-    info = zipfile.ZipInfo("x")
-    info.external_attr = 0o120777 << 16
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr(info, "/etc/passwd")
-    assert "member 'x' is a link or a device" in refusal(buffer.getvalue(), tmp_path)
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, "zip"])
+def test_links_and_devices_are_refused(kind, tmp_path):
+    if kind == "zip":
+        info, buffer = zipfile.ZipInfo("x"), io.BytesIO()
+        info.external_attr = 0o120777 << 16
+        with zipfile.ZipFile(buffer, "w") as archive:
+            archive.writestr(info, "/etc/passwd")
+        content = buffer.getvalue()
+    else:
+        info = tarfile.TarInfo("x")
+        info.type, info.linkname = kind, "/etc/passwd"
+        content = tarred({"x": info})
+    refused(content, tmp_path, "member 'x' is a link or a device; refused")
 
 
 @pytest.mark.parametrize("pack", [zipped, tarred, gzipped])
 def test_a_bomb_is_refused(pack, tmp_path, monkeypatch):
     monkeypatch.setattr(archives, "MAX_UNPACKED", 1000)
     monkeypatch.setattr(archives, "MAX_RATIO", 2)
-    message = refusal(pack({"a": b"0" * 100_000}), tmp_path)
-    assert re.search(r"unpacks to more than \d+ bytes; refused", message)
+    refused(pack({"a": b"0" * 100_000}), tmp_path, r"unpacks to more than \d+ bytes; refused")
 
 
 @pytest.mark.parametrize(
-    ("packed", "unpacked_bytes"),
-    [
-        pytest.param(500_000_000, 10_000_000_000, id="conceptnet"),
-        pytest.param(131_741_885, 1_000_000_000, id="med_qa"),
-    ],
+    ("packed", "unpacked_bytes"), [(500_000_000, 10_000_000_000), (131_741_885, 1_000_000_000)]
 )
-def test_what_the_catalogue_offers_is_no_bomb(packed, unpacked_bytes):
+def test_conceptnet_and_med_qa_are_no_bombs(packed, unpacked_bytes):
     assert unpacked_bytes < max(archives.MAX_UNPACKED, archives.MAX_RATIO * packed)
 
 
 @pytest.mark.parametrize("members", [TEXTS, {"a/": b"", "b/": b""}], ids=["files", "folders"])
 def test_too_many_members_are_refused(members, tmp_path, monkeypatch):
     monkeypatch.setattr(archives, "MAX_MEMBERS", 1)
-    assert "has more than 1 members" in refusal(zipped(members), tmp_path)
+    refused(zipped(members), tmp_path, "has more than 1 members")
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["first", "second"])
@@ -174,9 +156,9 @@ def test_too_many_members_are_refused(members, tmp_path, monkeypatch):
 def test_a_tar_header_that_would_fill_the_memory_is_refused(kind, first, tmp_path):
     bomb = tarfile.TarInfo("bomb")
     bomb.type, bomb.size = kind, 2**33
-    content = gzip.decompress(tarred({} if first else {"a": b"x"}))[: 0 if first else 1024]
+    content = b"" if first else gzip.decompress(tarred({"a": b"x"}))[:1024]
     content += bomb.tobuf(tarfile.GNU_FORMAT) + bytes(2048)
-    assert f"has a header of {2**33} bytes; refused" in refusal(gzip.compress(content), tmp_path)
+    refused(gzip.compress(content), tmp_path, f"has a header of {2**33} bytes; refused")
 
 
 def test_a_long_name_that_is_honest_is_taken(tmp_path):
@@ -211,10 +193,7 @@ def check_safe(content: bytes) -> None:
 
 
 @properties
-@given(
-    st.sampled_from(MAGICS),
-    st.binary(),
-)
+@given(st.sampled_from(MAGICS), st.binary())
 def test_random_bytes_are_safe(magic, rest):
     check_safe(magic + rest)
 

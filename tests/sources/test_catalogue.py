@@ -26,18 +26,14 @@ def test_an_unknown_name_is_answered_with_the_known_ones(overrides):
         resolve("atomic" if overrides else "atomci", overrides)
 
 
-def test_a_mirror_must_have_the_official_bytes():
+def test_another_url_must_have_the_official_bytes_and_other_bytes_have_another_key():
     official = CATALOGUE["atomic"]
-    mirrored = resolve("atomic", {"atomic": SourceOverride(url="mirror/atomic.tgz")})
-    (file,) = mirrored.files
-    assert file == official.files[0].model_copy(update={"url": "mirror/atomic.tgz"})
-    assert mirrored.key == official.key
-
-
-def test_other_bytes_have_another_key_and_no_known_size():
+    moved = resolve("atomic", {"atomic": SourceOverride(url="mirror/atomic.tgz")})
+    assert moved.files[0] == official.files[0].model_copy(update={"url": "mirror/atomic.tgz"})
+    assert moved.key == official.key
     other = resolve("atomic", {"atomic": SourceOverride(sha256="AB" * 32)})
-    (file,), (official,) = other.files, CATALOGUE["atomic"].files
-    assert (file.url, file.sha256, file.size) == (official.url, "ab" * 32, None)
+    (file,) = other.files
+    assert (file.url, file.sha256, file.size) == (official.files[0].url, "ab" * 32, None)
     assert other.key == "ab" * 6
 
 
@@ -74,8 +70,7 @@ def test_without_a_checksum_the_key_is_the_address_and_the_age_of_a_local_file(t
     [
         *({"sha256": text} for text in ("ab", "g" * 64, "a" * 65, "a" * 64 + "\n")),
         *({"url": " "}, {"mirrors": [""]}, {"mirrors": "a.zip"}),
-        *({"files": {}}, {"files": {"train": " "}}, {"files": {"../train": "a.zip"}}),
-        {"files": {"train": {"url": "a.zip", "sha": "ab"}}},
+        *({"files": files} for files in ({}, {"train": " "}, {"../train": "a.zip"})),
     ],
 )
 def test_an_override_that_is_none_is_refused(wrong):
@@ -88,35 +83,27 @@ def test_an_override_that_is_none_is_refused(wrong):
 
 def test_a_name_with_a_url_is_the_users_own_data():
     given = SourceOverride(url="my.zip", mirrors=["other.zip"], sha256="AB" * 32)
-    overrides = {"my_data": given, "atomic": SourceOverride()}
-    source = resolve("my_data", overrides)
-    (file,) = source.files
+    source = resolve("my_data", {"my_data": given, "atomic": SourceOverride()})
     assert (source.name, source.licence, source.key) == ("my_data", "your own", "ab" * 6)
-    assert [address.text for address in file.addresses] == ["my.zip", "other.zip"]
-    assert resolve("atomic", overrides) == CATALOGUE["atomic"]
+    assert [address.text for address in source.files[0].addresses] == ["my.zip", "other.zip"]
 
 
-def test_named_files_are_files_of_one_source():
+def test_named_files_are_files_of_one_source_and_of_the_users_own_data_only():
     files = {"train": "a.jsonl", "test": {"url": "b.jsonl", "sha256": "AB" * 32}}
     source = resolve("mine", {"mine": UserSource(files=files)})
     assert [(file.part, file.url, file.sha256) for file in source.files] == [
-        ("train", "a.jsonl", None),
-        ("test", "b.jsonl", "ab" * 32),
+        *(("train", "a.jsonl", None), ("test", "b.jsonl", "ab" * 32))
     ]
     renamed = UserSource(files={"dev": files["train"], "test": files["test"]})
     assert resolve("mine", {"mine": renamed}).key != source.key
-
-
-def test_named_files_are_for_the_users_own_data_only():
     with pytest.raises(KformerError, match=r"sources\.atomic\.files: .* give url"):
-        resolve("atomic", {"atomic": UserSource(files={"train": "a.jsonl"})})
+        resolve("atomic", {"atomic": UserSource(files=files)})
 
 
 @pytest.mark.parametrize("name", ["../mine", "a/b", "", ".mine", "a b"])
 def test_a_name_that_cannot_be_a_file_name_is_refused(name):
-    with pytest.raises(KformerError, match="sources: name: ") as caught:
+    with pytest.raises(KformerError, match=r"^sources: name: .+$"):
         resolve(name, {name: SourceOverride(url="my.zip")})
-    assert "\n" not in str(caught.value)
 
 
 # Addresses
@@ -146,21 +133,18 @@ def test_an_address_leads_to_the_web_or_to_a_path(address, target, monkeypatch):
     assert locate(address) == target
 
 
-MALFORMED = [
-    *("ftp://host/a.zip", "file://host/a.zip", "http://[1/a.zip", "~nobody-here/a.zip"),
-    *("hf://", "hf:a.zip", "hf://datasets/mine/a.zip", "hf://datasets/me/mine", "hf://me"),
-    *("hf://me/mine@/a.zip", "hf://me/mine//a.zip", "hf://m e/mine/a.zip", "hf://buckets/me/b/a"),
-]
-
-
-@pytest.mark.parametrize("address", MALFORMED)
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("ftp://host/a.zip", "file://host/a.zip", "http://[1/a.zip", "~nobody-here/a.zip"),
+        *("hf://", "hf:a.zip", "hf://datasets/mine/a.zip", "hf://datasets/me/mine", "hf://me"),
+        *("hf://me/mine@/a.zip", "hf://me/mine//a.zip", "hf://m e/mine/a.zip", "hf://buckets/m/b"),
+    ],
+)
 def test_other_kinds_of_address_are_refused_before_anything_is_fetched(address):
-    with pytest.raises(KformerError, match="source atomic: the address ") as caught:
+    problem = rf"^source atomic: the address {re.escape(repr(address))} cannot be used: .+; "
+    with pytest.raises(KformerError, match=problem + r"correct sources\.atomic\.url$"):
         resolve("atomic", {"atomic": SourceOverride(url=address)})
-    message = str(caught.value)
-    assert f"{address!r} cannot be used: " in message
-    assert message.endswith("; correct sources.atomic.url")
-    assert "\n" not in message
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """`kformer fetch` and `kformer sources` as a user types them."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -69,18 +68,16 @@ class TestFetch:
         (tmp_path / "other.zip").write_bytes(zipped(TEXTS))
         changed = {"url": "other.zip", "sha256": sha256(zipped(TEXTS))}
         settings = override(atomic=changed, medquad={})
-        status, _, err = kformer("fetch", "atomic", "--out", "got", *settings)
-        assert status == 0, err
+        assert kformer("fetch", "atomic", "--out", "got", *settings)[0] == 0
         assert files_in(tmp_path / "got") == TEXTS
 
     def test_the_users_own_data_is_locked(self, kformer, tmp_path):
         (tmp_path / "my.zip").write_bytes(zipped(TEXTS))
-        settings = override(mine={"url": "my.zip"})
-        status, _, err = kformer("fetch", "mine", "--out", "got", *settings, "--lock", "my.lock")
-        assert status == 0, err
+        options = (*override(mine={"url": "my.zip"}), "--lock", "my.lock")
+        assert kformer("fetch", "mine", "--out", "got", *options)[0] == 0
         assert json.loads((tmp_path / "my.lock").read_text())["my.zip"]["source"] == "mine"
         (tmp_path / "my.zip").write_bytes(OFFICIAL)
-        status, _, err = kformer("fetch", "mine", "--out", "new", *settings, "--lock", "my.lock")
+        status, _, err = kformer("fetch", "mine", "--out", "new", *options)
         assert status == 1
         assert "delete the entry 'my.zip' from my.lock" in err
 
@@ -89,8 +86,7 @@ class TestFetch:
         kept("atomic", "shared").write_bytes(OFFICIAL)
         if not option:
             monkeypatch.setenv("KFORMER_DOWNLOADS", "shared")
-        status, _, err = kformer("fetch", "atomic", "--out", "got", *option)
-        assert status == 0, err
+        assert kformer("fetch", "atomic", "--out", "got", *option)[0] == 0
 
     def test_without_internet_all_that_is_missing_is_listed(self, kformer):
         settings = override(atomic={}, medquad={})
@@ -98,13 +94,11 @@ class TestFetch:
         assert status == 1
         first, *rest = err.splitlines()[-3:]
         assert first.startswith("error: source medquad: ")
-        assert sorted(rest) == sorted(
-            [
-                f"  atomic: {url_of('atomic')} ({len(OFFICIAL):,} bytes, "
-                f"sha256 {sha256(OFFICIAL)}) -> {kept('atomic')}",
-                f"  medquad: {url_of('medquad')} -> {kept('medquad')}",
-            ]
-        )
+        facts = f" ({len(OFFICIAL):,} bytes, sha256 {sha256(OFFICIAL)})"
+        assert sorted(rest) == [
+            f"  atomic: {url_of('atomic')}{facts} -> {kept('atomic')}",
+            f"  medquad: {url_of('medquad')} -> {kept('medquad')}",
+        ]
 
     @pytest.mark.parametrize(
         ("settings", "words"),
@@ -137,9 +131,8 @@ class TestSources:
         kept("atomic").write_bytes(OFFICIAL)
         status, out, err = kformer("sources", "atomic")
         assert (status, err) == (0, "")
-        first, _, last = out.splitlines()
-        assert "  here, verified  " in first
-        assert last.split() == ["lies", "at", str(kept("atomic"))]
+        assert "  here, verified  " in out.splitlines()[0]
+        assert out.splitlines()[2].split() == ["lies", "at", str(kept("atomic"))]
 
     def test_without_a_checksum_it_is_locked_once_it_was_fetched(self, kformer):
         kept("medquad").write_bytes(zipped(TEXTS))
@@ -151,77 +144,47 @@ class TestSources:
         assert "  not here  " in out
         assert f"  {len(zipped(TEXTS))} bytes" in out  # as locked
 
-    def test_a_damaged_file_is_named_and_kept(self, kformer):
-        kept("atomic").write_bytes(b"rotten")
-        status, out, err = kformer("sources")
-        assert status == 1
-        assert "  here, DAMAGED  " in out
-        assert out.count("\n") == 6
-        assert err.startswith(f"error: source atomic: {kept('atomic')} has sha256 ")
-        assert "; delete that file to get it again, or set sources.atomic.sha256 if" in err
-        assert err.count("\n") == 1
-        assert kept("atomic").exists()
-
-    def test_what_differs_from_the_lock_file_is_damaged_and_all_problems_are_in_one_line(
-        self, kformer
-    ):
+    def test_what_is_damaged_or_differs_from_the_lock_file_is_named_and_kept(self, kformer):
         kept("medquad").write_bytes(zipped(TEXTS))
         kformer("fetch", "medquad", "--out", "got")
         kept("medquad").write_bytes(OFFICIAL)
         kept("atomic").write_bytes(b"rotten")
         status, out, err = kformer("sources")
-        assert status == 1
+        assert (status, out.count("\n"), err.count("\n")) == (1, 6, 1)
         assert out.count("  here, DAMAGED  ") == err.count("has sha256") == 2
-        assert err.count("\n") == 1
+        assert err.startswith(f"error: source atomic: {kept('atomic')} has sha256 ")
+        assert "; delete that file to get it again, or set sources.atomic.sha256 if" in err
         assert f"delete the entry {url_of('medquad')!r} from sources.lock.json" in err
+        assert kept("atomic").exists()
 
     def test_the_users_own_data_mirrors_and_paths(self, kformer, tmp_path):
         (tmp_path / "my.zip").write_bytes(zipped(TEXTS))
-        settings = override(mine={"url": "my.zip"}, atomic={"mirrors": ["a.tgz", "b.tgz"]})
+        files = {"train": "my.zip", "test": "none.jsonl"}
+        settings = override(mine={"files": files}, atomic={"mirrors": ["a.tgz", "b.tgz"]})
         _, out, _ = kformer("sources", *settings)
         lines = [" ".join(line.split()) for line in out.splitlines()]
         assert f"from {url_of('atomic')} (and 2 mirrors)" in lines
-        assert f"mine here, not locked {len(zipped(TEXTS))} bytes your own" in lines
+        assert f"mine.train here, not locked {len(zipped(TEXTS))} bytes your own" in lines
         assert f"lies at {tmp_path / 'my.zip'}" in lines
-        files = {"files": {"train": "my.zip", "test": "none.jsonl"}}
-        _, out, _ = kformer("sources", "mine", *override(mine=files))
-        assert "mine.train  here, not locked" in out
-        assert f"put at   {tmp_path / 'none.jsonl'}" in out
+        assert f"put at {tmp_path / 'none.jsonl'}" in lines
 
-    def test_an_unknown_name(self, mistake):
+    def test_mistakes(self, mistake, tmp_path):
         assert "'wikipedia' is not a known source; known are: " in mistake("sources", "wikipedia")
-
-    def test_a_malformed_lock_file(self, mistake, tmp_path):
         (tmp_path / "sources.lock.json").write_text("{")
         assert "sources.lock.json: not a lock file of sources: " in mistake("sources")
 
 
-def in_a_shell(folder, *arguments, **environment):
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("KFORMER")}
-    return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        env=clean | {"COLUMNS": "80"} | environment,
-        timeout=60,
-        check=True,
-    )
-
-
-def test_every_head_line_of_the_real_catalogue_fits_80_columns_and_addresses_are_whole(tmp_path):
-    done = in_a_shell(tmp_path, "-c", "from kformer import cli; cli.main()", "sources")
-    assert done.stderr == ""
-    lines = done.stdout.splitlines()
-    assert all(len(line) <= 80 for line in lines[::3])
-    assert "  from     hf://datasets/bigbio/med_qa/data_clean.zip" in lines
-    assert any(line.endswith("/conceptnet-assertions-5.7.0.csv.gz") for line in lines)
-
-
-def test_nothing_heavy_is_loaded(tmp_path):
+def test_the_real_catalogue_fits_80_columns_has_whole_addresses_and_loads_nothing_heavy(tmp_path):
     code = (
         "import sys\nfrom kformer import cli\nsys.argv = ['kformer', 'sources']\n"
         "try:\n    cli.main()\nexcept SystemExit:\n    pass\n"
         "print({'torch', 'transformers', 'mlflow'} & sys.modules.keys())"
     )
-    assert in_a_shell(tmp_path, "-c", code).stdout.splitlines()[-1] == "set()"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    *lines, heavy = done.stdout.splitlines()
+    assert heavy == "set()"
+    assert all(len(line) <= 80 for line in lines[::3])
+    assert "  from     hf://datasets/bigbio/med_qa/data_clean.zip" in lines
+    assert any(line.endswith("/conceptnet-assertions-5.7.0.csv.gz") for line in lines)

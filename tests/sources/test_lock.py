@@ -39,9 +39,9 @@ def test_the_first_fetch_writes_down_what_the_file_is(way, site, tmp_path, lock,
     entry = json.loads(lock.read_text())[address]
     today = date.fromisoformat(entry.pop("first_fetched"))
     assert abs((today - date.today()).days) <= 1
-    size = len(site.content)
-    assert entry == {"source": "atomic", "sha256": sha256(site.content), "size": size}
-    assert f"from now on {lock} expects sha256 {sha256(site.content)}" in caplog.text
+    digest = sha256(site.content)
+    assert entry == {"source": "atomic", "sha256": digest, "size": len(site.content)}
+    assert f"from now on {lock} expects sha256 {digest}" in caplog.text
 
 
 def test_a_later_fetch_only_verifies(site, lock, get, caplog):
@@ -49,8 +49,7 @@ def test_a_later_fetch_only_verifies(site, lock, get, caplog):
     get(source_of(site.content, site.url()))
     assert not lock.exists()  # a published checksum needs none
     get(unpublished(site.url()))
-    before = lock.read_bytes()
-    caplog.clear()
+    before, _ = lock.read_bytes(), caplog.clear()
     assert get(unpublished(site.url())) == TEXTS
     assert lock.read_bytes() == before
     assert caplog.messages == []
@@ -72,16 +71,14 @@ def test_a_changed_file_is_refused_on_another_machine(site, tmp_path, lock, get)
     elsewhere = tmp_path / "elsewhere"
     with pytest.raises(KformerError) as caught:
         get(unpublished(site.url()), elsewhere)
-    message = str(caught.value)
-    assert "\n" not in message
     size = f"({len(site.content)} bytes of {len(locked)})"
-    assert f"the file from {site.url()} has sha256 {sha256(site.content)} {size}" in message
-    assert f"expected {sha256(locked)} by {lock}; deleted it; get it again or, if its " in message
-    assert f"delete the entry {site.url()!r} from {lock}" in message
+    assert str(caught.value) == (
+        f"source atomic: the file from {site.url()} has sha256 {sha256(site.content)} {size}, "
+        f"expected {sha256(locked)} by {lock}; deleted it; get it again or, if its owners have "
+        f"changed it and you want it as it is now, delete the entry {site.url()!r} from {lock}"
+    )
     assert [path.suffix for path in elsewhere.iterdir()] == [".lock"]
-    entries = json.loads(lock.read_text())
-    del entries[site.url()]
-    lock.write_text(json.dumps(entries))
+    lock.write_text("{}")
     assert get(unpublished(site.url()), elsewhere) == OTHER
 
 
@@ -99,14 +96,14 @@ def test_a_changed_file_in_the_cache_is_refused_and_kept(site, downloads, lock, 
     assert get(source) == TEXTS
 
 
-def test_a_mirror_must_have_the_locked_bytes(site, mirror, dead, tmp_path, lock, get):
+def test_a_mirror_must_have_the_locked_bytes(site, mirror, tmp_path, lock, get):
     site.content, mirror.content = zipped(TEXTS), zipped(OTHER)
     source = unpublished(site.url(), mirror.url())
     get(source)
-    site.statuses = [404]
+    site.statuses = [404, 404]
     with pytest.raises(KformerError, match=f"the file from {mirror.url()} has sha256"):
         get(source, tmp_path / "elsewhere")
-    mirror.content, site.statuses = site.content, [404]
+    mirror.content = site.content
     assert get(source, tmp_path / "elsewhere") == TEXTS
 
 
@@ -123,33 +120,21 @@ def test_a_damaged_file_is_not_locked_and_a_changed_local_file_is_refused(tmp_pa
         get(unpublished(local))
 
 
-def test_a_web_page_is_not_taken_for_the_file(site, mirror, lock, get):
-    site.content, site.content_type = b"<html>Please log in", "text/html; charset=utf-8"
-    with pytest.raises(KformerError, match="answers with a web page instead of the file; get it"):
-        get(unpublished(site.url()))
-    assert not lock.exists()
-    mirror.content = zipped(TEXTS)
-    assert get(unpublished(site.url(), mirror.url())) == TEXTS
+ENTRY = {"source": "x", "sha256": "ab" * 32, "size": 1, "first_fetched": "2026-01-01"}
 
 
 @pytest.mark.parametrize(
     "content",
     [
         *(b"", b"{", b"[]", b"\xff\xfe", b'{"a": 1}', b'{"a": {"sha256": "ab"}}'),
-        b'{"a": {"source": "x", "sha256": "ab", "size": 1, "first_fetched": "2026-01-01"}}',
-        b'{"a": {"source": "x", "sha256": "%s", "size": -1, "first_fetched": "soon"}}'
-        % (b"a" * 64),
+        *(json.dumps({"a": ENTRY | wrong}).encode() for wrong in ({"sha256": "a"}, {"size": -1})),
     ],
 )
 def test_a_malformed_lock_file_is_refused_in_one_line(content, site, lock, get):
-    site.content = zipped(TEXTS)
     lock.write_bytes(content)
-    with pytest.raises(KformerError) as caught:
+    problem = rf"^{lock}: not a lock file of sources: .*; restore it from version control, or .*$"
+    with pytest.raises(KformerError, match=problem):
         get(unpublished(site.url()))
-    message = str(caught.value)
-    assert message.startswith(f"{lock}: not a lock file of sources: ")
-    assert "; restore it from version control, or delete it to trust anew" in message
-    assert "\n" not in message
     assert lock.read_bytes() == content
     assert site.requests == []
 
@@ -166,7 +151,7 @@ for path in paths:
 
 
 def test_processes_that_write_at_once_lose_nothing(tmp_path, lock):
-    paths = [tmp_path / f"{i}.txt" for i in range(60)]
+    paths = [tmp_path / f"{i}.txt" for i in range(30)]
     for path in paths:
         path.write_text(path.name)
     processes = [
