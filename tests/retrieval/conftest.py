@@ -5,9 +5,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from kformer.io.tables import write_table
+from kformer.retrieval.by_relation import ByRelation
 from kformer.retrieval.index import Shard, count_words, index_embeddings, index_words
 from kformer.retrieval.settings import Retrieval
 
@@ -21,11 +23,13 @@ def new_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
 
 @pytest.fixture(scope="session")
 def facts_table(new_folder: Callable[[], Path]) -> Callable[[Sequence[Any]], Path]:
-    """Writes facts, each a text or (text, relation, origin)."""
+    """Writes facts, each a text, (text, relation) or (text, relation, origin)."""
 
     def write(facts: Sequence[Any]) -> Path:
         path = new_folder() / "facts.parquet"
-        triples = ((fact, None, "o") if isinstance(fact, str) else fact for fact in facts)
+        triples = (
+            (fact, None, "o") if isinstance(fact, str) else (*fact, "o")[:3] for fact in facts
+        )
         rows = (
             {"fact_id": i, "text": text, "relation": relation, "source": "s", "origin": origin}
             for i, (text, relation, origin) in enumerate(triples)
@@ -56,6 +60,32 @@ def questions_table(new_folder: Callable[[], Path]) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def retrieval_table(new_folder: Callable[[], Path]) -> Callable[..., Path]:
+    """Writes what was found: (question, choice, facts), and scores unless they are 9.5, 8.5, …"""
+
+    def write(*found: Sequence[Any], origin: dict[str, Any] | None = None) -> Path:
+        path, rows = new_folder() / "retrieval.parquet", []
+        for question_id, choice, ids, *given in found:
+            [scores] = given or [[9.5 - rank for rank in range(len(ids))]]
+            row = {"question_id": question_id, "choice": choice, "fact_ids": ids, "scores": scores}
+            rows.append(row)
+        write_table(path, "retrieval", rows, origin)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def layout_of() -> Callable[..., ByRelation]:
+    """Makes the layout of documents with these relations."""
+
+    def make(relations: Sequence[str | None], first_id: int = 0) -> ByRelation:
+        return ByRelation.of(pa.chunked_array([pa.array(relations, pa.string())]), first_id)
+
+    return make
 
 
 @pytest.fixture(scope="session")
