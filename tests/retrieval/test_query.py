@@ -17,8 +17,8 @@ def hits(ids, scores):
     return Hits(np.array(ids, dtype=np.int64), np.array(scores, dtype=np.float32))
 
 
-def as_lists(found):
-    return found.ids.tolist(), found.scores.tolist()
+def as_pairs(found):
+    return list(zip(found.ids.tolist(), found.scores.tolist(), strict=True))
 
 
 class Fixed:
@@ -35,27 +35,22 @@ class Fixed:
 def test_the_best_are_sorted_by_score_and_then_by_id(scores, top_k, random):
     ids = list(range(len(scores)))
     random.shuffle(ids)
-    ranked = sorted(zip(ids, scores, strict=True), key=lambda each: (-np.float32(each[1]), each[0]))
-    found = best(*hits(ids, scores), top_k)
-    assert found.ids.tolist() == [id for id, _ in ranked[:top_k]]
-    assert found.scores.tolist() == [np.float32(score) for _, score in ranked[:top_k]]
+    ranked = sorted(zip(ids, scores, strict=True), key=lambda each: (-each[1], each[0]))[:top_k]
+    assert as_pairs(best(*hits(ids, scores), top_k)) == ranked
 
 
 def test_ties_at_the_cut_go_to_the_lower_ids():
     found = best(*hits([7, 3, 5, 1, 9], [1, 1, 1, 2, 1]), 3)
-    assert as_lists(found) == ([1, 3, 5], [2, 1, 1])
+    assert as_pairs(found) == [(1, 2), (3, 1), (5, 1)]
 
 
 @given(st.lists(scores_of_documents, min_size=1, max_size=4), st.integers(1, 45))
 def test_parts_merged_are_the_best_of_all(parts, top_k):
-    firsts = np.cumsum([0, *map(len, parts)]).tolist()
-    each = [
-        hits(range(first, first + len(part)), part)
-        for first, part in zip(firsts, parts, strict=False)
-    ]
-    expected = best(*hits(range(firsts[-1]), [score for part in parts for score in part]), top_k)
-    found = merged([best(*part, top_k) for part in each], top_k)
-    assert as_lists(found) == as_lists(expected)
+    scores = [score for part in parts for score in part]
+    ids = iter(range(len(scores)))
+    firsts = [best(*hits([next(ids) for _ in part], part), top_k) for part in parts]
+    expected = best(*hits(range(len(scores)), scores), top_k)
+    assert as_pairs(merged(firsts, top_k)) == as_pairs(expected)
 
 
 def test_the_texts_of_a_query_are_its_shared_text_with_each_suffix():
@@ -86,7 +81,7 @@ def test_shards_are_searched_as_one(top_k):
     together = Shards(shards)
     assert together.relations == {"a", "b"}
     found = together.search([Query("q", ("x", "y")), Query("r")], top_k)
-    assert [len(of_query) for of_query in found] == [2, 1]
-    for of_query in found:
-        for each in of_query:
-            assert as_lists(each) == ([1, 3, 2, 0][:top_k], [3, 3, 2, 1][:top_k])
+    expected = [(1, 3), (3, 3), (2, 2), (0, 1)][:top_k]
+    assert [[as_pairs(each) for each in of_query] for of_query in found] == (
+        [[expected, expected], [expected]]
+    )
