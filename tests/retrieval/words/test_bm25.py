@@ -121,11 +121,6 @@ class TestTheScoresOfRankBm25:
             key = tuple(sorted(words_of(fact)))
             assert scores.get(id) == scores.get(by_words.setdefault(key, id))
 
-    def test_a_word_that_is_twice_in_the_query_counts_twice(self):
-        searcher = in_memory(["dog", "cat", "pet of cats", "job"])
-        [[once], [twice]] = searcher.search([Query("dog"), Query("dog Dog")], 9)
-        assert twice.scores.tolist() == (2 * once.scores).tolist()
-
     @pytest.mark.parametrize(
         ("facts", "query"),
         [(["dog", "cat", ""], query) for query in ("", "?!", "zorbak")]
@@ -137,14 +132,6 @@ class TestTheScoresOfRankBm25:
         [[found]] = in_memory(facts).search([Query(query)], 9)
         assert found.ids.tolist() == found.scores.tolist() == []
         assert in_memory(facts).search([], 3) == []
-
-    def test_words_that_are_left_out_are_left_out_of_facts_and_queries(self, facts_table, indexed):
-        section = Retrieval(words=Words(stop_words=True, stemming=True))
-        table = facts_table(["The dogs wanted it.", "That is it.", "A cat.", "Rain.", "Snow."])
-        searcher = open_searcher(section, table, indexed(section, table))
-        [[one], [none]] = searcher.search([Query("Who wants a dog?"), Query("is it the")], 9)
-        assert one.ids.tolist() == [0]
-        assert none.ids.tolist() == []
 
 
 @settings(max_examples=50, deadline=None)
