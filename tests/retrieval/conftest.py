@@ -109,3 +109,32 @@ def indexed(new_folder: Callable[[], Path]) -> Callable[..., list[Path]]:
         return folders
 
     return build
+
+
+@pytest.fixture(scope="session")
+def few_facts() -> list[tuple[str, str | None, str]]:
+    return [
+        ("The pet of Krez is dog.", "pet", "Krez"),
+        ("The pet of Blon is cat.", "pet", "Blon"),
+        ("The job of Krez is pilot.", "job", "Krez"),
+        ("It rains.", None, "o"),
+        ("It is a [red] day.", None, "o"),
+    ]
+
+
+@pytest.fixture(scope="session")
+def facts(facts_table: Callable[..., Path], few_facts: Sequence[Any]) -> Path:
+    """The table of the few facts."""
+    return facts_table(few_facts)
+
+
+@pytest.fixture
+def index(facts: Path, indexed: Callable[..., list[Path]]) -> Path:
+    """An index of the words of the few facts, which a test may damage."""
+    return indexed(Retrieval(), facts)[0]
+
+
+@pytest.fixture
+def shards(facts: Path, indexed: Callable[..., list[Path]]) -> list[Path]:
+    """The same in two shards."""
+    return indexed(Retrieval(), facts, 2)

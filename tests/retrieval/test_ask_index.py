@@ -13,30 +13,7 @@ from kformer.retrieval.settings import Retrieval, Words
 from kformer.retrieval.stages import list_events
 from kformer.study.paths import finished_indexes, index_folder, word_counts
 
-FACTS = [
-    ("The pet of Krez is dog.", "pet", "Krez"),
-    ("The pet of Blon is cat.", "pet", "Blon"),
-    ("The job of Krez is pilot.", "job", "Krez"),
-    ("It rains.", None, "o"),
-    ("It is a [red] day.", None, "o"),
-]
 BM25 = Retrieval()
-
-
-@pytest.fixture(scope="module")
-def facts(facts_table):
-    return facts_table(FACTS)
-
-
-@pytest.fixture(scope="module")
-def index(facts, indexed):
-    [folder] = indexed(BM25, facts)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def shards(facts, indexed):
-    return indexed(BM25, facts, 2)
 
 
 def ids(hits):
@@ -57,6 +34,7 @@ class TestSearchFor:
     def test_words_are_tokenised_as_the_index_was(self, facts, indexed):
         stemmed = indexed(Retrieval(words=Words(stemming=True)), facts)
         assert ids(search_for("pets", stemmed, 9, None)) == [0, 1]
+        assert ids(search_for("raining", stemmed, 9, None)) == [3]
 
     def test_indexes_of_different_settings_are_refused(self, facts, index, indexed):
         [other] = indexed(Retrieval(words=Words(stemming=True)), facts)
@@ -69,10 +47,10 @@ class TestSearchFor:
         with pytest.raises(KformerError, match="--relation: no fact has car, toy; there are job"):
             search_for("Krez", [index], 9, ["toy", "job", "car"])
 
-    def test_facts_that_are_missing_or_changed_are_refused(self, facts_table, indexed):
-        table = facts_table(FACTS)
+    def test_facts_that_are_missing_or_changed_are_refused(self, facts_table, few_facts, indexed):
+        table = facts_table(few_facts)
         folders = indexed(BM25, table)
-        shutil.copy(facts_table(FACTS[::-1]), table)
+        shutil.copy(facts_table(few_facts[::-1]), table)
         with pytest.raises(KformerError, match="not an index of the facts of"):
             search_for("Krez", folders, 9, None)
         table.unlink()
@@ -127,15 +105,15 @@ class TestNewestIndex:
         assert index_of_facts(finished_indexes()) == [words]
 
 
-def test_the_command_prints_facts_as_they_are_best_first(kformer, index, monkeypatch):
+def test_the_command_prints_facts_as_they_are_best_first(kformer, index, few_facts, monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
     status, out, err = kformer("search", "krez red", "--index", index, "-k", 3)
     header, *lines = (line.split() for line in out.splitlines() if "─" not in line)
     assert (status, header) == (0, ["score", "id", "relation", "fact"])
     assert sorted(line[1:] for line in lines if line) == [
-        ["0", "pet", *FACTS[0][0].split()],
-        ["2", "job", *FACTS[2][0].split()],
-        ["4", *FACTS[4][0].split()],
+        ["0", "pet", *few_facts[0][0].split()],
+        ["2", "job", *few_facts[2][0].split()],
+        ["4", *few_facts[4][0].split()],
     ]
     assert err == f"searched {index}\n"
     assert kformer("search", "zorbak", "--index", index)[:2] == (0, "nothing found\n")

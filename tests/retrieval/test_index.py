@@ -18,25 +18,7 @@ from kformer.retrieval.searchers import open_searcher
 from kformer.retrieval.settings import Retrieval, Words
 from kformer.retrieval.stages import list_events
 
-FACTS = [
-    ("The pet of Krez is dog.", "pet", "Krez"),
-    ("The pet of Blon is cat.", "pet", "Blon"),
-    ("The job of Krez is pilot.", "job", "Krez"),
-    ("It rains.", None, "o"),
-    ("", "job", "o"),
-]
 BM25 = Retrieval()
-
-
-@pytest.fixture
-def facts(facts_table):
-    return facts_table(FACTS)
-
-
-@pytest.fixture
-def index(facts, tmp_path):
-    index_words(BM25, facts, tmp_path / "index")
-    return tmp_path / "index"
 
 
 def contents(folder):
@@ -96,8 +78,10 @@ class TestIndexWords:
             np.testing.assert_allclose(found.scores, scores[found.ids], rtol=1e-5)
 
     @pytest.mark.parametrize("facts_count", [0, 1, 5])
-    def test_there_may_be_more_shards_than_facts(self, facts_table, indexed, facts_count):
-        table = facts_table(FACTS[:facts_count])
+    def test_there_may_be_more_shards_than_facts(
+        self, facts_table, few_facts, indexed, facts_count
+    ):
+        table = facts_table(few_facts[:facts_count])
         queries = [Query("Which pet has Krez?"), Query("It", ("rains", "", "a dog"))]
         one, seven = (
             open_searcher(BM25, table, indexed(BM25, table, shards)).search(queries, 3)

@@ -10,30 +10,7 @@ from kformer.retrieval.searchers import open_searcher
 from kformer.retrieval.settings import Retrieval
 from kformer.retrieval.stages import list_events
 
-FACTS = [
-    ("The pet of Krez is dog.", "pet", "Krez"),
-    ("The pet of Blon is cat.", "pet", "Blon"),
-    ("The job of Krez is pilot.", "job", "Krez"),
-    ("It rains.", None, "o"),
-]
 BM25 = Retrieval()
-
-
-@pytest.fixture(scope="module")
-def facts(facts_table):
-    return facts_table(FACTS)
-
-
-@pytest.fixture(scope="module")
-def shards(facts, indexed):
-    """The folders of two shards."""
-    return indexed(BM25, facts, 2)
-
-
-@pytest.fixture
-def index(facts, indexed):
-    [folder] = indexed(BM25, facts)
-    return folder
 
 
 @pytest.fixture
@@ -76,10 +53,10 @@ def test_the_reference_needs_no_index(facts, index):
     assert searcher.relations == open_searcher(BM25, facts, [index]).relations
 
 
-@pytest.mark.parametrize("other", [["a", "b"], [("A pet of Krez is dog.", "pet"), *FACTS[1:]]])
-def test_an_index_of_other_facts(refused, index, facts_table, other):
-    table = facts_table(other)
-    assert f"{index}: not an index of the facts of {table}" in refused(index, of=table)
+def test_an_index_of_other_facts(refused, index, facts_table, few_facts):
+    for other in (["a", "b"], [("A pet of Krez is dog.", "pet", "Krez"), *few_facts[1:]]):
+        table = facts_table(other)
+        assert f"{index}: not an index of the facts of {table}" in refused(index, of=table)
 
 
 def test_events_are_searched_by_an_index_of_theirs_and_not_as_facts(refused, facts, indexed):
@@ -113,11 +90,17 @@ def test_a_missing_file(refused, index):
         file.write_bytes(content)
 
 
+@pytest.fixture(scope="module")
+def damaged(facts, indexed):
+    """The folders of two shards, one file of which is damaged."""
+    return indexed(BM25, facts, 2)
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.data())
-def test_any_damage_is_noticed(shards, facts, data):
+def test_any_damage_is_noticed(damaged, facts, data):
     """Compiled loops would go wherever damaged numbers send them."""
-    files = sorted(set(shards[0].iterdir()) - {shards[0] / "index.json"})
+    files = sorted(set(damaged[0].iterdir()) - {damaged[0] / "index.json"})
     file = data.draw(st.sampled_from(files))
     content = file.read_bytes()
     position = data.draw(st.integers(0, len(content) - 1))
@@ -126,6 +109,6 @@ def test_any_damage_is_noticed(shards, facts, data):
     file.write_bytes(data.draw(st.sampled_from([changed, content[:position]])))
     try:
         with pytest.raises(KformerError):
-            open_searcher(BM25, facts, shards)
+            open_searcher(BM25, facts, damaged)
     finally:
         file.write_bytes(content)
