@@ -102,14 +102,6 @@ class TestByEvent:
         ]:
             assert [id for id, _ in found(query, wanted, method=method, events=1)] == ids
 
-    @pytest.mark.parametrize("method", ["bm25", "rank_bm25"])
-    def test_facts_of_one_event_tie_and_those_of_a_nearer_one_come_first(self, found, method):
-        pairs = found("pays rests bill", method=method, events=2)
-        ids, scores = zip(*pairs, strict=True)
-        assert ids == (0, 2, 1, 3)
-        assert scores[0] == scores[1] > scores[2] == scores[3] > 0
-        assert found("pays rests bill", top_k=3, method=method, events=2) == pairs[:3]
-
     def test_a_boost_brings_up_the_matching_facts_of_the_events(self, found):
         match = Match(relations={"t": ["xNeed"]}, mode="boost", boost=10.0)
         pairs = found("pays rests bill", frozenset({"xNeed"}), events=2, match=match)

@@ -119,23 +119,20 @@ class TestNumbers:
         assert r"\| a_b \_c\_ \`d\` \*e\* \<script\>" in page
 
     @pytest.mark.parametrize(
-        ("found", "finding"),
+        ("found", "per_choice", "finding"),
         [
-            ([[0], [1]], "The facts favour the right answer"),
-            ([[1], [0]], "The facts favour the wrong answer"),
-            ([[0, 1]], "No evidence that the facts favour the right answer"),
-            ([[0]], "No evidence that the facts favour the right answer"),
+            ([[0], [1]], False, "The facts favour the right answer"),
+            ([[1], [0]], False, "The facts favour the wrong answer"),
+            ([[0, 1]], False, "No evidence that the facts favour the right answer"),
+            ([[0]], False, "No evidence that the facts favour the right answer"),
+            # All queries of a question find the same, so others find each choice's words, too.
+            ([[0], [1]], True, "The facts favour the right answer"),
         ],
     )
-    def test_verdict_says_what_the_surplus_shows(self, described, found, finding):
-        assert finding in described(*TWO_ANSWERS * 20, found=found)[1]
-
-    def test_verdict_with_a_query_per_choice_goes_by_words_of_other_queries(self, described):
-        # All queries of a question find the same, so each choice's words are also found by others.
-        metrics, page, _ = described(*TWO_ANSWERS * 20, found=[[0], [1]], per_choice=True)
-        assert metrics["answer_words_gain_crossed"] == 1
-        assert "The facts favour the right answer" in page
-        assert "| crossed gain" in page
+    def test_verdict_says_what_the_surplus_shows(self, described, found, per_choice, finding):
+        _, page, _ = described(*TWO_ANSWERS * 20, found=found, per_choice=per_choice)
+        assert finding in page
+        assert ("| crossed gain" in page) == per_choice
 
     @pytest.mark.parametrize("per_choice", [False, True])
     def test_few_questions_get_no_verdict_and_no_interval(self, described, per_choice):

@@ -95,13 +95,27 @@ def check_found(found, scores, top_k):
 
 class TestTheScoresOfRankBm25:
     @settings(max_examples=50, deadline=None)
-    @given(corpus=corpora(), query=query_texts, top_k=st.integers(1, 20))
-    def test_an_index_on_disk_finds_what_it_finds(self, facts_table, indexed, corpus, query, top_k):
-        facts, _ = corpus
-        table = facts_table(facts)
-        searcher = open_searcher(Retrieval(), table, indexed(Retrieval(), table))
-        [[found]] = searcher.search([Query(query)], top_k)
-        check_found(found, okapi(facts, query), top_k)
+    @given(
+        corpus=corpora(),
+        query=query_texts,
+        suffixes=st.lists(query_texts, min_size=1, max_size=3),
+        wanted=wanted_relations,
+        top_k=st.integers(1, 20),
+    )
+    @pytest.mark.parametrize("method", ["bm25", "rank_bm25"])
+    def test_an_index_on_disk_and_the_reference_find_what_it_finds(
+        self, facts_table, indexed, method, corpus, query, suffixes, wanted, top_k
+    ):
+        facts, of_facts = corpus
+        section, table = Retrieval(method=method), facts_table(list(zip(*corpus, strict=True)))
+        searcher = open_searcher(section, table, indexed(section, table))
+        [found] = searcher.search([Query(query, tuple(suffixes), wanted)], top_k)
+        for suffix, hits in zip(suffixes, found, strict=True):
+            scores = okapi(facts, f"{query} {suffix}")
+            if wanted is not None:
+                scores[[name not in wanted for name in of_facts]] = 0
+            check_found(hits, scores, top_k)
+        assert searcher.relations == set(of_facts)
 
     @settings(max_examples=50, deadline=None)
     @given(corpus=corpora(), query=query_texts)
