@@ -113,7 +113,7 @@ def test_the_command_prints_facts_as_they_are_best_first(kformer, index, few_fac
     assert sorted(line[1:] for line in lines if line) == [
         ["0", "pet", *few_facts[0][0].split()],
         ["2", "job", *few_facts[2][0].split()],
-        ["4", *few_facts[4][0].split()],
+        ["4", *few_facts[4].split()],
     ]
     assert err == f"searched {index}\n"
     assert kformer("search", "zorbak", "--index", index)[:2] == (0, "nothing found\n")

@@ -25,11 +25,8 @@ def test_an_own_table_replaces_that_of_atomic():
     assert matching_relations(OWN, "xWant") is None
 
 
-def test_the_table_of_atomic_fits_if_one_type_and_one_relation_are_known():
+def test_that_of_atomic_fits_if_one_type_and_one_relation_are_known_an_own_one_if_all_are():
     check_match(SOCIAL_IQA, {"xIntent", "other"}, frozenset({"xReason", "IsA"}))
-
-
-def test_an_own_table_must_fit_wholly():
     check_match(OWN, {"t", "u", None, "v"}, frozenset({"Causes", "IsA", None, "job"}))
 
 

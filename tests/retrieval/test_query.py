@@ -21,16 +21,6 @@ def as_pairs(found):
     return list(zip(found.ids.tolist(), found.scores.tolist(), strict=True))
 
 
-class Fixed:
-    """Documents with given scores, for every query."""
-
-    def __init__(self, relation, ids, scores):
-        self.relations, self._found = frozenset({relation}), hits(ids, scores)
-
-    def search(self, queries, top_k):
-        return [[best(*self._found, top_k) for _ in query.suffixes] for query in queries]
-
-
 @given(scores_of_documents, st.integers(1, 45), st.randoms())
 def test_the_best_are_sorted_by_score_and_then_by_id(scores, top_k, random):
     ids = list(range(len(scores)))
@@ -76,12 +66,11 @@ def test_the_settings_say_what_the_query_of_a_question_is(kind, context, texts):
 
 
 @pytest.mark.parametrize("top_k", [1, 3, 9])
-def test_shards_are_searched_as_one(top_k):
-    shards = [Fixed("a", [0, 1], [1, 3]), Fixed("b", [2, 3], [2, 3]), Fixed("a", [], [])]
+def test_shards_are_searched_as_one(scored, top_k):
+    shards = [scored([("a", 1), ("a", 3)]), scored([("b", 2), ("b", 3)], 2), scored([])]
     together = Shards(shards)
     assert together.relations == {"a", "b"}
     found = together.search([Query("q", ("x", "y")), Query("r")], top_k)
+    found = [[as_pairs(each) for each in of_query] for of_query in found]
     expected = [(1, 3), (3, 3), (2, 2), (0, 1)][:top_k]
-    assert [[as_pairs(each) for each in of_query] for of_query in found] == (
-        [[expected, expected], [expected]]
-    )
+    assert found == [[expected, expected], [expected]]
