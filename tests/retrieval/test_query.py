@@ -5,16 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kformer.retrieval.query import Hits, Query, Shards, best, merged, query_of
+from kformer.retrieval.query import Query, Shards, best, query_of
 from kformer.retrieval.settings import Match, Retrieval
 
 scores_of_documents = st.lists(
     st.sampled_from([-1.0, 0.0, 0.5, 1.0, 2.5]) | st.floats(-3, 3, width=32), max_size=40
 )
-
-
-def hits(ids, scores):
-    return Hits(np.array(ids, dtype=np.int64), np.array(scores, dtype=np.float32))
 
 
 def as_pairs(found):
@@ -26,21 +22,7 @@ def test_the_best_are_sorted_by_score_and_then_by_id(scores, top_k, random):
     ids = list(range(len(scores)))
     random.shuffle(ids)
     ranked = sorted(zip(ids, scores, strict=True), key=lambda each: (-each[1], each[0]))[:top_k]
-    assert as_pairs(best(*hits(ids, scores), top_k)) == ranked
-
-
-def test_ties_at_the_cut_go_to_the_lower_ids():
-    found = best(*hits([7, 3, 5, 1, 9], [1, 1, 1, 2, 1]), 3)
-    assert as_pairs(found) == [(1, 2), (3, 1), (5, 1)]
-
-
-@given(st.lists(scores_of_documents, min_size=1, max_size=4), st.integers(1, 45))
-def test_parts_merged_are_the_best_of_all(parts, top_k):
-    scores = [score for part in parts for score in part]
-    ids = iter(range(len(scores)))
-    firsts = [best(*hits([next(ids) for _ in part], part), top_k) for part in parts]
-    expected = best(*hits(range(len(scores)), scores), top_k)
-    assert as_pairs(merged(firsts, top_k)) == as_pairs(expected)
+    assert as_pairs(best(np.array(ids, np.int64), np.array(scores, np.float32), top_k)) == ranked
 
 
 def test_the_texts_of_a_query_are_its_shared_text_with_each_suffix():

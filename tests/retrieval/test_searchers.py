@@ -48,11 +48,6 @@ def test_an_index_that_the_settings_do_not_fit(refused, index, facts, settings, 
     assert message.format(index=index, facts=facts) in refused(index, **settings)
 
 
-def test_the_reference_needs_no_index(facts, index):
-    searcher = open_searcher(Retrieval(method="rank_bm25"), facts, [])
-    assert searcher.relations == open_searcher(BM25, facts, [index]).relations
-
-
 def test_an_index_of_other_facts(refused, index, facts_table, few_facts):
     for other in (["a", "b"], [("A pet of Krez is dog.", "pet", "Krez"), *few_facts[1:]]):
         table = facts_table(other)

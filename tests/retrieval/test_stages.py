@@ -40,20 +40,19 @@ def retrieved(facts_table, questions_table, indexed, tmp_path):
     return run
 
 
-class TestListEvents:
-    def test_events_are_the_distinct_origins_of_facts(self, facts_table, tmp_path):
-        metrics = list_events(facts_table(RELATED), tmp_path / "e")
-        assert metrics == {"facts": 4, "events": 2}
-        assert list(read_rows(tmp_path / "e", "facts")) == [
-            {"fact_id": i, "text": text, "relation": None, "source": "events", "origin": text}
-            for i, text in enumerate(["PersonX rests", "PersonX cooks"])
-        ]
+def test_events_are_the_distinct_origins_of_facts(facts_table, tmp_path):
+    assert list_events(facts_table(RELATED), tmp_path / "e") == {"facts": 4, "events": 2}
+    assert list(read_rows(tmp_path / "e", "facts")) == [
+        {"fact_id": i, "text": text, "relation": None, "source": "events", "origin": text}
+        for i, text in enumerate(["PersonX rests", "PersonX cooks"])
+    ]
+    assert list_events(facts_table([]), tmp_path / "e") == {"facts": 0, "events": 0}
 
-    def test_facts_with_origins_of_their_own_have_none(self, facts_table, tmp_path):
-        with pytest.raises(KformerError, match="no two facts have the same origin"):
-            list_events(facts_table([("a", None, "x"), ("b", None, "y")]), tmp_path / "e")
-        assert not (tmp_path / "e").exists()
-        assert list_events(facts_table([]), tmp_path / "e") == {"facts": 0, "events": 0}
+
+def test_facts_with_origins_of_their_own_have_no_events(facts_table, tmp_path):
+    with pytest.raises(KformerError, match="no two facts have the same origin"):
+        list_events(facts_table([("a", None, "x"), ("b", None, "y")]), tmp_path / "e")
+    assert not (tmp_path / "e").exists()
 
 
 class TestRetrieve:
@@ -127,7 +126,6 @@ ATOMIC_BOOST = Match(relations="atomic", mode="boost", boost=1.5)
 SEARCHES = {
     "bm25": {},
     "bm25 of choices": {"query": "choice"},
-    "bm25 of contexts": {"query": "context"},
     "bm25 matching": {"query": "choice", "match": Match(relations="atomic")},
     "bm25 boosted": {"match": ATOMIC_BOOST},
     "bm25 by events": {"events": 6, "query": "choice"},
@@ -135,7 +133,6 @@ SEARCHES = {
     "bm25 by events, boosted": {"events": 6, "match": ATOMIC_BOOST},
     "rank_bm25": {},
     "rank_bm25 boosted": {"query": "choice", "match": ATOMIC_BOOST},
-    "rank_bm25 by events": {"events": 6, "match": Match(relations="atomic")},
     "dense": {},
     "dense matching": {"query": "choice", "match": Match(relations="atomic")},
     "dense by events": {"events": 6, "match": Match(relations="atomic")},
@@ -198,17 +195,14 @@ def search(tables, sharded, tiny_encoder, tmp_path, one_thread):
     facts, _, questions = tables
 
     def run(name, of_questions=1, of_facts=1, threads=1):
-        method = name.split()[0]
-        encoder = str(tiny_encoder)
-        section = Retrieval(method=method, top_k=9, encoder=encoder, **SEARCHES[name])
-        parts = []
-        for number in range(1, of_questions + 1):
-            part = tmp_path / f"{number}-of-{of_questions}"
+        settings = {"method": name.split()[0], "encoder": str(tiny_encoder), "top_k": 9}
+        section = Retrieval(**settings, **SEARCHES[name])
+        parts = [tmp_path / f"{number}-of-{of_questions}" for number in range(1, of_questions + 1)]
+        for number, part in enumerate(parts, start=1):
             shard = Shard(number, of_questions)
             retrieve(section, questions, facts, sharded(section, of_facts), part, shard, threads)
-            parts.append(part)
         gather(questions, parts, tmp_path / "gathered")
-        return (tmp_path / "gathered").read_bytes(), (parts[0]).read_bytes()
+        return (tmp_path / "gathered").read_bytes(), parts[0].read_bytes()
 
     return run
 
@@ -220,9 +214,8 @@ def test_however_the_work_is_divided_the_bytes_are_the_same(search, tmp_path, na
     assert sum(len(row["fact_ids"]) == 9 for row in rows) > 0.2 * len(rows)
     assert any(len(set(row["scores"])) < len(row["scores"]) for row in rows)  # there are ties
     assert gathered == whole
-    assert search(name, of_questions=2)[0] == whole
     assert search(name, of_facts=2, threads=4)[0] == whole
-    assert search(name, of_questions=7, of_facts=7)[0] == whole
+    assert search(name, of_questions=3, of_facts=7)[0] == whole
 
 
 def test_there_may_be_more_shards_than_questions(search):
@@ -266,12 +259,7 @@ class TestGather:
     @pytest.mark.parametrize(
         ("parts", "wrong", "message"),
         [
-            (
-                ["bc", "a"],
-                0,
-                "has question 'b' where question 'a' is expected; give the parts of the same "
-                "questions, in their order",
-            ),
+            (["bc", "a"], 0, "has question 'b' where question 'a' is expected; give the parts of"),
             (["a", "a", "bc"], 1, "has question 'a' where question 'b' is expected"),
             (["a", "bc", "bc"], 2, "has question 'b' where no more questions are expected"),
             (["axc"], 0, "has question 'x' where question 'b' is expected"),

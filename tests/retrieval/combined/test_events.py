@@ -24,7 +24,7 @@ FACTS = [
 
 def events_of(facts):
     """The events of facts, each (relation, origin)."""
-    relations, origins = zip(*facts, strict=True) if facts else ((), ())
+    relations, origins = zip(*facts, strict=True)
     columns = ([pa.array(column, pa.string())] for column in (origins, relations))
     return FactsOfEvents(*map(pa.chunked_array, columns))
 
@@ -44,11 +44,6 @@ def test_events_are_distinct_origins_which_know_their_facts():
     ]:
         found = events.of(np.array(numbers, dtype=np.int64), wanted)
         assert [part.tolist() for part in found] == [facts, about]
-
-
-def test_no_facts_are_about_no_events():
-    events = events_of([])
-    assert events.texts == events.of(np.array([], dtype=np.int64), None)[0].tolist() == []
 
 
 class TestByEvent:

@@ -55,13 +55,16 @@ def index_of(layout_of, new_folder):
 def brute_force(documents, relations, query, wanted, top_k):
     """Ids and scores of the nearest, one after the other and in full precision."""
     query = unit([query])[0].astype(np.float32)
-    scores = {}
+    pairs = []
     for number, document in enumerate(unit(documents).astype(np.float16)):
         if wanted is None or relations[number] in wanted:
-            exact = math.fsum(float(x) * float(y) for x, y in zip(document, query, strict=True))
-            scores[number] = np.float32(exact)
-    ranked = sorted(scores, key=lambda number: (-scores[number], number))[:top_k]
-    return ranked, [scores[number] for number in ranked]
+            cosine = math.fsum(float(x) * float(y) for x, y in zip(document, query, strict=True))
+            pairs.append((number, np.float32(cosine)))
+    return sorted(pairs, key=lambda pair: (-pair[1], pair[0]))[:top_k]
+
+
+def as_pairs(hits):
+    return list(zip(hits.ids.tolist(), hits.scores.tolist(), strict=True))
 
 
 NAMES = ["a", "b", "c", None]
@@ -91,8 +94,7 @@ def test_exactly_the_nearest_are_found(
         searched = [Query(str(n), relations=wanted) for n, (_, wanted) in enumerate(queries)]
         found = index.search(searched, top_k)
     for (vector, wanted), [hits] in zip(queries, found, strict=True):
-        ids, scores = brute_force(documents, relations, vector, wanted, top_k)
-        assert (hits.ids.tolist(), hits.scores.tolist()) == (ids, scores)
+        assert as_pairs(hits) == brute_force(documents, relations, vector, wanted, top_k)
 
 
 @pytest.fixture(scope="module")
@@ -150,9 +152,8 @@ def test_the_nearest_of_many_near_duplicates_are_found(index_of, corpus):
     documents, relations, queries = corpus
     found = index_of(*corpus).search([Query(str(n)) for n in range(5)], 30)
     for number, [hits] in enumerate(found):
-        ids, scores = brute_force(documents, relations, queries[number], None, 30)
-        assert (hits.ids.tolist(), hits.scores.tolist()) == (ids, scores)
-        assert set(ids) <= set(range(0, 1200, 3))
+        assert as_pairs(hits) == brute_force(documents, relations, queries[number], None, 30)
+        assert set(hits.ids.tolist()) <= set(range(0, 1200, 3))
 
 
 def test_each_suffix_of_a_query_is_searched_for_and_an_empty_query_finds_nothing(index_of):
@@ -181,16 +182,15 @@ def few_rows(monkeypatch):
 
 
 def test_faiss_finds_nearly_all_with_the_same_scores(index_of, corpus, few_rows):
-    exact, found = (
+    nearest, found = (
         index_of(*corpus, nearest=nearest).search(QUERIES, 20) for nearest in ("exact", "faiss")
     )
     shared = total = 0
-    for query, [expected], [hits] in zip(QUERIES, exact, found, strict=True):
+    for query, [expected], [hits] in zip(QUERIES, nearest, found, strict=True):
         assert len(hits.ids) == len(expected.ids)
         assert query.relations is None or {corpus[1][i] for i in hits.ids} <= query.relations
-        scores = dict(zip(expected.ids.tolist(), expected.scores.tolist(), strict=True))
-        for number, score in zip(hits.ids.tolist(), hits.scores.tolist(), strict=True):
-            assert scores.get(number, score) == score
+        scores = dict(as_pairs(expected))
+        assert all(scores.get(number, score) == score for number, score in as_pairs(hits))
         shared += len(scores.keys() & set(hits.ids.tolist()))
         total += len(scores)
     assert shared / total > 0.8
