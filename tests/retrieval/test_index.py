@@ -77,11 +77,9 @@ class TestIndexWords:
             assert set(found.ids.tolist()) == set(np.flatnonzero(scores > 0).tolist())
             np.testing.assert_allclose(found.scores, scores[found.ids], rtol=1e-5)
 
-    @pytest.mark.parametrize("facts_count", [0, 1, 5])
-    def test_there_may_be_more_shards_than_facts(
-        self, facts_table, few_facts, indexed, facts_count
-    ):
-        table = facts_table(few_facts[:facts_count])
+    @pytest.mark.parametrize("count", [0, 1, 5])
+    def test_there_may_be_more_shards_than_facts(self, facts_table, few_facts, indexed, count):
+        table = facts_table(few_facts[:count])
         queries = [Query("Which pet has Krez?"), Query("It", ("rains", "", "a dog"))]
         one, seven = (
             open_searcher(BM25, table, indexed(BM25, table, shards)).search(queries, 3)
@@ -96,11 +94,6 @@ class TestIndexWords:
         with pytest.raises(KformerError, match="this folder is there already"):
             index_words(BM25, facts, index)
         assert contents(index) == before
-
-    def test_facts_that_are_no_table_leave_nothing(self, tmp_path):
-        with pytest.raises(KformerError, match="there is no such file"):
-            index_words(BM25, tmp_path / "nowhere", tmp_path / "index")
-        assert list(tmp_path.iterdir()) == []
 
 
 class TestCounts:
@@ -195,10 +188,9 @@ def test_a_damaged_index(index, content):
         read_index(index)
 
 
-@pytest.mark.parametrize("new", [{}, {"new": 1}])
-def test_an_index_of_another_version(index, new):
+def test_an_index_of_another_version(index):
     content = json.loads((index / "index.json").read_text())
-    content |= {"version": INDEX_VERSION + 1, **new}
+    content |= {"version": INDEX_VERSION + 1, "new": 1}
     (index / "index.json").write_text(json.dumps(content))
     with pytest.raises(KformerError, match=f"an index of version {INDEX_VERSION + 1}, but this"):
         read_index(index)

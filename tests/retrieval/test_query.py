@@ -8,16 +8,15 @@ from hypothesis import strategies as st
 from kformer.retrieval.query import Query, Shards, best, query_of
 from kformer.retrieval.settings import Match, Retrieval
 
-scores_of_documents = st.lists(
-    st.sampled_from([-1.0, 0.0, 0.5, 1.0, 2.5]) | st.floats(-3, 3, width=32), max_size=40
-)
-
 
 def as_pairs(found):
     return list(zip(found.ids.tolist(), found.scores.tolist(), strict=True))
 
 
-@given(scores_of_documents, st.integers(1, 45), st.randoms())
+some_scores = st.sampled_from([-1.0, 0.0, 0.5, 1.0, 2.5]) | st.floats(-3, 3, width=32)
+
+
+@given(st.lists(some_scores, max_size=40), st.integers(1, 45), st.randoms())
 def test_the_best_are_sorted_by_score_and_then_by_id(scores, top_k, random):
     ids = list(range(len(scores)))
     random.shuffle(ids)

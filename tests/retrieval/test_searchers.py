@@ -29,9 +29,8 @@ def refused(facts):
     ("method", "kind"), [("bm25", "words"), ("dense", "embeddings"), ("hybrid", "words")]
 )
 def test_a_method_needs_its_indexes(refused, method, kind):
-    assert refused(method=method) == (
-        f"--index: retrieval.method: {method} needs an index of {kind}"
-    )
+    line = f"--index: retrieval.method: {method} needs an index of {kind}"
+    assert refused(method=method) == line
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def test_impossible_hybrids_are_refused(settings, message):
         {"top_k": True},
         {"candidates": "100"},
         {"encoder": " "},
-        {"match": {"relations": "atomic", "mode": "boost", "boost": 1.0}},
+        {"match": {"mode": "boost", "boost": 1.0}},
         {"match": {"relations": {"t": ["a", " "]}}},
     ],
 )

@@ -10,17 +10,14 @@ from kformer.io.tables import provenance, read_rows
 from kformer.retrieval.shuffle import shuffle
 
 
-@pytest.fixture(scope="module")
-def questions(tiny_tables):
-    return tiny_tables / "questions.parquet"
-
-
 @pytest.fixture(params=["question", "choice"])
-def retrieval(tiny_tables, request):
-    return tiny_tables / f"{request.param}.parquet"
+def tables(tiny_tables, request):
+    """The questions, and what was retrieved for them or for their choices."""
+    return tiny_tables / "questions.parquet", tiny_tables / f"{request.param}.parquet"
 
 
-def test_the_questions_of_a_split_exchange_their_facts(questions, retrieval, tmp_path):
+def test_the_questions_of_a_split_exchange_their_facts(tables, tmp_path):
+    questions, retrieval = tables
     metrics = shuffle(questions, retrieval, tmp_path / "s")
     splits = {row["question_id"]: row["split"] for row in read_rows(questions, "questions")}
     real, control = (
@@ -66,9 +63,9 @@ def test_questions_that_get_facts_of_their_own_after_all_are_counted(shuffled):
     assert metrics["with_own_facts"] == 2
 
 
-def test_the_same_seed_gives_the_same_bytes(questions, retrieval, tmp_path):
+def test_the_same_seed_gives_the_same_bytes(tables, tmp_path):
     for name, seed in (("one", 1), ("same", 1), ("other", 2)):
-        shuffle(questions, retrieval, tmp_path / name, seed)
+        shuffle(*tables, tmp_path / name, seed)
     one, same, other = ((tmp_path / name).read_bytes() for name in ("one", "same", "other"))
     assert one == same
     assert one != other

@@ -29,11 +29,9 @@ def retrieved(facts_table, questions_table, indexed, tmp_path):
 
     def run(*questions, facts=FACTS, **settings):
         section, table = Retrieval(**settings), facts_table(facts)
-        searched = table
         if section.events:
-            searched = tmp_path / "events"
-            list_events(table, searched)
-        indexes = indexed(section, searched)
+            list_events(table, tmp_path / "events")
+        indexes = indexed(section, tmp_path / "events" if section.events else table)
         metrics = retrieve(section, questions_table(*questions), table, indexes, tmp_path / "r")
         return metrics, list(read_rows(tmp_path / "r", "retrieval"))
 
@@ -128,13 +126,9 @@ SEARCHES = {
     "bm25 of choices": {"query": "choice"},
     "bm25 matching": {"query": "choice", "match": Match(relations="atomic")},
     "bm25 boosted": {"match": ATOMIC_BOOST},
-    "bm25 by events": {"events": 6, "query": "choice"},
-    "bm25 by events, matching": {"events": 6, "match": Match(relations="atomic")},
-    "bm25 by events, boosted": {"events": 6, "match": ATOMIC_BOOST},
-    "rank_bm25": {},
+    "bm25 by events": {"query": "choice", "events": 6, "match": Match(relations="atomic")},
     "rank_bm25 boosted": {"query": "choice", "match": ATOMIC_BOOST},
     "dense": {},
-    "dense matching": {"query": "choice", "match": Match(relations="atomic")},
     "dense by events": {"events": 6, "match": Match(relations="atomic")},
     "hybrid": {"query": "choice"},
     "hybrid reranked": {"fusion": "rerank", "match": Match(relations="atomic")},
@@ -284,7 +278,3 @@ class TestGather:
                 gather(questions, parts, tmp_path / "out")
         gather(questions, [part("a", **one), part("bc", **one)], tmp_path / "out")
         assert provenance(tmp_path / "out", "retrieval") == one
-
-    def test_a_part_that_is_no_retrieval(self, questions, part, tmp_path):
-        with pytest.raises(KformerError, match="holds questions, but a retrieval table is"):
-            gather(questions, [part("a"), questions], tmp_path / "out")

@@ -51,10 +51,10 @@ def test_ranks_score_by_the_sum_of_their_reciprocals(sparse, dense, top_k):
     scores = Counter()
     for ranking in (sparse, dense):
         scores.update({number: 1 / (61 + rank) for rank, number in enumerate(ranking)})
-    expected = [(np.float32(score), number) for number, score in scores.items()]
-    expected = sorted(expected, key=lambda each: (-each[0], each[1]))[:top_k]
+    pairs = [(number, np.float32(score)) for number, score in scores.items()]
+    expected = sorted(pairs, key=lambda pair: (-pair[1], pair[0]))[:top_k]
     found = fused([hits(sparse), hits(dense)], top_k)
-    assert list(zip(found.scores, found.ids, strict=True)) == expected
+    assert list(zip(found.ids, found.scores, strict=True)) == expected
     assert found.scores.dtype == np.float32 and found.ids.dtype == np.int64
 
 

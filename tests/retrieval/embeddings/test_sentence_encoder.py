@@ -77,36 +77,30 @@ def test_nor_on_how_many_threads_there_are(some_texts, bundled, one_thread):
     assert len(results) == 1
 
 
-def test_embeddings_have_length_1(some_texts, tiny):
-    embeddings = tiny.embed_queries(some_texts(20))
-    assert embeddings.shape == (20, tiny.width) and embeddings.dtype == np.float32
-    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, rtol=1e-6)
-    assert tiny.embed_queries([]).shape == (0, tiny.width)
-
-
-def test_the_embeddings_of_queries_are_kept_for_the_next_shard(some_texts, tiny):
+def test_embeddings_of_queries_have_length_1_and_are_kept_for_the_next_shard(some_texts, tiny):
     texts = some_texts(3)
     bf16, fp32 = (tiny.embed_queries(texts, precision) for precision in ("bf16", "fp32"))
+    assert bf16.shape == (3, tiny.width) and bf16.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(bf16, axis=1), 1, rtol=1e-6)
     assert tiny.embed_queries(texts, "bf16") is bf16 and tiny.embed_queries(texts, "fp32") is fp32
     assert np.array_equal(tiny.embed_queries(texts[1:], "fp32"), fp32[1:])
+    assert tiny.embed_queries([]).shape == (0, tiny.width)
 
 
 def test_the_precision_is_that_of_the_hardware_unless_another_is_given(
     some_texts, tiny_encoder, monkeypatch
 ):
     texts, found = some_texts(20), {}
-    for precision in ("bf16", "fp32"):
-        monkeypatch.setattr(
-            sentence_encoder, "hardware_computes_in_bf16", lambda bf16=precision == "bf16": bf16
-        )
+    given = {name: SentenceEncoder(str(tiny_encoder), name) for name in ("bf16", "fp32")}
+    for precision in given:
+        in_bf16 = precision == "bf16"
+        monkeypatch.setattr(sentence_encoder, "hardware_computes_in_bf16", lambda it=in_bf16: it)
         encoder = SentenceEncoder(str(tiny_encoder))
         assert encoder.precision == precision
         found[precision] = encoder.embed_documents(texts)
-        for given in ("bf16", "fp32"):
-            other = SentenceEncoder(str(tiny_encoder), given)
-            assert other.precision == given
-            queries = encoder.embed_queries(texts, given)
-            assert queries.tobytes() == other.embed_queries(texts).tobytes()
+        for name, other in given.items():
+            assert other.precision == name
+            assert np.array_equal(encoder.embed_queries(texts, name), other.embed_queries(texts))
     assert not np.array_equal(found["bf16"], found["fp32"])
     np.testing.assert_allclose(found["bf16"], found["fp32"], atol=0.02)
 

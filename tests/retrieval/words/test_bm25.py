@@ -192,11 +192,8 @@ def many():
 
 @pytest.fixture(scope="module")
 def many_queries():
-    random = np.random.default_rng(6)
-    return [
-        " ".join(f"w{word}" for word in (random.pareto(0.7, 6) * 3).astype(int).tolist())
-        for _ in range(50)
-    ]
+    drawn = np.random.default_rng(6).pareto(0.7, (50, 6))
+    return [" ".join(f"w{word}" for word in row) for row in (drawn * 3).astype(int).tolist()]
 
 
 @pytest.fixture(scope="module")
