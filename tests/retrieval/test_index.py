@@ -6,6 +6,7 @@ import subprocess
 import sys
 from itertools import chain
 
+import bm25s
 import numpy as np
 import pytest
 from hypothesis import given
@@ -59,8 +60,6 @@ class TestIndexWords:
         assert contents(tmp_path / "again") == contents(index)
 
     def test_bm25s_reads_it_and_its_scores_are_ours(self, facts_table, tmp_path):
-        import bm25s
-
         random = np.random.default_rng(3)
         words = [f"w{i}" for i in range(50)]
         texts = [" ".join(random.choice(words, random.integers(0, 9))) for _ in range(400)]

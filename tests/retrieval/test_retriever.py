@@ -88,9 +88,9 @@ def test_the_new_method_that_a_page_shows_is_one_class_and_one_entry():
     code = [
         "from kformer.retrieval.methods import METHODS, SearchMethod",
         entry.replace("my_module", "__main__"),
-        "import numpy as np\nfrom kformer.retrieval import Retriever",
-        "from kformer.retrieval.query import best",
+        "import numpy as np\nfrom kformer.retrieval.query import best",
         searcher,
+        "from kformer.retrieval import Retriever",
         "retriever = Retriever(method='length').index(['a', 'abc', 'ab'])",
         "print([hit.id for hit in retriever.search(['x'], top_k=2)[0]])",
     ]

@@ -86,7 +86,6 @@ def test_a_missing_file(refused, index):
 
 @pytest.fixture(scope="module")
 def damaged(facts, indexed):
-    """The folders of two shards, one file of which is damaged."""
     return indexed(BM25, facts, 2)
 
 

@@ -115,9 +115,6 @@ def test_nearly_all_gold_facts_of_the_demo_are_among_the_best_five(tiny_tables, 
     assert metrics["gold_recall_at_5"] >= 0.95
 
 
-# --- shards
-
-
 RELATIONS = ("xWant", "xNeed", "xReact", "oWant", None)
 WORDS = "the of to a is dana krez blon pet job dog cat pilot food rain goes wants home red".split()
 ATOMIC_BOOST = Match(relations="atomic", mode="boost", boost=1.5)
@@ -151,13 +148,12 @@ def tables(facts_table, questions_table):
     facts = facts_table(
         [(text, random.choice(RELATIONS), random.choice(origins)) for text in texts]
     )
-    types = ["xWant", "xNeed", "oReact", "other", None]
     questions = [
         {
             "context": some_words(0, 5),
             "question": some_words(1, 4),
             "choices": [some_words(1, 3) for _ in range(random.integers(2, 5))],
-            "type": random.choice(types),
+            "type": random.choice(["xWant", "xNeed", "oReact", "other", None]),
         }
         for _ in range(40)
     ]

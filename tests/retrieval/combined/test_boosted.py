@@ -11,9 +11,7 @@ from kformer.retrieval.searchers import open_searcher
 from kformer.retrieval.settings import Match, Retrieval
 
 relations = st.sampled_from([None, "a", "b", "c"])
-documents = st.lists(
-    st.tuples(relations, st.sampled_from([-0.5, 0.0, 0.25, 0.5, 0.75, 1.0])), max_size=12
-)
+some_scores = st.sampled_from([-0.5, 0.0, 0.25, 0.5, 0.75, 1.0])
 
 
 def as_pairs(hits):
@@ -22,7 +20,7 @@ def as_pairs(hits):
 
 @settings(max_examples=60, deadline=None)
 @given(
-    documents,
+    st.lists(st.tuples(relations, some_scores), max_size=12),
     st.lists(st.none() | st.frozensets(relations), min_size=1, max_size=3),
     st.sampled_from([1.5, 2.0, 3.0]),
     st.integers(1, 15),

@@ -77,12 +77,12 @@ class TestByEvent:
     def found(self, facts_table, indexed):
         """The facts, with their scores, that a query finds by their events."""
 
-        def search(query, wanted=None, top_k=9, **settings):
+        def search(query, wanted=None, **settings):
             section, table = Retrieval(**settings), facts_table(FACTS)
             list_events(table, table.with_name("events"))
             indexes = indexed(section, table.with_name("events"))
             searcher = open_searcher(section, table, indexes)
-            [[hits]] = searcher.search([Query(query, relations=wanted)], top_k)
+            [[hits]] = searcher.search([Query(query, relations=wanted)], 9)
             return as_pairs(hits)
 
         return search

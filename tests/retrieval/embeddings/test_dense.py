@@ -109,8 +109,8 @@ def corpus():
     return documents, relations, queries
 
 
-SOME = [None, frozenset("a"), frozenset("bd"), frozenset()]
-QUERIES = [Query(str(number), relations=SOME[number % 4]) for number in range(60)]
+SOME = [None, frozenset("a"), frozenset("bd"), frozenset()] * 15
+QUERIES = [Query(str(number), relations=names) for number, names in enumerate(SOME)]
 
 
 def all_bytes(found):
@@ -169,9 +169,6 @@ def test_cosines_are_the_scores_of_the_search(index_of, corpus):
     embedding = index.embed_queries(["7"])[0]
     assert np.array_equal(index.cosines(embedding, hits.ids), hits.scores)
     assert index.cosines(embedding, hits.ids[:0]).tolist() == []
-
-
-# --- FAISS
 
 
 @pytest.fixture

@@ -27,9 +27,8 @@ def test_embeddings_are_written_in_the_order_of_relations(
     ordered = [texts[number - first_id] for number in layout.ids]
     assert np.array_equal(written, tiny.embed_documents(ordered).astype(np.float16))
     about = json.loads((tmp_path / "encoder.json").read_text())
-    assert about == {
-        "name": tiny.name, "sha256": tiny.sha256, "width": 32, "precision": tiny.precision
-    }  # fmt: skip
+    names = ("name", "sha256", "width", "precision")
+    assert about == {name: getattr(tiny, name) for name in names}
 
 
 def test_no_documents(tiny, layout_of, tmp_path):

@@ -191,9 +191,7 @@ CASES = {
         [found([0], choices=["cat", "the", "Krez"])], answer_words_gain=None
     ),
     "unknown types are not matched": case(
-        [found([0], type="wrong")],
-        {"match": MATCH},
-        questions_matched=0,
+        [found([0], type="wrong")], {"match": MATCH}, questions_matched=0
     ),
     "without a table nothing is matched": case([found([0], type="pets")], questions_matched=None),
 }

@@ -64,8 +64,7 @@ class Page(HTMLParser):
 def described(questions_table, facts_table, retrieval_table, tmp_path):
     """Describes a retrieval of questions; returns the metrics and both pages.
 
-    Each question is a dict of what is other than usual. All found the same facts, or, with several
-    lists of them, each question the next.
+    Questions are dicts of what is other than usual; they find the lists of facts in turn.
     """
 
     def run(
