@@ -1,4 +1,4 @@
-"""Searching for one query, given folders of indexes alone; and the index that was built last."""
+"""Searching for one query, given folders of indexes alone; the index that was built last."""
 
 import os
 import shutil
@@ -11,34 +11,9 @@ from kformer.errors import KformerError
 from kformer.retrieval.ask_index import index_of_facts, search_for
 from kformer.retrieval.settings import Retrieval, Words
 from kformer.retrieval.stages import list_events
-from kformer.study import paths
-from kformer.study.paths import finished_indexes
+from kformer.study.paths import finished_indexes, index_folder, word_counts
 
-FACTS = [
-    ("The pet of Krez is dog.", "pet", "Krez"),
-    ("The pet of Blon is cat.", "pet", "Blon"),
-    ("The job of Krez is pilot.", "job", "Krez"),
-    ("It rains.", None, "o"),
-    ("It is a [red] day.", None, "o"),
-]
 BM25 = Retrieval()
-
-
-@pytest.fixture(scope="module")
-def facts(facts_table):
-    return facts_table(FACTS)
-
-
-@pytest.fixture(scope="module")
-def index(facts, indexed):
-    [folder] = indexed(BM25, facts)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def shards(facts, indexed):
-    """The folders of two shards."""
-    return indexed(BM25, facts, 2)
 
 
 def ids(hits):
@@ -59,6 +34,7 @@ class TestSearchFor:
     def test_words_are_tokenised_as_the_index_was(self, facts, indexed):
         stemmed = indexed(Retrieval(words=Words(stemming=True)), facts)
         assert ids(search_for("pets", stemmed, 9, None)) == [0, 1]
+        assert ids(search_for("raining", stemmed, 9, None)) == [3]
 
     def test_indexes_of_different_settings_are_refused(self, facts, index, indexed):
         [other] = indexed(Retrieval(words=Words(stemming=True)), facts)
@@ -68,14 +44,13 @@ class TestSearchFor:
     def test_only_facts_of_some_relations(self, index):
         assert ids(search_for("Krez", [index], 9, ["job"])) == [2]
         assert set(ids(search_for("Krez pet", [index], 9, ["job", "pet"]))) == {0, 1, 2}
-        with pytest.raises(KformerError) as caught:
+        with pytest.raises(KformerError, match="--relation: no fact has car, toy; there are job"):
             search_for("Krez", [index], 9, ["toy", "job", "car"])
-        assert str(caught.value) == "--relation: no fact has car, toy; there are job, pet"
 
-    def test_facts_that_are_missing_or_changed_are_refused(self, facts_table, indexed):
-        table = facts_table(FACTS)
+    def test_facts_that_are_missing_or_changed_are_refused(self, facts_table, few_facts, indexed):
+        table = facts_table(few_facts)
         folders = indexed(BM25, table)
-        shutil.copy(facts_table(FACTS[::-1]), table)
+        shutil.copy(facts_table(few_facts[::-1]), table)
         with pytest.raises(KformerError, match="not an index of the facts of"):
             search_for("Krez", folders, 9, None)
         table.unlink()
@@ -93,76 +68,57 @@ class TestNewestIndex:
     @pytest.fixture
     def built(self, tmp_path, monkeypatch):
         """Puts an index where the workflow would, as if built at this second."""
-        monkeypatch.setattr(paths, "_INDEXES", tmp_path)
+        monkeypatch.chdir(tmp_path)
 
-        def build(folder, name, second):
-            shutil.copytree(folder, tmp_path / name)
-            os.utime(tmp_path / name / "index.json", (second, second))
-            return tmp_path / name
+        def build(folder, key, shard, second):
+            copy = index_folder(key, shard)
+            shutil.copytree(folder, copy)
+            os.utime(copy / "index.json", (second, second))
+            return copy
 
         return build
 
-    def test_all_shards_of_the_one_that_was_built_last(self, tmp_path, built, index, shards):
-        whole = built(index, "words-1/1-of-1", 0)
-        parts = [built(shards[i], f"words-2/{i + 1}-of-2", i + 1) for i in (0, 1)]
-        (tmp_path / "words-2" / "1-of-2.words.json").write_text("{}")
+    def test_all_shards_of_the_one_that_was_built_last(self, built, index, shards):
+        whole = built(index, "words-1", "1-of-1", 0)
+        parts = [built(shards[i], "words-2", f"{i + 1}-of-2", i + 1) for i in (0, 1)]
+        word_counts("words-2", "1-of-2").write_text("{}")
         assert index_of_facts(finished_indexes()) == parts
         os.utime(whole / "index.json", (9, 9))
         assert index_of_facts(finished_indexes()) == [whole]
 
-    def test_it_may_have_another_number_of_shards_than_before(self, tmp_path, built, index, shards):
-        built(index, "words-1/1-of-1", 0)
-        parts = [built(shards[i], f"words-1/{i + 1}-of-2", i + 1) for i in (0, 1)]
-        built(index, "words-1/.1-of-1.partial", 9)  # of a build that was killed
+    def test_it_may_have_another_number_of_shards_than_before(self, built, index, shards):
+        built(index, "words-1", "1-of-1", 0)
+        parts = [built(shards[i], "words-1", f"{i + 1}-of-2", i + 1) for i in (0, 1)]
+        built(index, "words-1", ".1-of-1.partial", 9)  # of a build that was killed
         assert index_of_facts(finished_indexes()) == parts
 
-    def test_words_are_preferred_to_embeddings(self, tmp_path, built, index):
-        words = built(index, "words-1/1-of-1", 1)
-        built(index, "embeddings-1/1-of-1", 2)
-        assert index_of_facts(finished_indexes()) == [words]
-
-    def test_events_are_no_facts(self, tmp_path, built, index, facts, indexed):
+    def test_words_are_preferred_to_embeddings_and_events_are_no_facts(
+        self, built, index, facts, indexed
+    ):
+        list_events(facts, facts.with_name("events"))
+        built(indexed(BM25, facts.with_name("events"))[0], "words-2", "1-of-1", 9)
         with pytest.raises(KformerError, match="no index of facts there yet; run the workflow"):
             index_of_facts(finished_indexes())
-        list_events(facts, facts.with_name("events"))
-        built(indexed(BM25, facts.with_name("events"))[0], "words-2/1-of-1", 9)
-        with pytest.raises(KformerError, match="no index of facts there yet"):
-            index_of_facts(finished_indexes())
-        of_facts = built(index, "words-1/1-of-1", 1)
-        assert index_of_facts(finished_indexes()) == [of_facts]
+        embeddings = built(index, "embeddings-1", "1-of-1", 2)
+        assert index_of_facts(finished_indexes()) == [embeddings]
+        words = built(index, "words-1", "1-of-1", 1)
+        assert index_of_facts(finished_indexes()) == [words]
 
 
-class TestCommand:
-    @pytest.fixture(autouse=True)
-    def terminal(self, monkeypatch, tmp_path):
-        monkeypatch.setenv("COLUMNS", "100")
-        monkeypatch.chdir(tmp_path)
-
-    def test_it_prints_facts_as_they_are_best_first(self, kformer, index):
-        status, out, err = kformer("search", "krez red", "--index", index, "-k", 3)
-        header, *lines = (line.split() for line in out.splitlines() if "─" not in line)
-        assert (status, header) == (0, ["score", "id", "relation", "fact"])
-        assert sorted(line[1:] for line in lines if line) == [
-            ["0", "pet", *FACTS[0][0].split()],
-            ["2", "job", *FACTS[2][0].split()],
-            ["4", *FACTS[4][0].split()],
-        ]
-        assert err == f"asked {index}\n" or str(index) in err
-        assert kformer("search", "zorbak", "--index", index)[:2] == (0, "nothing found\n")
-
-    @pytest.mark.parametrize(
-        ("arguments", "message"),
-        [
-            (("--relation", "toy"), "--relation: no fact has toy; there are job, pet"),
-            (("--index", "nowhere"), "nowhere: there is no index here"),
-        ],
-    )
-    def test_mistakes_are_one_line(self, kformer, index, arguments, message):
-        if "--index" not in arguments:
-            arguments = (*arguments, "--index", index)
-        status, out, err = kformer("search", "krez", *arguments)
-        assert (status, out) == (1, "")
-        assert message in err and err.startswith("error: ") and err.count("\n") == 1
+def test_the_command_prints_facts_as_they_are_best_first(kformer, index, few_facts, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    status, out, err = kformer("search", "krez red", "--index", index, "-k", 3)
+    header, *lines = (line.split() for line in out.splitlines() if "─" not in line)
+    assert (status, header) == (0, ["score", "id", "relation", "fact"])
+    assert sorted(line[1:] for line in lines if line) == [
+        ["0", "pet", *few_facts[0][0].split()],
+        ["2", "job", *few_facts[2][0].split()],
+        ["4", *few_facts[4].split()],
+    ]
+    assert err == f"searched {index}\n"
+    assert kformer("search", "zorbak", "--index", index)[:2] == (0, "nothing found\n")
+    line = "error: nowhere: there is no index here (no index.json); build one with `kformer index`"
+    assert kformer("search", "krez", "--index", "nowhere") == (1, "", f"{line}\n")
 
 
 def test_a_search_by_words_loads_nothing_that_takes_long(index):

@@ -5,57 +5,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kformer.retrieval.query import Hits, Query, Shards, best, merged, query_of
+from kformer.retrieval.query import Query, Shards, best, query_of
 from kformer.retrieval.settings import Match, Retrieval
 
-scores_of_documents = st.lists(
-    st.sampled_from([-1.0, 0.0, 0.5, 1.0, 2.5]) | st.floats(-3, 3, width=32), max_size=40
-)
+
+def as_pairs(found):
+    return list(zip(found.ids.tolist(), found.scores.tolist(), strict=True))
 
 
-def hits(ids, scores):
-    return Hits(np.array(ids, dtype=np.int64), np.array(scores, dtype=np.float32))
+some_scores = st.sampled_from([-1.0, 0.0, 0.5, 1.0, 2.5]) | st.floats(-3, 3, width=32)
 
 
-def as_lists(found):
-    return found.ids.tolist(), found.scores.tolist()
-
-
-class Fixed:
-    """Documents with given scores, for every query."""
-
-    def __init__(self, relation, ids, scores):
-        self.relations, self._found = frozenset({relation}), hits(ids, scores)
-
-    def search(self, queries, top_k):
-        return [[best(*self._found, top_k) for _ in query.suffixes] for query in queries]
-
-
-@given(scores_of_documents, st.integers(1, 45), st.randoms())
+@given(st.lists(some_scores, max_size=40), st.integers(1, 45), st.randoms())
 def test_the_best_are_sorted_by_score_and_then_by_id(scores, top_k, random):
     ids = list(range(len(scores)))
     random.shuffle(ids)
-    ranked = sorted(zip(ids, scores, strict=True), key=lambda each: (-np.float32(each[1]), each[0]))
-    found = best(*hits(ids, scores), top_k)
-    assert found.ids.tolist() == [id for id, _ in ranked[:top_k]]
-    assert found.scores.tolist() == [np.float32(score) for _, score in ranked[:top_k]]
-
-
-def test_ties_at_the_cut_go_to_the_lower_ids():
-    found = best(*hits([7, 3, 5, 1, 9], [1, 1, 1, 2, 1]), 3)
-    assert as_lists(found) == ([1, 3, 5], [2, 1, 1])
-
-
-@given(st.lists(scores_of_documents, min_size=1, max_size=4), st.integers(1, 45))
-def test_parts_merged_are_the_best_of_all(parts, top_k):
-    firsts = np.cumsum([0, *map(len, parts)]).tolist()
-    each = [
-        hits(range(first, first + len(part)), part)
-        for first, part in zip(firsts, parts, strict=False)
-    ]
-    expected = best(*hits(range(firsts[-1]), [score for part in parts for score in part]), top_k)
-    found = merged([best(*part, top_k) for part in each], top_k)
-    assert as_lists(found) == as_lists(expected)
+    ranked = sorted(zip(ids, scores, strict=True), key=lambda each: (-each[1], each[0]))[:top_k]
+    assert as_pairs(best(np.array(ids, np.int64), np.array(scores, np.float32), top_k)) == ranked
 
 
 def test_the_texts_of_a_query_are_its_shared_text_with_each_suffix():
@@ -81,12 +47,11 @@ def test_the_settings_say_what_the_query_of_a_question_is(kind, context, texts):
 
 
 @pytest.mark.parametrize("top_k", [1, 3, 9])
-def test_shards_are_searched_as_one(top_k):
-    shards = [Fixed("a", [0, 1], [1, 3]), Fixed("b", [2, 3], [2, 3]), Fixed("a", [], [])]
+def test_shards_are_searched_as_one(scored, top_k):
+    shards = [scored([("a", 1), ("a", 3)]), scored([("b", 2), ("b", 3)], 2), scored([])]
     together = Shards(shards)
     assert together.relations == {"a", "b"}
     found = together.search([Query("q", ("x", "y")), Query("r")], top_k)
-    assert [len(of_query) for of_query in found] == [2, 1]
-    for of_query in found:
-        for each in of_query:
-            assert as_lists(each) == ([1, 3, 2, 0][:top_k], [3, 3, 2, 1][:top_k])
+    found = [[as_pairs(each) for each in of_query] for of_query in found]
+    expected = [(1, 3), (3, 3), (2, 2), (0, 1)][:top_k]
+    assert found == [[expected, expected], [expected]]

@@ -1,7 +1,9 @@
 """A retriever from Python finds what the stage finds."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -16,28 +18,18 @@ RELATIONS = ["pet", "pet", "job", None]
 QUERIES = ["the pet of Krez", "job", "zorbak"]
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"method": "bm25", "words": {"stemming": True}},
-        {"method": "rank_bm25"},
-        {"method": "dense"},
-        {"method": "hybrid", "fusion": "rerank"},
-    ],
-    ids=lambda settings: settings["method"],
-)
+@pytest.mark.parametrize("method", ["bm25", "rank_bm25", "dense", "hybrid"])
 def test_ids_and_scores_are_those_of_the_stage(
-    settings, facts_table, questions_table, indexed, tiny_encoder, tmp_path
+    method, facts_table, questions_table, indexed, tiny_encoder, tmp_path
 ):
-    settings = {**settings, "encoder": str(tiny_encoder), "top_k": 3}
+    settings = {"method": method, "encoder": str(tiny_encoder), "top_k": 3, "fusion": "rerank"}
+    settings["words"] = {"stemming": True}
     section = Retrieval(**settings)
-    facts = facts_table([(text, name, "o") for text, name in zip(TEXTS, RELATIONS, strict=True)])
+    facts = facts_table(list(zip(TEXTS, RELATIONS, strict=True)))
     questions = questions_table(*({"question": query} for query in QUERIES))
     retrieve(section, questions, facts, indexed(section, facts), tmp_path / "table")
-    expected = [
-        list(zip(row["fact_ids"], row["scores"], strict=True))
-        for row in read_rows(tmp_path / "table", "retrieval")
-    ]
+    rows = read_rows(tmp_path / "table", "retrieval")
+    expected = [list(zip(row["fact_ids"], row["scores"], strict=True)) for row in rows]
     built = Retriever(**settings).index(TEXTS, RELATIONS, folder=tmp_path / "kept")
     for retriever in (built, Retriever.load(tmp_path / "kept")):
         found = retriever.search(QUERIES)
@@ -90,29 +82,18 @@ def test_settings_are_imported_without_what_takes_long():
     assert done.stdout == "[]\n"
 
 
-NEW_METHOD = """
-from kformer.retrieval.methods import METHODS, SearchMethod
-METHODS["length"] = SearchMethod("the longest texts", "__main__:ByLength")
-
-import numpy as np
-from kformer.retrieval.query import best
-
-class ByLength:
-    def __init__(self, settings, documents):
-        self._lengths = np.array([len(text) for text in documents.texts], dtype=np.float32)
-        self.relations = frozenset(documents.relations.to_pylist())
-
-    def search(self, queries, top_k):
-        ids = np.arange(len(self._lengths))
-        return [[best(ids, self._lengths, top_k) for _ in query.texts] for query in queries]
-
-from kformer.retrieval import Retriever
-retriever = Retriever(method="length").index(["a", "abc", "ab"])
-print([hit.id for hit in retriever.search(["x"], top_k=2)[0]])
-"""
-
-
-def test_a_new_method_is_one_class_and_one_entry():
-    command = [sys.executable, "-c", NEW_METHOD]
+def test_the_new_method_that_a_page_shows_is_one_class_and_one_entry():
+    page = (Path(__file__).parents[2] / "docs" / "extend.md").read_text("utf-8")
+    [(searcher, entry)] = re.findall(r"(class ByLength.*?)```\s+(METHODS.*?\n)", page, re.DOTALL)
+    code = [
+        "from kformer.retrieval.methods import METHODS, SearchMethod",
+        entry.replace("my_module", "__main__"),
+        "import numpy as np\nfrom kformer.retrieval.query import best",
+        searcher,
+        "from kformer.retrieval import Retriever",
+        "retriever = Retriever(method='length').index(['a', 'abc', 'ab'])",
+        "print([hit.id for hit in retriever.search(['x'], top_k=2)[0]])",
+    ]
+    command = [sys.executable, "-c", "\n".join(code)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "[1, 2]\n"

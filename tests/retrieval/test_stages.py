@@ -1,19 +1,18 @@
 """The stages of retrieval: a row per query, and the same bytes however the work is divided."""
 
+import re
+from functools import cache
+from itertools import chain
+
 import numpy as np
 import pytest
 
-from kformer.demo_world import DemoWorld, write_world
 from kformer.errors import KformerError
-from kformer.io.tables import SCHEMAS, read_rows, read_table, write_table
-from kformer.knowledge.build import build_facts
-from kformer.knowledge.demo import DemoFacts
-from kformer.questions.build import build_questions
-from kformer.questions.demo import DemoQuestions
+from kformer.io.tables import SCHEMAS, provenance, read_rows, read_table
 from kformer.retrieval.index import Shard
 from kformer.retrieval.quality.report import describe
 from kformer.retrieval.settings import Match, Retrieval
-from kformer.retrieval.stages import gather, list_events, retrieve
+from kformer.retrieval.stages import gather, list_events, retrieve, settings_behind
 
 FACTS = ["The pet of Krez is dog.", "The pet of Blon is cat.", "The job of Krez is pilot.", "Rain."]
 RELATED = [
@@ -30,44 +29,39 @@ def retrieved(facts_table, questions_table, indexed, tmp_path):
 
     def run(*questions, facts=FACTS, **settings):
         section, table = Retrieval(**settings), facts_table(facts)
-        searched = table
         if section.events:
-            searched = tmp_path / "events"
-            list_events(table, searched)
-        indexes = indexed(section, searched)
+            list_events(table, tmp_path / "events")
+        indexes = indexed(section, tmp_path / "events" if section.events else table)
         metrics = retrieve(section, questions_table(*questions), table, indexes, tmp_path / "r")
         return metrics, list(read_rows(tmp_path / "r", "retrieval"))
 
     return run
 
 
-class TestListEvents:
-    def test_events_are_the_distinct_origins_of_facts(self, facts_table, tmp_path):
-        metrics = list_events(facts_table(RELATED), tmp_path / "e")
-        assert metrics == {"facts": 4, "events": 2}
-        assert list(read_rows(tmp_path / "e", "facts")) == [
-            {"fact_id": i, "text": text, "relation": None, "source": "events", "origin": text}
-            for i, text in enumerate(["PersonX rests", "PersonX cooks"])
-        ]
+def test_events_are_the_distinct_origins_of_facts(facts_table, tmp_path):
+    assert list_events(facts_table(RELATED), tmp_path / "e") == {"facts": 4, "events": 2}
+    assert list(read_rows(tmp_path / "e", "facts")) == [
+        {"fact_id": i, "text": text, "relation": None, "source": "events", "origin": text}
+        for i, text in enumerate(["PersonX rests", "PersonX cooks"])
+    ]
+    assert list_events(facts_table([]), tmp_path / "e") == {"facts": 0, "events": 0}
 
-    def test_facts_with_origins_of_their_own_have_none(self, facts_table, tmp_path):
-        with pytest.raises(KformerError, match="no two facts have the same origin"):
-            list_events(facts_table([("a", None, "x"), ("b", None, "y")]), tmp_path / "e")
-        assert not (tmp_path / "e").exists()
-        assert list_events(facts_table([]), tmp_path / "e") == {"facts": 0, "events": 0}
+
+def test_facts_with_origins_of_their_own_have_no_events(facts_table, tmp_path):
+    with pytest.raises(KformerError, match="no two facts have the same origin"):
+        list_events(facts_table([("a", None, "x"), ("b", None, "y")]), tmp_path / "e")
+    assert not (tmp_path / "e").exists()
 
 
 class TestRetrieve:
-    def test_one_row_a_question(self, retrieved):
-        questions = [
-            {"question_id": "b", "question": "pet of Krez?"},
-            {"question_id": "a", "question": "Zuv?"},
-        ]
+    def test_one_row_a_question(self, retrieved, tmp_path):
+        asked = {"b": "pet of Krez?", "a": "Zuv?"}
+        questions = ({"question_id": id, "question": text} for id, text in asked.items())
         metrics, rows = retrieved(*questions, top_k=3)
-        assert [(row["question_id"], row["choice"]) for row in rows] == [("b", None), ("a", None)]
-        assert rows[0]["fact_ids"] == [0, 1, 2]
-        assert rows[1]["fact_ids"] == rows[1]["scores"] == []
+        found = [(row["question_id"], row["choice"], row["fact_ids"]) for row in rows]
+        assert found == [("b", None, [0, 1, 2]), ("a", None, [])]
         assert metrics == {"queries": 2, "queries_searched": 2}
+        assert settings_behind(tmp_path / "r") == Retrieval(top_k=3)
 
     def test_one_row_a_choice(self, retrieved):
         questions = [
@@ -75,13 +69,8 @@ class TestRetrieve:
             {"question_id": "b", "question": "Who?", "choices": ["cat", "dog", "Rain"]},
         ]
         metrics, rows = retrieved(*questions, query="choice", top_k=1)
-        assert [(row["question_id"], row["choice"], row["fact_ids"]) for row in rows] == [
-            ("a", 0, [0]),
-            ("a", 1, [2]),
-            ("b", 0, [1]),
-            ("b", 1, [0]),
-            ("b", 2, [3]),
-        ]
+        found = [(row["question_id"], row["choice"], *row["fact_ids"]) for row in rows]
+        assert found == [("a", 0, 0), ("a", 1, 2), ("b", 0, 1), ("b", 1, 0), ("b", 2, 3)]
         assert metrics["queries"] == 5
 
     def test_a_control_is_not_made_here(self, retrieved):
@@ -106,66 +95,24 @@ class TestRetrieve:
         self, retrieved, method
     ):
         questions = [{"question": "Dana rests", "type": name} for name in ("xWant", "what", None)]
-        _, rows = retrieved(
-            *questions, facts=RELATED, method=method, match=Match(relations="atomic")
-        )
-        assert rows[0]["fact_ids"] == [1, 3]
-        _, plain = retrieved(*questions, facts=RELATED, method=method)
-        for row in rows[1:]:
-            assert row["fact_ids"] == plain[0]["fact_ids"]
-            assert len(row["fact_ids"]) == 4
-
-    @pytest.mark.parametrize("method", ["bm25", "rank_bm25"])
-    def test_with_events_the_facts_of_the_nearest_are_found(self, retrieved, method):
-        facts = [*RELATED, ("x", "xWant", "PersonX runs"), ("y", None, "PersonX falls asleep")]
-        question = {"question": "Who rests and wants to eat?", "type": "xWant"}
-        _, [row] = retrieved(question, facts=facts, method=method, events=1)
-        assert row["fact_ids"] == [0, 1, 2]
-        _, [row] = retrieved(
-            question, facts=facts, method=method, events=1, match=Match(relations="atomic")
-        )
-        assert row["fact_ids"] == [1]
+        settings = {"method": method, "match": Match(relations="atomic")}
+        _, [known, *unknown] = retrieved(*questions, facts=RELATED, **settings)
+        assert known["fact_ids"] == [1, 3]
+        assert [sorted(row["fact_ids"]) for row in unknown] == [[0, 1, 2, 3]] * 2
 
     @pytest.mark.parametrize("events", [None, 2])
-    @pytest.mark.parametrize(
-        ("table", "message"),
-        [
-            ({"xWant": ["treats", "xWant"]}, "no fact has relation treats; .* xAttr, xNeed, xWant"),
-            ({"xWant": ["xWant"], "step1": ["xNeed"]}, "no question is of type step1"),
-        ],
-    )
-    def test_a_table_that_does_not_fit_is_refused(
-        self, retrieved, tmp_path, events, table, message
-    ):
-        questions = [{"question": "Dana", "type": name} for name in ("xWant", None)]
+    def test_a_table_that_does_not_fit_is_refused(self, retrieved, tmp_path, events):
+        settings = {"match": Match(relations={"xWant": ["treats", "xWant"]}), "events": events}
+        message = "no fact has relation treats; .* xAttr, xNeed, xWant"
         with pytest.raises(KformerError, match=message):
-            retrieved(*questions, facts=RELATED, match=Match(relations=table), events=events)
+            retrieved({"question": "Dana", "type": "xWant"}, {}, facts=RELATED, **settings)
         assert not (tmp_path / "r").exists()
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    """The tables of the default demo world."""
-    folder = tmp_path_factory.mktemp("demo")
-    write_world(DemoWorld(), folder / "world")
-    build_questions(DemoQuestions(), folder / "world", folder / "q")
-    build_facts([DemoFacts()], [folder / "world"], folder / "f")
-    return folder
-
-
-@pytest.mark.parametrize("match", [None, "easy"])
-def test_nearly_all_gold_facts_of_the_demo_are_among_the_best_five(world, indexed, tmp_path, match):
-    relations = ["food", "colour", "job", "pet", "instrument", "sport"]
-    table = Match(relations={"easy": relations, "hard": relations}) if match else None
-    section = Retrieval(match=table)
-    retrieve(
-        section, world / "q", world / "f", indexes=indexed(section, world / "f"), out=tmp_path / "r"
-    )
-    metrics = describe(world / "q", world / "f", tmp_path / "r", tmp_path / "report")
+def test_nearly_all_gold_facts_of_the_demo_are_among_the_best_five(tiny_tables, tmp_path):
+    names = ("questions.parquet", "facts.parquet", "question.parquet")
+    metrics = describe(*(tiny_tables / name for name in names), tmp_path / "report")
     assert metrics["gold_recall_at_5"] >= 0.95
-
-
-# --- shards
 
 
 RELATIONS = ("xWant", "xNeed", "xReact", "oWant", None)
@@ -174,17 +121,11 @@ ATOMIC_BOOST = Match(relations="atomic", mode="boost", boost=1.5)
 SEARCHES = {
     "bm25": {},
     "bm25 of choices": {"query": "choice"},
-    "bm25 of contexts": {"query": "context"},
     "bm25 matching": {"query": "choice", "match": Match(relations="atomic")},
     "bm25 boosted": {"match": ATOMIC_BOOST},
-    "bm25 by events": {"events": 6, "query": "choice"},
-    "bm25 by events, matching": {"events": 6, "match": Match(relations="atomic")},
-    "bm25 by events, boosted": {"events": 6, "match": ATOMIC_BOOST},
-    "rank_bm25": {},
+    "bm25 by events": {"query": "choice", "events": 6, "match": Match(relations="atomic")},
     "rank_bm25 boosted": {"query": "choice", "match": ATOMIC_BOOST},
-    "rank_bm25 by events": {"events": 6, "match": Match(relations="atomic")},
     "dense": {},
-    "dense matching": {"query": "choice", "match": Match(relations="atomic")},
     "dense by events": {"events": 6, "match": Match(relations="atomic")},
     "hybrid": {"query": "choice"},
     "hybrid reranked": {"fusion": "rerank", "match": Match(relations="atomic")},
@@ -194,7 +135,7 @@ SEARCHES = {
 
 
 @pytest.fixture(scope="module")
-def tables(facts_table, questions_table, tmp_path_factory):
+def tables(facts_table, questions_table):
     """Facts, their events, and questions, all of few words, so that many scores tie."""
     random = np.random.default_rng(11)
 
@@ -207,39 +148,33 @@ def tables(facts_table, questions_table, tmp_path_factory):
     facts = facts_table(
         [(text, random.choice(RELATIONS), random.choice(origins)) for text in texts]
     )
-    types = ["xWant", "xNeed", "oReact", "other", None]
     questions = [
         {
             "context": some_words(0, 5),
             "question": some_words(1, 4),
             "choices": [some_words(1, 3) for _ in range(random.integers(2, 5))],
-            "type": random.choice(types),
+            "type": random.choice(["xWant", "xNeed", "oReact", "other", None]),
         }
         for _ in range(40)
     ]
     again = [questions[i] for i in random.choice(40, 6)]
-    events = tmp_path_factory.mktemp("events") / "events.parquet"
-    list_events(facts, events)
-    return facts, events, questions_table(*questions, *again)
+    list_events(facts, facts.with_name("events"))
+    return facts, facts.with_name("events"), questions_table(*questions, *again)
 
 
 @pytest.fixture(scope="module")
 def sharded(tables, indexed, tiny_encoder):
     """The indexes of facts or events in so many shards, built once."""
     facts, events, _ = tables
-    built = {}
+    methods = {"words": "bm25", "embeddings": "dense"}
+
+    @cache
+    def build(kind, table, shards):
+        return indexed(Retrieval(method=methods[kind], encoder=str(tiny_encoder)), table, shards)
 
     def get(settings, shards):
         table = events if settings.events else facts
-        folders = []
-        for method, kind in (("bm25", "words"), ("dense", "embeddings")):
-            if kind in settings.index_kinds:
-                key = kind, table, shards
-                if key not in built:
-                    section = Retrieval(method=method, encoder=str(tiny_encoder))
-                    built[key] = indexed(section, table, shards)
-                folders += built[key]
-        return folders
+        return list(chain(*(build(kind, table, shards) for kind in settings.index_kinds)))
 
     return get
 
@@ -250,17 +185,14 @@ def search(tables, sharded, tiny_encoder, tmp_path, one_thread):
     facts, _, questions = tables
 
     def run(name, of_questions=1, of_facts=1, threads=1):
-        method = name.split()[0]
-        encoder = str(tiny_encoder)
-        section = Retrieval(method=method, top_k=9, encoder=encoder, **SEARCHES[name])
-        parts = []
-        for number in range(1, of_questions + 1):
-            part = tmp_path / f"{number}-of-{of_questions}"
+        settings = {"method": name.split()[0], "encoder": str(tiny_encoder), "top_k": 9}
+        section = Retrieval(**settings, **SEARCHES[name])
+        parts = [tmp_path / f"{number}-of-{of_questions}" for number in range(1, of_questions + 1)]
+        for number, part in enumerate(parts, start=1):
             shard = Shard(number, of_questions)
             retrieve(section, questions, facts, sharded(section, of_facts), part, shard, threads)
-            parts.append(part)
         gather(questions, parts, tmp_path / "gathered")
-        return (tmp_path / "gathered").read_bytes(), (parts[0]).read_bytes()
+        return (tmp_path / "gathered").read_bytes(), parts[0].read_bytes()
 
     return run
 
@@ -272,9 +204,8 @@ def test_however_the_work_is_divided_the_bytes_are_the_same(search, tmp_path, na
     assert sum(len(row["fact_ids"]) == 9 for row in rows) > 0.2 * len(rows)
     assert any(len(set(row["scores"])) < len(row["scores"]) for row in rows)  # there are ties
     assert gathered == whole
-    assert search(name, of_questions=2)[0] == whole
     assert search(name, of_facts=2, threads=4)[0] == whole
-    assert search(name, of_questions=7, of_facts=7)[0] == whole
+    assert search(name, of_questions=3, of_facts=7)[0] == whole
 
 
 def test_there_may_be_more_shards_than_questions(search):
@@ -294,57 +225,20 @@ def test_batches_of_any_size_give_the_same_rows(search, monkeypatch, tmp_path, n
     assert read_table(tmp_path / "gathered", "retrieval").equals(whole)
 
 
-def test_more_rows_than_a_batch_holds_are_the_same_bytes_from_shards(
-    facts_table, questions_table, indexed, tmp_path
-):
-    table = facts_table(FACTS)
-    names = ("Krez", "Blon", "rain", "pilot")
-    # 6,003 rows, three for each question: the batches of files end within a question.
-    questions = questions_table(
-        *({"question": f"{names[i % 4]} {i}", "choices": [*"xyz"]} for i in range(2001))
-    )
-    section = Retrieval(query="choice", top_k=2)
-    indexes = indexed(section, table)
-    retrieve(section, questions, table, indexes, tmp_path / "whole")
-    parts = [tmp_path / f"{number}" for number in range(1, 4)]
-    for number, part in enumerate(parts, start=1):
-        retrieve(section, questions, table, indexes, part, Shard(number, 3))
-    assert gather(questions, parts, tmp_path / "gathered") == {"queries": 6003}
-    assert (tmp_path / "gathered").read_bytes() == (tmp_path / "whole").read_bytes()
-
-
 class TestGather:
     @pytest.fixture
-    def write_part(self, tmp_path):
-        """Writes what was retrieved for questions, one fact for each of their choices."""
-
-        def write(name, *questions, choices=2):
-            rows = [
-                {"question_id": each, "choice": choice, "fact_ids": [choice], "scores": [1.0]}
-                for each in questions
-                for choice in range(choices)
-            ]
-            write_table(tmp_path / name, "retrieval", rows)
-            return tmp_path / name
-
-        return write
+    def questions(self, questions_table):
+        return questions_table(*({"question_id": each} for each in "abc"))
 
     @pytest.fixture
-    def refused(self, questions_table, tmp_path):
-        questions = questions_table(*({"question_id": each} for each in "abc"))
+    def part(self, retrieval_table):
+        """Writes what was retrieved for questions, one fact for each of two choices."""
+        return lambda ids, **origin: retrieval_table(
+            *((each, choice, [choice]) for each in ids for choice in (0, 1)), origin=origin
+        )
 
-        def refuse(*parts):
-            with pytest.raises(KformerError) as caught:
-                gather(questions, parts, tmp_path / "out")
-            assert not (tmp_path / "out").exists()
-            assert "\n" not in str(caught.value)
-            return str(caught.value)
-
-        return refuse
-
-    def test_parts_are_put_together_in_their_order(self, questions_table, write_part, tmp_path):
-        questions = questions_table(*({"question_id": each} for each in "abc"))
-        parts = [write_part("1", "a"), write_part("2"), write_part("3", "b", "c")]
+    def test_parts_are_put_together_in_their_order(self, questions, part, tmp_path):
+        parts = [part(ids) for ids in ("a", "", "bc")]
         assert gather(questions, parts, tmp_path / "out") == {"queries": 6}
         rows = list(read_rows(tmp_path / "out", "retrieval"))
         assert [(row["question_id"], row["choice"]) for row in rows] == [
@@ -352,43 +246,31 @@ class TestGather:
         ]
         assert read_table(tmp_path / "out", "retrieval").schema.equals(SCHEMAS["retrieval"])
 
-    def test_parts_out_of_order(self, refused, write_part):
-        one, two = write_part("1", "a"), write_part("2", "b", "c")
-        assert refused(two, one) == (
-            f"{two}: has question 'b' where question 'a' is expected; give the parts of the same "
-            "questions, in their order"
-        )
-        assert "has question 'a' where question 'b' is expected" in refused(one, one, two)
-        assert "has question 'b' where no more questions are expected" in refused(one, two, two)
+    @pytest.mark.parametrize(
+        ("parts", "wrong", "message"),
+        [
+            (["bc", "a"], 0, "has question 'b' where question 'a' is expected; give the parts of"),
+            (["a", "a", "bc"], 1, "has question 'a' where question 'b' is expected"),
+            (["a", "bc", "bc"], 2, "has question 'b' where no more questions are expected"),
+            (["axc"], 0, "has question 'x' where question 'b' is expected"),
+            (["abcd"], 0, "has question 'd' where no more questions are expected"),
+            (["a"], None, "question 'b' and those after it are in no part; give the parts of all"),
+            (["a", "b"], None, "question 'c' and those after it are in no part"),
+        ],
+    )
+    def test_parts_of_other_questions(self, questions, part, tmp_path, parts, wrong, message):
+        tables = [part(ids) for ids in parts]
+        file = questions if wrong is None else tables[wrong]
+        with pytest.raises(KformerError, match=re.escape(f"{file}: {message}")):
+            gather(questions, tables, tmp_path / "out")
+        assert not (tmp_path / "out").exists()
 
-    def test_a_missing_part(self, refused, write_part):
-        one, two = write_part("1", "a"), write_part("2", "b")
-        assert "question 'b' and those after it are in no part; give the parts of all" in refused(
-            one
-        )
-        assert "question 'c' and those after it are in no part" in refused(one, two)
-
-    def test_parts_of_other_questions(self, refused, write_part):
-        assert "has question 'x' where question 'b'" in refused(write_part("1", "a", "x", "c"))
-        assert "has question 'd' where no more" in refused(write_part("2", "a", "b", "c", "d"))
-
-    def test_parts_of_other_settings_or_facts(
-        self, questions_table, facts_table, indexed, tmp_path
-    ):
-        questions, parts = questions_table({"question": "Krez"}, {"question": "Krez"}), []
-        for name, facts, top_k in (("a", FACTS, 1), ("b", FACTS, 2), ("c", FACTS[1:], 1)):
-            section, table = Retrieval(top_k=top_k), facts_table(facts)
-            for shard in (Shard(1, 2), Shard(2, 2)):
-                part = tmp_path / f"{name}{shard.number}"
-                retrieve(section, questions, table, indexed(section, table), part, shard)
-                parts.append(part)
-        for other in (parts[3], parts[5]):
-            with pytest.raises(KformerError) as caught:
-                gather(questions, [parts[0], other], tmp_path / "out")
-            assert f"{other}: retrieved with other settings, or from other" in str(caught.value)
-        assert gather(questions, parts[:2], tmp_path / "out") == {"queries": 2}
-
-    def test_a_part_that_is_no_retrieval(self, refused, write_part, questions_table):
-        other = questions_table({"question_id": "b"})
-        assert "holds questions, but a retrieval table is" in refused(write_part("1", "a"), other)
-        assert "there is no such file" in refused(write_part("1", "a").with_name("nowhere"))
+    def test_parts_of_other_settings_or_facts(self, questions, part, tmp_path):
+        one, two = ({"settings": {"top_k": top_k}, "facts_sha256": "0"} for top_k in (1, 2))
+        for other in (two, one | {"facts_sha256": "1"}, {}):
+            parts = [part("a", **one), part("bc", **other)]
+            message = f"{parts[1]}: retrieved with other settings, or from other"
+            with pytest.raises(KformerError, match=re.escape(message)):
+                gather(questions, parts, tmp_path / "out")
+        gather(questions, [part("a", **one), part("bc", **one)], tmp_path / "out")
+        assert provenance(tmp_path / "out", "retrieval") == one

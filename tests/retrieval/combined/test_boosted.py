@@ -11,9 +11,7 @@ from kformer.retrieval.searchers import open_searcher
 from kformer.retrieval.settings import Match, Retrieval
 
 relations = st.sampled_from([None, "a", "b", "c"])
-documents = st.lists(
-    st.tuples(relations, st.sampled_from([-0.5, 0.0, 0.25, 0.5, 0.75, 1.0])), max_size=12
-)
+some_scores = st.sampled_from([-0.5, 0.0, 0.25, 0.5, 0.75, 1.0])
 
 
 def as_pairs(hits):
@@ -22,7 +20,7 @@ def as_pairs(hits):
 
 @settings(max_examples=60, deadline=None)
 @given(
-    documents,
+    st.lists(st.tuples(relations, some_scores), max_size=12),
     st.lists(st.none() | st.frozensets(relations), min_size=1, max_size=3),
     st.sampled_from([1.5, 2.0, 3.0]),
     st.integers(1, 15),
@@ -35,9 +33,8 @@ def test_scores_of_matching_facts_are_multiplied(scored, found, wanted, boost, t
             score * boost if each is not None and name in each and score > 0 else score
             for name, score in found
         ]
-        order = sorted(range(len(found)), key=lambda i: (-scores[i], i))[:top_k]
-        for hits in of_query:
-            assert as_pairs(hits) == [(i, scores[i]) for i in order]
+        expected = sorted(enumerate(scores), key=lambda each: (-each[1], each[0]))[:top_k]
+        assert [as_pairs(hits) for hits in of_query] == [expected] * 2
     assert searcher.relations == {name for name, _ in found}
 
 
@@ -45,11 +42,12 @@ def test_scores_of_matching_facts_are_multiplied(scored, found, wanted, boost, t
 def test_settings_say_by_how_much(method, facts_table, indexed):
     table = facts_table([("a b", "x", "o"), ("a c d", "y", "o"), ("e", "y", "o"), ("f", "x", "o")])
     match = Match(relations={"t": ["y"]}, mode="boost", boost=1.5)
-    [plain], [boosted] = (
-        open_searcher(section, table, indexed(section, table)).search(
-            [Query("a c b", relations=frozenset("y") if section.match else None)], 9
-        )[0]
-        for section in (Retrieval(method=method), Retrieval(method=method, match=match))
+    [[plain]], [[boosted]] = (
+        open_searcher(section, table, indexed(section, table)).search([query], 9)
+        for section, query in (
+            (Retrieval(method=method), Query("a c b")),
+            (Retrieval(method=method, match=match), Query("a c b", relations=frozenset("y"))),
+        )
     )
     scores = dict(as_pairs(plain))
     assert dict(as_pairs(boosted)) == {0: scores[0], 1: np.float32(scores[1]) * np.float32(1.5)}

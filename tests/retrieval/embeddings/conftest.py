@@ -1,10 +1,8 @@
 """Encoders and texts for tests of embeddings."""
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
-from kformer.retrieval.by_relation import ByRelation
 from kformer.retrieval.embeddings.sentence_encoder import SentenceEncoder
 
 WORDS = "pet job dog cat pilot rain river city likes wants because zorbak personx's".split()
@@ -17,16 +15,6 @@ def some_texts():
     def make(count, seed=0, longest=60):
         random = np.random.default_rng(seed)
         return [" ".join(random.choice(WORDS, random.integers(1, longest))) for _ in range(count)]
-
-    return make
-
-
-@pytest.fixture(scope="session")
-def layout_of():
-    """Makes the layout of documents with these relations."""
-
-    def make(relations, first_id=0):
-        return ByRelation.of(pa.chunked_array([pa.array(relations, pa.string())]), first_id)
 
     return make
 

@@ -3,19 +3,15 @@
 import json
 import math
 import sys
-import tempfile
 from itertools import pairwise
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kformer.errors import KformerError
-from kformer.retrieval.by_relation import ByRelation
 from kformer.retrieval.embeddings import exact, faiss_search
 from kformer.retrieval.embeddings.dense import Dense
 from kformer.retrieval.embeddings.stored import write_embeddings
@@ -39,32 +35,36 @@ def unit(vectors):
     return np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
 
 
-def layout_of(relations, first_id=0):
-    return ByRelation.of(pa.chunked_array([pa.array(relations, pa.string())]), first_id)
+@pytest.fixture(scope="module")
+def index_of(layout_of, new_folder):
+    """Makes an index of vectors, not of texts."""
 
+    def make(documents, relations, queries, first_id=0, nearest="exact"):
+        folder, layout = new_folder(), layout_of(relations, first_id)
+        embeddings = unit(documents)[layout.ids - first_id].astype(np.float16)
+        np.save(folder / "embeddings.npy", embeddings)
+        about = {"name": "fake", "sha256": "f", "width": embeddings.shape[1], "precision": "fp32"}
+        (folder / "encoder.json").write_text(json.dumps(about))
+        if nearest == "faiss":
+            faiss_search.write_faiss_index(embeddings, folder)
+        return Dense(folder, FakeEncoder(queries), layout, nearest)
 
-def index_of(folder, documents, relations, queries, first_id=0, nearest="exact"):
-    """An index of vectors, not of texts."""
-    layout = layout_of(relations, first_id)
-    embeddings = unit(documents)[layout.ids - first_id].astype(np.float16)
-    np.save(folder / "embeddings.npy", embeddings)
-    about = {"name": "fake", "sha256": "f", "width": embeddings.shape[1], "precision": "fp32"}
-    (folder / "encoder.json").write_text(json.dumps(about))
-    if nearest == "faiss":
-        faiss_search.write_faiss_index(embeddings, folder)
-    return Dense(folder, FakeEncoder(queries), layout, nearest)
+    return make
 
 
 def brute_force(documents, relations, query, wanted, top_k):
     """Ids and scores of the nearest, one after the other and in full precision."""
     query = unit([query])[0].astype(np.float32)
-    scores = {}
+    pairs = []
     for number, document in enumerate(unit(documents).astype(np.float16)):
         if wanted is None or relations[number] in wanted:
-            exact = math.fsum(float(x) * float(y) for x, y in zip(document, query, strict=True))
-            scores[number] = np.float32(exact)
-    ranked = sorted(scores, key=lambda number: (-scores[number], number))[:top_k]
-    return ranked, [scores[number] for number in ranked]
+            cosine = math.fsum(float(x) * float(y) for x, y in zip(document, query, strict=True))
+            pairs.append((number, np.float32(cosine)))
+    return sorted(pairs, key=lambda pair: (-pair[1], pair[0]))[:top_k]
+
+
+def as_pairs(hits):
+    return list(zip(hits.ids.tolist(), hits.scores.tolist(), strict=True))
 
 
 NAMES = ["a", "b", "c", None]
@@ -82,19 +82,19 @@ wanted_relations = st.none() | st.frozensets(st.sampled_from([*NAMES, "unknown"]
     queries_at_once=st.sampled_from([1, 2, 256]),
     spare=st.sampled_from([0, 1, 8]),
 )
-def test_exactly_the_nearest_are_found(corpus, queries, top_k, rows, queries_at_once, spare):
+def test_exactly_the_nearest_are_found(
+    index_of, corpus, queries, top_k, rows, queries_at_once, spare
+):
     documents, relations = zip(*corpus, strict=True)
-    with pytest.MonkeyPatch.context() as patched, tempfile.TemporaryDirectory() as folder:
+    with pytest.MonkeyPatch.context() as patched:
         patched.setattr(exact, "ROWS_AT_ONCE", rows)
         patched.setattr(exact, "QUERIES_AT_ONCE", {"cpu": queries_at_once})
         patched.setattr(exact, "SPARE", spare)
-        index = index_of(Path(folder), documents, relations, [vector for vector, _ in queries])
+        index = index_of(documents, relations, [vector for vector, _ in queries])
         searched = [Query(str(n), relations=wanted) for n, (_, wanted) in enumerate(queries)]
         found = index.search(searched, top_k)
     for (vector, wanted), [hits] in zip(queries, found, strict=True):
-        ids, scores = brute_force(documents, relations, vector, wanted, top_k)
-        assert hits.ids.tolist() == ids
-        assert hits.scores.tolist() == scores
+        assert as_pairs(hits) == brute_force(documents, relations, vector, wanted, top_k)
 
 
 @pytest.fixture(scope="module")
@@ -109,8 +109,8 @@ def corpus():
     return documents, relations, queries
 
 
-SOME = [None, frozenset("a"), frozenset("bd"), frozenset()]
-QUERIES = [Query(str(number), relations=SOME[number % 4]) for number in range(60)]
+SOME = [None, frozenset("a"), frozenset("bd"), frozenset()] * 15
+QUERIES = [Query(str(number), relations=names) for number, names in enumerate(SOME)]
 
 
 def all_bytes(found):
@@ -119,8 +119,8 @@ def all_bytes(found):
     )
 
 
-def test_results_are_the_same_to_the_last_bit_whatever_the_blocks(tmp_path, corpus, monkeypatch):
-    index = index_of(tmp_path, *corpus)
+def test_results_are_the_same_to_the_last_bit_whatever_the_blocks(index_of, corpus, monkeypatch):
+    index = index_of(*corpus)
     expected = all_bytes(index.search(QUERIES, 20))
     for rows, queries, pairs in [(8192, 1, 1), (1, 256, 3), (97, 7, 5), (500, 16, 4096)]:
         monkeypatch.setattr(exact, "ROWS_AT_ONCE", rows)
@@ -130,65 +130,45 @@ def test_results_are_the_same_to_the_last_bit_whatever_the_blocks(tmp_path, corp
 
 
 @pytest.mark.parametrize("nearest", ["exact", "faiss"])
-def test_and_whatever_the_shards_of_the_queries(nearest, tmp_path, corpus, few_rows):
-    index = index_of(tmp_path, *corpus, nearest=nearest)
+def test_and_whatever_the_shards_of_the_queries(nearest, index_of, corpus, few_rows):
+    index = index_of(*corpus, nearest=nearest)
     whole = all_bytes(index.search(QUERIES, 20))
     bounds = np.linspace(0, 60, 8).astype(int)
     searched = [index.search(QUERIES[start:end], 20) for start, end in pairwise(bounds)]
     assert all_bytes([of_query for part in searched for of_query in part]) == whole
 
 
-def test_and_whatever_the_shards_of_the_documents(tmp_path, corpus):
+def test_and_whatever_the_shards_of_the_documents(index_of, corpus):
     documents, relations, queries = corpus
-    (tmp_path / "whole").mkdir()
-    whole = index_of(tmp_path / "whole", *corpus)
-    shards = []
-    for start, end in [(0, 500), (500, 501), (501, 1200)]:
-        folder = tmp_path / str(start)
-        folder.mkdir()
-        part = slice(start, end)
-        shards.append(index_of(folder, documents[part], relations[part], queries, start))
+    shards = [
+        index_of(documents[start:end], relations[start:end], queries, start)
+        for start, end in pairwise([0, 500, 501, 1200])
+    ]
+    whole = index_of(*corpus)
     assert all_bytes(Shards(shards).search(QUERIES, 20)) == all_bytes(whole.search(QUERIES, 20))
 
 
-def test_the_nearest_of_many_near_duplicates_are_found(tmp_path, corpus):
+def test_the_nearest_of_many_near_duplicates_are_found(index_of, corpus):
     documents, relations, queries = corpus
-    index = index_of(tmp_path, *corpus)
-    for number, [hits] in enumerate(index.search([Query(str(n)) for n in range(5)], 30)):
-        ids, scores = brute_force(documents, relations, queries[number], None, 30)
-        assert hits.ids.tolist() == ids and hits.scores.tolist() == scores
-        assert set(ids) <= set(range(0, 1200, 3))
+    found = index_of(*corpus).search([Query(str(n)) for n in range(5)], 30)
+    for number, [hits] in enumerate(found):
+        assert as_pairs(hits) == brute_force(documents, relations, queries[number], None, 30)
+        assert set(hits.ids.tolist()) <= set(range(0, 1200, 3))
 
 
-def test_each_suffix_of_a_query_is_searched_for(tmp_path):
-    class Encoder(FakeEncoder):
-        def embed_queries(self, texts, precision):
-            return np.array([[1, 0] if "pets" in text else [0, 1] for text in texts], np.float32)
-
-    index = index_of(tmp_path, [[1, 0], [0, 1]], [None, None], [[1, 0]])
-    index.encoder = Encoder([[1, 0]])
-    [[pets, jobs]] = index.search([Query("about", ("pets", "jobs"))], 1)
-    assert pets.ids.tolist() == [0] and jobs.ids.tolist() == [1]
-
-
-def test_an_empty_query_finds_nothing(tmp_path):
-    index = index_of(tmp_path, [[1, 0], [0, 1]], ["a", None], [[1, 0]])
+def test_each_suffix_of_a_query_is_searched_for_and_an_empty_query_finds_nothing(index_of):
+    index = index_of([[1, 0], [0, 1]], ["a", None], [[1, 0], [0, 1]])
     assert index.relations == {"a", None}
-    [[nothing], [everything]] = index.search([Query(""), Query("0")], 10**12)
-    assert len(nothing.ids) == 0
-    assert sorted(everything.ids.tolist()) == [0, 1]
+    found = index.search([Query("", ("1", "0")), Query("")], 10**12)
+    assert [[hits.ids.tolist() for hits in each] for each in found] == [[[1, 0], [0, 1]], [[]]]
 
 
-def test_cosines_are_the_scores_of_the_search(tmp_path, corpus):
-    documents, relations, queries = corpus
-    index = index_of(tmp_path, documents, relations, queries, first_id=1000)
+def test_cosines_are_the_scores_of_the_search(index_of, corpus):
+    index = index_of(*corpus, first_id=1000)
     [[hits]] = index.search([Query("7")], 50)
     embedding = index.embed_queries(["7"])[0]
     assert np.array_equal(index.cosines(embedding, hits.ids), hits.scores)
     assert index.cosines(embedding, hits.ids[:0]).tolist() == []
-
-
-# --- FAISS
 
 
 @pytest.fixture
@@ -198,29 +178,52 @@ def few_rows(monkeypatch):
     monkeypatch.setattr(faiss_search, "LISTS_SEARCHED", 16)
 
 
-def test_faiss_finds_nearly_all_with_the_same_scores(tmp_path, corpus, few_rows):
-    exact = index_of(tmp_path, *corpus).search(QUERIES, 20)
-    found = index_of(tmp_path, *corpus, nearest="faiss").search(QUERIES, 20)
+def test_faiss_finds_nearly_all_with_the_same_scores(index_of, corpus, few_rows):
+    nearest, found = (
+        index_of(*corpus, nearest=nearest).search(QUERIES, 20) for nearest in ("exact", "faiss")
+    )
     shared = total = 0
-    for query, [expected], [hits] in zip(QUERIES, exact, found, strict=True):
+    for query, [expected], [hits] in zip(QUERIES, nearest, found, strict=True):
         assert len(hits.ids) == len(expected.ids)
         assert query.relations is None or {corpus[1][i] for i in hits.ids} <= query.relations
-        scores = dict(zip(expected.ids.tolist(), expected.scores.tolist(), strict=True))
-        for number, score in zip(hits.ids.tolist(), hits.scores.tolist(), strict=True):
-            assert scores.get(number, score) == score
+        scores = dict(as_pairs(expected))
+        assert all(scores.get(number, score) == score for number, score in as_pairs(hits))
         shared += len(scores.keys() & set(hits.ids.tolist()))
         total += len(scores)
     assert shared / total > 0.8
 
 
-def test_the_same_embeddings_give_the_same_faiss_index(tmp_path, corpus, few_rows):
-    index_of(tmp_path, *corpus, nearest="faiss")
-    first = (tmp_path / "faiss.index").read_bytes()
-    index_of(tmp_path, *corpus, nearest="faiss")
-    assert (tmp_path / "faiss.index").read_bytes() == first
+@pytest.fixture
+def written(tiny, some_texts, layout_of, tmp_path, few_rows):
+    """A folder with an index of FAISS for 400 documents, and a function that opens it."""
+    layout = layout_of([None] * 400)
+    write_embeddings(some_texts(400, longest=6), tiny, layout, tmp_path, "faiss")
+    return tmp_path, lambda: Dense(tmp_path, tiny, layout, "faiss")
 
 
-def test_few_embeddings_need_no_faiss_index(tiny, tmp_path):
+def test_the_same_embeddings_give_the_same_faiss_index(written):
+    folder, _ = written
+    first = (folder / "faiss.index").read_bytes()
+    faiss_search.write_faiss_index(np.load(folder / "embeddings.npy"), folder)
+    assert (folder / "faiss.index").read_bytes() == first
+
+
+def test_a_missing_or_damaged_faiss_index_is_refused(written):
+    folder, reopen = written
+    file = folder / "faiss.index"
+    reopen()
+    whole = file.read_bytes()
+    faiss_search.write_faiss_index(np.load(folder / "embeddings.npy")[:200], folder)
+    for content in (b"", whole[: len(whole) // 2], whole[:-1], file.read_bytes()):
+        file.write_bytes(content)
+        with pytest.raises(ValueError, match=r"^faiss\.index "):
+            reopen()
+    file.unlink()
+    with pytest.raises(KformerError, match=r"faiss\.index: .* build it again"):
+        reopen()
+
+
+def test_few_embeddings_need_no_faiss_index(tiny, layout_of, tmp_path):
     layout = layout_of([None] * 3)
     write_embeddings(["a pet", "a job", "a dog"], tiny, layout, tmp_path, "faiss")
     assert not (tmp_path / "faiss.index").exists()
@@ -231,26 +234,7 @@ def test_few_embeddings_need_no_faiss_index(tiny, tmp_path):
     assert all_bytes(exact) == all_bytes(found)
 
 
-def test_an_index_that_was_built_without_faiss_is_refused(tmp_path, corpus, few_rows):
-    exact = index_of(tmp_path, *corpus)
-    with pytest.raises(KformerError, match=r"faiss\.index: .* build it again"):
-        Dense(tmp_path, exact.encoder, layout_of(corpus[1]), "faiss")
-
-
-def test_a_damaged_faiss_index_is_a_value_error(tmp_path, corpus, monkeypatch):
-    documents, relations, queries = corpus
-    monkeypatch.setattr(faiss_search, "FEWEST_ROWS", 100)
-    index_of(tmp_path, documents[:400], relations[:400], queries, nearest="faiss")
-    of_others = (tmp_path / "faiss.index").read_bytes()
-    index_of(tmp_path, *corpus, nearest="faiss")
-    whole = (tmp_path / "faiss.index").read_bytes()
-    for content in (b"", whole[: len(whole) // 2], whole[:-1], of_others):
-        (tmp_path / "faiss.index").write_bytes(content)
-        with pytest.raises(ValueError, match=r"^faiss\.index "):
-            Dense(tmp_path, FakeEncoder(queries), layout_of(relations), "faiss")
-
-
-def test_without_faiss_it_says_how_to_get_it(tiny, tmp_path, monkeypatch):
+def test_without_faiss_it_says_how_to_get_it(tiny, layout_of, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(KformerError, match=r"pip install .*\.\[faiss\]"):
         write_embeddings(["a"], tiny, layout_of([None]), tmp_path, "faiss")
