@@ -27,10 +27,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import RobertaConfig
 from transformers.utils import logging
 
-from kformer.encoders import BUNDLED
+from kformer.compute_precision import computes_in_bf16
+from kformer.encoder_lookup import BUNDLED
 from kformer.modeling import KformerConfig, KformerForMultipleChoice
 from kformer.modeling.injections import find_injection
-from kformer.precision import computes_in_bf16
 from kformer.training.run import parameter_counts
 
 TIMED_TOGETHER = [["none", "static", "ffn", "attention"], ["none", "concat"]]

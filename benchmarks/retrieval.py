@@ -44,9 +44,9 @@ from typing import Any, NamedTuple, Protocol
 import pyarrow as pa
 
 from kformer.io.formatting import markdown_table
+from kformer.io.table_schemas import SCHEMAS
 from kformer.io.tables import (
     ROWS_PER_BATCH,
-    SCHEMAS,
     count_rows,
     read_column,
     read_rows,
@@ -108,10 +108,12 @@ class System(Protocol):
 
 class RankBm25:
     def __init__(self, facts: Path, folder: Path, threads: int) -> None:
-        from kformer.retrieval.words import reference
+        from kformer.retrieval.words import rank_bm25_reference
 
         texts = read_column(facts, "text").to_pylist()
-        self._searcher = reference.RankBm25(texts, read_column(facts, "relation"), TOKENISE)
+        self._searcher = rank_bm25_reference.RankBm25(
+            texts, read_column(facts, "relation"), TOKENISE
+        )
 
     def search(self, queries: Sequence[Query]) -> list[Hits]:
         return list(itertools.chain.from_iterable(self._searcher.search(queries, TOP_K)))

@@ -22,8 +22,8 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from kformer.io.files import replacing
-from kformer.section import Section
+from kformer.config_section import Section
+from kformer.io.atomic_files import replacing
 
 ATTRIBUTES: dict[str, Sequence[str]] = {
     "food": "pizza soup rice cheese bread salad honey pasta fish corn beans cake".split(),

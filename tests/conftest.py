@@ -19,14 +19,14 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # several at once, each on a core of it
 
 from kformer import cli
 from kformer.demo_world import DemoWorld, write_world
-from kformer.io.text import read_jsonl
+from kformer.io.text_files import read_jsonl
 from kformer.knowledge.build import build_facts
 from kformer.knowledge.demo import DemoFacts
 from kformer.questions.build import build_questions
 from kformer.questions.demo import DemoQuestions
 from kformer.retrieval.index import index_words
+from kformer.retrieval.retrieve import retrieve
 from kformer.retrieval.settings import Retrieval
-from kformer.retrieval.stages import retrieve
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 TINY_WORLD = DemoWorld(train_questions=48, validation_questions=24, test_questions=24)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from kformer.demo_world import ATTRIBUTES, DemoWorld, write_world
-from kformer.io.text import read_jsonl
+from kformer.io.text_files import read_jsonl
 
 SIZES = {"train": 480, "validation": 48, "test": 240}
 WORLD = DemoWorld(**{f"{split}_questions": size for split, size in SIZES.items()})

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from kformer.io.tables import SPLITS, read_rows, read_table
+from kformer.io.table_schemas import SPLITS
+from kformer.io.tables import read_rows, read_table
 from kformer.knowledge.atomic import ATOMIC_TEMPLATES, Atomic
 from kformer.knowledge.build import build_facts
 from kformer.knowledge.medquad import MedQuad

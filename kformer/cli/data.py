@@ -164,8 +164,8 @@ def check(
 
     Example: `kformer check my_questions.csv --columns '{"answer": "key"}'`
     """
-    from kformer.check import check as check_data
-    from kformer.check import parse_columns, summary
+    from kformer.check_user_files import check as check_data
+    from kformer.check_user_files import parse_columns, summary
 
     fields = parse_columns(columns, kind) if columns else None
     report = check_data(path, kind, typer.echo, fields)
@@ -189,13 +189,13 @@ def schema(
     """
     from kformer.knowledge.user_files import FactRow
     from kformer.questions.user_files import QuestionRow
-    from kformer.study import reference
+    from kformer.study import config_reference
 
     if of == "readme":
-        typer.echo(reference.readme(), nl=False)
+        typer.echo(config_reference.readme(), nl=False)
         return
     schemas: dict[str, Callable[[], dict[str, Any]]] = {
-        "config": reference.schema,
+        "config": config_reference.schema,
         "question": QuestionRow.model_json_schema,
         "fact": FactRow.model_json_schema,
     }

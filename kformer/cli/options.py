@@ -59,8 +59,8 @@ Threads = Annotated[
 
 
 def load(kind: Any, text: str, option: str = "--settings") -> Any:
-    """A part of the config from JSON text, as `kformer.section.load_section` reads it."""
-    from kformer.section import load_section  # slow to import, and `search` does not need it
+    """A part of the config from JSON text, as `kformer.config_section.load_section` reads it."""
+    from kformer.config_section import load_section  # slow to import, and `search` does not need it
 
     return load_section(kind, text, option)
 

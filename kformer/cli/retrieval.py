@@ -20,7 +20,7 @@ from kformer.cli.options import (
 )
 from kformer.cli.stage import print_summary, tracked_stage
 from kformer.errors import KformerError
-from kformer.io.outputs import RetrievalReport
+from kformer.io.output_names import RetrievalReport
 from kformer.study.paths import finished_indexes
 
 app = typer.Typer()
@@ -34,7 +34,7 @@ def events(facts: FactsFile, out: Out) -> None:
 
     Example: `kformer events --facts facts.parquet --out events.parquet`
     """
-    from kformer.retrieval.stages import list_events
+    from kformer.retrieval.retrieve import list_events
 
     with tracked_stage("events", out, {}) as stage:
         stage.finish(list_events(facts, out))
@@ -102,14 +102,14 @@ def retrieve(
     Example: `kformer retrieve --questions questions.parquet --facts facts.parquet --index index
     --out retrieval.parquet --settings '{"top_k": 30}'`
     """
-    from kformer.retrieval import stages
+    from kformer.retrieval import retrieve
     from kformer.retrieval.index import Shard
     from kformer.retrieval.settings import Retrieval
 
     section, part = load(Retrieval, settings), Shard.parse(shard)
     name = f"retrieve {section.method} {part}"
     with tracked_stage(name, out, section.relevant_settings()) as stage:
-        found = stages.retrieve(
+        found = retrieve.retrieve(
             section, questions, facts, indexes or [], out, part, threads or cores()
         )
         stage.finish(found)
@@ -129,7 +129,7 @@ def gather(
     Example: `kformer gather 1.parquet 2.parquet --questions questions.parquet
     --out retrieval.parquet`
     """
-    from kformer.retrieval.stages import gather as join
+    from kformer.retrieval.retrieve import gather as join
 
     print_summary("gather", join(questions, parts, out))
 
@@ -151,8 +151,8 @@ def describe_retrieval(
     --retrieval retrieval.parquet --out report`
     """
     from kformer.retrieval.quality.report import describe
+    from kformer.retrieval.retrieve import settings_behind
     from kformer.retrieval.settings import Words
-    from kformer.retrieval.stages import settings_behind
 
     settings, report = settings_behind(retrieval), RetrievalReport(out)
     tokenised = load(Words, words, "--words") if words else None
@@ -182,7 +182,7 @@ def search(
     """
     from rich.console import Console
 
-    from kformer.retrieval.ask_index import index_of_facts, search_for, table_of_hits
+    from kformer.retrieval.search_command import index_of_facts, search_for, table_of_hits
 
     folders = indexes or index_of_facts(finished_indexes())
     with Console(stderr=True).status("searching"):

@@ -18,7 +18,7 @@ from kformer.cli.options import (
 )
 from kformer.cli.stage import tracked_stage, tracked_training
 from kformer.errors import KformerError
-from kformer.io.outputs import ComparisonReport
+from kformer.io.output_names import ComparisonReport
 from kformer.study.keys import VERSIONS
 
 app = typer.Typer()
@@ -134,7 +134,7 @@ def import_fairseq(
     """
     from transformers.utils import logging
 
-    from kformer.modeling.fairseq import import_checkpoint
+    from kformer.modeling.import_fairseq import import_checkpoint
 
     logging.disable_progress_bar()
     model = import_checkpoint(checkpoint, out, injection, tokenizer)

@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 
 from kformer.errors import KformerError
-from kformer.evaluation.comparison import (
+from kformer.evaluation.figure import draw_accuracies
+from kformer.evaluation.report import render_markdown
+from kformer.evaluation.statistics import (
     AnsweredQuestions,
     Comparison,
     Ints,
     RunAnswers,
     compare_conditions,
 )
-from kformer.evaluation.figure import draw_accuracies
-from kformer.evaluation.report import render_markdown
-from kformer.io.files import replacing, write_json
-from kformer.io.outputs import ComparisonReport, RunFolder
+from kformer.io.atomic_files import replacing, write_json
+from kformer.io.output_names import ComparisonReport, RunFolder
 from kformer.io.tables import read_table
 
 _PACKAGES = ("kformer", "torch", "transformers")

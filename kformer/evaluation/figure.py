@@ -6,7 +6,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from kformer.evaluation.comparison import Comparison, ConditionResult
+from kformer.evaluation.statistics import Comparison, ConditionResult
 
 # Of the palette of Okabe and Ito, which people of all colour vision can tell apart.
 _BLUE = "#0072B2"

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 
 from kformer.errors import KformerError
-from kformer.io.outputs import RunFolder
+from kformer.io.output_names import RunFolder
 from kformer.io.tables import Row, write_table
 from kformer.modeling import KformerForMultipleChoice, KformerProcessor
-from kformer.modeling.examples import Example, Knowledge, load_examples
+from kformer.modeling.question_features import Example, Knowledge, load_examples
 from kformer.progress import track
 
 _BATCH_SIZE = 16  # questions

@@ -6,7 +6,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from kformer.evaluation.comparison import Comparison, ConditionResult
+from kformer.evaluation.statistics import Comparison, ConditionResult
 from kformer.io.formatting import markdown_table, p_value, percent, points
 
 _SIGNIFICANT = 0.05

@@ -4,9 +4,9 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from kformer.config_section import Section
 from kformer.errors import KformerError
 from kformer.io.records import NoSuchColumn, Record
-from kformer.section import Section
 
 
 class Columns(Section):

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
+from kformer.config_section import Section
 from kformer.io.records import JSONL, PARQUET, Record, jsonl_records, parquet_records
-from kformer.section import Section
 
 
 class RecordFiles(Section, ABC):

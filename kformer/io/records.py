@@ -12,10 +12,10 @@ from typing import Any, NamedTuple, TypeVar
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ValidationError
 
+from kformer.config_section import in_one_line
 from kformer.errors import KformerError, listed
 from kformer.io.tables import parquet_errors
-from kformer.io.text import MAX_LINE, decoded, is_kind, parse_object, raw_lines
-from kformer.section import in_one_line
+from kformer.io.text_files import MAX_LINE, decoded, is_kind, parse_object, raw_lines
 
 JSONL = (".jsonl", ".ndjson")
 PARQUET = (".parquet",)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from kformer.errors import KformerError
-from kformer.io.text import find_files, parse_json
+from kformer.io.text_files import find_files, parse_json
 from kformer.knowledge.reader import Fact
 from kformer.knowledge.triples import Triples
 

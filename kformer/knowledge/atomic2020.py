@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from kformer.errors import KformerError
-from kformer.io.text import find_files, read_lines
+from kformer.io.text_files import find_files, read_lines
 from kformer.knowledge.atomic import to_sentence
 from kformer.knowledge.reader import Fact
 from kformer.knowledge.triples import Triples

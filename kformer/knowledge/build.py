@@ -9,10 +9,11 @@ import numpy as np
 import pyarrow as pa
 
 from kformer.errors import KformerError
-from kformer.io.tables import ROWS_PER_BATCH, SCHEMAS, write_batches
+from kformer.io.table_schemas import SCHEMAS
+from kformer.io.tables import ROWS_PER_BATCH, write_batches
 from kformer.knowledge import KnowledgeSource
+from kformer.knowledge.duplicates import SeenTexts
 from kformer.knowledge.reader import Fact
-from kformer.knowledge.seen import SeenTexts
 from kformer.progress import Ticker
 
 

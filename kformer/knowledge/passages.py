@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import NonNegativeInt, PositiveInt, model_validator
 
-from kformer.io.text import read_pieces
+from kformer.io.text_files import read_pieces
 from kformer.knowledge.reader import KnowledgeReader
 
 _ODD_SPACES = "\t\v\f\r\x1c\x1d\x1e\x1f"  # those of ASCII that do not end a line

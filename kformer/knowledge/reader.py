@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from kformer.section import Section
+from kformer.config_section import Section
 
 
 class Fact(NamedTuple):

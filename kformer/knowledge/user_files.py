@@ -7,16 +7,16 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from kformer.config_section import Name, Text
 from kformer.errors import KformerError
 from kformer.io.columns import Columns
 from kformer.io.record_files import JsonlFiles, ParquetFiles, RecordFiles
 from kformer.io.records import Record, csv_records
-from kformer.io.text import decoded, files_below, name_below, raw_lines, read_lines
+from kformer.io.text_files import decoded, files_below, name_below, raw_lines, read_lines
 from kformer.knowledge.passages import Passages
 from kformer.knowledge.reader import Fact, KnowledgeReader
 from kformer.knowledge.textbooks import book_facts
 from kformer.knowledge.triples import Triples
-from kformer.section import Name, Text
 from kformer.sources.user_data import UserData
 
 _TRIPLE = ("head", "relation", "tail")

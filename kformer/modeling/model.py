@@ -23,10 +23,10 @@ from torch.utils.checkpoint import checkpoint
 from transformers import AutoModel, AutoModelForMultipleChoice, PreTrainedModel
 from transformers.modeling_outputs import MultipleChoiceModelOutput
 
-from kformer.encoders import layer_span
+from kformer.encoder_lookup import layer_span
 from kformer.errors import KformerError
-from kformer.modeling.adapters import adapter_for
 from kformer.modeling.configuration import KformerConfig
+from kformer.modeling.encoder_families import adapter_for
 from kformer.modeling.fact_embeddings import FactEmbeddings, embedding_sum
 from kformer.modeling.injections import find_injection
 from kformer.modeling.pretrained import load_encoder, longest_input

@@ -6,7 +6,7 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from kformer.encoders import BUNDLED, check_bundled_weights, locate_encoder, missing_encoder
+from kformer.encoder_lookup import BUNDLED, check_bundled_weights, locate_encoder, missing_encoder
 
 
 def load_encoder(name: str | Path) -> PreTrainedModel:

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
+from kformer.config_section import Section, Share, Text
 from kformer.errors import KformerError
 from kformer.modeling.injections import (
     INJECTION_SETTINGS,
@@ -11,7 +12,6 @@ from kformer.modeling.injections import (
     find_injection,
     known_injections,
 )
-from kformer.section import Section, Share, Text
 
 
 def _known(name: str) -> str:

@@ -19,10 +19,10 @@ from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.activations import ACT2FN
 
-from kformer.encoders import layer_span
-from kformer.modeling.adapters import LayerSites, adapter_for
+from kformer.encoder_lookup import layer_span
 from kformer.modeling.attention import ATTENTION_WITH_FACTS, DisentangledAttentionWithFacts
 from kformer.modeling.configuration import KformerConfig
+from kformer.modeling.encoder_families import LayerSites, adapter_for
 
 
 @runtime_checkable

@@ -7,10 +7,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from kformer.config_section import Text, in_one_line
 from kformer.errors import KformerError
-from kformer.io.tables import SPLITS, Row, write_table
+from kformer.io.table_schemas import SPLITS
+from kformer.io.tables import Row, write_table
 from kformer.questions import QuestionSource
-from kformer.section import Text, in_one_line
 
 
 class _Question(BaseModel):

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from kformer.config_section import Text
 from kformer.io.columns import Columns
-from kformer.section import Text
 
 AnswerForm = Literal["letter", "text", "index_from_0", "index_from_1"]
 _Several = Annotated[list[Text], Field(min_length=1)]

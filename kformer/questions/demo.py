@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from kformer.io.tables import Row
-from kformer.io.text import read_jsonl
+from kformer.io.text_files import read_jsonl
 from kformer.questions.reader import QuestionReader
 
 

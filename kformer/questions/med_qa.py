@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from kformer.errors import KformerError
 from kformer.io.tables import Row
-from kformer.io.text import read_jsonl
+from kformer.io.text_files import read_jsonl
 from kformer.questions.reader import QuestionReader
 
 _FOLDER = Path("questions", "US")

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
+from kformer.config_section import Section
 from kformer.io.tables import Row
-from kformer.section import Section
 
 
 class QuestionReader(Section, ABC):

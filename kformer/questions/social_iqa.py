@@ -10,7 +10,7 @@ from pydantic import Field
 
 from kformer.errors import KformerError
 from kformer.io.tables import Row
-from kformer.io.text import read_jsonl, read_lines
+from kformer.io.text_files import read_jsonl, read_lines
 from kformer.questions.reader import QuestionReader, hash_fraction
 
 _CHOICES = ("answerA", "answerB", "answerC")

@@ -8,14 +8,15 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, model_validator
 
+from kformer.config_section import Text
 from kformer.errors import KformerError
 from kformer.io.record_files import JsonlFiles, ParquetFiles, RecordFiles
 from kformer.io.records import Record, csv_records
-from kformer.io.tables import SPLITS, Row
-from kformer.io.text import files_below, name_below
+from kformer.io.table_schemas import SPLITS
+from kformer.io.tables import Row
+from kformer.io.text_files import files_below, name_below
 from kformer.questions.columns import QuestionColumns
 from kformer.questions.reader import QuestionReader, hash_fraction
-from kformer.section import Text
 from kformer.sources.user_data import UserData
 
 # What the splits are called, here and elsewhere, also as names of files.

@@ -14,11 +14,11 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from kformer.errors import KformerError
-from kformer.io.files import replacing, sha256_of, write_json
+from kformer.io.atomic_files import replacing, sha256_of, write_json
 from kformer.io.tables import count_rows, provenance, read_column, read_columns
 from kformer.progress import track
-from kformer.retrieval.by_relation import ByRelation
 from kformer.retrieval.methods import IndexKind
+from kformer.retrieval.relation_order import ByRelation
 from kformer.retrieval.settings import Retrieval
 from kformer.retrieval.words.postings import Postings, Statistics
 from kformer.retrieval.words.tokenizer import tokenizer
@@ -221,7 +221,7 @@ def index_embeddings(
         table, out, shard: as for `index_words`.
     """
     from kformer.retrieval.embeddings.sentence_encoder import SentenceEncoder
-    from kformer.retrieval.embeddings.stored import write_embeddings
+    from kformer.retrieval.embeddings.stored_embeddings import write_embeddings
 
     encoder = SentenceEncoder(settings.encoder)
 

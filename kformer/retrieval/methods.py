@@ -49,12 +49,12 @@ METHODS: Mapping[str, SearchMethod] = {
     ),
     "rank_bm25": SearchMethod(
         "the same by the reference implementation",
-        "kformer.retrieval.words.reference:RankBm25.open",
+        "kformer.retrieval.words.rank_bm25_reference:RankBm25.open",
         own_settings=frozenset({"words"}),
     ),
     "dense": SearchMethod(
         "by nearness of sentence embeddings",
-        "kformer.retrieval.embeddings.dense:open_dense",
+        "kformer.retrieval.embeddings.dense_search:open_dense",
         indexes=("embeddings",),
     ),
     "hybrid": SearchMethod(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kformer.io.tables import Row, take_rows
-from kformer.retrieval.matching import Relations, matching_relations
+from kformer.retrieval.matching_relations import Relations, matching_relations
 from kformer.retrieval.settings import Retrieval
 
 

@@ -8,14 +8,14 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any, Self
 
+from kformer.config_section import validated
 from kformer.errors import KformerError, listed
-from kformer.io.files import write_json
+from kformer.io.atomic_files import write_json
 from kformer.io.tables import write_table
 from kformer.retrieval.index import BUILDERS
 from kformer.retrieval.query import FactHit, Query, Searcher, read_fact_hits
 from kformer.retrieval.searchers import open_searcher
 from kformer.retrieval.settings import Retrieval
-from kformer.section import validated
 
 _FACTS = "facts.parquet"
 _SETTINGS = "settings.json"

@@ -7,10 +7,10 @@ from pkgutil import resolve_name
 from kformer.errors import KformerError
 from kformer.retrieval.combined.boosted import with_boost
 from kformer.retrieval.combined.events import ByEvent, FactsOfEvents
-from kformer.retrieval.documents import Documents
 from kformer.retrieval.index import Index, facts_behind, read_index
 from kformer.retrieval.methods import METHODS, IndexKind
 from kformer.retrieval.query import Searcher
+from kformer.retrieval.searched_documents import Documents
 from kformer.retrieval.settings import Retrieval
 
 

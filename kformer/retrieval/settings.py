@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from kformer.encoders import BUNDLED
+from kformer.config_section import Section, Text
+from kformer.encoder_lookup import BUNDLED
 from kformer.retrieval.methods import INDEX_SETTINGS, METHOD_SETTINGS, METHODS, IndexKind
-from kformer.section import Section, Text
 
 Count = Annotated[int, Field(strict=True, gt=0)]  # strict: `true` is no number
 

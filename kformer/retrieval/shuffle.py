@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from kformer.errors import KformerError
-from kformer.io.tables import SCHEMAS, provenance, read_rows, read_table, rebatched, write_batches
+from kformer.io.table_schemas import SCHEMAS
+from kformer.io.tables import provenance, read_rows, read_table, rebatched, write_batches
 
 _SWAPS = 100  # tries to find a question that shares no fact
 Suits = Callable[[str, str], bool]  # whether a question may get another's facts

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, StringConstraints, ValidationError
 
+from kformer.config_section import Name, Section, Text, in_one_line
 from kformer.errors import KformerError
-from kformer.section import Name, Section, Text, in_one_line
 from kformer.sources.addresses import Address, BadAddress, locate
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$", to_lower=True)]

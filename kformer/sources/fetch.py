@@ -10,14 +10,14 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from kformer.errors import KformerError
-from kformer.io.files import replacing
-from kformer.io.text import suffix_of
+from kformer.io.atomic_files import replacing
+from kformer.io.text_files import suffix_of
 from kformer.sources.addresses import Address
 from kformer.sources.archives import BadArchive, unpack
 from kformer.sources.catalogue import Source
+from kformer.sources.checksum_lock import trust, write_note
 from kformer.sources.download import Download, NotFetched
-from kformer.sources.lock import trust, write_note
-from kformer.sources.wanted import WantedFile, wanted_files
+from kformer.sources.wanted_files import WantedFile, wanted_files
 
 _log = logging.getLogger(__name__)
 

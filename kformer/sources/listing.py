@@ -9,7 +9,7 @@ from rich.filesize import decimal
 from rich.text import Text
 
 from kformer.sources.catalogue import Source
-from kformer.sources.wanted import WantedFile, wanted_files
+from kformer.sources.wanted_files import WantedFile, wanted_files
 
 State = Literal["not here", "here, verified", "here, locked", "here, not locked", "here, DAMAGED"]
 _STYLES = {"not here": "dim", "here, not locked": "yellow", "here, DAMAGED": "bold red"}

@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import model_validator
 
-from kformer.section import Section, Text
+from kformer.config_section import Section, Text
 from kformer.sources.catalogue import NamedFiles, Sha256, UserSource
 
 

@@ -18,14 +18,14 @@ from pydantic import (
     model_validator,
 )
 
+from kformer.config_section import Name, Section, in_one_line, validated
 from kformer.demo_world import DemoWorld
-from kformer.encoders import encoder_depth, layer_span, locate_encoder
+from kformer.encoder_lookup import encoder_depth, layer_span, locate_encoder
 from kformer.errors import KformerError
 from kformer.knowledge import KnowledgeSource
 from kformer.modeling.settings import Model
 from kformer.questions import QuestionSource
 from kformer.retrieval.settings import Retrieval, RetrievalChange
-from kformer.section import Name, Section, in_one_line, validated
 from kformer.sources.catalogue import CATALOGUE, SourceOverride, resolve
 from kformer.sources.user_data import UserData
 from kformer.training.settings import Training
@@ -77,7 +77,6 @@ class Condition(Section):
                 f"{self.retrieval.top_k}"
             )
         return self
-
 
     def check_encoders(self) -> None:
         """Raises KformerError for an encoder on this machine that is missing or too shallow."""

@@ -11,12 +11,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from kformer.io.outputs import ComparisonReport, RunFolder
+from kformer.io.output_names import ComparisonReport, RunFolder
 from kformer.modeling.injections import package_of
 from kformer.retrieval.methods import IndexKind
 from kformer.retrieval.settings import Retrieval
 from kformer.sources.catalogue import resolve
-from kformer.sources.lock import check_unpacked
+from kformer.sources.checksum_lock import check_unpacked
 from kformer.study import paths
 from kformer.study.experiment import Condition, Experiment
 from kformer.study.keys import VERSIONS, StageName, key_of

@@ -6,7 +6,7 @@ a key also takes a wildcard of the workflow in its place: ``facts_table("{key}")
 
 from pathlib import Path
 
-from kformer.io.outputs import RetrievalReport
+from kformer.io.output_names import RetrievalReport
 
 RESULTS = Path("results")
 RESOURCES = Path("resources")

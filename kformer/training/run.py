@@ -17,14 +17,14 @@ from typing import Any
 from transformers import PrinterCallback, Trainer, TrainerState, set_seed
 from transformers.utils import logging as transformers_logging
 
+from kformer.compute_precision import computes_in_bf16
 from kformer.errors import KformerError
-from kformer.io.files import replacing, sha256_of, write_json
-from kformer.io.outputs import RunFolder
+from kformer.io.atomic_files import replacing, sha256_of, write_json
+from kformer.io.output_names import RunFolder
 from kformer.modeling import KformerForMultipleChoice, KformerProcessor
-from kformer.modeling.examples import Knowledge, load_examples
 from kformer.modeling.pretrained import load_tokenizer
+from kformer.modeling.question_features import Knowledge, load_examples
 from kformer.modeling.settings import Model
-from kformer.precision import computes_in_bf16
 from kformer.training.checkpoints import STATE, last_checkpoint, remove_checkpoints, steps_done
 from kformer.training.settings import TrainSettings
 from kformer.training.trainer import (

@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
+from kformer.config_section import Section, Share
 from kformer.modeling.settings import Model
-from kformer.section import Section, Share
 
 
 class Training(Section):

@@ -22,7 +22,7 @@ from transformers import (
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from kformer.modeling import KformerProcessor
-from kformer.modeling.examples import Example, Examples
+from kformer.modeling.question_features import Example, Examples
 from kformer.progress import SECONDS_BETWEEN_LINES
 from kformer.training.settings import Training
 

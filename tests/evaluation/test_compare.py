@@ -9,7 +9,7 @@ from rich.console import Console
 from kformer.errors import KformerError
 from kformer.evaluation.compare import compare, read_comparison
 from kformer.evaluation.report import render_table
-from kformer.io.outputs import RunFolder
+from kformer.io.output_names import RunFolder
 from kformer.io.tables import write_table
 
 ANSWERS = [0, 1, 2, 3, 0, 1, 2, 3]

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
+from kformer.config_section import in_one_line
 from kformer.errors import KformerError
 from kformer.io.records import Record, csv_records, jsonl_records, parquet_records
-from kformer.section import in_one_line
 from kformer.sources.user_data import UserData
 
 SHA = "0" * 64

@@ -6,9 +6,8 @@ import pytest
 
 from kformer.errors import KformerError
 from kformer.io import tables
+from kformer.io.table_schemas import SCHEMAS, TABLES_VERSION
 from kformer.io.tables import (
-    SCHEMAS,
-    TABLES_VERSION,
     count_rows,
     read_column,
     read_columns,

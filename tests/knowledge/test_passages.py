@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from kformer.errors import KformerError
-from kformer.io import text as text_files
+from kformer.io import text_files as text_files
 from kformer.knowledge import passages
 from kformer.knowledge.passages import Passage, paragraphs_of
 from kformer.knowledge.user_files import TxtFacts

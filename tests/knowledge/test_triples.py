@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from kformer.config_section import in_one_line
 from kformer.knowledge.conceptnet import ConceptNet
 from kformer.knowledge.triples import TEMPLATES
-from kformer.section import in_one_line
 
 BUILT_IN = ConceptNet()
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from kformer.errors import KformerError
-from kformer.io.tables import SPLITS, read_rows
+from kformer.io.table_schemas import SPLITS
+from kformer.io.tables import read_rows
 from kformer.questions.build import build_questions
 from kformer.questions.reader import QuestionReader
 

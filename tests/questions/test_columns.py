@@ -9,12 +9,12 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from kformer.config_section import validated
 from kformer.errors import KformerError
 from kformer.knowledge import KnowledgeSource
 from kformer.questions import QuestionSource
 from kformer.questions.columns import QuestionColumns
 from kformer.questions.user_files import CsvQuestions, JsonlQuestions, ParquetQuestions
-from kformer.section import validated
 
 ARC = {
     "question": "question.stem",

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pytest
 
 from kformer.io.tables import write_table
-from kformer.retrieval.by_relation import ByRelation
 from kformer.retrieval.index import Shard, count_words, index_embeddings, index_words
 from kformer.retrieval.query import best
+from kformer.retrieval.relation_order import ByRelation
 from kformer.retrieval.settings import Retrieval
 
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from kformer.errors import KformerError
 from kformer.retrieval.index import INDEX_VERSION, Shard, count_words, index_words, read_index
 from kformer.retrieval.query import Query
+from kformer.retrieval.retrieve import list_events
 from kformer.retrieval.searchers import open_searcher
 from kformer.retrieval.settings import Retrieval, Words
-from kformer.retrieval.stages import list_events
 
 BM25 = Retrieval()
 

@@ -10,8 +10,8 @@ import pytest
 from kformer.errors import KformerError
 from kformer.io.tables import read_rows
 from kformer.retrieval import Retriever
+from kformer.retrieval.retrieve import retrieve
 from kformer.retrieval.settings import Retrieval
-from kformer.retrieval.stages import retrieve
 
 TEXTS = ["The pet of Krez is dog.", "The pet of Blon is cat.", "The job of Krez is pilot.", "Rain."]
 RELATIONS = ["pet", "pet", "job", None]

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from kformer.errors import KformerError
 from kformer.retrieval.query import Query
+from kformer.retrieval.retrieve import list_events
 from kformer.retrieval.searchers import open_searcher
 from kformer.retrieval.settings import Retrieval
-from kformer.retrieval.stages import list_events
 
 BM25 = Retrieval()
 

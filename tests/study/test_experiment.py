@@ -10,10 +10,10 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
+from kformer.config_section import load_section
 from kformer.errors import KformerError
 from kformer.modeling.settings import Model
 from kformer.retrieval.settings import Retrieval
-from kformer.section import load_section
 from kformer.study.experiment import load_experiment
 from kformer.training.settings import Training
 

@@ -18,7 +18,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from kformer.cli import app
-from kformer.io.outputs import ComparisonReport, RetrievalReport, RunFolder
+from kformer.io.output_names import ComparisonReport, RetrievalReport, RunFolder
 from kformer.study.keys import VERSIONS
 
 RECORDED = Path(__file__).with_name("results_of_stages.json")

@@ -9,7 +9,7 @@ import torch
 
 from kformer.errors import KformerError
 from kformer.modeling import KformerForMultipleChoice, KformerProcessor
-from kformer.modeling.examples import Knowledge, load_examples
+from kformer.modeling.question_features import Knowledge, load_examples
 from kformer.training import run as run_module
 from kformer.training.run import build_model, parameter_counts
 

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from kformer.errors import KformerError
-from kformer.io.files import held_lock, write_json
+from kformer.io.atomic_files import held_lock, write_json
 from kformer.study import paths
 from kformer.study.experiment import load_experiment
 from kformer.study.keys import VERSIONS

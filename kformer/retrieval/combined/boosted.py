@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from kformer.retrieval.matching import Relations
+from kformer.retrieval.matching_relations import Relations
 from kformer.retrieval.query import Hits, Query, Searcher, best, merged
 
 

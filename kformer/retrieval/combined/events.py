@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from kformer.io.tables import read_column
 from kformer.retrieval.combined.boosted import boosted_scores
-from kformer.retrieval.matching import Relations
+from kformer.retrieval.matching_relations import Relations
 from kformer.retrieval.query import Hits, Query, Searcher, best
 
 

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kformer.retrieval.combined.boosted import with_boost
-from kformer.retrieval.documents import Documents
-from kformer.retrieval.embeddings.dense import Dense, open_dense_shards
-from kformer.retrieval.matching import Relations
+from kformer.retrieval.embeddings.dense_search import Dense, open_dense_shards
+from kformer.retrieval.matching_relations import Relations
 from kformer.retrieval.query import Hits, Query, Searcher, Shards, best
+from kformer.retrieval.searched_documents import Documents
 from kformer.retrieval.settings import Retrieval
 from kformer.retrieval.words.bm25 import open_bm25
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from kformer.errors import KformerError
 from kformer.progress import track
-from kformer.retrieval.embeddings.exact import SPARE, Best, ExactSearch, blocks
+from kformer.retrieval.embeddings.exact_search import SPARE, Best, ExactSearch, blocks
 from kformer.retrieval.query import Hits
 
 FEWEST_ROWS = 10_000  # fewer are searched exactly, and as fast

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from torch import Tensor
 
-from kformer.encoders import BUNDLED, check_bundled_weights, locate_encoder, missing_encoder
-from kformer.precision import hardware_computes_in_bf16
+from kformer.compute_precision import hardware_computes_in_bf16
+from kformer.encoder_lookup import BUNDLED, check_bundled_weights, locate_encoder, missing_encoder
 
 Precision = Literal["bf16", "fp32"]
 

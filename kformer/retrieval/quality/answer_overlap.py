@@ -4,7 +4,7 @@ from collections.abc import Sequence, Set
 from statistics import fmean
 
 from kformer.retrieval.quality.measures import AnswerOverlap
-from kformer.retrieval.quality.results import QuestionResults
+from kformer.retrieval.quality.question_results import QuestionResults
 
 
 def add_overlap(

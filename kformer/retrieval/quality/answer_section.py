@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from kformer.io.formatting import markdown_table, percent
-from kformer.retrieval.quality.markdown import bullets, points_with_margin, wrapped
+from kformer.retrieval.quality.markdown_text import bullets, points_with_margin, wrapped
 from kformer.retrieval.quality.measures import BEST, LEAST_COUNT, AnswerOverlap, Mean, Quality
 from kformer.retrieval.settings import Retrieval
 

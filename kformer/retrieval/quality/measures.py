@@ -7,7 +7,7 @@ from typing import Self
 
 from scipy.special import stdtrit
 
-from kformer.retrieval.matching import Relations
+from kformer.retrieval.matching_relations import Relations
 
 BEST = 5  # the number of facts in measures "at 5"
 LEAST_COUNT = 30  # an interval of fewer values would mean nothing

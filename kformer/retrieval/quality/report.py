@@ -3,17 +3,17 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from kformer.io.files import replacing, write_json
-from kformer.io.outputs import RetrievalReport
+from kformer.io.atomic_files import replacing, write_json
+from kformer.io.output_names import RetrievalReport
 from kformer.io.tables import check_facts_of, count_rows, read_rows
 from kformer.progress import track
 from kformer.retrieval.quality.corpus import Corpus
-from kformer.retrieval.quality.counter import QualityCounter
-from kformer.retrieval.quality.page import render_page
-from kformer.retrieval.quality.results import QuestionResults, read_results
-from kformer.retrieval.quality.sample import draw, render_sample
+from kformer.retrieval.quality.quality_counter import QualityCounter
+from kformer.retrieval.quality.question_results import QuestionResults, read_results
+from kformer.retrieval.quality.report_page import render_page
+from kformer.retrieval.quality.sample_page import draw, render_sample
+from kformer.retrieval.retrieve import settings_behind
 from kformer.retrieval.settings import Words
-from kformer.retrieval.stages import settings_behind
 
 
 def describe(

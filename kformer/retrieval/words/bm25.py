@@ -13,10 +13,10 @@ from itertools import chain, repeat
 import numpy as np
 from numpy.typing import NDArray
 
-from kformer.retrieval.by_relation import ByRelation
-from kformer.retrieval.documents import Documents
-from kformer.retrieval.matching import Relations
+from kformer.retrieval.matching_relations import Relations
 from kformer.retrieval.query import Hits, Query, Searcher, Shards, best
+from kformer.retrieval.relation_order import ByRelation
+from kformer.retrieval.searched_documents import Documents
 from kformer.retrieval.settings import Retrieval
 from kformer.retrieval.words.postings import Postings
 from kformer.retrieval.words.tokenizer import Tokenizer, tokenizer
@@ -65,7 +65,7 @@ class Bm25:
             return list(chain.from_iterable(found))
 
     def _search_batch(self, queries: Sequence[Query], top_k: int) -> list[list[Hits]]:
-        from kformer.retrieval.words import kernels
+        from kformer.retrieval.words import compiled_loops
 
         top_k = min(top_k, len(self._layout.ids))
         words, times, word_bounds, part_bounds = self._parts(queries)
@@ -75,7 +75,7 @@ class Bm25:
         scores = np.empty((total, top_k), dtype=np.float32)
         counts = np.empty(total, dtype=np.int64)
         postings = self._postings
-        kernels.search(
+        compiled_loops.search(
             postings.impacts, postings.rows, postings.pointers, self._layout.ids,
             words, times, word_bounds, part_bounds, spans, span_bounds, ids, scores, counts,
         )  # fmt: skip

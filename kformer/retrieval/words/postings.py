@@ -110,7 +110,7 @@ class Postings:
                 are the corpus.
         """
         # Slow to import, and `UncompiledBm25` does without.
-        from kformer.retrieval.words import kernels
+        from kformer.retrieval.words import compiled_loops
 
         vocabulary: dict[str, int] = {}
         words, starts = array("i"), array("q", [0])
@@ -118,7 +118,7 @@ class Postings:
             words.extend([vocabulary.setdefault(word, len(vocabulary)) for word in tokenise(text)])
             starts.append(len(words))
         begins = np.frombuffer(starts, dtype=np.int64)
-        pointers, rows, times = kernels.invert(
+        pointers, rows, times = compiled_loops.invert(
             np.frombuffer(words, dtype=np.int32), begins, order, len(vocabulary)
         )
         if whole is None:
@@ -129,7 +129,7 @@ class Postings:
         idf = np.array([all_idf[word] for word in vocabulary])
         mean_length = whole.words / max(whole.documents, 1) or 1.0
         norms = K1 * (1 - B + B * lengths / mean_length)
-        impacts = kernels.weigh(pointers, rows, times, norms, idf, K1)
+        impacts = compiled_loops.weigh(pointers, rows, times, norms, idf, K1)
         return cls(impacts, rows, pointers, vocabulary)
 
     def save(self, folder: Path, documents: int) -> None:

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from kformer.retrieval.combined.events import ByEvent, FactsOfEvents
 from kformer.retrieval.query import Query
+from kformer.retrieval.retrieve import list_events
 from kformer.retrieval.searchers import open_searcher
 from kformer.retrieval.settings import Match, Retrieval
-from kformer.retrieval.stages import list_events
 
 relations = st.sampled_from([None, "a", "b", "c"])
 FACTS = [

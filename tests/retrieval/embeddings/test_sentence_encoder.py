@@ -11,7 +11,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer import modules
 from transformers import AutoModel, AutoTokenizer
 
-from kformer.encoders import BUNDLED, locate_encoder
+from kformer.encoder_lookup import BUNDLED, locate_encoder
 from kformer.errors import KformerError
 from kformer.retrieval.embeddings import sentence_encoder
 from kformer.retrieval.embeddings.sentence_encoder import SentenceEncoder

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rank_bm25 import BM25Okapi
 
-from kformer.retrieval.by_relation import ByRelation
 from kformer.retrieval.query import Query, best
+from kformer.retrieval.relation_order import ByRelation
 from kformer.retrieval.searchers import open_searcher
 from kformer.retrieval.settings import Retrieval, Words
 from kformer.retrieval.words.bm25 import Bm25, UncompiledBm25
-from kformer.retrieval.words.kernels import BLOCK
+from kformer.retrieval.words.compiled_loops import BLOCK
 from kformer.retrieval.words.postings import Postings
 from kformer.retrieval.words.tokenizer import tokenizer
 

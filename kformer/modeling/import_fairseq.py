@@ -1,0 +1,224 @@
+"""Reading checkpoints of the released Kformer, which is a patched fairseq.
+
+Such a ``checkpoint_best.pt`` is a pickled ``{"args": argparse.Namespace, "model": state dict, …}``.
+Unpickling may run any code, so only what the format needs is allowed, and all else is refused.
+"""
+
+import argparse
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from huggingface_hub.errors import StrictDataclassError
+from torch import Tensor
+from transformers import RobertaConfig
+
+from kformer.errors import KformerError
+from kformer.io.atomic_files import replacing
+from kformer.modeling.configuration import KformerConfig
+from kformer.modeling.model import KformerForMultipleChoice
+from kformer.modeling.pretrained import load_tokenizer
+
+# Settings, and the NumPy numbers of training metrics, whose module has had two names.
+_NUMPY_NUMBER: Any = np.float64(0).__reduce__()[0]
+_ALLOWED: list[Any] = [
+    argparse.Namespace,
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in ("float32", "float64", "int32", "int64")),
+    (_NUMPY_NUMBER, "numpy.core.multiarray.scalar"),
+    (_NUMPY_NUMBER, "numpy._core.multiarray.scalar"),
+]
+_FACTS_KEPT = 5
+_LONGEST_FACT = {"med_qa": 256}  # tokens; of all other tasks 45
+_NAMES = (  # ours, and those of the released checkpoint
+    (r"^fact_embeddings\.", "encoder.sentence_encoder.kembed_tokens."),
+    (r"^encoder\.embeddings\.word_embeddings", "encoder.sentence_encoder.embed_tokens"),
+    (r"^encoder\.embeddings\.position_embeddings", "encoder.sentence_encoder.embed_positions"),
+    (r"^encoder\.embeddings\.LayerNorm", "encoder.sentence_encoder.emb_layer_norm"),
+    (r"^encoder\.encoder\.layer\.", "encoder.sentence_encoder.layers."),
+    (r"\.attention\.self\.query\.", ".self_attn.q_proj."),
+    (r"\.attention\.self\.key\.", ".self_attn.k_proj."),
+    (r"\.attention\.self\.value\.", ".self_attn.v_proj."),
+    (r"\.attention\.output\.dense\.", ".self_attn.out_proj."),
+    (r"\.attention\.output\.LayerNorm\.", ".self_attn_layer_norm."),
+    (r"\.intermediate\.dense\.", ".fc1."),
+    (r"\.output\.dense\.", ".fc2."),
+    (r"\.output\.LayerNorm\.", ".final_layer_norm."),
+    (r"^head\.", "classification_heads.sentence_classification_head."),
+)
+_TABLES = ("embed_tokens", "embed_positions")
+# What settings raise from which no model can be built.
+_IMPOSSIBLE = (
+    AttributeError,
+    TypeError,
+    ValueError,
+    RuntimeError,
+    AssertionError,
+    ZeroDivisionError,
+    StrictDataclassError,
+    KformerError,
+)
+_TOKEN_TYPES = "encoder.embeddings.token_type_embeddings.weight"  # fairseq's RoBERTa has none
+_NEVER_READ = re.compile(r"^encoder\.lm_head\.")
+_NEVER_READ_WITHOUT_FACTS = re.compile(r"^encoder\.lm_head\.|\.(kembed_tokens|kfc[12])\.")
+
+
+def import_checkpoint(
+    checkpoint: Path, out: Path, injection: str = "ffn", tokenizer: str | None = None
+) -> KformerForMultipleChoice:
+    """Turns a checkpoint of the released Kformer into a folder for ``from_pretrained``.
+
+    Args:
+        checkpoint: ``checkpoint_best.pt``.
+        out: the folder to write.
+        injection: ``ffn``, as it was trained; ``attention`` feeds the same keys and values to the
+            self-attention, ``none`` leaves them out.
+        tokenizer: Hugging Face id or folder of the tokenizer to save with the model, such as
+            ``roberta-base``; a checkpoint holds none.
+
+    Raises:
+        KformerError: not such a checkpoint, something in it that is not part of the format,
+            weights missing, unknown or of another shape, or ``out`` is not empty.
+    """
+    settings, weights = _read(checkpoint)
+    model = _build(checkpoint, settings, weights, injection)
+    saved_tokenizer = None
+    if tokenizer is not None:
+        try:
+            saved_tokenizer = load_tokenizer(tokenizer)
+        except KformerError as error:
+            reason = str(error).removeprefix("model.encoder: ")
+            raise KformerError(f"--tokenizer: {reason}") from None
+        tokens, rows = len(saved_tokenizer), model.config.encoder.vocab_size
+        if tokens > rows:
+            raise KformerError(
+                f"--tokenizer: {tokenizer} has {tokens} tokens, {checkpoint} embeds {rows}; "
+                "give the one that it was trained with"
+            )
+    with replacing(out) as folder:
+        model.save_pretrained(folder)
+        if saved_tokenizer is not None:
+            saved_tokenizer.save_pretrained(folder)
+    return model
+
+
+def _read(path: Path) -> tuple[argparse.Namespace, dict[str, Tensor]]:
+    try:
+        with path.open("rb") as file, torch.serialization.safe_globals(_ALLOWED):
+            content = torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        foreign = re.search(r"GLOBAL (\S+)", str(error))
+        reason = f"it holds {foreign[1]}, which" if foreign else "it holds something that"
+        raise KformerError(
+            f"{path}: refused: {reason} is no part of a released checkpoint; no code of it was run"
+        ) from None
+    except Exception as error:  # damaged bytes make the unpickler raise anything
+        if isinstance(error, OSError) and error.filename is not None:
+            raise
+        reason = next(iter(str(error).strip().splitlines()), "it ends early")
+        raise KformerError(f"{path}: no checkpoint can be read from it ({reason})") from None
+    settings = content.get("args") if isinstance(content, dict) else None
+    weights = content.get("model") if isinstance(content, dict) else None
+    if not isinstance(settings, argparse.Namespace) or not isinstance(weights, Mapping):
+        raise KformerError(
+            f"{path}: this is no released checkpoint: it must hold `args`, a Namespace, and "
+            "`model`, a state dict"
+        )
+    strange = [str(name) for name, value in weights.items() if not _is_weight(name, value)]
+    if strange:
+        raise KformerError(f"{path}: model: no tensor of finite numbers: {', '.join(strange)}")
+    return settings, dict(weights)
+
+
+def _is_weight(name: Any, value: Any) -> bool:
+    return (
+        isinstance(name, str)
+        and isinstance(value, Tensor)
+        and (value.layout, value.device.type) == (torch.strided, "cpu")
+        and value.is_floating_point()
+        and bool(value.isfinite().all())
+    )
+
+
+def _build(
+    path: Path, settings: argparse.Namespace, weights: dict[str, Tensor], injection: str
+) -> KformerForMultipleChoice:
+    model = _untrained(path, settings, weights, injection).eval()
+    first_layer = model.config.injection_layers[0]
+    ours = model.state_dict()
+    theirs = {_released(name, first_layer): name for name in ours if name != _TOKEN_TYPES}
+    unread = _NEVER_READ if injection != "none" else _NEVER_READ_WITHOUT_FACTS
+    problems = {
+        "missing": theirs.keys() - weights.keys(),
+        "unknown": {name for name in weights.keys() - theirs.keys() if not unread.search(name)},
+        "of another shape": {
+            f"{name} {tuple(weights[name].shape)}, expected {tuple(ours[theirs[name]].shape)}"
+            for name in theirs.keys() & weights.keys()
+            if weights[name].shape != ours[theirs[name]].shape
+        },
+    }
+    found = [f"{kind}: {', '.join(sorted(names))}" for kind, names in problems.items() if names]
+    if found:
+        raise KformerError(f"{path}: model: {'; '.join(found)}")
+    loaded = {theirs[name]: weights[name].float() for name in theirs}
+    model.load_state_dict({_TOKEN_TYPES: torch.zeros_like(ours[_TOKEN_TYPES])} | loaded)
+    return model
+
+
+def _untrained(
+    path: Path, settings: argparse.Namespace, weights: dict[str, Tensor], injection: str
+) -> KformerForMultipleChoice:
+    """A model of the shape that the settings and the two tables of embeddings describe."""
+    for name, computed in (("activation_fn", "gelu"), ("pooler_activation_fn", "tanh")):
+        if getattr(settings, name, computed) != computed:
+            raise KformerError(f"{path}: args.{name}: only {computed} can be imported")
+    tables = [f"encoder.sentence_encoder.{name}.weight" for name in _TABLES]
+    missing = [name for name in tables if name not in weights]
+    if missing:
+        raise KformerError(f"{path}: model: missing: {', '.join(missing)}")
+    words, positions = (weights[name] for name in tables)
+    try:
+        start, end = (int(layer) for layer in settings.knowledge_layer)
+        encoder = RobertaConfig(
+            vocab_size=len(words),
+            hidden_size=settings.encoder_embed_dim,
+            num_hidden_layers=settings.encoder_layers,
+            num_attention_heads=settings.encoder_attention_heads,
+            intermediate_size=settings.encoder_ffn_embed_dim,
+            hidden_dropout_prob=getattr(settings, "dropout", 0.1),
+            attention_probs_dropout_prob=getattr(settings, "attention_dropout", 0.1),
+            max_position_embeddings=len(positions),
+            type_vocab_size=1,
+            layer_norm_eps=1e-5,
+            bos_token_id=0,
+            pad_token_id=1,
+            eos_token_id=2,
+        )
+        config = KformerConfig(
+            encoder=encoder,
+            injection=injection,
+            injection_layers=(start, end),
+            facts=_FACTS_KEPT,
+            max_tokens=len(positions) - 2,  # they are counted from behind the padding id
+            max_fact_tokens=_LONGEST_FACT.get(getattr(settings, "task", ""), 45),
+            head_dropout=getattr(settings, "pooler_dropout", 0.0),
+        )
+        return KformerForMultipleChoice(config)
+    except _IMPOSSIBLE as error:
+        reason = " ".join(str(error).split())
+        raise KformerError(f"{path}: args: {reason}; this is no released checkpoint") from None
+
+
+def _released(name: str, first_layer: int) -> str:
+    """The name that one of our weights has in a released checkpoint."""
+    slots = re.fullmatch(r"injection\.layers\.(\d+)\.(key|value)\.(weight|bias)", name)
+    if slots:
+        layer, part = first_layer + int(slots[1]), {"key": "kfc1", "value": "kfc2"}[slots[2]]
+        return f"encoder.sentence_encoder.layers.{layer}.{part}.{slots[3]}"
+    for ours, theirs in _NAMES:
+        name = re.sub(ours, theirs, name)
+    return name

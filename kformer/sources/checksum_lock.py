@@ -1,0 +1,147 @@
+"""What a file of a source must be: by its published checksum, or by the lock file.
+
+The lock file holds the checksums of files whose owners publish none. They are trusted on first use,
+written down, and verified ever after. It belongs under version control, next to the config: what
+one machine trusted, every other machine verifies. Entries are keyed by the address as the config
+gives it.
+"""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from filelock import FileLock
+from pydantic import NonNegativeInt, TypeAdapter, ValidationError
+
+from kformer.config_section import Section, in_one_line
+from kformer.errors import KformerError
+from kformer.io.atomic_files import sha256_of, write_json
+from kformer.sources.catalogue import Sha256, Source, SourceFile
+
+_log = logging.getLogger(__name__)
+
+
+class LockedFile(Section):
+    """What the file at an address was when it was first fetched."""
+
+    source: str
+    sha256: Sha256
+    size: NonNegativeInt
+    """In bytes."""
+    first_fetched: date
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a file must be, and what to do about another one."""
+
+    sha256: str | None
+    """None: nobody knows yet."""
+    size: int | None
+    advice: str
+    locked_in: Path | None = None
+    """The lock file, if the checksum is from there."""
+
+    def wrong(self, path: Path) -> str | None:
+        """What a message says of a file that is not the expected one; None for the expected one."""
+        if self.sha256 is None or (found := sha256_of(path)) == self.sha256:
+            return None
+        sizes = f"{path.stat().st_size} bytes" + (f" of {self.size}" if self.size else "")
+        by = f" by {self.locked_in}" if self.locked_in else ""
+        return f"has sha256 {found} ({sizes}), expected {self.sha256}{by}"
+
+
+def expected_of(file: SourceFile, lock: Path) -> Expected:
+    """What a file must be.
+
+    Raises:
+        KformerError: there is a lock file and it cannot be read.
+    """
+    if file.sha256:
+        advice = f"get it again, or set {file.setting}.sha256 if these are the bytes that you want"
+        return Expected(file.sha256, file.size, advice)
+    entry = _read_lock(lock).get(file.url)
+    if entry is None:
+        return Expected(None, file.size, "")
+    advice = (
+        f"get it again or, if its owners have changed it and you want it as it is now, delete the "
+        f"entry {file.url!r} from {lock}"
+    )
+    return Expected(entry.sha256, entry.size, advice, lock)
+
+
+def trust(file: SourceFile, path: Path, lock: Path) -> str:
+    """Writes down what a file is from now on; returns its sha256.
+
+    Raises:
+        KformerError: another process has just locked another file, or the lock file is malformed.
+    """
+    found = LockedFile(
+        source=file.title,
+        sha256=sha256_of(path),
+        size=path.stat().st_size,
+        first_fetched=datetime.now(UTC).date(),
+    )
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock.with_name(f".{lock.name}.lock")):
+        expected = expected_of(file, lock)  # again: another process may have been faster
+        if expected.sha256 is None:
+            write_json(lock, _plain({**_read_lock(lock), file.url: found}))
+            _log.warning(
+                "source %s: nobody published a checksum; from now on %s expects sha256 %s",
+                *(file.title, lock, found.sha256),
+            )
+    if wrong := expected.wrong(path):
+        raise KformerError(f"source {file.title}: {path} {wrong}; {expected.advice}")
+    return found.sha256
+
+
+def write_note(folder: Path, checksums: Sequence[str]) -> None:
+    """Writes down from which files a folder was unpacked, by their checksums in order."""
+    _note_of(folder).write_text("\n".join(checksums), "utf-8")
+
+
+def check_unpacked(source: Source, folder: Path, lock: Path) -> None:
+    """Raises KformerError if a folder was unpacked from another file than the locked one."""
+    all_expected = [expected_of(file, lock) for file in source.files]
+    note = _note_of(folder)
+    if all(file.sha256 for file in source.files) or not (folder.is_dir() and note.is_file()):
+        return
+    noted = note.read_text("utf-8").split("\n")
+    for file, expected, found in zip(source.files, all_expected, noted, strict=False):
+        if expected.sha256 and found.strip() != expected.sha256:
+            raise KformerError(
+                f"source {file.title}: {folder} is of a file with sha256 {found}, but {lock} "
+                f"expects {expected.sha256}; delete that folder to fetch it again, or correct "
+                f"{lock}"
+            )
+
+
+def _note_of(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.sha256")
+
+
+_ENTRIES = TypeAdapter(dict[str, LockedFile])
+
+
+def _plain(entries: Mapping[str, LockedFile]) -> dict[str, object]:
+    return _ENTRIES.dump_python(dict(sorted(entries.items())), mode="json")
+
+
+def _read_lock(path: Path) -> Mapping[str, LockedFile]:
+    """The entries by address; none where there is no such file yet."""
+    try:
+        return _ENTRIES.validate_python(json.loads(path.read_text("utf-8")))
+    except FileNotFoundError:
+        return {}
+    except ValidationError as error:
+        reason = in_one_line(error)
+    except ValueError as error:  # bytes that are no text, text that is no JSON
+        reason = f"not valid JSON: {error}"
+    raise KformerError(
+        f"{path}: not a lock file of sources: {reason}; restore it from version control, or delete "
+        "it to trust anew what is fetched next"
+    )

@@ -1,0 +1,113 @@
+"""The statistics, against numbers that can be had by hand or from another method."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from kformer.evaluation.statistics import (
+    AnsweredQuestions,
+    RunAnswers,
+    chance_p_value,
+    compare_conditions,
+    mean_interval,
+    paired_p_value,
+)
+
+
+def questions_with(answers, choices):
+    ids = tuple(f"q{i}" for i in range(len(answers)))
+    return AnsweredQuestions(ids, "test", np.asarray(answers), np.full(len(answers), choices))
+
+
+def one_seed_votes(predictions, choices):
+    return np.eye(choices)[predictions]
+
+
+def test_interval_of_a_perfect_accuracy_is_wilsons():
+    wilson = stats.binomtest(40, 40).proportion_ci(method="wilson")
+    assert mean_interval(np.ones(40), 0, 1) == pytest.approx((wilson.low, wilson.high))
+    assert mean_interval(np.zeros(40), 0, 1) == pytest.approx((1 - wilson.high, 1 - wilson.low))
+
+
+def test_interval_of_equal_differences_is_not_a_point():
+    low, high = mean_interval(np.zeros(100), -1, 1)
+    assert -0.05 < low < 0 < high < 0.05
+
+
+def test_interval_agrees_with_normal_theory():
+    values = np.repeat([0.0, 1.0], [300, 700])
+    margin = 1.96 * np.sqrt(0.7 * 0.3 / 1000)
+    assert mean_interval(values, 0, 1) == pytest.approx((0.7 - margin, 0.7 + margin), abs=0.003)
+
+
+def test_interval_covers_the_truth_about_as_often_as_it_says():
+    rng = np.random.default_rng(7)
+    intervals = [mean_interval((rng.random(80) < 0.9).astype(float), 0, 1) for _ in range(150)]
+    covered = np.mean([low <= 0.9 <= high for low, high in intervals])
+    assert 0.89 <= covered <= 0.995
+
+
+def test_interval_of_a_single_question():
+    low, high = mean_interval(np.array([1.0]), 0, 1)
+    assert 0 <= low < 0.5
+    assert high == 1
+
+
+def test_sign_flips_are_exact_where_few_questions_differ():
+    # All five of one sign: 2 of the 2^5 patterns are as extreme.
+    assert paired_p_value(np.array([1.0, 1, 1, 1, 1, 0, 0, 0])) == pytest.approx(2 / 32)
+    # Four against one: 1 + 5 patterns in each tail.
+    assert paired_p_value(np.array([1.0, 1, 1, 1, -1, 0])) == pytest.approx(12 / 32)
+
+
+@pytest.mark.parametrize("differences", [[0, 0, 0], [1, 0, 0], [1, -1, 0], [1]])
+def test_too_few_differences_cannot_tell(differences):
+    assert paired_p_value(np.array(differences, dtype=float)) == 1
+
+
+def test_sign_flips_agree_with_mcnemar_on_one_seed():
+    differences = np.repeat([1.0, -1.0, 0.0], [60, 35, 400])
+    exact = stats.binomtest(60, 95).pvalue
+    assert paired_p_value(differences) == pytest.approx(exact, abs=0.005)
+
+
+def test_sign_flips_find_nothing_between_equals_as_often_as_they_should():
+    rng = np.random.default_rng(11)
+    p_values = [paired_p_value(rng.choice([-1.0, 0, 1.0], size=60)) for _ in range(100)]
+    assert np.mean(np.array(p_values) < 0.05) <= 0.1
+
+
+def test_chance_agrees_with_the_binomial_test_on_one_seed():
+    answers = np.zeros(100, dtype=np.int64)
+    predictions = np.repeat([0, 1], [33, 67])
+    p_value = chance_p_value(one_seed_votes(predictions, 4), questions_with(answers, 4))
+    # Doubling the upper tail, as scipy's Monte Carlo test does.
+    assert p_value == pytest.approx(2 * stats.binom.sf(32, 100, 0.25), abs=0.01)
+
+
+def test_seeds_that_agree_are_not_more_evidence():
+    questions = questions_with(np.zeros(100, dtype=np.int64), 4)
+    predictions = np.repeat([0, 1], [33, 67])
+    one = [RunAnswers("none", 1, predictions, {})]
+    three = [RunAnswers("none", seed, predictions, {}) for seed in (1, 2, 3)]
+    p_of_one, p_of_three = (
+        compare_conditions("e", questions, runs, "none", {}).conditions[0].p_chance
+        for runs in (one, three)
+    )
+    assert p_of_three == p_of_one
+
+
+def test_coin_flips_do_not_beat_chance():
+    rng = np.random.default_rng(5)
+    p_values = []
+    for _ in range(20):
+        questions = questions_with(rng.integers(3, size=200), 3)
+        p_values.append(chance_p_value(one_seed_votes(rng.integers(3, size=200), 3), questions))
+    assert min(p_values) > 0.001
+    assert np.mean(np.array(p_values) < 0.05) <= 0.15
+
+
+def test_chance_where_questions_have_different_numbers_of_choices():
+    questions = AnsweredQuestions(("a", "b"), "test", np.array([0, 3]), np.array([2, 4]))
+    assert questions.chance == pytest.approx((1 / 2 + 1 / 4) / 2)
+    assert 0.1 < chance_p_value(one_seed_votes([0, 3], 4), questions) <= 1
