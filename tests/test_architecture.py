@@ -79,7 +79,7 @@ def texts_of(file: Path) -> Iterator[str]:
 
 
 def test_only_the_study_names_folders_under_results():
-    named = re.compile(r"^results(/|$)")
+    named = re.compile(r"(^|\W)(results|resources)(/|$)")
     naming = {name_of(file) for file in FILES if any(map(named.match, texts_of(file)))}
     assert {module.split(".")[1] for module in naming} == {"study"}
 

@@ -4,7 +4,7 @@ A reader is its own settings, see `kformer.knowledge.reader`. A new source is on
 lines below. In a config, a bare name stands for that source with its default settings.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field
 from typing_extensions import TypeAliasType
@@ -17,6 +17,24 @@ from kformer.knowledge.medquad import MedQuad
 from kformer.knowledge.textbooks import Textbooks
 from kformer.knowledge.user_files import CsvFacts, JsonlFacts, ParquetFacts, TsvFacts, TxtFacts
 
+_Reader = Annotated[
+    Atomic
+    | Atomic2020
+    | ConceptNet
+    | CsvFacts
+    | DemoFacts
+    | JsonlFacts
+    | MedQuad
+    | ParquetFacts
+    | Textbooks
+    | TsvFacts
+    | TxtFacts,
+    Field(discriminator="source"),
+]
+_NAMES: Any = Literal[
+    tuple(reader.model_fields["source"].default for reader in get_args(get_args(_Reader)[0]))
+]
+
 
 def _from_name(value: Any) -> Any:
     return {"source": value} if isinstance(value, str) else value
@@ -25,21 +43,5 @@ def _from_name(value: Any) -> Any:
 # A named type stands once in the JSON schema.
 KnowledgeSource = TypeAliasType(
     "KnowledgeSource",
-    Annotated[
-        Annotated[
-            Atomic
-            | Atomic2020
-            | ConceptNet
-            | CsvFacts
-            | DemoFacts
-            | JsonlFacts
-            | MedQuad
-            | ParquetFacts
-            | Textbooks
-            | TsvFacts
-            | TxtFacts,
-            Field(discriminator="source"),
-        ],
-        BeforeValidator(_from_name),
-    ],
+    Annotated[_Reader, BeforeValidator(_from_name, json_schema_input_type=_Reader | _NAMES)],
 )

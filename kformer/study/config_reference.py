@@ -51,7 +51,25 @@ def schema() -> dict[str, Any]:
     assert changed["properties"] == content["$defs"]["Retrieval"]["properties"]
     override = content["$defs"]["ConditionOverride"]["properties"]["retrieval"]
     override["anyOf"] = [{"$ref": "#/$defs/Retrieval"}, {"type": "null"}]
+    _share_properties(content["$defs"])
     return content
+
+
+def _share_properties(definitions: dict[str, Any]) -> None:
+    """Lets a key that several sections have alike stand once, as a definition of its own."""
+    sections = [section for section in definitions.values() if "properties" in section]
+    alike: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for section in sections:
+        for key, value in section["properties"].items():
+            if "description" in value:
+                text = json.dumps(value, sort_keys=True)
+                alike.setdefault((key, text), []).append(section["properties"])
+    for (key, text), owners in alike.items():
+        if len(owners) > 1:
+            name = f"{key}_{len([each for each in definitions if each.startswith(key + '_')]) + 1}"
+            definitions[name] = json.loads(text)
+            for properties in owners:
+                properties[key] = {"$ref": f"#/$defs/{name}"}
 
 
 def _sections() -> Iterator[str]:

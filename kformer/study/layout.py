@@ -142,10 +142,10 @@ class Layout:
         return paths.questions_table(self.questions_key)
 
     @cached_property
-    def retrieved(self) -> Mapping[str, RetrievalFiles]:
-        """What is retrieved for each condition that uses facts, by the condition's name."""
+    def retrieval_of(self) -> Mapping[str, RetrievalFiles]:
+        """The retrieval of each condition that uses facts, by the condition's name."""
         return {
-            name: self._retrieved(condition)
+            name: self._retrieval(condition)
             for name, condition in self.conditions.items()
             if condition.uses_facts
         }
@@ -153,7 +153,7 @@ class Layout:
     @cached_property
     def retrievals(self) -> Mapping[str, RetrievalFiles]:
         """The retrievals by key."""
-        return {each.key: each for each in self.retrieved.values()}
+        return {each.key: each for each in self.retrieval_of.values()}
 
     @cached_property
     def facts(self) -> Mapping[str, FactsFiles]:
@@ -175,11 +175,11 @@ class Layout:
             for seed in self._seeds(condition)
         ]
 
-    def knowledge(self, condition: str) -> Mapping[str, Path]:
-        """The tables that a condition reads besides the questions table, by option; {} if none."""
-        if condition not in self.retrieved:
+    def tables_of_facts(self, condition: str) -> Mapping[str, Path]:
+        """The facts and the retrieval table that a condition reads; none if it uses no facts."""
+        if condition not in self.retrieval_of:
             return {}
-        found = self.retrieved[condition]
+        found = self.retrieval_of[condition]
         is_control = self.conditions[condition].retrieval.control
         table = paths.shuffled_table if is_control else paths.retrieval_table
         return {"facts": paths.facts_table(found.facts.key), "retrieval": table(found.key)}
@@ -222,7 +222,7 @@ class Layout:
         events = key_of("events") if settings.events else None
         return IndexFiles(f"{kind}-{key_of(stage, read, facts.key, events)}", read, documents)
 
-    def _retrieved(self, condition: Condition) -> RetrievalFiles:
+    def _retrieval(self, condition: Condition) -> RetrievalFiles:
         # A control shuffles what lies under the same key.
         settings = condition.retrieval.model_copy(update={"control": None})
         facts = self._facts(condition.knowledge)

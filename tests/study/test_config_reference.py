@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
+from jsonschema import Draft202012Validator
 
 from kformer.cli import app
 from kformer.study import config_reference
@@ -40,3 +42,10 @@ def test_no_key_stands_twice_in_the_schema():
     content = json.dumps(config_reference.schema())
     for meaning in ("how many facts are retrieved per query", "How key projections start"):
         assert content.count(meaning) == 1
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "social_iqa.yaml", "med_qa.yaml"])
+def test_editors_accept_the_configs_that_we_ship(name):
+    config = yaml.safe_load((ROOT / "config" / name).read_text("utf-8"))
+    errors = Draft202012Validator(config_reference.schema()).iter_errors(config)
+    assert [error.message for error in errors] == []

@@ -43,18 +43,18 @@ class TestWhichFilesThereAre:
 
     def test_a_retrieval_for_each_way_to_retrieve(self):
         found = study()
-        assert list(found.retrieved) == ["ffn", "shuffled", "untrained"]
+        assert list(found.retrieval_of) == ["ffn", "shuffled", "untrained"]
         assert len(found.retrievals) == 2  # the control shuffles what ffn retrieves
         assert len(found.facts) == len(found.indexes) == 1
 
     def test_nothing_is_retrieved_where_no_condition_uses_facts(self):
         found = study(conditions={"none": {}, "static": {"model": {"injection": "static"}}})
         assert not (found.retrievals or found.facts or found.indexes)
-        assert found.knowledge("none") == found.knowledge("static") == {}
+        assert found.tables_of_facts("none") == found.tables_of_facts("static") == {}
 
     def test_a_control_reads_the_shuffled_table_of_the_same_retrieval(self):
         found = study()
-        plain, control = found.knowledge("ffn"), found.knowledge("shuffled")
+        plain, control = found.tables_of_facts("ffn"), found.tables_of_facts("shuffled")
         assert plain["facts"] == control["facts"]
         assert plain["retrieval"].parent == control["retrieval"].parent
         assert plain["retrieval"] != control["retrieval"]

@@ -19,13 +19,16 @@ from safetensors.numpy import load_file
 
 from kformer.cli import app
 from kformer.io.output_names import ComparisonReport, RetrievalReport, RunFolder
+from kformer.modeling.injections import INJECTIONS
 from kformer.study.keys import VERSIONS
 
 RECORDED = Path(__file__).with_name("results_of_stages.json")
+SOURCES = Path(__file__).with_name("small_sources.json")  # a few lines as their owners publish them
 RECORDING = "RECORD" in os.environ
 SIZE = {"train_questions": 48, "validation_questions": 24, "test_questions": 24}
-TRAINING = {"max_steps": 4, "warmup_steps": 1, "evaluations": 2, "learning_rate": 1e-3}
-MODEL = {"injection": "ffn", "key_init": "identity", "facts": 2}
+TRAINING = {"max_steps": 4, "warmup_steps": 1, "evaluations": 1, "learning_rate": 1e-3}
+TRAINING |= {"precision": "fp32"}
+BOOST = {"relations": {"easy": ["pet", "job"], "hard": ["food"]}, "mode": "boost"}
 
 pytestmark = pytest.mark.slow
 
@@ -38,51 +41,84 @@ def kformer(command: str, **options) -> None:
     app(arguments, standalone_mode=False)
 
 
+def read_all(command: str, out: Path) -> list[Path]:
+    """The tables that a command makes of `small_sources.json`, one for each reader."""
+    sources = json.loads(SOURCES.read_text("utf-8"))[command]
+    tables = []
+    for number, (settings, files) in enumerate(sources.items()):
+        folder = out / f"{command}-{number}"
+        for name, file in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            lines = file if isinstance(file, str) else "\n".join(map(json.dumps, file))
+            (folder / name).write_text(lines, "utf-8")
+        tables.append(out / f"{command}-{number}.parquet")
+        arguments = [command, "--input", str(folder), "--out", str(tables[-1])]
+        app([*arguments, "--settings", settings], standalone_mode=False)
+    return tables
+
+
 @pytest.fixture(scope="module")
 def results(tmp_path_factory, tiny_encoder):
     """What every stage makes of a tiny demo world, by the name of the stage."""
     out = tmp_path_factory.mktemp("results")
-    world, questions, facts = out / "world", out / "questions", out / "facts"
-    training = {"model": MODEL | {"encoder": str(tiny_encoder)}}
-    training["training"] = TRAINING | {"precision": "fp32"}
-    run, untrained = (
-        RunFolder.of(out / "runs", name, seed) for name, seed in (("a", 1), ("b", None))
-    )
+    world, questions, facts, events = (out / name for name in ("world", "q", "f", "e"))
     kformer("demo-world", out=world, settings=SIZE)
     kformer("questions", input=world, out=questions, settings={"dataset": "demo"})
     kformer("facts", input=world, out=facts, settings=["demo"])
-    kformer("events", facts=facts, out=out / "events")
+    kformer("events", facts=facts, out=events)
+
+    encoder = {"encoder": str(tiny_encoder)}
     kformer("index words", facts=facts, out=out / "words")
-    dense = {"method": "dense", "encoder": str(tiny_encoder)}
-    kformer("index embeddings", facts=facts, out=out / "embeddings", settings=dense)
+    kformer("index words", facts=events, out=out / "event-words", settings={"events": 4})
+    kformer("index embeddings", facts=facts, out=out / "vectors", settings=encoder)
     of = {"questions": questions, "facts": facts}
-    settings = {"query": "choice", "top_k": 4}
-    kformer("retrieve", **of, index=out / "words", out=out / "retrieval", settings=settings)
-    of["retrieval"] = out / "retrieval"
+    by_words = [
+        ("words", {"query": "choice", "top_k": 4}),
+        ("words", {"query": "context", "top_k": 2, "match": BOOST}),
+        ("event-words", {"events": 4, "match": BOOST | {"mode": "filter"}}),
+        (None, {"method": "rank_bm25", "top_k": 2}),
+    ]
+    tables = [out / f"r{number}" for number in range(len(by_words))]
+    for table, (index, settings) in zip(tables, by_words, strict=True):
+        indexes = {"index": out / index} if index else {}
+        kformer("retrieve", **of, **indexes, out=table, settings=settings)
+    dense = {"method": "dense", "top_k": 2} | encoder
+    kformer("retrieve", **of, index=out / "vectors", out=out / "dense", settings=dense)
+    of["retrieval"] = tables[0]
+    table = {"questions": questions, "retrieval": tables[0]}
     kformer("describe-retrieval", **of, out=out / "report")
-    kformer("shuffle", questions=questions, retrieval=out / "retrieval", out=out / "shuffled")
-    kformer("train", **of, out=run.path, checkpoints=out / "c", seed=1, settings=training)
-    kformer("evaluate", run=run.path, **of, out=run.predictions)
-    table = {"questions": questions, "retrieval": out / "retrieval"}
+    kformer("shuffle", **table, out=out / "shuffled")
+
+    untrained, control = (
+        RunFolder.of(out / "runs", name, None) for name in ("untrained", "control")
+    )
     kformer("answer-by-retrieval", **table, out=untrained.predictions)
-    runs = f"compare {run.path} {untrained.path}"
-    kformer(runs, experiment="tiny", baseline="b", out=out / "comparison")
+    table["retrieval"] = out / "shuffled"
+    kformer("answer-by-retrieval", **table, out=control.predictions)
+    compared = f"compare {untrained.path} {control.path}"
+    kformer(compared, experiment="tiny", baseline="control", out=out / "comparison")
+    runs = {name: RunFolder.of(out / "runs", name, 1) for name in INJECTIONS}
+    for name, run in runs.items():
+        model = {"injection": name, "key_init": "identity", "facts": 2} | encoder
+        settings = {"model": model, "training": TRAINING}
+        kformer("train", **of, out=run.path, checkpoints=out / "c", seed=1, settings=settings)
+        kformer("evaluate", run=run.path, **of, out=run.predictions)
 
     report, comparison = RetrievalReport(out / "report"), ComparisonReport(out / "comparison")
     return {
         "demo_world": digest(world),
-        "questions": digest(questions),
-        "facts": digest(facts),
-        "events": digest(out / "events"),
-        "index_words": digest(out / "words"),
-        "index_embeddings": embeddings(out / "embeddings"),
-        "retrieve": digest(out / "retrieval"),
+        "questions": digest(questions, *read_all("questions", out)),
+        "facts": digest(facts, *read_all("facts", out)),
+        "events": digest(events),
+        "index_words": digest(out / "words", out / "event-words"),
+        "index_embeddings": embeddings(out / "vectors"),
+        "retrieve": {"by words": digest(*tables), "by embeddings": scores(out / "dense")},
         "describe_retrieval": digest(report.page, report.numbers, report.sample),
         "shuffle": digest(out / "shuffled"),
-        "train": trained(run),
-        "evaluate": answered(run.predictions),
+        "train": {name: trained(run) for name, run in runs.items()},
+        "evaluate": {name: answered(run.predictions) for name, run in runs.items()},
         "answer_by_retrieval": digest(untrained.predictions),
-        "compare": compared(comparison.numbers),
+        "compare": statistics(comparison.numbers),
     }
 
 
@@ -114,11 +150,16 @@ def embeddings(folder: Path) -> list[float]:
     return [*vectors[0, :8].tolist(), *vectors.sum(axis=0)[:8].tolist()]
 
 
+def scores(table: Path) -> list[float]:
+    """Of all facts that were found: which of two equally near ones is found depends on rounding."""
+    return [score for row in pq.read_table(table).to_pylist() for score in row["scores"]]
+
+
 def trained(run: RunFolder) -> dict[str, float]:
     """The length of every weight, and what training measured."""
     weights = load_file(run.model / "model.safetensors")
     summary = json.loads(run.summary.read_text("utf-8"))
-    measured = ("steps", "best_step", "validation_accuracy", "inputs_cut", "parameters")
+    measured = ("steps", "train_questions", "inputs_cut", "parameters", "added_parameters")
     lengths = {name: float(np.linalg.norm(weight)) for name, weight in sorted(weights.items())}
     return lengths | {name: summary[name] for name in measured}
 
@@ -130,7 +171,7 @@ def answered(predictions: Path) -> list[float]:
     return [logit for row in rows for logit in row["logits"]] + facts
 
 
-def compared(numbers: Path) -> dict[str, float]:
+def statistics(numbers: Path) -> dict[str, float]:
     """The statistics of each condition, where there are any; no times."""
     found = json.loads(numbers.read_text("utf-8"))
     names = ("accuracy_mean", "delta", "p_value", "p_holm", "p_chance")
@@ -143,6 +184,10 @@ def compared(numbers: Path) -> dict[str, float]:
 
 
 def same(result, recorded) -> bool:
+    if isinstance(result, dict) and isinstance(recorded, dict):
+        return result.keys() == recorded.keys() and all(
+            same(result[name], recorded[name]) for name in result
+        )
     if recorded is None or isinstance(result, str):
         return result == recorded
     return result == pytest.approx(recorded, rel=2e-3, abs=2e-4)

@@ -71,9 +71,9 @@ def as_json(settings):
     return json.dumps(settings, sort_keys=True)
 
 
-def options(name, paths):
-    """An option of a command, once for each path."""
-    return " ".join(f"--{name} {shlex.quote(str(path))}" for path in paths)
+def options(name, files):
+    """An option of a command, once for each file."""
+    return " ".join(f"--{name} {shlex.quote(str(file))}" for file in files)
 
 
 def made_by_rules(files):
@@ -81,14 +81,14 @@ def made_by_rules(files):
     return [ancient(each.path) for each in files if not each.in_place]
 
 
-def knowledge_inputs(wildcards):
-    """The tables that a condition's model reads in addition to the questions."""
-    return STUDY.knowledge(wildcards.condition)
+def tables_of_facts(wildcards):
+    """The facts and the retrieval table that a condition reads, if it uses facts."""
+    return STUDY.tables_of_facts(wildcards.condition)
 
 
-def knowledge_options(wildcards):
-    tables = STUDY.knowledge(wildcards.condition)
-    return " ".join(options(name, [path]) for name, path in tables.items())
+def options_of_facts(wildcards):
+    tables = tables_of_facts(wildcards)
+    return " ".join(options(name, [table]) for name, table in tables.items())
 
 
 def counts_of_all_shards(wildcards):

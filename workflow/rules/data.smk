@@ -3,6 +3,8 @@ rule generate_demo_world:
         directory(paths.source_folder("demo-{key}")),
     log:
         paths.log_file("demo_world", "{key}"),
+    wildcard_constraints:
+        key="[0-9a-f]+",
     conda:
         "../envs/kformer.yaml"
     params:
@@ -16,6 +18,8 @@ rule fetch_source:
         directory(paths.source_folder("{source}-{key}")),
     log:
         paths.log_file("fetch_source", "{source}-{key}"),
+    wildcard_constraints:
+        key="[0-9a-f]+",
     conda:
         "../envs/kformer.yaml"
     shell:

@@ -1,14 +1,14 @@
-UNTRAINED = STUDY.run("{condition}", None)
+UNTRAINED_RUN = STUDY.run("{condition}", None)
 
 
 rule evaluate_model:
     input:
-        unpack(knowledge_inputs),
+        unpack(tables_of_facts),
         questions=STUDY.questions,
         model=rules.train_model.output.model,
         summary=rules.train_model.output.summary,
     output:
-        OF_SEED.predictions,
+        TRAINED_RUN.predictions,
     log:
         STUDY.log("evaluate", "{condition}-{seed}"),
     conda:
@@ -20,19 +20,19 @@ rule evaluate_model:
         runtime="2h",
     params:
         version=VERSIONS["evaluate"],
-        knowledge=knowledge_options,
+        facts=options_of_facts,
         run=lambda wildcards: STUDY.run(wildcards.condition, wildcards.seed).path,
     shell:
-        "kformer evaluate --run {params.run} --questions {input.questions} {params.knowledge}"
+        "kformer evaluate --run {params.run} --questions {input.questions} {params.facts}"
         " --out {output} 2>&1 | tee {log}"
 
 
 rule answer_by_retrieval:
     input:
         questions=STUDY.questions,
-        retrieval=lambda wildcards: knowledge_inputs(wildcards)["retrieval"],
+        retrieval=lambda wildcards: tables_of_facts(wildcards)["retrieval"],
     output:
-        UNTRAINED.predictions,
+        UNTRAINED_RUN.predictions,
     log:
         STUDY.log("evaluate", "{condition}-untrained"),
     conda:

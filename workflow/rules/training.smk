@@ -1,13 +1,13 @@
-OF_SEED = STUDY.run("{condition}", "{seed}")
+TRAINED_RUN = STUDY.run("{condition}", "{seed}")
 
 
 rule train_model:
     input:
-        unpack(knowledge_inputs),
+        unpack(tables_of_facts),
         questions=STUDY.questions,
     output:
-        model=directory(OF_SEED.model),
-        summary=OF_SEED.summary,
+        model=directory(TRAINED_RUN.model),
+        summary=TRAINED_RUN.summary,
     log:
         STUDY.log("train", "{condition}-{seed}"),
     conda:
@@ -20,13 +20,13 @@ rule train_model:
     params:
         version=lambda wildcards: STUDY.train_version(wildcards.condition),
         settings=lambda wildcards: as_json(STUDY.train_settings(wildcards.condition)),
-        knowledge=knowledge_options,
+        facts=options_of_facts,
         out=lambda wildcards: STUDY.run(wildcards.condition, wildcards.seed).path,
         # Of its own, and no output: Snakemake deletes the outputs of a job that failed.
         checkpoints=lambda wildcards: STUDY.checkpoints(
             wildcards.condition, wildcards.seed
         ),
     shell:
-        "kformer train --questions {input.questions} {params.knowledge} --out {params.out}"
+        "kformer train --questions {input.questions} {params.facts} --out {params.out}"
         " --checkpoints {params.checkpoints} --seed {wildcards.seed}"
         " --settings {params.settings:q} 2>&1 | tee {log}"
