@@ -79,10 +79,11 @@ def load_section(kind: Any, text: str, option: str = "--settings") -> Any:
         KformerError: with every problem's path and what is allowed there.
     """
     try:
-        content = json.loads(text)
+        return validated(kind, json.loads(text), option)
     except json.JSONDecodeError as error:
         raise KformerError(f"{option}: not valid JSON: {error}") from None
-    return validated(kind, content, option)
+    except RecursionError:
+        raise KformerError(f"{option}: the JSON is nested too deeply; flatten it") from None
 
 
 def validated(kind: Any, content: Any, origin: str) -> Any:
