@@ -12,7 +12,7 @@ from kformer.retrieval.quality.quality_counter import QualityCounter
 from kformer.retrieval.quality.question_results import QuestionResults, read_results
 from kformer.retrieval.quality.report_page import render_page
 from kformer.retrieval.quality.sample_page import draw, render_sample
-from kformer.retrieval.retrieve import settings_behind
+from kformer.retrieval.retrieve import settings_of_table
 from kformer.retrieval.settings import Words
 
 
@@ -35,7 +35,7 @@ def describe(
     Raises:
         KformerError: the tables do not belong together.
     """
-    settings = settings_behind(retrieval)
+    settings = settings_of_table(retrieval)
     if words:
         settings = settings.model_copy(update={"words": words})
     check_facts_of(retrieval, facts)
