@@ -164,7 +164,12 @@ def count_words(settings: Retrieval, table: Path, shard: Shard, out: Path) -> di
 
 
 def index_words(
-    settings: Retrieval, table: Path, out: Path, shard: Shard = WHOLE, counts: Sequence[Path] = ()
+    settings: Retrieval,
+    table: Path,
+    out: Path,
+    shard: Shard = WHOLE,
+    counts: Sequence[Path] = (),
+    table_name: Path | None = None,
 ) -> dict[str, float]:
     """Builds an index of words.
 
@@ -174,6 +179,8 @@ def index_words(
         out: the folder to make.
         shard: which part of the table to index.
         counts: what `count_words` wrote for each shard; none if there is only one.
+        table_name: what the index calls the table, for a table that will be renamed; None = its
+            path.
 
     Raises:
         KformerError: counts that are not those of all shards of the table.
@@ -184,7 +191,7 @@ def index_words(
         order = layout.ids - layout.first_id
         Postings.build(texts, tokenizer(settings.words), order, whole).save(folder, len(order))
 
-    return _build("words", settings, table, out, shard, fill)
+    return _build("words", settings, table, out, shard, fill, table_name)
 
 
 def _whole(settings: Retrieval, table: Path, shard: Shard, counts: Sequence[Path]) -> Statistics:
@@ -214,13 +221,17 @@ def _whole(settings: Retrieval, table: Path, shard: Shard, counts: Sequence[Path
 
 
 def index_embeddings(
-    settings: Retrieval, table: Path, out: Path, shard: Shard = WHOLE
+    settings: Retrieval,
+    table: Path,
+    out: Path,
+    shard: Shard = WHOLE,
+    table_name: Path | None = None,
 ) -> dict[str, float]:
     """Builds an index of embeddings.
 
     Args:
         settings: say which sentence encoder, and whether FAISS will find the nearest.
-        table, out, shard: as for `index_words`.
+        table, out, shard, table_name: as for `index_words`.
     """
     from kformer.retrieval.embeddings.sentence_encoder import SentenceEncoder
     from kformer.retrieval.embeddings.stored_embeddings import write_embeddings
@@ -230,14 +241,14 @@ def index_embeddings(
     def fill(folder: Path, layout: ByRelation, texts: Iterator[str]) -> None:
         write_embeddings(texts, encoder, layout, folder, settings.nearest)
 
-    return _build("embeddings", settings, table, out, shard, fill)
+    return _build("embeddings", settings, table, out, shard, fill, table_name)
 
 
-BUILDERS: Mapping[IndexKind, Callable[[Retrieval, Path, Path], dict[str, float]]] = {
+BUILDERS: Mapping[IndexKind, Callable[..., dict[str, float]]] = {
     "words": index_words,
     "embeddings": index_embeddings,
 }
-"""What builds the index of a whole table, of each kind."""
+"""What builds an index of each kind; all take settings, table, out and ``table_name``."""
 
 
 def _build(
@@ -247,6 +258,7 @@ def _build(
     out: Path,
     shard: Shard,
     fill: Callable[[Path, ByRelation, Iterator[str]], None],
+    table_name: Path | None,
 ) -> dict[str, float]:
     total = count_rows(table, "facts")
     start, end = shard.range(total)
@@ -262,7 +274,7 @@ def _build(
             "version": INDEX_VERSION,
             "kind": kind,
             "settings": settings.index_settings(kind),
-            "table": str(table),
+            "table": str(table_name or table),
             "facts_sha256": facts_sha256,
             "of_events": of_events,
             "number": shard.number,
