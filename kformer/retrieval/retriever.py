@@ -188,9 +188,7 @@ def _settings_of(settings: dict[str, Any], origin: str) -> Retrieval:
     return validated(Retrieval, settings, origin, not_allowed=_OF_TABLES)
 
 
-def _check_strings(
-    items: Any, name: str, kind: type[Collection[Any]], or_none: bool = False
-) -> None:
+def _check_strings(items: Any, name: str, kind: Any, or_none: bool = False) -> None:
     """Raises KformerError for what is no collection of this kind, or holds what is no text."""
     if isinstance(items, str):
         raise KformerError(f"{name}: give a list, such as [{items!r:.60}]")
