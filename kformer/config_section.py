@@ -1,7 +1,7 @@
 """What config sections and rows have in common: strictness, and how their errors are worded."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from difflib import get_close_matches
 from typing import Annotated, Any, get_args
 
@@ -79,18 +79,25 @@ def load_section(kind: Any, text: str, option: str = "--settings") -> Any:
         KformerError: with every problem's path and what is allowed there.
     """
     try:
-        content = json.loads(text)
+        return validated(kind, json.loads(text), option)
     except json.JSONDecodeError as error:
         raise KformerError(f"{option}: not valid JSON: {error}") from None
-    return validated(kind, content, option)
+    except RecursionError:
+        raise KformerError(f"{option}: the JSON is nested too deeply; flatten it") from None
 
 
-def validated(kind: Any, content: Any, origin: str) -> Any:
-    """Content of a file as a section; raises KformerError as `load_section` does."""
+def validated(kind: Any, content: Any, origin: str, not_allowed: Set[str] = frozenset()) -> Any:
+    """Content of a file as a section; raises KformerError as `load_section` does.
+
+    Args:
+        not_allowed: keys of the section that messages do not offer, since the caller refuses them.
+    """
     try:
         return TypeAdapter(kind).validate_python(content)
     except ValidationError as error:
-        reasons = in_one_line(error, lambda path: _keys_at(kind, path))
+        reasons = in_one_line(
+            error, lambda path: _keys_at(kind, path) - (frozenset() if path else not_allowed)
+        )
         raise KformerError(f"{origin}: {reasons}") from None
 
 

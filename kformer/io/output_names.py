@@ -8,6 +8,9 @@ from pathlib import Path
 
 from kformer.errors import KformerError
 
+INDEX_DESCRIPTION = "index.json"
+"""In the folder of an index: what it holds. It is written last."""
+
 _UNTRAINED = "untrained"
 
 

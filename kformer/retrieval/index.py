@@ -1,8 +1,8 @@
 """Indexes on disk: how they are built and described.
 
-An index is a folder with the documents of a facts table, or a shard of them; `index.json` in it
-says which, and by which settings. (Events are indexed as a facts table of their own.) The arrays in
-it are mapped into memory, so that all processes of a machine share them.
+An index is a folder with the documents of a facts table, or a shard of them; its file
+`INDEX_DESCRIPTION` says which, and by which settings. (Events are indexed as a facts table of their
+own.) The arrays in it are mapped into memory, so that all processes of a machine share them.
 """
 
 import json
@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 
 from kformer.errors import KformerError
 from kformer.io.atomic_files import replacing, sha256_of, write_json
+from kformer.io.output_names import INDEX_DESCRIPTION
 from kformer.io.tables import count_rows, provenance, read_column, read_columns
 from kformer.progress import track
 from kformer.retrieval.methods import IndexKind
@@ -58,7 +59,7 @@ WHOLE = Shard(1, 1)
 
 @dataclass(frozen=True)
 class Index:
-    """An index on disk, as `index.json` in its folder describes it.
+    """An index on disk, as the file `INDEX_DESCRIPTION` in its folder describes it.
 
     Attributes:
         folder: of its files.
@@ -102,7 +103,7 @@ class WordCounts:
     statistics: Statistics
 
 
-def facts_behind(table: Path) -> tuple[str, bool]:
+def facts_of_table(table: Path) -> tuple[str, bool]:
     """The SHA-256 of a facts table or, for a table of events, of the facts whose events they are.
 
     Returns:
@@ -118,7 +119,7 @@ def read_index(folder: Path) -> Index:
     Raises:
         KformerError: the folder holds no index, or one of another version.
     """
-    file = folder / "index.json"
+    file = folder / INDEX_DESCRIPTION
     try:
         content = json.loads(file.read_text("utf-8"))
         version = content.pop("version")
@@ -126,7 +127,8 @@ def read_index(folder: Path) -> Index:
             return TypeAdapter(Index).validate_python({**content, "folder": folder})
     except (FileNotFoundError, NotADirectoryError):
         raise KformerError(
-            f"{folder}: there is no index here (no index.json); build one with `kformer index`"
+            f"{folder}: there is no index here (no {INDEX_DESCRIPTION}); build one with "
+            "`kformer index`"
         ) from None
     except (ValueError, TypeError, KeyError, AttributeError):
         raise KformerError(f"{file}: damaged; delete {folder} and build it anew") from None
@@ -144,7 +146,7 @@ def count_words(settings: Retrieval, table: Path, shard: Shard, out: Path) -> di
     start, end = shard.range(count_rows(table, "facts"))
     texts = track(_texts(table, start, end), "counting words", end - start)
     statistics = Statistics.of(texts, tokenizer(settings.words))
-    facts_sha256, of_events = facts_behind(table)
+    facts_sha256, of_events = facts_of_table(table)
     counts = WordCounts(
         settings.index_settings("words"),
         facts_sha256,
@@ -162,7 +164,12 @@ def count_words(settings: Retrieval, table: Path, shard: Shard, out: Path) -> di
 
 
 def index_words(
-    settings: Retrieval, table: Path, out: Path, shard: Shard = WHOLE, counts: Sequence[Path] = ()
+    settings: Retrieval,
+    table: Path,
+    out: Path,
+    shard: Shard = WHOLE,
+    counts: Sequence[Path] = (),
+    table_name: Path | None = None,
 ) -> dict[str, float]:
     """Builds an index of words.
 
@@ -172,6 +179,8 @@ def index_words(
         out: the folder to make.
         shard: which part of the table to index.
         counts: what `count_words` wrote for each shard; none if there is only one.
+        table_name: what the index calls the table, for a table that will be renamed; None = its
+            path.
 
     Raises:
         KformerError: counts that are not those of all shards of the table.
@@ -182,12 +191,12 @@ def index_words(
         order = layout.ids - layout.first_id
         Postings.build(texts, tokenizer(settings.words), order, whole).save(folder, len(order))
 
-    return _build("words", settings, table, out, shard, fill)
+    return _build("words", settings, table, out, shard, fill, table_name)
 
 
 def _whole(settings: Retrieval, table: Path, shard: Shard, counts: Sequence[Path]) -> Statistics:
     """The statistics of a whole table, from the counts of its shards."""
-    facts_sha256, of_events = facts_behind(table)
+    facts_sha256, of_events = facts_of_table(table)
     wanted = (settings.index_settings("words"), facts_sha256, of_events, shard.of)
     parts: dict[int, Statistics] = {}
     for path in counts:
@@ -212,13 +221,17 @@ def _whole(settings: Retrieval, table: Path, shard: Shard, counts: Sequence[Path
 
 
 def index_embeddings(
-    settings: Retrieval, table: Path, out: Path, shard: Shard = WHOLE
+    settings: Retrieval,
+    table: Path,
+    out: Path,
+    shard: Shard = WHOLE,
+    table_name: Path | None = None,
 ) -> dict[str, float]:
     """Builds an index of embeddings.
 
     Args:
         settings: say which sentence encoder, and whether FAISS will find the nearest.
-        table, out, shard: as for `index_words`.
+        table, out, shard, table_name: as for `index_words`.
     """
     from kformer.retrieval.embeddings.sentence_encoder import SentenceEncoder
     from kformer.retrieval.embeddings.stored_embeddings import write_embeddings
@@ -228,14 +241,14 @@ def index_embeddings(
     def fill(folder: Path, layout: ByRelation, texts: Iterator[str]) -> None:
         write_embeddings(texts, encoder, layout, folder, settings.nearest)
 
-    return _build("embeddings", settings, table, out, shard, fill)
+    return _build("embeddings", settings, table, out, shard, fill, table_name)
 
 
-BUILDERS: Mapping[IndexKind, Callable[[Retrieval, Path, Path], dict[str, float]]] = {
+BUILDERS: Mapping[IndexKind, Callable[..., dict[str, float]]] = {
     "words": index_words,
     "embeddings": index_embeddings,
 }
-"""What builds the index of a whole table, of each kind."""
+"""What builds an index of each kind; all take settings, table, out and ``table_name``."""
 
 
 def _build(
@@ -245,13 +258,14 @@ def _build(
     out: Path,
     shard: Shard,
     fill: Callable[[Path, ByRelation, Iterator[str]], None],
+    table_name: Path | None,
 ) -> dict[str, float]:
     total = count_rows(table, "facts")
     start, end = shard.range(total)
     layout = ByRelation.of(read_column(table, "relation", start, end), start)
     if out.is_file():
         raise KformerError(f"{out}: is a file; name a folder to be made")
-    facts_sha256, of_events = facts_behind(table)
+    facts_sha256, of_events = facts_of_table(table)
     with replacing(out) as folder:
         folder.mkdir()
         layout.save(folder)
@@ -260,14 +274,14 @@ def _build(
             "version": INDEX_VERSION,
             "kind": kind,
             "settings": settings.index_settings(kind),
-            "table": str(table),
+            "table": str(table_name or table),
             "facts_sha256": facts_sha256,
             "of_events": of_events,
             "number": shard.number,
             "shards": shard.of,
             "sha256": {file.name: sha256_of(file) for file in sorted(folder.iterdir())},
         }
-        write_json(folder / "index.json", content)
+        write_json(folder / INDEX_DESCRIPTION, content)
         size = sum(file.stat().st_size for file in folder.iterdir())
     return {"documents": end - start, "megabytes": size / 1e6}
 

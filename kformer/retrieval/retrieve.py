@@ -105,7 +105,7 @@ def retrieve(
     return {"queries": written, "queries_searched": searched}
 
 
-def settings_behind(retrieval: Path) -> Retrieval:
+def settings_of_table(retrieval: Path) -> Retrieval:
     """The settings that a retrieval table was retrieved with.
 
     Raises:

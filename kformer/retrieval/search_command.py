@@ -10,7 +10,7 @@ from rich.text import Text
 
 from kformer.config_section import in_one_line
 from kformer.errors import KformerError, listed
-from kformer.retrieval.index import Index, facts_behind, read_index
+from kformer.retrieval.index import Index, facts_of_table, read_index
 from kformer.retrieval.query import FactHit, Query, read_fact_hits
 from kformer.retrieval.searched_documents import Documents
 from kformer.retrieval.searchers import check_facts, checked_indexes, open_method
@@ -45,7 +45,7 @@ def search_for(
             f"{folders[0]}: the facts that it indexes, {facts}, are not there; run this in the "
             "folder where it was built"
         )
-    check_facts(indexes, facts, *facts_behind(facts))
+    check_facts(indexes, facts, *facts_of_table(facts))
     settings = _settings_of(indexes, top_k)
     documents = Documents(facts, indexes=checked_indexes(settings, indexes), for_one_query=True)
     searcher = open_method(settings, documents)

@@ -7,7 +7,7 @@ from pkgutil import resolve_name
 from kformer.errors import KformerError
 from kformer.retrieval.combined.boosted import with_boost
 from kformer.retrieval.combined.events import ByEvent, FactsOfEvents
-from kformer.retrieval.index import Index, facts_behind, read_index
+from kformer.retrieval.index import Index, facts_of_table, read_index
 from kformer.retrieval.methods import METHODS, IndexKind
 from kformer.retrieval.query import Searcher
 from kformer.retrieval.searched_documents import Documents
@@ -38,7 +38,7 @@ def open_searcher(
                 f"{index.folder}: retrieval.method: {settings.method} searches no index of "
                 f"{index.kind}; leave it out"
             )
-    facts_sha256, are_events = facts_behind(facts)
+    facts_sha256, are_events = facts_of_table(facts)
     if are_events:
         raise KformerError(f"{facts}: holds events; give the facts that they are of")
     check_facts(opened, facts, facts_sha256, of_events=events is not None)

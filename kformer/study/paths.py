@@ -6,7 +6,7 @@ a key also takes a wildcard of the workflow in its place: ``facts_table("{key}")
 
 from pathlib import Path
 
-from kformer.io.output_names import RetrievalReport
+from kformer.io.output_names import INDEX_DESCRIPTION, RetrievalReport
 
 RESULTS = Path("results")
 RESOURCES = Path("resources")
@@ -53,7 +53,8 @@ def finished_indexes() -> list[Path]:
         file.parent
         for kind in ("words", "embeddings")
         for file in sorted(
-            _INDEXES.glob(f"{kind}-*/[!.]*/index.json"), key=lambda file: -file.stat().st_mtime
+            _INDEXES.glob(f"{kind}-*/[!.]*/{INDEX_DESCRIPTION}"),
+            key=lambda file: -file.stat().st_mtime,
         )
     ]
 

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kformer.errors import KformerError
+from kformer.io.output_names import INDEX_DESCRIPTION
 from kformer.retrieval.index import INDEX_VERSION, Shard, count_words, index_words, read_index
 from kformer.retrieval.query import Query
 from kformer.retrieval.retrieve import list_events
@@ -182,14 +183,14 @@ def test_a_folder_without_an_index(tmp_path, folder):
     ["", "{", "[]", "3", "{}", '{"version": 2}', '{"version": 2, "table": 3}', '{"kind": 1}'],
 )
 def test_a_damaged_index(index, content):
-    (index / "index.json").write_text(content)
+    (index / INDEX_DESCRIPTION).write_text(content)
     with pytest.raises(KformerError, match=r"index\.json: damaged; delete .* build it anew$"):
         read_index(index)
 
 
 def test_an_index_of_another_version(index):
-    content = json.loads((index / "index.json").read_text())
+    content = json.loads((index / INDEX_DESCRIPTION).read_text())
     content |= {"version": INDEX_VERSION + 1, "new": 1}
-    (index / "index.json").write_text(json.dumps(content))
+    (index / INDEX_DESCRIPTION).write_text(json.dumps(content))
     with pytest.raises(KformerError, match=f"an index of version {INDEX_VERSION + 1}, but this"):
         read_index(index)

@@ -12,7 +12,7 @@ from kformer.io.table_schemas import SCHEMAS
 from kformer.io.tables import provenance, read_rows, read_table
 from kformer.retrieval.index import Shard
 from kformer.retrieval.quality.report import describe
-from kformer.retrieval.retrieve import gather, list_events, retrieve, settings_behind
+from kformer.retrieval.retrieve import gather, list_events, retrieve, settings_of_table
 from kformer.retrieval.settings import Match, Retrieval
 
 FACTS = ["The pet of Krez is dog.", "The pet of Blon is cat.", "The job of Krez is pilot.", "Rain."]
@@ -62,7 +62,7 @@ class TestRetrieve:
         found = [(row["question_id"], row["choice"], row["fact_ids"]) for row in rows]
         assert found == [("b", None, [0, 1, 2]), ("a", None, [])]
         assert metrics == {"queries": 2, "queries_searched": 2}
-        assert settings_behind(tmp_path / "r") == Retrieval(top_k=3)
+        assert settings_of_table(tmp_path / "r") == Retrieval(top_k=3)
 
     def test_one_row_a_choice(self, retrieved):
         questions = [

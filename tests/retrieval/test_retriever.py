@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from kformer.errors import KformerError
 from kformer.io.tables import read_rows
 from kformer.retrieval import Retriever
 from kformer.retrieval.retrieve import retrieve
+from kformer.retrieval.search_command import search_for
 from kformer.retrieval.settings import Retrieval
 
 TEXTS = ["The pet of Krez is dog.", "The pet of Blon is cat.", "The job of Krez is pilot.", "Rain."]
@@ -46,6 +48,10 @@ def test_a_search_may_have_its_own_number_and_relations():
     assert [hit.id for hit in retriever.index(["a", "Krez", "b"]).search(["Krez"])[0]] == [1]
 
 
+def some_of(relations):
+    return Retriever().index(TEXTS, RELATIONS).search(["pet"], relations=relations)
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -55,6 +61,17 @@ def test_a_search_may_have_its_own_number_and_relations():
         (lambda: Retriever().index("a text"), "texts: give a list, such as"),
         (lambda: Retriever().index(["a"]).search("a"), "queries: give a list, such as"),
         (lambda: Retriever().index(["a"], ["x", "y"]), "relations: 2 for 1 texts"),
+        (lambda: Retriever().index(None), "texts: give a list of strings.*NoneType is none"),
+        (lambda: Retriever().index(text for text in "ab"), "texts: give a list.*generator is none"),
+        (lambda: Retriever().index(["a", 3]), r"index: texts\[1\]: int is no string"),
+        (lambda: Retriever().index(["a", "\ud800"]), r"texts\[1\]: not valid Unicode"),
+        (lambda: Retriever().index(["a"], [3]), r"index: relations\[0\]: int is no string"),
+        (lambda: Retriever().index(["a"]).search([None]), r"queries\[0\]: NoneType is no string"),
+        (lambda: Retriever().index(["a"]).search(["\ud800"]), r"queries\[0\]: not valid Unicode"),
+        (lambda: some_of("xy"), r"search: relations: give a list, such as \['xy'\]"),
+        (lambda: some_of(["toy", "job"]), "no text has toy; there are None, job, pet"),
+        (lambda: Retriever().index(["a"], folder=__file__), "test_retriever.py: is a file"),
+        (lambda: Retriever().index(["a"], folder=f"{__file__}/a"), "test_retriever.py/a: not writ"),
         (lambda: Retriever().index(["a"]).search(["a"], top_k=0), "top_k: .*greater than 0"),
         (lambda: Retriever.load("nowhere"), "nowhere/settings.json: not readable"),
     ],
@@ -63,12 +80,53 @@ def test_mistakes_are_one_line(wrong, message):
     with pytest.raises(KformerError, match=message) as caught:
         wrong()
     assert "\n" not in str(caught.value)
+    assert tempfile.gettempdir() not in str(caught.value)
+
+
+def test_only_keys_that_may_be_given_are_offered_for_an_unknown_one():
+    with pytest.raises(KformerError, match="querry: unknown key") as caught:
+        Retriever(querry="choice")
+    allowed = str(caught.value).partition("allowed here: ")[2].split(", ")
+    assert set(allowed) == Retrieval.model_fields.keys() - {"query", "match", "events", "control"}
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_what_was_indexed_stays_when_indexing_fails(kept, tmp_path):
+    retriever = Retriever().index(TEXTS, folder=tmp_path / "old" if kept else None)
+    before = retriever.search(QUERIES)
+    for texts, folder in (([3], None), (TEXTS, __file__)):
+        with pytest.raises(KformerError):
+            retriever.index(texts, folder=folder)
+        assert retriever.search(QUERIES) == before
+
+
+def test_a_folder_appears_whole_or_not_at_all(tiny_encoder, tmp_path):
+    with pytest.raises(KformerError, match="/nope"):
+        Retriever(method="dense", encoder="/nope").index(["a"], folder=tmp_path / "new")
+    assert not list(tmp_path.iterdir())
+    Retriever(method="dense", encoder=str(tiny_encoder)).index(["a"], folder=tmp_path / "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+
+
+def test_an_index_that_cannot_be_opened_is_not_left(tmp_path, monkeypatch):
+    def fail(*_):
+        raise MemoryError
+
+    monkeypatch.setattr("kformer.retrieval.retriever.open_searcher", fail)
+    with pytest.raises(MemoryError):
+        Retriever().index(TEXTS, folder=tmp_path / "new")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_index_in_a_folder_can_be_searched_from_the_command_line(tmp_path):
+    Retriever().index(TEXTS, folder=tmp_path / "kept")
+    assert search_for("job", [tmp_path / "kept" / "words"], 9, None)[0].text == TEXTS[2]
 
 
 def test_a_folder_with_something_in_it_is_left_alone(tmp_path):
     Retriever().index(TEXTS, folder=tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    with pytest.raises(KformerError, match="this folder is not empty"):
+    with pytest.raises(KformerError, match="this folder is there already"):
         Retriever().index(["a"], folder=tmp_path)
     assert before == {path: path.read_bytes() for path in before}
 

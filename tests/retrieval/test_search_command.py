@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from kformer.errors import KformerError
+from kformer.io.output_names import INDEX_DESCRIPTION
 from kformer.retrieval.retrieve import list_events
 from kformer.retrieval.search_command import index_of_facts, search_for
 from kformer.retrieval.settings import Retrieval, Words
@@ -73,7 +74,7 @@ class TestNewestIndex:
         def build(folder, key, shard, second):
             copy = index_folder(key, shard)
             shutil.copytree(folder, copy)
-            os.utime(copy / "index.json", (second, second))
+            os.utime(copy / INDEX_DESCRIPTION, (second, second))
             return copy
 
         return build
@@ -83,7 +84,7 @@ class TestNewestIndex:
         parts = [built(shards[i], "words-2", f"{i + 1}-of-2", i + 1) for i in (0, 1)]
         word_counts("words-2", "1-of-2").write_text("{}")
         assert index_of_facts(finished_indexes()) == parts
-        os.utime(whole / "index.json", (9, 9))
+        os.utime(whole / INDEX_DESCRIPTION, (9, 9))
         assert index_of_facts(finished_indexes()) == [whole]
 
     def test_it_may_have_another_number_of_shards_than_before(self, built, index, shards):

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kformer.errors import KformerError
+from kformer.io.output_names import INDEX_DESCRIPTION
 from kformer.retrieval.query import Query
 from kformer.retrieval.retrieve import list_events
 from kformer.retrieval.searchers import open_searcher
@@ -77,7 +78,7 @@ def test_every_shard_is_needed_once_in_any_order(refused, shards, facts, indexed
 
 
 def test_a_missing_file(refused, index):
-    for file in sorted(set(index.iterdir()) - {index / "index.json"}):
+    for file in sorted(set(index.iterdir()) - {index / INDEX_DESCRIPTION}):
         content = file.read_bytes()
         file.unlink()
         assert refused(index) == f"{file}: missing; delete {index} and build it anew"
@@ -93,7 +94,7 @@ def damaged(facts, indexed):
 @given(st.data())
 def test_any_damage_is_noticed(damaged, facts, data):
     """Compiled loops would go wherever damaged numbers send them."""
-    files = sorted(set(damaged[0].iterdir()) - {damaged[0] / "index.json"})
+    files = sorted(set(damaged[0].iterdir()) - {damaged[0] / INDEX_DESCRIPTION})
     file = data.draw(st.sampled_from(files))
     content = file.read_bytes()
     position = data.draw(st.integers(0, len(content) - 1))

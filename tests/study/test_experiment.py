@@ -369,7 +369,9 @@ class TestEncoders:
         ("", "not valid JSON: "),
         ("{'top_k': 3}", "not valid JSON: "),
         ('{"topk": 3}', "topk: unknown key; did you mean top_k"),
+        ("[" * 100_000, "the JSON is nested too deeply"),
     ],
+    ids=["empty", "no JSON", "unknown key", "deep"],
 )
 def test_text_that_is_no_section_is_refused(text, said):
     with pytest.raises(KformerError, match=f"^--settings: {said}.*$"):

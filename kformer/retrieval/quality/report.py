@@ -7,12 +7,13 @@ from kformer.io.atomic_files import replacing, write_json
 from kformer.io.output_names import RetrievalReport
 from kformer.io.tables import check_facts_of, count_rows, read_rows
 from kformer.progress import track
+from kformer.retrieval.methods import METHODS
 from kformer.retrieval.quality.corpus import Corpus
 from kformer.retrieval.quality.quality_counter import QualityCounter
 from kformer.retrieval.quality.question_results import QuestionResults, read_results
 from kformer.retrieval.quality.report_page import render_page
 from kformer.retrieval.quality.sample_page import draw, render_sample
-from kformer.retrieval.retrieve import settings_behind
+from kformer.retrieval.retrieve import settings_of_table
 from kformer.retrieval.settings import Words
 
 
@@ -24,10 +25,14 @@ def describe(
     Its files are those of `RetrievalReport`: a page to read, its numbers as JSON, and some
     questions with the facts that were found for them.
 
+    Where the method does not read ``retrieval.words``, texts are tokenised by the default words:
+    retrievals that differ in nothing that the search reads have one report.
+
     Args:
         questions, facts, retrieval: the tables.
         out: the folder.
-        words: how texts are tokenised; None = as they were for the search.
+        words: how texts are tokenised, if the method reads that; None = as the table says, which
+            leaves out a ``language`` on which the search does not depend.
 
     Returns:
         `Quality.metrics`, for tracking; shares are fractions.
@@ -35,8 +40,8 @@ def describe(
     Raises:
         KformerError: the tables do not belong together.
     """
-    settings = settings_behind(retrieval)
-    if words:
+    settings = settings_of_table(retrieval)
+    if words and "words" in METHODS[settings.method].settings:
         settings = settings.model_copy(update={"words": words})
     check_facts_of(retrieval, facts)
     corpus = Corpus(facts, settings.words)

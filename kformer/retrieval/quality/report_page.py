@@ -90,11 +90,7 @@ def _words_section(settings: Retrieval, quality: Quality) -> Iterator[str]:
             ["all", percent(quality.coverage.value)],
         ],
     )
-    stop_words = (
-        ""
-        if settings.words.stop_words
-        else " Stop words such as *the* count, as they do in search."
-    )
+    stop_words = "" if settings.words.stop_words else " Stop words such as *the* count too."
     yield wrapped(
         "The share of a query's different words that occur in at least one of its facts, on "
         "average over queries. The other words are in none of the facts that were found."

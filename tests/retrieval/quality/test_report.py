@@ -215,6 +215,15 @@ def test_settings_are_those_that_the_table_was_retrieved_with(described):
         assert re.search(rf"\| {name} +\| +{value} +\|", page)
 
 
+@pytest.mark.parametrize(("method", "reads_words"), [("bm25", True), ("dense", False)])
+def test_words_that_the_method_does_not_read_change_nothing(described, method, reads_words):
+    reports = [
+        described({}, found=[[3]], page_words=words, method=method)
+        for words in (None, Words(stemming=True))
+    ]
+    assert (reports[0] != reports[1]) == reads_words
+
+
 @pytest.mark.parametrize(
     ("origin", "message"),
     [
