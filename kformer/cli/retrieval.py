@@ -151,10 +151,10 @@ def describe_retrieval(
     --retrieval retrieval.parquet --out report`
     """
     from kformer.retrieval.quality.report import describe
-    from kformer.retrieval.retrieve import settings_behind
+    from kformer.retrieval.retrieve import settings_of_table
     from kformer.retrieval.settings import Words
 
-    settings, report = settings_behind(retrieval), RetrievalReport(out)
+    settings, report = settings_of_table(retrieval), RetrievalReport(out)
     tokenised = load(Words, words, "--words") if words else None
     name = f"describe-retrieval {settings.method}"
     with tracked_stage(name, out / "retrieval", settings.relevant_settings()) as stage:
