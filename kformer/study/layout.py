@@ -3,6 +3,7 @@
 Nobody else knows: the workflow asks here. Where the files lie is in `kformer.study.paths`.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -125,6 +126,19 @@ class Layout:
 
     def log(self, stage: str, name: str) -> Path:
         return self.folder / "logs" / stage / f"{name}.log"
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What stages read from the environment: it is nobody's parameter, so that changing it
+        re-runs nothing. What a source holds is named by its checksum, not by its address."""
+        overrides = {name: each.model_dump(mode="json") for name, each in self.sources.items()}
+        store = f"sqlite:///{paths.TRACKING_STORE.resolve()}"
+        return {
+            "MLFLOW_TRACKING_URI": self.experiment.tracking.uri or store,
+            "MLFLOW_EXPERIMENT_NAME": self.experiment.experiment,
+            "KFORMER_CONFIG": str(self.config.resolve()),
+            "KFORMER_SOURCES": json.dumps(overrides),
+        }
 
     # What it shares with others
 

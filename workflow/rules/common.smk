@@ -11,7 +11,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 from kformer.errors import KformerError
 from kformer.io.atomic_files import held_lock, write_json
@@ -35,17 +34,7 @@ def read_study():
 STUDY = read_study()
 EXPERIMENT = STUDY.experiment
 
-# Tracking is set by environment: it is nobody's parameter, so changing it re-runs nothing.
-TRACKING_URI = EXPERIMENT.tracking.uri or f"sqlite:///{paths.TRACKING_STORE.resolve()}"
-os.environ.update(
-    MLFLOW_TRACKING_URI=TRACKING_URI,
-    MLFLOW_EXPERIMENT_NAME=EXPERIMENT.experiment,
-    KFORMER_CONFIG=str(STUDY.config.resolve()),
-)
-
-# So are the addresses of sources: what a source holds is named by its checksum.
-OVERRIDES = {name: each.model_dump(mode="json") for name, each in STUDY.sources.items()}
-os.environ.update(KFORMER_SOURCES=json.dumps(OVERRIDES))
+os.environ.update(STUDY.environment)
 
 # glibc would hand the memory of large tensors back to the kernel after every training step and get
 # it again zeroed, page by page: a fifth of the time of a step on a CPU (benchmarks/README.md).
