@@ -14,10 +14,12 @@ from safetensors.torch import load_file
 from kformer.errors import KformerError
 from kformer.evaluation.predict import predict
 from kformer.io.tables import read_rows
+from kformer.io.training_summary import TrainingSummary
 from kformer.modeling import KformerForMultipleChoice, KformerProcessor
 from kformer.modeling.injections import INJECTION_SETTINGS, INJECTIONS, find_injection, origin_of
 from kformer.modeling.pretrained import load_tokenizer
 from kformer.modeling.settings import Model
+from kformer.study.keys import VERSIONS, train_version
 from kformer.training.run import train
 from kformer.training.settings import Training, TrainSettings
 
@@ -102,6 +104,7 @@ def test_general_settings_are_always_relevant():
 def test_a_config_needs_neither_torch_nor_transformers():
     read = "s.Model(injection='ffn').relevant_settings()"
     check = "assert not {'torch', 'transformers'} & sys.modules.keys()"
+    read += "; from kformer.study.keys import train_version; train_version('ffn')"
     code = f"import sys, kformer.modeling.settings as s; {read}; {check}"
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -127,7 +130,17 @@ def test_an_injection_of_another_package_is_trained_and_predicts(
     def log(metrics, step):
         steps.append(step)
 
-    train(settings, 1, questions, knowledge, out, tmp_path / "checkpoints", log, version=1)
+    train(
+        settings,
+        1,
+        questions,
+        knowledge,
+        out,
+        tmp_path / "checkpoints",
+        log,
+        train_version("gated"),
+    )
+    assert TrainingSummary.read(out / "training.json").version == train_version("gated")
     assert max(steps) == 2
     weights = load_file(out / "model" / "model.safetensors")
     gates = [value for name, value in weights.items() if name.endswith(".gate")]
@@ -192,6 +205,8 @@ def test_the_origin_of_an_injection_changes_with_its_code(install, module):
     assert origin_of("mine").split()[:2] == [package, version]
     assert origin_of("mine").split()[2] != code
     assert origin_of("ffn") is None
+    assert train_version("ffn") == str(VERSIONS["train"])
+    assert train_version("mine") == f"{VERSIONS['train']} {origin_of('mine')}"
 
 
 def test_the_schema_does_not_depend_on_what_is_installed(install):
