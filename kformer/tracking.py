@@ -63,7 +63,7 @@ def prepare_store(uri: str, experiment: str, artifacts: Path) -> None:
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, ImportError) as error:
         raise KformerError(
             f"tracking.uri: {_without_password(uri)} cannot be used ({_first_line(error)}); start "
-            "the server, mend the address, or leave it out to track in results/mlflow.db"
+            "the server, correct the address, or leave it out for the default store"
         ) from None
 
 

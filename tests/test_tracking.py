@@ -10,7 +10,9 @@ from types import SimpleNamespace
 import pytest
 
 from kformer import tracking
+from kformer.cli.stage import tracked_training
 from kformer.errors import KformerError
+from kformer.io.output_names import RunFolder
 from kformer.tracking import prepare_store, tracked
 
 SETTINGS = {"model": {"injection": "ffn", "layers": [1, 3]}, "seed": 1}
@@ -143,6 +145,17 @@ class TestWhatIsLogged:
         folder = store.artifacts / id_in(memory) / "artifacts"
         assert json.loads((folder / "summary.json").read_text()) == summary
         assert json.loads((folder / "settings.json").read_text()) == SETTINGS
+
+    @pytest.mark.parametrize("seed", [7, None])
+    def test_a_run_is_found_by_its_condition_and_its_seed_if_any(self, client, tmp_path, seed):
+        folder = RunFolder.of(tmp_path, "kformer", seed)
+        with tracked_training("evaluate", folder, {}):
+            pass
+        logged = client.get_run(id_in(folder.path / ".mlflow_run.json"))
+        assert logged.info.run_name == folder.title
+        assert logged.data.tags["condition"] == logged.data.params["condition"] == "kformer"
+        expected = None if seed is None else str(seed)
+        assert logged.data.tags.get("seed") == logged.data.params.get("seed") == expected
 
     def test_files_and_the_config_of_the_experiment(self, client, memory, tmp_path, monkeypatch):
         (tmp_path / "config.json").write_text("{}")

@@ -1,8 +1,8 @@
 """The command line: one command a stage, in a file for each group of the workflow's rules.
 
 Only this room joins stages, tracking and the user: a command opens the MLflow run of its stage,
-hands the stage its files, and a mistake that the user can mend becomes one line and exit status 1.
-Everything heavy is imported inside the commands, so that light ones start fast.
+hands the stage its files, and a mistake that the user can correct becomes one line and exit
+status 1. Everything heavy is imported inside the commands, so that light ones start fast.
 """
 
 import sys
@@ -25,7 +25,7 @@ for group in (data, retrieval, runs):
 
 
 def main() -> None:
-    """Runs the command line; a mistake that the user can mend is one line and exit status 1."""
+    """Runs the command line; a mistake that the user can correct is one line and exit status 1."""
     try:
         app()
     except KformerError as error:
@@ -33,4 +33,4 @@ def main() -> None:
     except OSError as error:
         if error.filename is None:
             raise
-        sys.exit(f"error: {error.filename}: {error.strerror}; mend that or name another path")
+        sys.exit(f"error: {error.filename}: {error.strerror}; correct that or name another path")

@@ -18,8 +18,8 @@ from kformer.cli.options import (
 )
 from kformer.cli.stage import tracked_stage, tracked_training
 from kformer.errors import KformerError
-from kformer.io.output_names import ComparisonReport
-from kformer.study.keys import VERSIONS
+from kformer.io.output_names import ComparisonReport, RunFolder
+from kformer.study.keys import train_version
 
 app = typer.Typer()
 
@@ -44,8 +44,10 @@ def train(
     from kformer.training.settings import TrainSettings
 
     section = load(TrainSettings, settings)
-    tables, version = tables_of_knowledge(facts, retrieval), VERSIONS["train"]
-    with tracked_training("train", out, {"seed": seed, **section.model_dump()}) as stage:
+    tables = tables_of_knowledge(facts, retrieval)
+    version = train_version(section.model.injection)
+    logged = {"seed": seed, **section.model_dump()}
+    with tracked_training("train", RunFolder(out), logged) as stage:
         log = stage.run.log
         stage.finish(train_run(section, seed, questions, tables, out, checkpoints, log, version))
 
@@ -65,16 +67,21 @@ def evaluate(
     """
     from kformer.evaluation.predict import predict
 
-    with tracked_training("evaluate", run, {}) as stage:
+    with tracked_training("evaluate", RunFolder(run), {}) as stage:
         stage.finish(predict(run, questions, tables_of_knowledge(facts, retrieval), out))
 
 
 @app.command()
 def answer_by_retrieval(questions: QuestionsFile, retrieval: RetrievalFile, out: Out) -> None:
-    """Answer the test questions without training: the choice whose query scored best."""
+    """Answer the test questions without training: the choice whose query scored best.
+
+    Example: `kformer answer-by-retrieval --questions questions.parquet
+    --retrieval retrieval.parquet --out runs/retrieval/untrained/predictions.parquet`
+    """
     from kformer.evaluation import retrieval_only
 
-    with tracked_training("evaluate", out.parent, {"answer_by": "retrieval"}) as stage:
+    run = RunFolder(out.parent)
+    with tracked_training("evaluate", run, {"answer_by": "retrieval"}) as stage:
         stage.finish(retrieval_only.answer_by_retrieval(questions, retrieval, out))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 from kformer.errors import KformerError
+from kformer.io.output_names import RunFolder
 from kformer.tracking import TrackedRun, tracked
 
 
@@ -18,7 +19,7 @@ class RunningStage:
     """A running stage.
 
     Attributes:
-        name: the command, and what tells its runs from each other, such as ``index words 1/2``.
+        name: the command and what it works on, such as ``index words 1/2``.
     """
 
     name: str
@@ -43,15 +44,15 @@ def tracked_stage(name: str, out: Path, settings: Mapping[str, Any]) -> Iterator
 
 @contextmanager
 def tracked_training(
-    name: str, folder: Path, settings: Mapping[str, Any]
+    name: str, folder: RunFolder, settings: Mapping[str, Any]
 ) -> Iterator[RunningStage]:
     """Training or evaluation: both are in the one MLflow run of their condition and seed."""
-    condition, seed = folder.resolve().parts[-2:]
-    tags = {"stage": "run", "condition": condition, "seed": seed.removeprefix("seed-")}
-    title = f"{condition} {seed}"
-    resume = name == "evaluate"
-    with tracked(title, folder / ".mlflow_run.json", settings, tags, resume) as run:
-        yield RunningStage(f"{name} {title}", run, time.monotonic())
+    tags = {"stage": "run", "condition": folder.condition}
+    if folder.seed is not None:
+        tags["seed"] = str(folder.seed)
+    memory, resume = folder.path / ".mlflow_run.json", name == "evaluate"
+    with tracked(folder.title, memory, settings, tags, resume) as run:
+        yield RunningStage(f"{name} {folder.title}", run, time.monotonic())
 
 
 def print_summary(name: str, summary: Mapping[str, Any], ending: str = "") -> None:

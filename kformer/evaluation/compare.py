@@ -1,11 +1,9 @@
 """The last stage of an experiment: from every run's predictions to one comparison."""
 
-import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -22,6 +20,7 @@ from kformer.evaluation.statistics import (
 from kformer.io.atomic_files import replacing, write_json
 from kformer.io.output_names import ComparisonReport, RunFolder
 from kformer.io.tables import read_table
+from kformer.io.training_summary import TrainingSummary
 
 _PACKAGES = ("kformer", "torch", "transformers")
 
@@ -38,11 +37,12 @@ def compare(experiment: str, runs: Sequence[Path], baseline: str, out: Path) -> 
         ``<condition>/p_holm`` for tracking.
 
     Raises:
-        KformerError: the baseline is not among the runs, the runs did not answer the same
-            questions or were trained by different versions, the right answers are not known, or a
-            run cannot be read.
+        KformerError: the baseline is not among the runs, a run is given twice, the runs did not
+            answer the same questions or were trained by different versions, the right answers are
+            not known, or a run cannot be read.
     """
     folders = [RunFolder(folder) for folder in runs]
+    _check_given_once(folders)
     found = sorted({folder.condition for folder in folders})
     if baseline not in found:
         raise KformerError(f"baseline: {baseline} is none of the conditions: {', '.join(found)}")
@@ -53,7 +53,7 @@ def compare(experiment: str, runs: Sequence[Path], baseline: str, out: Path) -> 
     report = ComparisonReport(out)
     write_json(report.numbers, comparison.model_dump(mode="json"))
     with replacing(report.page) as partial:
-        partial.write_text(render_markdown(comparison), "utf-8")
+        partial.write_text(render_markdown(comparison, report.png.name), "utf-8")
     for file in (report.svg, report.png):
         with replacing(file) as partial:
             draw_accuracies(comparison, partial, file.suffix.removeprefix("."))
@@ -85,7 +85,6 @@ def _read_runs(folders: Sequence[RunFolder]) -> tuple[AnsweredQuestions, list[Ru
     first = folders[0].predictions
     questions, _ = _read_predictions(first)
     runs = []
-    versions: dict[Any, Path] = {}
     for folder in folders:
         own_questions, predictions = _read_predictions(folder.predictions)
         if difference := _difference(questions, own_questions):
@@ -93,16 +92,43 @@ def _read_runs(folders: Sequence[RunFolder]) -> tuple[AnsweredQuestions, list[Ru
                 f"{first} and {folder.predictions} cannot be compared: {difference}; delete both "
                 "and run again"
             )
-        training = _read_training(folder.summary)
-        if training:
-            versions.setdefault(training.get("version"), folder.path)
+        training = TrainingSummary.read(folder.summary) if folder.summary.exists() else None
         runs.append(RunAnswers(folder.condition, folder.seed, predictions, training))
-    if len(versions) > 1:
-        raise KformerError(
-            f"{' and '.join(map(str, versions.values()))} were trained by different versions of "
-            "the training stage; delete the older ones and run again"
-        )
+    _check_versions(folders, runs)
     return questions, runs
+
+
+def _check_given_once(folders: Sequence[RunFolder]) -> None:
+    """Raises KformerError for two runs of one condition with one seed."""
+    given: dict[str, RunFolder] = {}
+    for folder in folders:
+        former = given.setdefault(folder.title, folder)
+        if former is not folder:
+            raise KformerError(
+                f"{former.path} and {folder.path} are both the run {folder.title}; give one of them"
+            )
+
+
+def _check_versions(folders: Sequence[RunFolder], runs: Sequence[RunAnswers]) -> None:
+    """Raises KformerError where the results of two runs are owed to different code.
+
+    The runs of a condition must be trained by one version, all runs by one version of the stage:
+    different conditions may have injections of different packages.
+    """
+    of_stage: dict[str, Path] = {}
+    of_condition: dict[str, dict[str, Path]] = {}
+    for folder, run in zip(folders, runs, strict=True):
+        if run.training:
+            of_stage.setdefault(run.training.stage_version, folder.path)
+            versions = of_condition.setdefault(run.condition, {})
+            versions.setdefault(run.training.version, folder.path)
+    for versions in (of_stage, *of_condition.values()):
+        if len(versions) > 1:
+            trained = " and ".join(f"{path} (by {version})" for version, path in versions.items())
+            raise KformerError(
+                f"{trained} were trained by different versions and cannot be compared; delete the "
+                "older ones and run again"
+            )
 
 
 def _read_predictions(path: Path) -> tuple[AnsweredQuestions, Ints]:
@@ -141,11 +167,3 @@ def _difference(one: AnsweredQuestions, other: AnsweredQuestions) -> str | None:
             row = int(np.argmax(left != right))
             return f"question {one.ids[row]} has {what} {left[row]} and {right[row]}"
     return None
-
-
-def _read_training(path: Path) -> Mapping[str, Any]:
-    if not path.exists():
-        return {}
-    # Python writes an undefined number as NaN, which is not JSON: here it counts as not measured.
-    content: dict[str, Any] = json.loads(path.read_text("utf-8"), parse_constant=lambda _: None)
-    return content

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kformer.evaluation.statistics import Comparison, ConditionResult
+from kformer.io.formatting import percent, seconds
 
 # Of the palette of Okabe and Ito, which people of all colour vision can tell apart.
 _BLUE = "#0072B2"
@@ -40,7 +41,7 @@ def draw_accuracies(comparison: Comparison, path: Path, kind: str) -> None:
 def _draw(axes: Axes, comparison: Comparison) -> None:
     for row, result in enumerate(comparison.conditions):
         _draw_condition(axes, row, result, is_baseline=result.condition == comparison.baseline)
-    _draw_chance(axes, 100 * comparison.chance)
+    _draw_chance(axes, comparison.chance)
     _label_rows(axes, comparison)
     axes.set_title(
         f"{comparison.experiment}: accuracy on {comparison.questions:,} "
@@ -65,7 +66,7 @@ def _draw_condition(axes: Axes, row: int, result: ConditionResult, is_baseline: 
         accuracy, row, "o", markersize=8, color=_BLUE, markerfacecolor=face, markeredgewidth=2
     )
     axes.annotate(
-        f"{accuracy:.1f}",
+        percent(result.accuracy_mean),
         (accuracy, row),
         (0, 8),
         textcoords="offset points",
@@ -77,10 +78,10 @@ def _draw_condition(axes: Axes, row: int, result: ConditionResult, is_baseline: 
 
 
 def _draw_chance(axes: Axes, chance: float) -> None:
-    axes.axvline(chance, color=_GREY, linestyle="--", linewidth=1.2, zorder=1)
+    axes.axvline(100 * chance, color=_GREY, linestyle="--", linewidth=1.2, zorder=1)
     axes.annotate(
-        f"chance {chance:.1f}",
-        (chance, 1),
+        f"chance {percent(chance)}",
+        (100 * chance, 1),
         (0, 4),
         xycoords=axes.get_xaxis_transform(),
         textcoords="offset points",
@@ -114,4 +115,4 @@ def _cost(result: ConditionResult) -> str:
         return "untrained"
     if result.seconds_per_step is None:
         return ""
-    return f"{result.seconds_per_step:#.2g} s/step"
+    return f"{seconds(result.seconds_per_step)} s/step"

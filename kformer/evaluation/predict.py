@@ -1,6 +1,5 @@
 """Answering the test questions with a trained model."""
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -8,9 +7,9 @@ from typing import Any
 
 import torch
 
-from kformer.errors import KformerError
 from kformer.io.output_names import RunFolder
 from kformer.io.tables import Row, write_table
+from kformer.io.training_summary import TrainingSummary
 from kformer.modeling import KformerForMultipleChoice, KformerProcessor
 from kformer.modeling.question_features import Example, Knowledge, load_examples
 from kformer.progress import track
@@ -34,12 +33,11 @@ def predict(
         accuracy, questions, inputs cut, and seconds per question.
 
     Raises:
-        KformerError: the run was not trained, or the tables do not fit together.
+        KformerError: the run was not trained, its summary is damaged, or the tables do not fit
+            together.
     """
     trained = RunFolder(run)
-    if not trained.summary.is_file():
-        raise KformerError(f"{trained.summary}: there is no such file; train this run first")
-    bf16 = json.loads(trained.summary.read_text("utf-8"))["precision"] == "bf16"
+    bf16 = TrainingSummary.read(trained.summary).precision == "bf16"
     model = KformerForMultipleChoice.from_pretrained(trained.model)
     torch.nn.Module.to(model, torch.accelerator.current_accelerator() or "cpu").eval()
     processor = KformerProcessor.from_pretrained(trained.model)

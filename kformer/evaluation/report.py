@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kformer.evaluation.statistics import Comparison, ConditionResult
-from kformer.io.formatting import markdown_table, p_value, percent, points
+from kformer.io.formatting import markdown_table, p_value, percent, points, seconds, times
 
 _SIGNIFICANT = 0.05
 _HEADER = (
@@ -58,15 +58,19 @@ def render_table(comparison: Comparison) -> Table:
     return table
 
 
-def render_markdown(comparison: Comparison) -> str:
-    """The comparison as a Markdown page, readable as plain text, too."""
+def render_markdown(comparison: Comparison, figure: str) -> str:
+    """The comparison as a Markdown page, readable as plain text, too.
+
+    Args:
+        figure: the address of the figure, as seen from the page.
+    """
     header = [name.replace("\n", " ") for name in _HEADER]
     rows = [_cells(result, comparison) for result in comparison.conditions]
     parts = [
         f"# {comparison.experiment}",
         f"{_statement(comparison)} {_seeds(comparison.conditions)}",
         markdown_table(header, rows),
-        "![The accuracy of each condition with its 95 % interval](accuracy.png)",
+        f"![The accuracy of each condition with its 95 % interval]({figure})",
         "\n".join(f"- {_finding(result, comparison)}" for result in comparison.conditions),
         "## How to read this",
         _HOW_TO_READ.format(baseline=comparison.baseline),
@@ -115,7 +119,7 @@ def _finding_against(result: ConditionResult, comparison: Comparison) -> str:
             f"({points(result.delta)} points, {evidence})"
         )
     side = "above" if result.delta > 0 else "below"
-    distance = f"{100 * abs(result.delta):.1f} points"
+    distance = f"{percent(abs(result.delta))} points"
     return f"{distance} {side} `{comparison.baseline}` ({evidence})"
 
 
@@ -134,6 +138,6 @@ def _cells(result: ConditionResult, comparison: Comparison) -> list[str]:
         "" if is_baseline else points(result.delta),
         p_value(result.p_holm),
         p_value(result.p_chance),
-        "" if result.seconds_per_step is None else f"{result.seconds_per_step:.3f}",
-        "" if result.relative_cost is None else f"{result.relative_cost:.1f}x",
+        seconds(result.seconds_per_step),
+        times(result.relative_cost),
     ]

@@ -19,6 +19,8 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
+from kformer.io.training_summary import TrainingSummary
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -53,8 +55,8 @@ class RunAnswers:
     """null: nothing was trained, so there is no seed"""
     predictions: Ints
     """(Q,) the index of the chosen choice, in the order of the `AnsweredQuestions`"""
-    training: Mapping[str, Any]
-    """what training measured; empty if nothing was trained"""
+    training: TrainingSummary | None
+    """what training measured; None where nothing was trained"""
 
 
 Interval = tuple[FiniteFloat, FiniteFloat]
@@ -239,7 +241,7 @@ def _cost(runs: Sequence[RunAnswers], reference: float | None) -> dict[str, Any]
         "seconds_per_step": seconds_per_step,
         "relative_cost": seconds_per_step / reference if seconds_per_step and reference else None,
         "train_seconds": _mean_measure(runs, "train_seconds"),
-        "added_parameters": runs[0].training.get("added_parameters"),
+        "added_parameters": runs[0].training.added_parameters if runs[0].training else None,
         "validation_accuracy": _mean_measure(runs, "validation_accuracy"),
     }
 
@@ -264,7 +266,8 @@ def _holm(p_values: list[float]) -> list[float]:
 
 
 def _mean_measure(runs: Sequence[RunAnswers], name: str) -> float | None:
-    values = [run.training[name] for run in runs if run.training.get(name) is not None]
+    measured = [getattr(run.training, name) for run in runs if run.training]
+    values = [value for value in measured if value is not None]
     return float(np.mean(values)) if values else None
 
 

@@ -14,6 +14,16 @@ def points(fraction: float) -> str:
     return f"{100 * fraction:+z.1f}"
 
 
+def seconds(duration: float | None) -> str:
+    """A duration in seconds; nothing for one that was not measured."""
+    return "" if duration is None else f"{duration:.3f}"
+
+
+def times(ratio: float | None) -> str:
+    """How many times as much; nothing where that is not known."""
+    return "" if ratio is None else f"{ratio:.1f}x"
+
+
 def p_value(p: float | None) -> str:
     """A p-value; nothing where there is none."""
     if p is None:

@@ -45,7 +45,14 @@ class RunFolder:
 
     @property
     def condition(self) -> str:
-        return self.path.parent.name
+        """The condition's name.
+
+        Raises:
+            KformerError: this is no path of a run's folder.
+        """
+        if name := self.path.absolute().parent.name:
+            return name
+        raise self._no_run()
 
     @property
     def seed(self) -> int | None:
@@ -54,14 +61,24 @@ class RunFolder:
         Raises:
             KformerError: this is no name of a run's folder.
         """
-        if self.path.name == _UNTRAINED:
+        name = self.path.absolute().name
+        if name == _UNTRAINED:
             return None
-        prefix, _, seed = self.path.name.partition("-")
+        prefix, _, seed = name.partition("-")
         if prefix != "seed" or not seed.isdecimal():
-            raise KformerError(
-                f"{self.path}: the folder of a run is called seed-<number> or {_UNTRAINED}"
-            )
+            raise self._no_run()
         return int(seed)
+
+    @property
+    def title(self) -> str:
+        """Condition and seed for a person, such as ``kformer seed-1``; raises as they do."""
+        return f"{self.condition} {_UNTRAINED if self.seed is None else f'seed-{self.seed}'}"
+
+    def _no_run(self) -> KformerError:
+        return KformerError(
+            f"{self.path}: the folder of a run is called <condition>/seed-<number> or "
+            f"<condition>/{_UNTRAINED}; name such a folder"
+        )
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,18 @@ A method may also come from any installed package, which names its class as an e
 
     [project.entry-points."kformer.injections"]
     gated = "my_package.gated:GatedInjection"
+
+The names of kformer's own methods are taken.
 """
 
+import sys
 from difflib import get_close_matches
-from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, get_args
 
 from kformer.errors import KformerError
+from kformer.io.atomic_files import sha256_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -25,6 +30,8 @@ if TYPE_CHECKING:
 ENTRY_POINTS = "kformer.injections"
 INJECTION_SETTINGS = frozenset({"layers", "facts", "key_init", "key_scale", "max_fact_tokens"})
 """Fields of the `Model` settings that only some methods read; a run depends on all others."""
+
+FactInput = Literal["none", "text", "embeddings"]
 
 
 class SettingsOfAnyMethod(Protocol):
@@ -45,7 +52,7 @@ class Injection:
             must be built with an attention that takes facts.
     """
 
-    fact_input: ClassVar[Literal["none", "text", "embeddings"]] = "none"
+    fact_input: ClassVar[FactInput] = "none"
     has_slots: ClassVar[bool] = False
     joins_attention: ClassVar[bool] = False
 
@@ -130,46 +137,97 @@ INJECTIONS: dict[str, type[Injection]] = {
 }
 
 
-def known_injections() -> list[str]:
-    """The names of all methods: those above, then those of other packages."""
-    others = {point.name for point in entry_points(group=ENTRY_POINTS)}
-    return [*INJECTIONS, *sorted(others - INJECTIONS.keys())]
-
-
-def package_of(name: str) -> str | None:
-    """The package and version that a method from outside comes from, such as ``gated 1.0``."""
-    points = () if name in INJECTIONS else entry_points(group=ENTRY_POINTS, name=name)
-    return next((f"{point.dist.name} {point.dist.version}" for point in points if point.dist), None)
-
-
 def find_injection(name: str) -> type[Injection]:
-    """A method by its name; the names above cannot be taken by other packages.
+    """A method by its name.
 
     Raises:
-        KformerError: there is no such method, two packages name one so, or it cannot be loaded.
+        KformerError: there is no such method, two packages give one this name, or a package gives
+            it to a class that cannot be loaded or is no injection.
     """
+    points = _entry_points(name)
     if name in INJECTIONS:
+        if points:
+            raise KformerError(
+                f"{name!r} is an injection of kformer, and {_described(points[0])} has the same "
+                "name; rename that one or uninstall its package"
+            )
         return INJECTIONS[name]
-    points = list(entry_points(group=ENTRY_POINTS, name=name))
     if not points:
-        known = known_injections()
+        known = _known_names()
         close = get_close_matches(name, known, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
         raise KformerError(
             f"{name!r} is no injection; {hint}known are {', '.join(map(repr, known))}"
         )
     if len(points) > 1:
-        values = " and ".join(sorted(point.value for point in points))
-        raise KformerError(f"{name!r} is the injection of two packages, {values}; uninstall one")
+        both = " and ".join(sorted(map(_described, points)))
+        raise KformerError(f"{name!r} is the injection of two packages, {both}; uninstall one")
+    return _loaded(points[0])
+
+
+def origin_of(name: str) -> str | None:
+    """What the code of a method from another package is: ``<package> <version> <hash>``.
+
+    The hash is that of the file with the method's class, because a package that is installed as
+    editable keeps its version while its code changes; a class without a file has none.
+
+    Returns:
+        None for a method of kformer itself.
+
+    Raises:
+        KformerError: as `find_injection` does.
+    """
+    method = find_injection(name)
+    if name in INJECTIONS:
+        return None
+    file = getattr(sys.modules.get(method.__module__), "__file__", None)
+    code = sha256_of(Path(file))[:10] if file and Path(file).is_file() else None
+    return " ".join(filter(None, [_package(_entry_points(name)[0]), code]))
+
+
+def described_injection(name: str) -> str:
+    """A method for a message: its name, and the class and package of one from outside."""
+    points = _entry_points(name)
+    return f"{name!r}: {_described(points[0])}" if points else repr(name)
+
+
+def _known_names() -> list[str]:
+    """The names of all methods: those above, then those of other packages."""
+    others = {point.name for point in entry_points(group=ENTRY_POINTS)}
+    return [*INJECTIONS, *sorted(others - INJECTIONS.keys())]
+
+
+def _entry_points(name: str) -> list[EntryPoint]:
+    return list(entry_points(group=ENTRY_POINTS, name=name))
+
+
+def _loaded(point: EntryPoint) -> type[Injection]:
+    """The class that another package names, once it is known to be an injection."""
     try:
-        found = points[0].load()
-    except (ImportError, AttributeError) as error:
+        found = point.load()
+    except (Exception, SystemExit) as error:  # noqa: BLE001 (code of others may raise anything)
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise KformerError(
-            f"{name!r}: the injection {points[0].value} cannot be loaded "
-            f"({' '.join(str(error).split())}); correct its entry point or its package"
+            f"{point.name!r}: {_described(point)} cannot be loaded ({reason}); correct its entry "
+            "point or its package"
         ) from None
     if not (isinstance(found, type) and issubclass(found, Injection)):
         raise KformerError(
-            f"{name!r}: {points[0].value} is no subclass of {__name__}.{Injection.__name__}"
+            f"{point.name!r}: {_described(point)} is no subclass of {__name__}.{Injection.__name__}"
+        )
+    if found.fact_input not in get_args(FactInput):
+        raise KformerError(
+            f"{point.name!r}: {_described(point)} has the fact_input {found.fact_input!r}; it "
+            f"must be one of {', '.join(map(repr, get_args(FactInput)))}"
         )
     return found
+
+
+def _described(point: EntryPoint) -> str:
+    """An entry point and its package, such as ``gated_injection:Gated of the package gated 1.0``"""
+    package = _package(point)
+    return f"{point.value} of the package {package}" if package else point.value
+
+
+def _package(point: EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist else ""

@@ -1,16 +1,25 @@
 """Which encoder, and what is injected where: the `model` section of the config."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Set
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    AfterValidator,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from kformer.config_section import Section, Share, Text
 from kformer.errors import KformerError
 from kformer.modeling.injections import (
     INJECTION_SETTINGS,
+    INJECTIONS,
     Injection,
+    described_injection,
     find_injection,
-    known_injections,
 )
 
 
@@ -22,11 +31,12 @@ def _known(name: str) -> str:
     return name
 
 
-def _list_names(schema: dict[str, Any]) -> None:
-    schema["enum"] = known_injections()
+def _suggest_names(schema: dict[str, Any]) -> None:
+    """The names that every installation knows, and any other: it may be that of a package."""
+    schema["anyOf"] = [{"enum": list(INJECTIONS), "type": "string"}, {"type": schema.pop("type")}]
 
 
-InjectionName = Annotated[str, AfterValidator(_known), Field(json_schema_extra=_list_names)]
+InjectionName = Annotated[str, AfterValidator(_known), Field(json_schema_extra=_suggest_names)]
 
 
 def _ends_after_it_starts(layers: Any) -> Any:
@@ -71,6 +81,23 @@ class Model(Section):
         return find_injection(self.injection)
 
     def relevant_settings(self) -> dict[str, Any]:
-        """The settings that a run depends on: all but those that its injection does not read."""
-        unread = set(INJECTION_SETTINGS - self.method.reads(self))
-        return self.model_dump(mode="json", exclude=unread)
+        """The settings that a run depends on: all but those that its injection does not read.
+
+        Raises:
+            KformerError: the injection says that it reads what is no setting of an injection.
+        """
+        read = self.method.reads(self)
+        if not (isinstance(read, Set) and read <= INJECTION_SETTINGS):
+            raise KformerError(
+                f"{described_injection(self.injection)} reads {read!r}; its `reads` must return a "
+                f"set of {', '.join(sorted(INJECTION_SETTINGS))}"
+            )
+        return self.model_dump(mode="json", exclude=set(INJECTION_SETTINGS - read))
+
+    @model_validator(mode="after")
+    def _reads_known_settings(self) -> Self:
+        try:
+            self.relevant_settings()
+        except KformerError as error:
+            raise ValueError(str(error)) from None
+        return self

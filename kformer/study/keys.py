@@ -9,6 +9,8 @@ import hashlib
 import json
 from typing import Any, Literal
 
+from kformer.modeling.injections import origin_of
+
 StageName = Literal[
     "demo_world",
     "questions",
@@ -57,3 +59,12 @@ def key_of(stage: StageName, *parts: Any) -> str:
         default=lambda part: part.model_dump(mode="json"),
     )
     return hashlib.sha256(canonical.encode()).hexdigest()[:10]
+
+
+def train_version(injection: str) -> str:
+    """The version of training with an injection, such as ``1`` or ``1 gated 1.0 5c1f9a0b7d``.
+
+    It is that of the stage, and for an injection of another package also what its code is: see
+    `kformer.modeling.injections.origin_of`, whose errors it raises.
+    """
+    return " ".join(filter(None, [str(VERSIONS["train"]), origin_of(injection)]))

@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from kformer.io.output_names import ComparisonReport, RunFolder
-from kformer.modeling.injections import package_of
 from kformer.retrieval.methods import IndexKind
 from kformer.retrieval.settings import Retrieval
 from kformer.sources.catalogue import resolve
 from kformer.sources.checksum_lock import check_unpacked
 from kformer.study import paths
 from kformer.study.experiment import Condition, Experiment
-from kformer.study.keys import VERSIONS, StageName, key_of
+from kformer.study.keys import StageName, key_of, train_version
 
 
 @dataclass(frozen=True)
@@ -207,9 +206,8 @@ class Layout:
         }
 
     def train_version(self, condition: str) -> str:
-        """Of the training stage, and of the package that an injection from outside comes from."""
-        package = package_of(self.conditions[condition].model.injection)
-        return " ".join(filter(None, [str(VERSIONS["train"]), package]))
+        """The version of training a condition, see `kformer.study.keys.train_version`."""
+        return train_version(self.conditions[condition].model.injection)
 
     def _seeds(self, condition: Condition) -> Iterable[int | None]:
         return self.experiment.seeds if condition.answer_by == "model" else [None]

@@ -19,8 +19,9 @@ from transformers.utils import logging as transformers_logging
 
 from kformer.compute_precision import computes_in_bf16
 from kformer.errors import KformerError
-from kformer.io.atomic_files import replacing, sha256_of, write_json
+from kformer.io.atomic_files import replacing, sha256_of
 from kformer.io.output_names import RunFolder
+from kformer.io.training_summary import TrainingSummary
 from kformer.modeling import KformerForMultipleChoice, KformerProcessor
 from kformer.modeling.pretrained import load_tokenizer
 from kformer.modeling.question_features import Knowledge, load_examples
@@ -46,7 +47,7 @@ def train(
     out: Path,
     checkpoints: Path,
     log: Log,
-    version: int,
+    version: str,
 ) -> dict[str, float | None]:
     """Trains one model and keeps the checkpoint with the best validation accuracy.
 
@@ -59,7 +60,8 @@ def train(
         checkpoints: a folder for unfinished training. The last checkpoint in it is resumed if it
             belongs to the same settings, inputs and version; the folder is removed in the end.
         log: takes metrics and the step they were measured at, while training.
-        version: of this stage; noted, since runs of different versions cannot be compared.
+        version: of this stage, and of the code of an injection from another package; noted, since
+            runs of different versions cannot be compared.
 
     Returns:
         what was measured, as in ``training.json``.
@@ -101,23 +103,25 @@ def train(
     identity = {"seed": seed, "version": version, "inputs": inputs}
     _fit(trainer, checkpoints, identity | settings.model_dump(mode="json"))
 
-    measured = {
-        "steps": trainer.state.global_step,
-        "seconds_per_step": stopwatch.seconds_per_step,
-        "train_seconds": time.monotonic() - began,
-        "validation_accuracy": trainer.state.best_metric,
-        "best_step": trainer.state.best_global_step,
-        "train_questions": len(training_set),
-        "inputs_cut": training_set.inputs_cut + validation_set.inputs_cut,
+    summary = TrainingSummary(
+        seed=seed,
+        steps=trainer.state.global_step,
+        seconds_per_step=stopwatch.seconds_per_step,
+        train_seconds=time.monotonic() - began,
+        validation_accuracy=trainer.state.best_metric,
+        best_step=trainer.state.best_global_step,
+        train_questions=len(training_set),
+        inputs_cut=training_set.inputs_cut + validation_set.inputs_cut,
         **counts,
-        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-    }
+        peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        precision="bf16" if bf16 else "fp32",
+        device=str(model.device),
+        version=version,
+    )
     _save(RunFolder(out), model, processor)
-    precision = "bf16" if bf16 else "fp32"
-    noted = {"precision": precision, "device": str(model.device), "version": version}
-    write_json(RunFolder(out).summary, {"seed": seed, **measured, **noted})
+    summary.write(RunFolder(out).summary)
     remove_checkpoints(checkpoints)
-    return measured
+    return summary.measured
 
 
 def _fit(trainer: Trainer, checkpoints: Path, identity: Mapping[str, Any]) -> None:

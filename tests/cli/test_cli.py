@@ -11,6 +11,7 @@ import pytest
 from kformer.cli import data, retrieval, runs
 from kformer.io.tables import read_rows, write_table
 
+PREDICTIONS = "p/x/untrained/predictions.parquet"
 DEMO = '{"dataset": "demo"}'
 PER_CHOICE = ("--settings", '{"query": "choice"}')
 
@@ -52,13 +53,13 @@ class TestStages:
             (*"retrieve --questions q --facts f --index i --out r".split(), *PER_CHOICE),
             tuple("describe-retrieval --questions q --facts f --retrieval r --out d".split()),
             ("shuffle", "--questions", "q", "--retrieval", "r", "--out", "s"),
-            (*"answer-by-retrieval --questions q --retrieval r".split(), "--out", "p/x/untrained"),
+            (*"answer-by-retrieval --questions q --retrieval r".split(), "--out", PREDICTIONS),
         ):
             status, out, said[command[0]] = kformer(*command)
             assert (status, out) == (0, ""), said
         counted = "train_questions 24, validation_questions 24, test_questions 24"
         assert said["questions"].startswith(f"questions demo: {counted} (")
-        assert len(list(read_rows(Path("p/x/untrained"), "predictions"))) == 24
+        assert len(list(read_rows(Path(PREDICTIONS), "predictions"))) == 24
         assert {path.name for path in Path().iterdir()} == {"world", *"qfirdsp"}
         report = {"retrieval.json", "retrieval.md", "sample.html"}
         assert {path.name for path in Path("d").iterdir()} == report
@@ -132,6 +133,8 @@ class TestMistakes:
             ("shuffle --questions nowhere --retrieval nowhere --out s", "nowhere"),
             ("compare nowhere/seed-1 --experiment e --baseline nowhere --out c", "nowhere"),
             ("show nowhere.json", "nowhere"),
+            ("evaluate --run / --questions q --out p", "/: the folder of a run"),
+            ("answer-by-retrieval --questions q --retrieval r --out p", "folder of a run"),
             ('facts --input a --input b --out f --settings ["demo"]', "--input: 2 given for 1 "),
             ("events --facts f --out .", "--out: . is no new file"),
             ("index embeddings --facts f --out i --counts c", "--counts: an index of embeddings"),

@@ -1,6 +1,7 @@
 """The stage: folders of runs in; JSON, Markdown, figure and terminal table out."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +14,10 @@ from kformer.io.output_names import RunFolder
 from kformer.io.tables import write_table
 
 ANSWERS = [0, 1, 2, 3, 0, 1, 2, 3]
-MEASURED = {"steps": 100, "seconds_per_step": 0.2, "train_seconds": 20.0, "added_parameters": 0}
-TRAINING = {**MEASURED, "validation_accuracy": 0.5, "precision": "bf16", "version": 1}
+MEASURED = {"steps": 100, "seconds_per_step": 0.2, "train_seconds": 20.0, "best_step": 80}
+COUNTED = {"train_questions": 9, "inputs_cut": 0, "parameters": 99, "added_parameters": 0}
+NOTED = {"seed": 41, "precision": "bf16", "device": "cpu", "version": "1"}
+TRAINING = {**MEASURED, **COUNTED, **NOTED, "validation_accuracy": 0.5, "peak_memory_mb": 7.5}
 
 
 @pytest.fixture
@@ -200,8 +203,9 @@ def test_the_tables_fit_a_terminal_and_are_aligned_as_plain_text(add_run, tmp_pa
         ({"answers": [1, *ANSWERS[1:]]}, "question q0 has right answer 0 and 1"),
         ({"logits": [0.0] * 5}, "question q0 has number of choices 4 and 5"),
         ({"split": "validation"}, "test.*validation"),
-        ({"training": {"version": 2}}, "different versions of the training stage"),
-        ({"training": {"version": None}}, "different versions of the training stage"),
+        ({"training": {"version": "2"}}, r"seed-41 \(by 1\).*seed-41 \(by 2\).*versions"),
+        ({"training": {"version": "2 outside 1.0"}}, "different versions"),
+        ({"training": {"version": None}}, "training.json: damaged .*version"),
         ({"answers": [*ANSWERS[:7], None]}, "predictions.parquet: question q7 has no answer"),
         ({"question_id": "q"}, "predictions.parquet: question q occurs more than once"),
         ({"answers": [], "predictions": []}, "predictions.parquet: holds no predictions"),
@@ -215,9 +219,29 @@ def test_a_run_that_cannot_be_scored_or_compared_is_refused(change, named, add_r
     assert str(other) in str(caught.value)
 
 
+def test_the_runs_of_a_condition_have_injections_of_one_code(add_run, compared):
+    def runs(*versions):
+        return [
+            add_run("outside", ANSWERS, seed=seed, training={"version": version})
+            for seed, version in enumerate(versions)
+        ]
+
+    baseline = add_run("none", wrong_at(1))
+    compared(baseline, *runs("1 outside 1.0 aaa", "1 outside 1.0 aaa"))
+    with pytest.raises(KformerError, match=r"\(by 1 outside 1.0 aaa\).*\(by 1 outside 1.0 bbb\)"):
+        compared(baseline, *runs("1 outside 1.0 aaa", "1 outside 1.0 bbb"))
+
+
+def test_a_run_given_twice_is_refused(add_run, compared, monkeypatch):
+    folder = add_run("none", ANSWERS)
+    monkeypatch.chdir(folder)
+    with pytest.raises(KformerError, match=r"^\S+ and \. are both the run none seed-41"):
+        compared(folder, Path())
+
+
 def test_a_missing_baseline_and_a_folder_that_is_no_run_are_refused(add_run, tmp_path):
     folder = add_run("kformer", wrong_at())
     with pytest.raises(KformerError, match="baseline: none is none of the conditions: kformer"):
         compare("tiny", [folder], "none", tmp_path)
-    with pytest.raises(KformerError, match="seed-<number> or untrained"):
+    with pytest.raises(KformerError, match="seed-<number>"):
         compare("tiny", [folder.rename(folder.with_name("latest"))], "kformer", tmp_path)

@@ -1,6 +1,5 @@
 """Answering the test questions: the predictions table of every kind of model."""
 
-import json
 import math
 from functools import cache
 
@@ -10,6 +9,7 @@ import torch
 from kformer.errors import KformerError
 from kformer.evaluation.predict import predict
 from kformer.io.tables import read_rows, write_table
+from kformer.io.training_summary import TrainingSummary
 from kformer.modeling import KformerForMultipleChoice, KformerProcessor
 from kformer.modeling.pretrained import load_tokenizer
 
@@ -20,6 +20,13 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.fixture(scope="module")
 def trained(tiny_encoder, tmp_path_factory):
     """Makes a folder as a training run leaves it, with large random weights."""
+    counted = ("seed", "steps", "train_questions", "inputs_cut", "parameters", "added_parameters")
+    measured = ("seconds_per_step", "train_seconds", "validation_accuracy", "peak_memory_mb")
+    summary = TrainingSummary(
+        **dict.fromkeys(counted, 1),
+        **dict.fromkeys((*measured, "best_step")),
+        **{"precision": "fp32", "device": "cpu", "version": "1"},
+    )
 
     @cache
     def make(injection, precision="fp32", **settings):
@@ -32,7 +39,7 @@ def trained(tiny_encoder, tmp_path_factory):
         run = tmp_path_factory.mktemp("run")
         model.save_pretrained(run / "model")
         KformerProcessor(load_tokenizer(tiny_encoder), model.config).save_pretrained(run / "model")
-        (run / "training.json").write_text(json.dumps({"precision": precision}))
+        summary.model_copy(update={"precision": precision}).write(run / "training.json")
         return run
 
     return make
@@ -177,4 +184,7 @@ def test_a_model_answers_in_the_precision_it_was_trained_in(trained, predicted):
 
 def test_a_run_that_was_not_trained_is_refused(predicted, tmp_path):
     with pytest.raises(KformerError, match=r"training.json: .*train this run first"):
+        predicted(tmp_path)
+    (tmp_path / "training.json").write_text("{}")
+    with pytest.raises(KformerError, match=r"training.json: damaged"):
         predicted(tmp_path)

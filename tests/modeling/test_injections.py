@@ -1,5 +1,6 @@
 """What each injection reads, and injections that other packages bring along."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -13,16 +14,19 @@ from safetensors.torch import load_file
 from kformer.errors import KformerError
 from kformer.evaluation.predict import predict
 from kformer.io.tables import read_rows
+from kformer.io.training_summary import TrainingSummary
 from kformer.modeling import KformerForMultipleChoice, KformerProcessor
-from kformer.modeling.injections import INJECTION_SETTINGS, INJECTIONS, find_injection
+from kformer.modeling.injections import INJECTION_SETTINGS, INJECTIONS, find_injection, origin_of
 from kformer.modeling.pretrained import load_tokenizer
 from kformer.modeling.settings import Model
+from kformer.study.keys import VERSIONS, train_version
 from kformer.training.run import train
 from kformer.training.settings import Training, TrainSettings
 
 CHANGES = [{"layers": "bottom3"}, {"facts": 2}, {"key_init": "identity"}, {"key_scale": 2.0}]
 CHANGES += [{"key_init": "identity", "key_scale": 2.0}, {"max_fact_tokens": 2}]
 IDENTITY = {"key_init": "identity"}
+METHOD = "class Method(Injection)"
 
 
 @pytest.fixture
@@ -41,7 +45,20 @@ def install(tmp_path, monkeypatch):
         monkeypatch.syspath_prepend(str(site))
 
     yield package
-    sys.modules.pop("gated_injection", None)
+    for name in ("gated_injection", "outside"):
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def module(tmp_path):
+    """Writes the code of the module ``outside``."""
+
+    def write(code):
+        file = tmp_path / "outside.py"
+        file.write_text(f"from kformer.modeling.injections import Injection\n{code}\n")
+        return file
+
+    return write
 
 
 # --- what is read
@@ -87,6 +104,7 @@ def test_general_settings_are_always_relevant():
 def test_a_config_needs_neither_torch_nor_transformers():
     read = "s.Model(injection='ffn').relevant_settings()"
     check = "assert not {'torch', 'transformers'} & sys.modules.keys()"
+    read += "; from kformer.study.keys import train_version; train_version('ffn')"
     code = f"import sys, kformer.modeling.settings as s; {read}; {check}"
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -102,7 +120,6 @@ def test_an_injection_of_another_package_is_trained_and_predicts(
     model = Model(encoder=str(tiny_encoder), injection="gated", max_tokens=64, facts=2)
     as_ffn = Model(**model.model_dump() | {"injection": "ffn"})
     assert model.relevant_settings() == as_ffn.relevant_settings() | {"injection": "gated"}
-    assert "gated" in Model.model_json_schema()["properties"]["injection"]["enum"]
 
     questions = tiny_tables / "questions.parquet"
     knowledge = (tiny_tables / "facts.parquet", tiny_tables / "question.parquet")
@@ -113,7 +130,17 @@ def test_an_injection_of_another_package_is_trained_and_predicts(
     def log(metrics, step):
         steps.append(step)
 
-    train(settings, 1, questions, knowledge, out, tmp_path / "checkpoints", log, version=1)
+    train(
+        settings,
+        1,
+        questions,
+        knowledge,
+        out,
+        tmp_path / "checkpoints",
+        log,
+        train_version("gated"),
+    )
+    assert TrainingSummary.read(out / "training.json").version == train_version("gated")
     assert max(steps) == 2
     weights = load_file(out / "model" / "model.safetensors")
     gates = [value for name, value in weights.items() if name.endswith(".gate")]
@@ -130,18 +157,61 @@ def test_an_unknown_name_is_refused_with_the_known_ones(install):
 
 
 @pytest.mark.parametrize(
-    "value", ["nowhere:Injection", "shutil:Missing", "shutil:copy", "pathlib:Path"]
+    ("code", "value", "reason"),
+    [
+        (None, "nowhere:Injection", "nowhere"),
+        (None, "shutil:Missing", "Missing"),
+        (None, "no entry point", "cannot be loaded"),
+        ("raise RuntimeError('one\\ntwo')", "outside:Method", r"\(RuntimeError: one two\)"),
+        ("raise SystemExit(3)", "outside:Method", r"\(SystemExit: 3\)"),
+        ("class", "outside:Method", "SyntaxError"),
+        (None, "shutil:copy", "no subclass of kformer.modeling.injections.Injection"),
+        (None, "pathlib:Path", "no subclass"),
+        (f"{METHOD}: fact_input = 'facts'", "outside:Method", "fact_input 'facts'; it must be one"),
+    ],
 )
-def test_an_entry_point_that_leads_to_no_injection_is_named(value, install):
-    install("broken", value)
-    with pytest.raises(KformerError, match=f"'broken': .*{value}"):
+def test_an_entry_point_that_leads_to_no_injection_is_named(code, value, reason, install, module):
+    install("broken", value, code and module(code))
+    with pytest.raises(KformerError, match=f"'broken': {value} of the .* outside1 1.0") as caught:
         find_injection("broken")
+    assert re.search(reason, str(caught.value))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("read", ["{'layers', 'gates'}", "['layers']", "None"])
+def test_an_injection_that_reads_no_known_settings_is_refused(read, install, module):
+    install("broken", "outside:Method", module(f"{METHOD}: reads = lambda settings: {read}"))
+    with pytest.raises(ValidationError, match=r"outside1 1\.0 reads .*must return a set of facts"):
+        Model(injection="broken")
 
 
 def test_a_name_is_not_given_twice(install):
     for number in (1, 2):
         install("twice", f"package{number}:Injection", number=number)
     install("ffn", "package3:Injection", number=3)
-    with pytest.raises(KformerError, match="package1:Injection and package2:Injection"):
+    with pytest.raises(KformerError, match=r"package1:Injection.* and package2:Injection"):
         find_injection("twice")
-    assert find_injection("ffn") is INJECTIONS["ffn"]
+    with pytest.raises(KformerError, match=r"'ffn' is .*kformer, and package3:Injection.*outside3"):
+        find_injection("ffn")
+
+
+def test_the_origin_of_an_injection_changes_with_its_code(install, module):
+    file = module(f"{METHOD}: pass")
+    install("mine", "outside:Method", file)
+    package, version, code = origin_of("mine").split()
+    assert (package, version) == ("outside1", "1.0")
+    installed = Path(sys.modules["outside"].__file__)
+    installed.write_text(f"{METHOD}: has_slots = True")  # as in an editable package
+    assert origin_of("mine").split()[:2] == [package, version]
+    assert origin_of("mine").split()[2] != code
+    assert origin_of("ffn") is None
+    assert train_version("ffn") == str(VERSIONS["train"])
+    assert train_version("mine") == f"{VERSIONS['train']} {origin_of('mine')}"
+
+
+def test_the_schema_does_not_depend_on_what_is_installed(install):
+    before = Model.model_json_schema()
+    install("mine", "outside:Method")
+    assert Model.model_json_schema() == before
+    names = before["properties"]["injection"]["anyOf"]
+    assert names == [{"enum": list(INJECTIONS), "type": "string"}, {"type": "string"}]

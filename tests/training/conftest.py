@@ -42,7 +42,7 @@ def settings(tiny_encoder):
 def train_into(tiny_tables):
     """Trains into the folder ``out``; returns the folder, the summary and all that was logged."""
 
-    def start(settings, out, seed=1, log=None, version=1):
+    def start(settings, out, seed=1, log=None, version="1"):
         logged = []
 
         def remember(metrics, step):

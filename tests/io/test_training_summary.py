@@ -1,0 +1,67 @@
+"""The summary of a training: what is written is read again, and damage is one line."""
+
+import json
+
+import pytest
+
+from kformer.errors import KformerError
+from kformer.io.training_summary import TrainingSummary
+
+CONTENT = {
+    "seed": 1,
+    "steps": 8,
+    "seconds_per_step": 0.25,
+    "train_seconds": 2.0,
+    "validation_accuracy": 0.5,
+    "best_step": 4,
+    "train_questions": 48,
+    "inputs_cut": 0,
+    "parameters": 1000,
+    "added_parameters": 10,
+    "peak_memory_mb": 512.5,
+    "precision": "bf16",
+    "device": "cpu",
+    "version": "1 outside 1.0 0123456789",
+}
+
+
+def test_what_is_written_is_read(tmp_path):
+    summary = TrainingSummary(**CONTENT)
+    summary.write(tmp_path / "training.json")
+    assert json.loads((tmp_path / "training.json").read_text()) == CONTENT
+    assert TrainingSummary.read(tmp_path / "training.json") == summary
+    assert summary.stage_version == "1"
+
+
+@pytest.mark.parametrize("undefined", ["nan", "-inf"])
+def test_an_undefined_number_is_one_that_was_not_measured(undefined, tmp_path):
+    TrainingSummary(**CONTENT | {"validation_accuracy": float(undefined)}).write(
+        tmp_path / "t.json"
+    )
+    assert TrainingSummary.read(tmp_path / "t.json").validation_accuracy is None
+
+
+def test_a_version_may_be_a_number(tmp_path):
+    (tmp_path / "t.json").write_text(json.dumps(CONTENT | {"version": 1}))
+    assert TrainingSummary.read(tmp_path / "t.json").version == "1"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"{broken", "not JSON in UTF-8"),
+        (b"[" * 100_000, "not JSON in UTF-8"),
+        (b'{"device": "\xff"}', "not JSON in UTF-8"),
+        (b"[]", "valid dictionary"),
+        (json.dumps(CONTENT | {"version": [1]}).encode(), "version: Input should be a valid"),
+        (json.dumps(CONTENT | {"train_seconds": 10**400}).encode(), "train_seconds"),
+        (json.dumps(CONTENT | {"precision": "fp8"}).encode(), "precision"),
+        (json.dumps(CONTENT).replace("precision", "decision").encode(), "precision: .*required"),
+    ],
+)
+def test_a_damaged_summary_is_one_line(content, reason, tmp_path):
+    file = tmp_path / "training.json"
+    file.write_bytes(content)
+    with pytest.raises(KformerError, match=f"{file}: .*{reason}.*train it again") as caught:
+        TrainingSummary.read(file)
+    assert "\n" not in str(caught.value)
