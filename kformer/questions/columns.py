@@ -91,6 +91,14 @@ class QuestionColumns(Columns):
                 return answer
 
 
+def in_order_of_letters(choices: Mapping[str, Any]) -> list[Any]:
+    """Choices that are given by the letters A, B, … as a list; raises ValueError for other keys."""
+    letters = ascii_uppercase[: len(choices)]
+    if sorted(choices) != list(letters):
+        raise ValueError(f"the letters of {len(choices)} choices must be {', '.join(letters)}")
+    return [choices[letter] for letter in letters]
+
+
 def _only_index(answer: Any, names: Sequence[Any], what: str) -> int:
     """The index of the one choice whose name is the answer; raises ValueError if none is."""
     given = str(answer).strip()
@@ -103,9 +111,17 @@ def _only_index(answer: Any, names: Sequence[Any], what: str) -> int:
 
 
 def _choices(value: Any) -> Any:
-    """Choices without the empty ones at the end, which records with fewer choices have."""
+    """Choices as a list, without the empty ones at the end, which records with fewer have.
+
+    Raises:
+        ValueError: they are an object with other keys than the letters A, B, …
+    """
     if isinstance(value, dict):
-        return {label: choice for label, choice in value.items() if choice is not None}
+        given = {key: text for key, text in value.items() if _unless_blank(text) is not None}
+        try:
+            return in_order_of_letters(given)
+        except ValueError as error:
+            raise ValueError(f"choices: {error}") from None
     if not isinstance(value, list):
         return value
     count = len(value)

@@ -15,7 +15,7 @@ from kformer.io.records import Record, csv_records
 from kformer.io.table_schemas import SPLITS
 from kformer.io.tables import Row
 from kformer.io.text_files import files_below, name_below
-from kformer.questions.columns import QuestionColumns
+from kformer.questions.columns import QuestionColumns, in_order_of_letters
 from kformer.questions.reader import QuestionReader, hash_fraction
 from kformer.sources.user_data import UserData
 
@@ -31,12 +31,7 @@ def _as_split(value: Any) -> Any:
 
 def _as_list(choices: Any) -> Any:
     """Choices by letter as a list."""
-    if isinstance(choices, dict):
-        letters = ascii_uppercase[: len(choices)]
-        if sorted(choices) != list(letters):
-            raise ValueError(f"the letters of {len(choices)} choices must be {', '.join(letters)}")
-        return [choices[letter] for letter in letters]
-    return choices
+    return in_order_of_letters(choices) if isinstance(choices, dict) else choices
 
 
 _ListOrLetters = (
