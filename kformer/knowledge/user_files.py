@@ -17,6 +17,7 @@ from kformer.knowledge.passages import Passages
 from kformer.knowledge.reader import Fact, KnowledgeReader
 from kformer.knowledge.textbooks import book_facts
 from kformer.knowledge.triples import Triples
+from kformer.sources.catalogue import CATALOGUE
 from kformer.sources.user_data import UserData
 
 _TRIPLE = ("head", "relation", "tail")
@@ -80,6 +81,18 @@ class UserKnowledge(UserData, KnowledgeReader):
 
     name: Name | None = None
     """What to call it in tables and metrics; needed where two are of the same kind."""
+
+    @model_validator(mode="after")
+    def _has_a_name_of_its_own(self) -> Self:
+        name = self.name or ""
+        if name == "demo" or name.endswith("_questions"):
+            raise ValueError(f"name: {name!r} is the name of other data; choose another name")
+        if self.path is None and name in CATALOGUE:
+            raise ValueError(
+                f"name: {name!r} is a source that is built in; choose another name, or give its "
+                f"address in sources: {name}"
+            )
+        return self
 
     @property
     def label(self) -> str:

@@ -211,7 +211,7 @@ def _unpack(file: WantedFile, archive: Path, folder: Path) -> tuple[int, int]:
     try:
         with _permissions_named(file):
             if file.spec.part is None:
-                return unpack(archive, file.file_name, folder)
+                return unpack(archive, file.spec.file_name, folder)
             return _unpack_as(file.spec.part, file, archive, folder)
     except BadArchive as error:
         is_download = archive == file.kept
@@ -233,7 +233,7 @@ def _unpack_as(part: str, file: WantedFile, archive: Path, folder: Path) -> tupl
     """
     unpacked = folder / f".{part}"
     unpacked.mkdir()
-    count, size = unpack(archive, file.file_name, unpacked)
+    count, size = unpack(archive, file.spec.file_name, unpacked)
     if count > 1:
         raise KformerError(
             f"source {file.title}: archive {archive} holds {count} files, and only one can be "

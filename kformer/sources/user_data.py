@@ -29,7 +29,7 @@ class UserData(Section):
                 "give either path (read in place) or url (fetched), or files (fetched, by name)"
             )
         if self.sha256 and not self.url:
-            raise ValueError("sha256: belongs to a url; what lies at a path is read as it is")
+            raise ValueError("sha256: belongs to a url; a path is read without a check")
         return self
 
     @property

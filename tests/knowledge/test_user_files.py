@@ -231,6 +231,18 @@ class TestName:
         assert TsvFacts(url="https://x/y.zip").archive == "tsv"
         assert TsvFacts(url="https://x/y.zip", name="pets").archive == "pets"
 
+    @pytest.mark.parametrize("name", ["demo", "my_questions"])
+    @pytest.mark.parametrize("reader", [JsonlFacts, TxtFacts])
+    def test_of_other_data_is_refused(self, reader, name):
+        for address in ({"path": "."}, {"url": "https://x/y.zip"}):
+            with pytest.raises(ValidationError, match=f"name: '{name}' is the name of other data"):
+                reader(name=name, **address)
+
+    def test_of_a_source_that_is_built_in_is_refused_for_what_is_fetched(self):
+        assert TsvFacts(path=".", name="atomic").archive is None
+        with pytest.raises(ValidationError, match="name: 'atomic' is a source that is built in"):
+            TsvFacts(url="https://x/y.zip", name="atomic")
+
     @pytest.mark.parametrize("name", ["", "a b", "../a", "-a"])
     def test_is_one_word(self, name):
         with pytest.raises(ValidationError, match="name"):

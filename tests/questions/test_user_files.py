@@ -10,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from kformer.errors import KformerError
+from kformer.questions.demo import DemoQuestions
 from kformer.questions.user_files import (
     CsvQuestions,
     JsonlQuestions,
@@ -248,6 +249,10 @@ class TestFiles:
         assert JsonlQuestions(path="a").archive is None
         assert CsvQuestions(url="https://x/y.zip").archive == "csv_questions"
         assert ParquetQuestions(files={"train": "https://x/y"}).archive == "parquet_questions"
+
+    def test_are_not_the_generated_ones(self):
+        assert DemoQuestions().is_generated
+        assert not JSONL.is_generated
 
 
 class TestSplits:
