@@ -12,7 +12,7 @@ from kformer.errors import KformerError
 from kformer.io.columns import Columns
 from kformer.io.record_files import JsonlFiles, ParquetFiles, RecordFiles
 from kformer.io.records import Record, csv_records
-from kformer.io.text_files import decoded, files_below, name_below, raw_lines, read_lines
+from kformer.io.text_files import decoded, name_below, raw_lines, read_lines
 from kformer.knowledge.passages import Passages
 from kformer.knowledge.reader import Fact, KnowledgeReader
 from kformer.knowledge.textbooks import book_facts
@@ -110,7 +110,7 @@ class UserFacts(UserKnowledge, Triples, RecordFiles):
     """Which field is what, for files with other names than those in docs/bring-your-own-data.md."""
 
     def read(self, path: Path, counts: Counter[str]) -> Iterator[Fact]:
-        for file in files_below(path, self.suffixes):
+        for file in self.files_at(path, self.suffixes):
             for record in self.records(file):
                 yield as_fact(record.parse(FactRow), record, self)
 
@@ -163,7 +163,7 @@ class TxtFacts(UserKnowledge, Passages):
     `line`: every line is a fact."""
 
     def read(self, path: Path, counts: Counter[str]) -> Iterator[Fact]:
-        for file in files_below(path, (".txt",)):
+        for file in self.files_at(path, (".txt",)):
             title = name_below(path, file)
             if self.unit == "passage":
                 yield from book_facts(self, file, title)

@@ -32,14 +32,36 @@ def _from_url(value: Any) -> Any:
     return {"url": value} if isinstance(value, str) else value
 
 
+def _shards_named(value: Any) -> Any:
+    """Files with a name for each: a list below a name is numbered as on the Hugging Face hub."""
+    if not isinstance(value, dict):
+        return value
+    named: dict[Any, Any] = {}
+    for name, given in value.items():
+        shards = given if isinstance(given, list) else [given]
+        if not shards:
+            raise ValueError(f"{name}: the list is empty; give an address")
+        for number, shard in enumerate(shards):
+            own = f"{name}-{number:05d}-of-{len(shards):05d}" if given is shards else name
+            if own in named:
+                raise ValueError(f"{own}: the name is there twice; choose another one")
+            named[own] = shard
+    return named
+
+
+_OneFile = Annotated[
+    FileAddress, BeforeValidator(_from_url, json_schema_input_type=Text | FileAddress)
+]
+_SeveralFiles = Annotated[list[Text | FileAddress], Field(min_length=1)]
 NamedFiles = Annotated[
-    dict[
-        Name,
-        Annotated[
-            FileAddress, BeforeValidator(_from_url, json_schema_input_type=Text | FileAddress)
-        ],
-    ],
+    dict[Name, _OneFile],
     Field(min_length=1),
+    BeforeValidator(
+        _shards_named,
+        json_schema_input_type=Annotated[
+            dict[Name, Text | FileAddress | _SeveralFiles], Field(min_length=1)
+        ],
+    ),
 ]
 
 

@@ -229,7 +229,7 @@ def _unpack_as(part: str, file: WantedFile, archive: Path, folder: Path) -> tupl
 
     Raises:
         BadArchive: as `unpack` does.
-        KformerError: it holds several files.
+        KformerError: it holds several files, or another file has been given the same name.
     """
     unpacked = folder / f".{part}"
     unpacked.mkdir()
@@ -240,6 +240,12 @@ def _unpack_as(part: str, file: WantedFile, archive: Path, folder: Path) -> tupl
             f"called {part}; give the archive as url instead of {file.spec.setting}"
         )
     (only,) = (path for path in unpacked.rglob("*") if path.is_file())
-    only.replace(folder / f"{part}{suffix_of(only)}")
+    target = folder / f"{part}{suffix_of(only)}"
+    if target.exists():
+        raise KformerError(
+            f"source {file.title}: it would be called {target.name}, as another of the files is; "
+            f"rename {file.spec.setting}"
+        )
+    only.replace(target)
     shutil.rmtree(unpacked)
     return count, size

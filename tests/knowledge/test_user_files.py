@@ -220,6 +220,14 @@ class TestFiles:
             build(reader, folder_of({"a.md": content}))
 
 
+@pytest.mark.parametrize("reader", [JsonlFacts, TsvFacts, TxtFacts])
+def test_files_that_are_fetched_by_name_are_all_of_the_format(folder_of, build, reader):
+    fetched = reader(files={"a": "x", "b": "y"})
+    folder = folder_of({f"a.{fetched.source}": "", "b.md": ""})
+    with pytest.raises(KformerError, match=rf"^{folder}/b\.md: no \.{fetched.source}.* leave it"):
+        build(fetched, folder)
+
+
 class TestName:
     def test_is_what_the_facts_are_called(self, folder_of, build):
         rows, counts = build(TxtFacts(path=".", name="my-book"), folder_of({"a.txt": "One."}))

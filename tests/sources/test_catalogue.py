@@ -70,7 +70,9 @@ def test_without_a_checksum_the_key_is_the_address_and_the_age_of_a_local_file(t
     [
         *({"sha256": text} for text in ("ab", "g" * 64, "a" * 65, "a" * 64 + "\n")),
         *({"url": " "}, {"mirrors": [""]}, {"mirrors": "a.zip"}),
-        *({"files": files} for files in ({}, {"train": " "}, {"../train": "a.zip"})),
+        *({"files": files} for files in ({}, {"train": " "}, {"../train": "a.zip"}, "a.zip")),
+        *({"files": {"train": files}} for files in ([], ["a", " "], [["a"]])),
+        {"files": {"train": ["a"], "train-00000-of-00001": "b"}},
     ],
 )
 def test_an_override_that_is_none_is_refused(wrong):
