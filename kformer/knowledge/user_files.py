@@ -11,7 +11,7 @@ from kformer.config_section import Name, Text
 from kformer.errors import KformerError
 from kformer.io.columns import Columns
 from kformer.io.record_files import JsonlFiles, ParquetFiles, RecordFiles
-from kformer.io.records import Record, csv_records
+from kformer.io.records import Record, csv_records, refuse_repeated
 from kformer.io.text_files import decoded, name_below, raw_lines, read_lines
 from kformer.knowledge.passages import Passages
 from kformer.knowledge.reader import Fact, KnowledgeReader
@@ -131,6 +131,7 @@ class CsvFacts(UserFacts):
     """A table with a header, with commas between the columns: text, or head, relation, tail."""
 
     suffixes = (".csv",)
+    have_header = True
 
     source: Literal["csv"] = "csv"
 
@@ -147,6 +148,7 @@ class TsvFacts(UserFacts):
     """Tab-separated values: head, relation, tail; or one column with texts; or with a header."""
 
     suffixes = (".tsv",)
+    have_header = True
 
     source: Literal["tsv"] = "tsv"
 
@@ -188,6 +190,7 @@ def _tsv_records(path: Path, has_header: bool) -> Iterator[Record]:
     Empty cells are left out.
 
     Args:
+        path: the file.
         has_header: whether the first line is surely a header. Otherwise it is one if it names
             known columns; without a header, three columns are head, relation and tail, and a
             single one is the text.
@@ -204,6 +207,7 @@ def _tsv_records(path: Path, has_header: bool) -> Iterator[Record]:
             continue
         if header is None:
             if has_header:
+                refuse_repeated([cell.lower() for cell in cells], where)
                 header = cells
                 continue
             if _is_header(cells):

@@ -10,6 +10,7 @@ from kformer.config_section import Text
 from kformer.io.columns import Columns
 
 AnswerForm = Literal["letter", "text", "index_from_0", "index_from_1"]
+_LETTERS = frozenset(ascii_uppercase)
 _Several = Annotated[list[Text], Field(min_length=1)]
 
 
@@ -51,6 +52,20 @@ class QuestionColumns(Columns):
     @property
     def paths(self) -> dict[str, str | Sequence[str]]:
         return {key: path for key, path in super().paths.items() if key != "answer_is"}
+
+    def in_header(self, header: Sequence[str]) -> Self:
+        columns = super().in_header(header)
+        if self.choices != "choices":
+            return columns
+        # A cell holds no list, so not even a column with the usual name holds the choices.
+        letters = {
+            name.upper(): name
+            for name in header
+            if name.upper() in _LETTERS and name not in self._named
+        }
+        count = max(2, *(ascii_uppercase.index(letter) + 1 for letter in ("A", *letters)))
+        choices = [letters.get(letter, letter) for letter in ascii_uppercase[:count]]
+        return columns.model_copy(update={"choices": choices})
 
     def is_required(self, key: str, position: int) -> bool:
         return key in ("question", "choices", "labels", "answer") and position < 2

@@ -182,16 +182,15 @@ class CsvQuestions(UserQuestions):
     """A table with a header: the columns question, answer, and A, B, … for the choices."""
 
     suffixes = (".csv", ".tsv")
+    have_header = True
 
     dataset: Literal["csv"] = "csv"
 
     def raw_records(self, path: Path) -> Iterator[Record]:
         needed = () if self.columns else ("question", "answer", "a", "b")
         for record in csv_records(path, needed):
-            if isinstance(record.content, KformerError):
+            if self.columns or isinstance(record.content, KformerError):
                 yield record
-            elif self.columns:
-                yield _with_choices_added(record, record.content)
             else:
                 yield record._replace(content=_with_choices(record.content))
 
@@ -202,14 +201,6 @@ def _with_choices(cells: dict[str, Any]) -> dict[str, Any]:
     content = {name.lower(): cell for name, cell in cells.items() if name not in letters}
     content["choices"] = {name.upper(): cell for name, cell in letters.items()}
     return content
-
-
-def _with_choices_added(record: Record, cells: dict[str, Any]) -> Record:
-    """A record with the columns A, B, … also as the column ``choices``, if it has no such one."""
-    letters = {name.upper(): cell for name, cell in cells.items() if name.upper() in _LETTERS}
-    if not letters or "choices" in (record.columns or ()):
-        return record
-    return record._replace(content={**cells, "choices": letters})
 
 
 class SplitNames:

@@ -156,6 +156,17 @@ class TestColumns:
         reader = JsonlFacts(path=".", columns={"text": "fact.text", "head": None, "origin": None})
         assert facts(reader, [row]) == [("Rain.", None, "a.jsonl:1")]
 
+    @pytest.mark.parametrize(("reader", "tab"), [(CsvFacts, ","), (TsvFacts, "\t")])
+    def test_have_usual_names_in_any_case_as_a_table_without_them(self, facts, reader, tab):
+        content = [tab.join(["HEAD", "effect", "Tail"]), tab.join(["zinc", "treats", "colds"])]
+        own = reader(path=".", columns={"relation": "effect"})
+        assert facts(own, content) == [("Zinc treats colds.", "treats", "zinc")]
+
+    @pytest.mark.parametrize(("reader", "tab"), [(CsvFacts, ","), (TsvFacts, "\t")])
+    def test_that_are_there_twice_are_refused(self, refusal, reader, tab):
+        message = refusal(reader(path=".", columns={"text": "t"}), f"T{tab}t\nx{tab}y\n")
+        assert ":1: the column 't' is there twice" in message
+
     @pytest.mark.parametrize(
         ("reader", "content"), [(JsonlFacts, [{"fact": "Rain."}]), (TsvFacts, "fact\nRain.\n")]
     )

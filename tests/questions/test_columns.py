@@ -187,6 +187,40 @@ def test_records_may_have_fewer_choices_and_no_gold_facts(read, kind, empty):
     assert [row["gold_facts"] for row in rows] == [["One."], None]
 
 
+@pytest.mark.parametrize(
+    ("columns", "header", "expected"),
+    [
+        ({"question": "Stem"}, "stem2,Stem,a,B,Answer,ID,Type", {"question_id": "7", "type": "t"}),
+        ({"context": "Type", "question": "Stem"}, "no,Stem,A,B,answer,Id,Type", {"context": "t"}),
+        ({"question": "Q", "answer": "K"}, "choices,Q,A,B,K,id,Type", {"type": "t"}),
+        ({"choices": ["x1", "x2"]}, "A,Question,x1,x2,Answer,Id,Type", {"type": "t"}),
+    ],
+)
+def test_usual_names_in_a_header_may_be_in_any_case(folder_of, columns, header, expected):
+    folder = folder_of({"q.csv": f"{header}\n-,Which?,skin,pancreas,B,7,t\n"})
+    (row,) = CsvQuestions(path=".", columns=columns).read(folder)
+    assert (row["question"], row["choices"], row["answer"]) == ("Which?", ["skin", "pancreas"], 1)
+    assert {"context": "", "type": None, "question_id": "7"} | expected == {
+        key: row[key] for key in ("context", "type", "question_id")
+    }
+
+
+@pytest.mark.parametrize(
+    ("header", "missing"),
+    [
+        ("A,B,answer,Stm", "Stem"),
+        ("A,C,answer,Stem", "B"),
+        ("A,B,D,answer,Stem", "C"),
+        ("choices,answer,Stem", "A"),
+    ],
+)
+def test_columns_that_a_header_lacks_are_named_with_those_that_it_has(folder_of, header, missing):
+    folder = folder_of({"q.csv": f"{header}\n{header}\n"})
+    there = ", ".join(sorted(header.split(",")))
+    with pytest.raises(KformerError, match=f"no column '{missing}'; there are: {there}$"):
+        list(CsvQuestions(path=".", columns={"question": "Stem"}).read(folder))
+
+
 def test_null_is_not_read_and_a_name_with_a_dot_is_a_name(read):
     record = {"a.stem": "?", "choices": ["x", "y"], "answer": 0, "type": 3, "id": [1]}
     columns = {"question": "a.stem", "type": None, "id": None}
