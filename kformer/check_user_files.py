@@ -63,7 +63,7 @@ def parse_columns(text: str, kind: Kind | None, path: Path) -> QuestionColumns |
     Args:
         text: JSON.
         kind: what the columns are of; None = see from their keys or, where these do not tell, from
-            the first file.
+            the files.
         path: the file or folder that they are of.
 
     Raises:
@@ -72,7 +72,7 @@ def parse_columns(text: str, kind: Kind | None, path: Path) -> QuestionColumns |
     """
     if kind is None:
         keys = load_section(dict[str, Any], text, "--columns").keys()
-        kind = _kind_of_columns(keys) or _kind_of(files_below(path, _SUFFIXES)[0])
+        kind = _kind_of_columns(keys) or _first_kind(files_below(path, _SUFFIXES))
     section = QuestionColumns if kind == "questions" else FactColumns
     columns: QuestionColumns | FactColumns = load_section(section, text, "--columns")
     return columns
@@ -222,8 +222,18 @@ class _Checker:
         self.report.unread_columns.update(sorted(unread))
 
 
+def _first_kind(files: Iterable[Path]) -> Kind:
+    """What the first file that is not empty has."""
+    return next(filter(None, map(_kind_of_records, files)), "facts")
+
+
 def _kind_of(file: Path) -> Kind:
-    """Whether a file has questions or facts, by its suffix and its first record."""
+    """Whether a file has questions or facts, by its first record or else by its suffix."""
+    return _kind_of_records(file) or ("questions" if is_kind(file, ".csv") else "facts")
+
+
+def _kind_of_records(file: Path) -> Kind | None:
+    """Whether a file has questions or facts, by its first record; None without a good one."""
     if is_kind(file, ".txt"):
         return "facts"
     if is_kind(file, ".csv", ".tsv"):
@@ -237,7 +247,7 @@ def _kind_of(file: Path) -> Kind:
             keys = {key.lower() for key in record.columns or record.content}
             is_odd_table = is_kind(file, ".csv") and not keys & _FACT_KEYS
             return "questions" if keys & _QUESTION_KEYS or is_odd_table else "facts"
-    return "questions" if is_kind(file, ".csv") else "facts"
+    return None
 
 
 def _kind_of_columns(keys: Iterable[str]) -> Kind | None:

@@ -17,7 +17,8 @@ from pydantic import (
 
 from kformer.errors import KformerError
 
-_SCALARS = ("int", "float", "bool", "str")  # as pydantic names them as members of a union
+# Parts of a path, as pydantic names members of a union.
+_SCALARS = (("int",), ("float",), ("bool",), ("str",))
 
 
 def _not_blank(text: str) -> str:
@@ -63,10 +64,10 @@ def _once_each_union(errors: Sequence[Any]) -> Iterator[Any]:
     paths = [error["loc"] for error in errors]
     unions = {path[: _union_depth(path)] for path in paths if _union_depth(path) < len(path)}
     by_path: dict[tuple[Any, ...], list[Any]] = {}
-    for error in errors:
-        is_scalar = error["loc"][:-1] in unions and error["loc"][-1] in _SCALARS
-        depth = len(error["loc"]) - 1 if is_scalar else _union_depth(error["loc"])
-        by_path.setdefault(error["loc"][:depth], []).append(error)
+    for path, error in zip(paths, errors, strict=True):
+        is_scalar = path[:-1] in unions and path[-1:] in _SCALARS
+        depth = len(path) - 1 if is_scalar else _union_depth(path)
+        by_path.setdefault(path[:depth], []).append(error)
     for path, of_path in by_path.items():
         of_its_type = [each for each in of_path if not _expects_another_type(each, len(path))]
         if of_its_type:

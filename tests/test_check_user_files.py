@@ -143,7 +143,7 @@ def test_each_key_of_columns_tells_the_kind_of_data(text, kind):
 
 @pytest.mark.parametrize(("row", "kind"), [(GOOD, QuestionColumns), ({"text": "x"}, FactColumns)])
 def test_columns_without_a_known_key_are_of_the_kind_of_the_file(folder_of, row, kind):
-    path = folder_of({"a.jsonl": [row]})
+    path = folder_of({"a.jsonl": "", "b.jsonl": [row]})
     assert type(parse_columns("{}", None, path)) is kind
     allowed = next(iter(kind.model_fields))
     with pytest.raises(KformerError, match=rf"tpye: unknown key;.* allowed here: .*{allowed}"):
