@@ -1,7 +1,7 @@
 """Checking the user's own data: all problems at once, where a stage stops at the first."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -27,6 +27,7 @@ from kformer.questions.user_files import (
     JsonlQuestions,
     ParquetQuestions,
     QuestionRow,
+    SplitNames,
     UserQuestions,
     as_row,
 )
@@ -56,20 +57,22 @@ class Report:
     """Keys or columns that are not read, with how many records have them."""
 
 
-def parse_columns(text: str, kind: Kind | None) -> QuestionColumns | FactColumns:
+def parse_columns(text: str, kind: Kind | None, path: Path) -> QuestionColumns | FactColumns:
     """Reads ``columns:`` from JSON text, as the config has it.
 
     Args:
         text: JSON.
-        kind: what the columns are of; None = of questions, if it names a question, choices or an
-            answer.
+        kind: what the columns are of; None = see from their keys or, where these do not tell, from
+            the files.
+        path: the file or folder that they are of.
 
     Raises:
-        KformerError: with every problem's path and what is allowed there.
+        KformerError: with every problem's path and what is allowed there; or the kind is to be
+            seen from a file, and there is none.
     """
     if kind is None:
         keys = load_section(dict[str, Any], text, "--columns").keys()
-        kind = "questions" if keys & _QUESTION_KEYS else "facts"
+        kind = _kind_of_columns(keys) or _first_kind(files_below(path, _SUFFIXES))
     section = QuestionColumns if kind == "questions" else FactColumns
     columns: QuestionColumns | FactColumns = load_section(section, text, "--columns")
     return columns
@@ -100,7 +103,7 @@ def check(
         kind = kind_of_columns
     for file in files_below(path, _SUFFIXES):
         try:
-            checker.check(file, kind or _kind_of(file))
+            checker.check(file, kind)
         except KformerError as error:  # of the whole file: damaged, or without a header
             checker.problem(error)
     checker.check_splits()
@@ -139,17 +142,21 @@ class _Checker:
         self._columns = columns
         self._first_with_id: dict[str, str] = {}  # file and line, by question id
         self._facts: set[bytes] = set()
+        self._split_names = SplitNames(path)
 
     def problem(self, error: KformerError) -> None:
         self.report.problems += 1
         self._on_problem(str(error))
 
-    def check(self, file: Path, kind: Kind) -> None:
+    def check(self, file: Path, kind: Kind | None) -> None:
         if is_kind(file, ".txt"):
             self._check_text(file)
             return
+        wanted, kind = kind or "questions or facts", kind or _kind_of(file)
         reader = _reader_of(file, kind, self._columns)
+        is_empty = True
         for record in reader.records(file):
+            is_empty = False
             try:
                 if isinstance(reader, UserQuestions):
                     self._check_question(record)
@@ -159,9 +166,15 @@ class _Checker:
                 self.problem(error)
             else:
                 self.report.fine[kind] += 1
+        if is_empty:
+            raise KformerError(f"{file}: no {wanted} in it; add some, or remove the file")
 
     def check_splits(self) -> None:
-        """If every question has a split, train and test need some."""
+        """Splits are named by all files or by none; if every question has one, each needs some."""
+        try:
+            self._split_names.check()
+        except KformerError as error:
+            self.problem(error)
         splits = self.report.splits
         for split in ("train", "test"):
             if splits and not splits["no split"] and not splits[split]:
@@ -173,11 +186,15 @@ class _Checker:
                 )
 
     def _check_text(self, file: Path) -> None:
+        is_empty = True
         for number, line in raw_lines(file):
+            is_empty = is_empty and not line.strip()
             try:
                 self.report.fine["lines of text"] += bool(decoded(line, f"{file}:{number}").strip())
             except KformerError as error:
                 self.problem(error)
+        if is_empty:
+            raise KformerError(f"{file}: no text in it; add some, or remove the file")
 
     def _check_question(self, record: Record) -> None:
         row = as_row(record.parse(QuestionRow), record, self._path)
@@ -187,6 +204,7 @@ class _Checker:
             raise KformerError(
                 f"{record.where}: id: {name!r} is that of {first} too; give each question its own"
             )
+        self._split_names.add(record.file, row["split"])
         self.report.splits[row["split"] or "no split"] += 1
         self.report.identical_choices += len(set(row["choices"])) < len(row["choices"])
         self._count_unread(record, QuestionRow)
@@ -204,8 +222,18 @@ class _Checker:
         self.report.unread_columns.update(sorted(unread))
 
 
+def _first_kind(files: Iterable[Path]) -> Kind:
+    """What the first file that is not empty has."""
+    return next(filter(None, map(_kind_of_records, files)), "facts")
+
+
 def _kind_of(file: Path) -> Kind:
-    """Whether a file has questions or facts, by its name and its first record."""
+    """Whether a file has questions or facts, by its first record or else by its suffix."""
+    return _kind_of_records(file) or ("questions" if is_kind(file, ".csv") else "facts")
+
+
+def _kind_of_records(file: Path) -> Kind | None:
+    """Whether a file has questions or facts, by its first record; None without a good one."""
     if is_kind(file, ".txt"):
         return "facts"
     if is_kind(file, ".csv", ".tsv"):
@@ -219,7 +247,17 @@ def _kind_of(file: Path) -> Kind:
             keys = {key.lower() for key in record.columns or record.content}
             is_odd_table = is_kind(file, ".csv") and not keys & _FACT_KEYS
             return "questions" if keys & _QUESTION_KEYS or is_odd_table else "facts"
-    return "questions" if is_kind(file, ".csv") else "facts"
+    return None
+
+
+def _kind_of_columns(keys: Iterable[str]) -> Kind | None:
+    """What ``columns:`` with these keys are of; None where no key is of one kind only."""
+    of_questions, of_facts = (
+        section.model_fields.keys() for section in (QuestionColumns, FactColumns)
+    )
+    if (of_questions - of_facts) & set(keys):
+        return "questions"
+    return "facts" if (of_facts - of_questions) & set(keys) else None
 
 
 def _reader_of(
@@ -227,5 +265,7 @@ def _reader_of(
 ) -> UserQuestions | UserFacts:
     """The reader that a config would choose for a file."""
     readers = _QUESTIONS if kind == "questions" else _FACTS
-    reader = next(each for each in readers if is_kind(file, *each.suffixes))
+    reader = next((each for each in readers if is_kind(file, *each.suffixes)), None)
+    if reader is None:
+        raise KformerError(f"{file}: unknown suffix; known are {', '.join(_SUFFIXES)}")
     return reader.model_validate({"path": str(file), "columns": columns})

@@ -17,6 +17,9 @@ from pydantic import (
 
 from kformer.errors import KformerError
 
+# Parts of a path, as pydantic names members of a union.
+_SCALARS = (("int",), ("float",), ("bool",), ("str",))
+
 
 def _not_blank(text: str) -> str:
     if not text.strip():
@@ -47,12 +50,48 @@ def in_one_line(
         error: what pydantic raised.
         allowed_at: the keys that are allowed at a path, to be named for an unknown key.
     """
-    return "; ".join(dict.fromkeys(_problem(each, allowed_at) for each in error.errors()))
+    problems = (_problem(each, allowed_at) for each in _once_each_union(error.errors()))
+    return "; ".join(dict.fromkeys(problems))
+
+
+def _once_each_union(errors: Sequence[Any]) -> Iterator[Any]:
+    """The errors of a validation; of each union those of the member that the value is meant for.
+
+    pydantic reports what every member says of a value, with the member in the path, such as
+    ``list[str]`` or ``int``. Members that expect another type have nothing to say, unless all do:
+    then their errors become one, which names all types.
+    """
+    paths = [error["loc"] for error in errors]
+    unions = {path[: _union_depth(path)] for path in paths if _union_depth(path) < len(path)}
+    by_path: dict[tuple[Any, ...], list[Any]] = {}
+    for path, error in zip(paths, errors, strict=True):
+        is_scalar = path[:-1] in unions and path[-1:] in _SCALARS
+        depth = len(path) - 1 if is_scalar else _union_depth(path)
+        by_path.setdefault(path[:depth], []).append(error)
+    for path, of_path in by_path.items():
+        of_its_type = [each for each in of_path if not _expects_another_type(each, len(path))]
+        if of_its_type:
+            for each in of_its_type:
+                is_in_union = len(each["loc"]) > len(path)
+                yield each | {"loc": path + each["loc"][len(path) + 1 :]} if is_in_union else each
+        else:
+            expected = (each["msg"].removeprefix("Input should be ") for each in of_path)
+            message = f"Input should be {' or '.join(dict.fromkeys(expected))}"
+            yield of_path[0] | {"loc": path, "msg": message}
+
+
+def _union_depth(path: tuple[Any, ...]) -> int:
+    """How many parts of a path come before a member of a union; all, if there is none."""
+    return next((depth for depth, part in enumerate(path) if "[" in str(part)), len(path))
+
+
+def _expects_another_type(error: Any, union_depth: int) -> bool:
+    is_of_the_value = len(error["loc"]) == union_depth + 1
+    return is_of_the_value and error["type"].endswith(("_type", "literal_error"))
 
 
 def _problem(error: Any, allowed_at: Callable[[tuple[Any, ...]], Iterable[str]] | None) -> str:
-    message = error["msg"].removeprefix("Value error, ")
-    # pydantic puts the members of a union into the path, such as literal['top3', ...].
+    message = error["msg"].removeprefix("Value error, ").replace(" after validation", "")
     path = ".".join(str(part) for part in error["loc"] if "[" not in str(part))
     if error["type"] == "extra_forbidden":
         message = "unknown key"

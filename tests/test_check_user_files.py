@@ -1,8 +1,11 @@
 """Checking the user's own data: every problem with its file and line, and how much is fine."""
 
 import gzip
+from pathlib import Path
 
 import jsonschema
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +14,8 @@ from kformer.check_user_files import check, parse_columns, summary
 from kformer.errors import KformerError
 from kformer.io.records import Record
 from kformer.knowledge.build import build_facts
-from kformer.knowledge.user_files import FactRow, JsonlFacts
+from kformer.knowledge.user_files import FactColumns, FactRow, JsonlFacts
+from kformer.questions.columns import QuestionColumns
 from kformer.questions.user_files import QuestionRow
 
 from .conftest import as_bytes
@@ -93,11 +97,11 @@ QUESTIONS = '{"question": "q.stem", "choices": ["a1", "a2"], "answer": "key"}'
 def test_columns_say_what_is_what_and_of_which_kind_the_data_is(checked):
     row = {"q": {"stem": "Who?", "note": "!"}, "a1": "x", "a2": "y", "key": "B", "more": 1}
     rows = [row, row | {"key": "C"}, row | {"q": {}}]
-    report, problems = checked({"q.jsonl": rows}, columns=parse_columns(QUESTIONS, None))
+    report, problems = checked({"q.jsonl": rows}, columns=parse_columns(QUESTIONS, None, Path()))
     assert [problem.split(" ")[0] for problem in problems] == ["q.jsonl:2:", "q.jsonl:3:"]
     assert "no column 'q.stem'; there are: q" in problems[1]
     assert (report.fine, report.unread_columns) == ({"questions": 1}, {"more": 1})
-    columns = parse_columns('{"text": "f"}', None)
+    columns = parse_columns('{"text": "f"}', None, Path())
     assert checked({"q.jsonl": [{"f": "Rain."}]}, columns=columns)[0].fine == {"facts": 1}
 
 
@@ -106,7 +110,7 @@ def test_columns_say_what_is_what_and_of_which_kind_the_data_is(checked):
     [("q.csv", "stem,a1\nWho?,x\nWho?,y\n"), ("q.parquet", [{"stem": "?"}, {"stem": "!"}])],
 )
 def test_a_column_that_a_table_lacks_is_one_problem(checked, name, content):
-    _, (problem,) = checked({name: content}, columns=parse_columns(QUESTIONS, None))
+    _, (problem,) = checked({name: content}, columns=parse_columns(QUESTIONS, None, Path()))
     assert "no column 'q.stem'; there are: " in problem
 
 
@@ -121,12 +125,65 @@ def test_a_column_that_a_table_lacks_is_one_problem(checked, name, content):
 )
 def test_columns_that_are_none_are_refused(text, kind, problem):
     with pytest.raises(KformerError, match=problem):
-        parse_columns(text, kind)
+        parse_columns(text, kind, Path())
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        *((f'{{"{key}": null}}', QuestionColumns) for key in ("context", "id", "split", "type")),
+        *((f'{{"{key}": "x"}}', QuestionColumns) for key in ("labels", "gold_facts", "choices")),
+        ('{"answer_is": "letter"}', QuestionColumns),
+        *((f'{{"{key}": "x"}}', FactColumns) for key in ("relation", "origin", "head")),
+    ],
+)
+def test_each_key_of_columns_tells_the_kind_of_data(text, kind):
+    assert type(parse_columns(text, None, Path())) is kind
+
+
+@pytest.mark.parametrize(("row", "kind"), [(GOOD, QuestionColumns), ({"text": "x"}, FactColumns)])
+def test_columns_without_a_known_key_are_of_the_kind_of_the_file(folder_of, row, kind):
+    path = folder_of({"a.jsonl": "", "b.jsonl": [row]})
+    assert type(parse_columns("{}", None, path)) is kind
+    allowed = next(iter(kind.model_fields))
+    with pytest.raises(KformerError, match=rf"tpye: unknown key;.* allowed here: .*{allowed}"):
+        parse_columns('{"tpye": "x"}', None, path)
+
+
+def test_columns_of_a_table_that_hold_the_choices_are_read(checked):
+    content = "Stem,A,b,Answer,note\nWho?,x,y,B,!\n"
+    columns = parse_columns('{"question": "Stem"}', None, Path())
+    report, problems = checked({"q.csv": content}, columns=columns)
+    assert (problems, report.fine, report.unread_columns) == ([], {"questions": 1}, {"note": 1})
+
+
+def test_files_of_which_only_some_are_named_after_a_split_are_one_problem(checked):
+    _, (problem,) = checked({"train-00000-of-00001.jsonl": [GOOD], "more.jsonl": [GOOD, GOOD]})
+    assert problem.startswith("more.jsonl: has questions without a split, while ")
+    assert "train-00000-of-00001.jsonl is named after one; " in problem
+
+
+@pytest.mark.parametrize("kind", ["questions", "facts", None])
+def test_an_empty_file_is_a_problem(checked, kind, tmp_path):
+    pq.write_table(pa.table({"question": pa.array([], pa.string())}), tmp_path / "b.parquet")
+    _, problems = checked({"a.jsonl": " \n", "c.csv": "question,A,B,answer\n", "d.txt": "\n"}, kind)
+    of_kind = kind or "questions or facts"
+    assert [problem.split(";")[0] for problem in problems] == [
+        *(f"{name}: no {of_kind} in it" for name in ("a.jsonl", "b.parquet", "c.csv")),
+        "d.txt: no text in it",
+    ]
+
+
+def test_a_file_with_an_unknown_suffix_is_refused(tmp_path):
+    (tmp_path / "a.dat").write_bytes(as_bytes([GOOD], "a"))
+    problems: list[str] = []
+    check(tmp_path / "a.dat", None, problems.append)
+    assert "a.dat: unknown suffix; known are .jsonl, " in problems[0]
 
 
 def test_columns_of_the_other_kind_are_refused(tmp_path):
     with pytest.raises(KformerError, match="these are columns of questions, not of facts"):
-        check(tmp_path, "facts", print, parse_columns(QUESTIONS, None))
+        check(tmp_path, "facts", print, parse_columns(QUESTIONS, None, Path()))
 
 
 def test_facts_that_are_there_twice_are_counted_and_built_once(checked, tmp_path):

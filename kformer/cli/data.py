@@ -167,7 +167,7 @@ def check(
     from kformer.check_user_files import check as check_data
     from kformer.check_user_files import parse_columns, summary
 
-    fields = parse_columns(columns, kind) if columns else None
+    fields = parse_columns(columns, kind, path) if columns else None
     report = check_data(path, kind, typer.echo, fields)
     typer.echo(f"{path}: {summary(report)}")
     if report.problems or not report.fine:

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 from kformer.config_section import Section
 from kformer.errors import KformerError
@@ -35,28 +35,56 @@ class Columns(Section):
             ValueError: they do not fit together.
         """
 
+    def in_header(self, header: Sequence[str]) -> Self:
+        """The columns as the header of a table writes them: usual names may be in any case."""
+        free = {name.lower(): name for name in header if name not in self._named}
+        usual = {
+            key: free[field.default]
+            for key, field in type(self).model_fields.items()
+            if getattr(self, key) == field.default and field.default in free
+        }
+        return self.model_copy(update=usual)
+
+    @property
+    def _named(self) -> set[str]:
+        """The fields that the config names."""
+        usual = type(self).model_fields
+        return {
+            path
+            for key, paths in self.paths.items()
+            if paths != usual[key].default
+            for path in _as_list(paths)
+        }
+
     @property
     def paths(self) -> dict[str, str | Sequence[str]]:
         """The names of fields by what they hold, those of fields only."""
         values = ((key, getattr(self, key)) for key in type(self).model_fields)
         return {key: path for key, path in values if path is not None}
 
-    def apply(self, records: Iterable[Record]) -> Iterator[Record]:
+    def apply(self, records: Iterable[Record], have_header: bool = False) -> Iterator[Record]:
         """Streams the records of a file with their content under the usual names.
+
+        Args:
+            records: its records.
+            have_header: whether their columns are from a header, see `in_header`.
 
         Raises:
             NoSuchColumn: a column that the config names is missing, from a table or from all
                 records of a file.
         """
+        columns: Columns | None = None
         found: set[str] = set()
         missing: dict[str, NoSuchColumn] = {}
         for record in records:
             if isinstance(record.content, KformerError):
                 yield record
                 continue
+            if columns is None:
+                columns = self.in_header(record.columns or ()) if have_header else self
             try:
-                fields = self._fields(record, found, missing)
-                content = self.content_of(fields)
+                fields = columns._fields(record, found, missing)
+                content = columns.content_of(fields)
             except NoSuchColumn as problem:
                 if record.columns is not None:
                     raise
@@ -65,7 +93,7 @@ class Columns(Section):
                 yield record._replace(content=KformerError(f"{record.where}: {problem}"))
             else:
                 given = {key: value for key, value in content.items() if value is not None}
-                yield record._replace(content=self._unread(record.content) | given)
+                yield record._replace(content=columns._unread(record.content) | given)
         for path, error in missing.items():
             if path not in found:
                 raise error

@@ -13,6 +13,8 @@ class RecordFiles(Section, ABC):
     """Files whose records are questions or facts."""
 
     suffixes: ClassVar[tuple[str, ...]]
+    have_header: ClassVar[bool] = False
+    """Whether a first line names the columns; usual names may be written in any case there."""
 
     columns: Any = None
     """Which field is what, for files with other names than those in docs/bring-your-own-data.md."""
@@ -28,7 +30,7 @@ class RecordFiles(Section, ABC):
             KformerError: the file cannot be read, or lacks a column that the config names.
         """
         records = self.raw_records(path)
-        return self.columns.apply(records) if self.columns else records
+        return self.columns.apply(records, self.have_header) if self.columns else records
 
 
 class JsonlFiles(RecordFiles):

@@ -5,10 +5,11 @@ stage stops at the first.
 """
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ValidationError
 
@@ -151,8 +152,7 @@ def csv_records(path: Path, needed: tuple[str, ...] = ()) -> Iterator[Record]:
 
 def _checked_header(cells: list[str], where: str, needed: tuple[str, ...]) -> list[str]:
     names = [cell.lower() for cell in cells]
-    if twice := next((name for name in names if name and names.count(name) > 1), None):
-        raise KformerError(f"{where}: the column {twice!r} is there twice; rename one")
+    refuse_repeated(names, where)
     if missing := [name for name in needed if name not in names]:
         raise KformerError(
             f"{where}: no column {', '.join(missing)} in the header {' | '.join(cells)!r:.80}; "
@@ -161,17 +161,36 @@ def _checked_header(cells: list[str], where: str, needed: tuple[str, ...]) -> li
     return cells
 
 
+def refuse_repeated(names: Sequence[str], where: str) -> None:
+    """Raises KformerError, whose message starts with ``where``, if two columns have a name."""
+    if twice := next((name for name in names if name and names.count(name) > 1), None):
+        raise KformerError(f"{where}: the column {twice!r} is there twice; rename one")
+
+
 def parquet_records(path: Path) -> Iterator[Record]:
     """Streams the rows of any Parquet file, such as those of Hugging Face data sets.
 
     Raises:
-        KformerError: it is no Parquet file, or damaged.
+        KformerError: it is no Parquet file, damaged, or has a column twice.
     """
     row = 0
     with parquet_errors(path):
         file = pq.ParquetFile(path)
         columns = tuple(file.schema_arrow.names)
+        for names in _names_at_each_level(file.schema_arrow):
+            refuse_repeated(names, f"{path}")
         for batch in file.iter_batches(_ROWS_PER_BATCH):
             for content in batch.to_pylist():
                 row += 1
                 yield Record(path, row, content, columns)
+
+
+def _names_at_each_level(fields: Iterable[pa.Field], parent: str = "") -> Iterator[list[str]]:
+    """The paths of the columns, then of the fields of each object in them."""
+    yield [f"{parent}{field.name}" for field in fields]
+    for field in fields:
+        kind = field.type
+        while pa.types.is_list(kind) or pa.types.is_large_list(kind):
+            kind = kind.value_type
+        if pa.types.is_struct(kind):
+            yield from _names_at_each_level(list(kind), f"{parent}{field.name}.")

@@ -20,6 +20,8 @@ class _Row(BaseModel):
 class DemoFacts(KnowledgeReader):
     """One sentence per person and attribute; see `kformer.demo_world`."""
 
+    is_generated = True
+
     source: Literal["demo"] = "demo"
 
     def read(self, folder: Path, counts: Counter[str]) -> Iterator[Fact]:

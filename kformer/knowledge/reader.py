@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from kformer.config_section import Section
 
@@ -24,6 +24,8 @@ class KnowledgeReader(Section, ABC):
 
     source: str
     """Where the facts come from."""
+    is_generated: ClassVar[bool] = False
+    """Whether `kformer.demo_world` writes its files, so that there is nothing to fetch."""
 
     @property
     def label(self) -> str:

@@ -11,12 +11,13 @@ from kformer.config_section import Name, Text
 from kformer.errors import KformerError
 from kformer.io.columns import Columns
 from kformer.io.record_files import JsonlFiles, ParquetFiles, RecordFiles
-from kformer.io.records import Record, csv_records
-from kformer.io.text_files import decoded, files_below, name_below, raw_lines, read_lines
+from kformer.io.records import Record, csv_records, refuse_repeated
+from kformer.io.text_files import decoded, name_below, raw_lines, read_lines
 from kformer.knowledge.passages import Passages
 from kformer.knowledge.reader import Fact, KnowledgeReader
 from kformer.knowledge.textbooks import book_facts
 from kformer.knowledge.triples import Triples
+from kformer.sources.catalogue import CATALOGUE
 from kformer.sources.user_data import UserData
 
 _TRIPLE = ("head", "relation", "tail")
@@ -81,6 +82,18 @@ class UserKnowledge(UserData, KnowledgeReader):
     name: Name | None = None
     """What to call it in tables and metrics; needed where two are of the same kind."""
 
+    @model_validator(mode="after")
+    def _has_a_name_of_its_own(self) -> Self:
+        name = self.name or ""
+        if name == "demo" or name.endswith("_questions"):
+            raise ValueError(f"name: {name!r} is the name of other data; choose another name")
+        if self.path is None and name in CATALOGUE:
+            raise ValueError(
+                f"name: {name!r} is a source that is built in; choose another name, or give its "
+                f"address in sources: {name}"
+            )
+        return self
+
     @property
     def label(self) -> str:
         return self.name or self.source
@@ -97,7 +110,7 @@ class UserFacts(UserKnowledge, Triples, RecordFiles):
     """Which field is what, for files with other names than those in docs/bring-your-own-data.md."""
 
     def read(self, path: Path, counts: Counter[str]) -> Iterator[Fact]:
-        for file in files_below(path, self.suffixes):
+        for file in self.files_at(path, self.suffixes):
             for record in self.records(file):
                 yield as_fact(record.parse(FactRow), record, self)
 
@@ -118,6 +131,7 @@ class CsvFacts(UserFacts):
     """A table with a header, with commas between the columns: text, or head, relation, tail."""
 
     suffixes = (".csv",)
+    have_header = True
 
     source: Literal["csv"] = "csv"
 
@@ -134,6 +148,7 @@ class TsvFacts(UserFacts):
     """Tab-separated values: head, relation, tail; or one column with texts; or with a header."""
 
     suffixes = (".tsv",)
+    have_header = True
 
     source: Literal["tsv"] = "tsv"
 
@@ -150,7 +165,7 @@ class TxtFacts(UserKnowledge, Passages):
     `line`: every line is a fact."""
 
     def read(self, path: Path, counts: Counter[str]) -> Iterator[Fact]:
-        for file in files_below(path, (".txt",)):
+        for file in self.files_at(path, (".txt",)):
             title = name_below(path, file)
             if self.unit == "passage":
                 yield from book_facts(self, file, title)
@@ -175,6 +190,7 @@ def _tsv_records(path: Path, has_header: bool) -> Iterator[Record]:
     Empty cells are left out.
 
     Args:
+        path: the file.
         has_header: whether the first line is surely a header. Otherwise it is one if it names
             known columns; without a header, three columns are head, relation and tail, and a
             single one is the text.
@@ -191,6 +207,7 @@ def _tsv_records(path: Path, has_header: bool) -> Iterator[Record]:
             continue
         if header is None:
             if has_header:
+                refuse_repeated([cell.lower() for cell in cells], where)
                 header = cells
                 continue
             if _is_header(cells):

@@ -10,6 +10,7 @@ from kformer.config_section import Text
 from kformer.io.columns import Columns
 
 AnswerForm = Literal["letter", "text", "index_from_0", "index_from_1"]
+_LETTERS = frozenset(ascii_uppercase)
 _Several = Annotated[list[Text], Field(min_length=1)]
 
 
@@ -52,6 +53,20 @@ class QuestionColumns(Columns):
     def paths(self) -> dict[str, str | Sequence[str]]:
         return {key: path for key, path in super().paths.items() if key != "answer_is"}
 
+    def in_header(self, header: Sequence[str]) -> Self:
+        columns = super().in_header(header)
+        if self.choices != "choices":
+            return columns
+        # A cell holds no list, so not even a column with the usual name holds the choices.
+        letters = {
+            name.upper(): name
+            for name in header
+            if name.upper() in _LETTERS and name not in self._named
+        }
+        count = max(2, *(ascii_uppercase.index(letter) + 1 for letter in ("A", *letters)))
+        choices = [letters.get(letter, letter) for letter in ascii_uppercase[:count]]
+        return columns.model_copy(update={"choices": choices})
+
     def is_required(self, key: str, position: int) -> bool:
         return key in ("question", "choices", "labels", "answer") and position < 2
 
@@ -91,6 +106,14 @@ class QuestionColumns(Columns):
                 return answer
 
 
+def in_order_of_letters(choices: Mapping[str, Any]) -> list[Any]:
+    """Choices that are given by the letters A, B, … as a list; raises ValueError for other keys."""
+    letters = ascii_uppercase[: len(choices)]
+    if sorted(choices) != list(letters):
+        raise ValueError(f"the letters of {len(choices)} choices must be {', '.join(letters)}")
+    return [choices[letter] for letter in letters]
+
+
 def _only_index(answer: Any, names: Sequence[Any], what: str) -> int:
     """The index of the one choice whose name is the answer; raises ValueError if none is."""
     given = str(answer).strip()
@@ -103,9 +126,17 @@ def _only_index(answer: Any, names: Sequence[Any], what: str) -> int:
 
 
 def _choices(value: Any) -> Any:
-    """Choices without the empty ones at the end, which records with fewer choices have."""
+    """Choices as a list, without the empty ones at the end, which records with fewer have.
+
+    Raises:
+        ValueError: they are an object with other keys than the letters A, B, …
+    """
     if isinstance(value, dict):
-        return {label: choice for label, choice in value.items() if choice is not None}
+        given = {key: text for key, text in value.items() if _unless_blank(text) is not None}
+        try:
+            return in_order_of_letters(given)
+        except ValueError as error:
+            raise ValueError(f"choices: {error}") from None
     if not isinstance(value, list):
         return value
     count = len(value)

@@ -12,6 +12,8 @@ from kformer.questions.reader import QuestionReader
 class DemoQuestions(QuestionReader):
     """Four-choice questions about invented people; see `kformer.demo_world`."""
 
+    is_generated = True
+
     dataset: Literal["demo"] = "demo"
 
     def read(self, folder: Path) -> Iterator[Row]:

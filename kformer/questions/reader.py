@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
+from typing import ClassVar
 
 from kformer.config_section import Section
 from kformer.io.tables import Row
@@ -14,6 +15,8 @@ class QuestionReader(Section, ABC):
 
     dataset: str
     """Which questions to answer."""
+    is_generated: ClassVar[bool] = False
+    """Whether `kformer.demo_world` writes its files, so that there is nothing to fetch."""
 
     @property
     def archive(self) -> str | None:

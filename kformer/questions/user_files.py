@@ -1,6 +1,7 @@
 """The user's own questions: JSON lines, a table (CSV) or Parquet."""
 
 import math
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from string import ascii_uppercase
@@ -14,14 +15,15 @@ from kformer.io.record_files import JsonlFiles, ParquetFiles, RecordFiles
 from kformer.io.records import Record, csv_records
 from kformer.io.table_schemas import SPLITS
 from kformer.io.tables import Row
-from kformer.io.text_files import files_below, name_below
-from kformer.questions.columns import QuestionColumns
+from kformer.io.text_files import name_below
+from kformer.questions.columns import QuestionColumns, in_order_of_letters
 from kformer.questions.reader import QuestionReader, hash_fraction
 from kformer.sources.user_data import UserData
 
 # What the splits are called, here and elsewhere, also as names of files.
 _AnySplit = Literal["train", "validation", "dev", "val", "valid", "test"]
 _SPLITS = {name: name for name in SPLITS} | dict.fromkeys(("dev", "val", "valid"), "validation")
+_SHARD = re.compile(r"-\d{5}-of-\d{5}$")  # as the Hugging Face hub numbers the parts of a split
 _LETTERS = frozenset(ascii_uppercase)
 
 
@@ -31,12 +33,7 @@ def _as_split(value: Any) -> Any:
 
 def _as_list(choices: Any) -> Any:
     """Choices by letter as a list."""
-    if isinstance(choices, dict):
-        letters = ascii_uppercase[: len(choices)]
-        if sorted(choices) != list(letters):
-            raise ValueError(f"the letters of {len(choices)} choices must be {', '.join(letters)}")
-        return [choices[letter] for letter in letters]
-    return choices
+    return in_order_of_letters(choices) if isinstance(choices, dict) else choices
 
 
 _ListOrLetters = (
@@ -135,13 +132,17 @@ class UserQuestions(UserData, QuestionReader, RecordFiles):
         """Yields rows of the questions table.
 
         Raises:
-            KformerError: there is no file, or a record is not a question.
+            KformerError: there is no file, a record is not a question, or only some files are named
+            after a split and records of others have none.
         """
-        rows = [
-            as_row(record.parse(QuestionRow), record, path)
-            for file in files_below(path, self.suffixes)
-            for record in self.records(file)
-        ]
+        rows = []
+        named = SplitNames(path)
+        for file in self.files_at(path, self.suffixes):
+            for record in self.records(file):
+                row = as_row(record.parse(QuestionRow), record, path)
+                named.add(file, row["split"])
+                rows.append(row)
+        named.check()
         without_split = [row for row in rows if row["split"] is None]
         shares = {"test": self.test_share, "validation": self.validation_share}
         self._assign_splits(without_split, shares)
@@ -181,16 +182,15 @@ class CsvQuestions(UserQuestions):
     """A table with a header: the columns question, answer, and A, B, … for the choices."""
 
     suffixes = (".csv", ".tsv")
+    have_header = True
 
     dataset: Literal["csv"] = "csv"
 
     def raw_records(self, path: Path) -> Iterator[Record]:
         needed = () if self.columns else ("question", "answer", "a", "b")
         for record in csv_records(path, needed):
-            if isinstance(record.content, KformerError):
+            if self.columns or isinstance(record.content, KformerError):
                 yield record
-            elif self.columns:
-                yield _with_choices_added(record, record.content)
             else:
                 yield record._replace(content=_with_choices(record.content))
 
@@ -203,12 +203,43 @@ def _with_choices(cells: dict[str, Any]) -> dict[str, Any]:
     return content
 
 
-def _with_choices_added(record: Record, cells: dict[str, Any]) -> Record:
-    """A record with the columns A, B, … also as the column ``choices``, if it has no such one."""
-    letters = {name.upper(): cell for name, cell in cells.items() if name.upper() in _LETTERS}
-    if not letters or "choices" in (record.columns or ()):
-        return record
-    return record._replace(content={**cells, "choices": letters})
+class SplitNames:
+    """Which files are named after a split, and which have questions without one.
+
+    Where some are named, the others are hardly meant to be dealt out at random.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._named: Path | None = None
+        self._without: Path | None = None
+
+    def add(self, file: Path, split: str | None) -> None:
+        """Notes the split of a question of a file."""
+        if split is None:
+            self._without = self._without or file
+        elif split_of_file(self._path, file):
+            self._named = self._named or file
+
+    def check(self) -> None:
+        """Raises KformerError if there are files of both kinds."""
+        if self._named and self._without:
+            raise KformerError(
+                f"{self._without}: has questions without a split, while {self._named} is named "
+                "after one; name each file after its split, or give every question a split"
+            )
+
+
+def split_of_file(path: Path, file: Path) -> str | None:
+    """The split after which a file of a folder is named: ``dev.csv``, ``dev-00000-of-00002.csv``.
+
+    Args:
+        path: the folder; a file that is itself the path is not named after a split.
+    """
+    if not path.is_dir():
+        return None
+    name = name_below(path, file).rpartition("/")[2].lower()
+    return _SPLITS.get(_SHARD.sub("", name))
 
 
 def as_row(question: QuestionRow, record: Record, path: Path) -> dict[str, Any]:
@@ -221,11 +252,10 @@ def as_row(question: QuestionRow, record: Record, path: Path) -> dict[str, Any]:
             path below it.
     """
     file = name_below(path, record.file)
-    of_file = _SPLITS.get(file.rpartition("/")[2].lower()) if path.is_dir() else None
     name = f"{file}-{record.line:06d}" if question.id is None else str(question.id)
     return {
         "question_id": name,
-        "split": question.split or of_file,
+        "split": question.split or split_of_file(path, record.file),
         "context": (question.context or "").strip(),
         "question": question.question.strip(),
         "choices": [choice.strip() for choice in question.choices],

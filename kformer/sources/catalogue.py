@@ -4,8 +4,9 @@ change in it. How they get here is in `kformer.sources.fetch`."""
 import hashlib
 from collections.abc import Mapping
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
+from urllib.parse import unquote, urlsplit
 
 from pydantic import BeforeValidator, Field, StringConstraints, ValidationError
 
@@ -31,14 +32,36 @@ def _from_url(value: Any) -> Any:
     return {"url": value} if isinstance(value, str) else value
 
 
+def _shards_named(value: Any) -> Any:
+    """Files with a name for each: a list below a name is numbered as on the Hugging Face hub."""
+    if not isinstance(value, dict):
+        return value
+    named: dict[Any, Any] = {}
+    for name, given in value.items():
+        shards = given if isinstance(given, list) else [given]
+        if not shards:
+            raise ValueError(f"{name}: the list is empty; give an address")
+        for number, shard in enumerate(shards):
+            own = f"{name}-{number:05d}-of-{len(shards):05d}" if given is shards else name
+            if own in named:
+                raise ValueError(f"{own}: the name is there twice; choose another one")
+            named[own] = shard
+    return named
+
+
+_OneFile = Annotated[
+    FileAddress, BeforeValidator(_from_url, json_schema_input_type=Text | FileAddress)
+]
+_SeveralFiles = Annotated[list[Text | FileAddress], Field(min_length=1)]
 NamedFiles = Annotated[
-    dict[
-        Name,
-        Annotated[
-            FileAddress, BeforeValidator(_from_url, json_schema_input_type=Text | FileAddress)
-        ],
-    ],
+    dict[Name, _OneFile],
     Field(min_length=1),
+    BeforeValidator(
+        _shards_named,
+        json_schema_input_type=Annotated[
+            dict[Name, Text | FileAddress | _SeveralFiles], Field(min_length=1)
+        ],
+    ),
 ]
 
 
@@ -99,8 +122,16 @@ class SourceFile(Section):
             ) from None
 
     @property
+    def file_name(self) -> str:
+        """What it is called if it is no archive, whichever mirror gave it."""
+        target = self.addresses[0].target
+        if isinstance(target, Path):
+            return target.name
+        return PurePosixPath(unquote(urlsplit(target).path)).name or self.title
+
+    @property
     def key(self) -> str:
-        """Twelve hex digits for names of folders: of the sha256 or, without one, of the url's.
+        """Twelve hex digits for names of files: of the sha256 or, without one, of the url's.
 
         A file on this machine may change under its name: without a checksum, its age and size
         count as well.
@@ -119,14 +150,22 @@ class Source(Section):
     name: Name
     licence: str
     files: Annotated[tuple[SourceFile, ...], Field(min_length=1)]
+    is_users_own: bool = False
+    """Whether its files are read under the names that they happen to have."""
 
     @property
     def key(self) -> str:
-        """Twelve hex digits for names of folders, which change where a file does."""
-        if len(self.files) == 1 and self.files[0].part is None:
+        """Twelve hex digits for names of folders, which change where a file or its name does."""
+        identities = [self._identity(file) for file in self.files]
+        if identities == [self.files[0].key]:
             return self.files[0].key
-        identity = "\n".join(f"{file.part} {file.key}" for file in self.files)
-        return hashlib.sha256(identity.encode()).hexdigest()[:12]
+        return hashlib.sha256("\n".join(identities).encode()).hexdigest()[:12]
+
+    def _identity(self, file: SourceFile) -> str:
+        # Ids and splits of the user's questions come from names. An address has the name in it, a
+        # checksum has not.
+        name = file.file_name if self.is_users_own and file.sha256 else None
+        return " ".join(filter(None, [file.part, file.key, name]))
 
 
 def _published(name: str, licence: str, **file: Any) -> Source:
@@ -240,6 +279,6 @@ def _users_source(name: str, override: SourceOverride) -> Source:
         address = override.model_dump(exclude={"files"})
         files = [SourceFile(title=name, setting=setting, **address)]
     try:
-        return Source(name=name, licence="your own", files=tuple(files))
+        return Source(name=name, licence="your own", files=tuple(files), is_users_own=True)
     except ValidationError as error:  # the name becomes part of file names
         raise KformerError(f"sources: {in_one_line(error)}") from None

@@ -211,7 +211,7 @@ def _unpack(file: WantedFile, archive: Path, folder: Path) -> tuple[int, int]:
     try:
         with _permissions_named(file):
             if file.spec.part is None:
-                return unpack(archive, file.file_name, folder)
+                return unpack(archive, file.spec.file_name, folder)
             return _unpack_as(file.spec.part, file, archive, folder)
     except BadArchive as error:
         is_download = archive == file.kept
@@ -229,17 +229,23 @@ def _unpack_as(part: str, file: WantedFile, archive: Path, folder: Path) -> tupl
 
     Raises:
         BadArchive: as `unpack` does.
-        KformerError: it holds several files.
+        KformerError: it holds several files, or another file has been given the same name.
     """
     unpacked = folder / f".{part}"
     unpacked.mkdir()
-    count, size = unpack(archive, file.file_name, unpacked)
+    count, size = unpack(archive, file.spec.file_name, unpacked)
     if count > 1:
         raise KformerError(
             f"source {file.title}: archive {archive} holds {count} files, and only one can be "
             f"called {part}; give the archive as url instead of {file.spec.setting}"
         )
     (only,) = (path for path in unpacked.rglob("*") if path.is_file())
-    only.replace(folder / f"{part}{suffix_of(only)}")
+    target = folder / f"{part}{suffix_of(only)}"
+    if target.exists():
+        raise KformerError(
+            f"source {file.title}: it would be called {target.name}, as another of the files is; "
+            f"rename {file.spec.setting}"
+        )
+    only.replace(target)
     shutil.rmtree(unpacked)
     return count, size

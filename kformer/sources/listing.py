@@ -72,4 +72,4 @@ def lines(files: Sequence[FileStatus]) -> Iterator[Text]:
         url, *mirrors = each.file.addresses
         more = f" (and {len(mirrors)} mirror{'s' * (len(mirrors) > 1)})" if mirrors else ""
         yield Text(f"  from     {url.text}{more}")
-        yield Text(f"  {'put at ' if each.state == 'not here' else 'lies at'}  {each.path}")
+        yield Text(f"  {'put at  ' if each.state == 'not here' else 'found at'} {each.path}")

@@ -1,10 +1,13 @@
 """Where the user's own data is: at a path, or at addresses like those of any other source."""
 
+from pathlib import Path
 from typing import Self
 
 from pydantic import model_validator
 
 from kformer.config_section import Section, Text
+from kformer.errors import KformerError
+from kformer.io.text_files import files_below
 from kformer.sources.catalogue import NamedFiles, Sha256, UserSource
 
 
@@ -20,7 +23,8 @@ class UserData(Section):
     """Of the file at `url`; without one, the first file fetched is the one expected ever after."""
     files: NamedFiles | None = None
     """Several files instead of one `url`, by name: `train: hf://…`, or `train: {url: hf://…,
-    sha256: …}`. A file of questions that has the name of a split holds that split."""
+    sha256: …}`, or a list of these, `train: [hf://…, hf://…]`. Files of questions that have the
+    name of a split hold that split."""
 
     @model_validator(mode="after")
     def _is_at_one_location(self) -> Self:
@@ -29,8 +33,28 @@ class UserData(Section):
                 "give either path (read in place) or url (fetched), or files (fetched, by name)"
             )
         if self.sha256 and not self.url:
-            raise ValueError("sha256: belongs to a url; what lies at a path is read as it is")
+            raise ValueError("sha256: belongs to a url; a path is read without a check")
         return self
+
+    def files_at(self, path: Path, suffixes: tuple[str, ...]) -> list[Path]:
+        """The files to read at a path, in the order of their paths.
+
+        Args:
+            path: a file, or a folder; with ``files``, the folder to which they were unpacked.
+            suffixes: those of the format.
+
+        Raises:
+            KformerError: there is no such file, or one of ``files`` is of another format.
+        """
+        found = files_below(path, suffixes)
+        if self.files and path.is_dir():
+            others = sorted(each for each in path.glob("[!.]*") if each not in found)
+            if others:
+                raise KformerError(
+                    f"{others[0]}: no {' or '.join(suffixes)} file, as all of files must be; "
+                    "correct its address, or leave it out of files"
+                )
+        return found
 
     @property
     def override(self) -> UserSource:

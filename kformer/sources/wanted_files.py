@@ -1,8 +1,7 @@
 """The files to fetch, with all that is known of each before it is fetched."""
 
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from urllib.parse import unquote, urlsplit
+from pathlib import Path
 
 from kformer.sources.addresses import Address
 from kformer.sources.catalogue import Source, SourceFile
@@ -25,14 +24,6 @@ class WantedFile:
     def title(self) -> str:
         """What messages call it."""
         return self.spec.title
-
-    @property
-    def file_name(self) -> str:
-        """What it is called if it is no archive, whichever mirror gave it."""
-        target = self.addresses[0].target
-        if isinstance(target, Path):
-            return target.name
-        return PurePosixPath(unquote(urlsplit(target).path)).name or self.title
 
     @property
     def facts(self) -> str:

@@ -161,7 +161,7 @@ class Experiment(Section):
                 readers += condition.knowledge
         needed: dict[str, SourceOverride] = {}
         for reader in readers:
-            if reader.archive in (None, "demo"):
+            if reader.archive is None or reader.is_generated:
                 continue
             is_users = isinstance(reader, UserData)
             override = reader.override if is_users else self.sources.get(reader.archive)

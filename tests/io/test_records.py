@@ -223,6 +223,22 @@ class TestParquet:
         assert [record.line for record in records] == list(range(1, 2_501))
         assert records[0].columns == ("a", "b")
 
+    @pytest.mark.parametrize(
+        ("column", "twice"), [("a", "a"), ("b", "b.x"), ("c", "c.x"), ("A", None)]
+    )
+    def test_a_column_that_is_there_twice_is_refused(self, tmp_path, column, twice):
+        one = pa.array([1])
+        objects = pa.StructArray.from_arrays([one, one], names=["x", "x" if twice else "y"])
+        lists = pa.ListArray.from_arrays(pa.array([0, 1]), objects)
+        arrays = {"a": one, "b": objects, "c": lists, "A": one}
+        table = pa.table([one, arrays[column]], names=["a", column])
+        pq.write_table(table, tmp_path / "t")
+        if twice is None:
+            assert len(list(parquet_records(tmp_path / "t"))) == 1
+            return
+        with pytest.raises(KformerError, match=rf"t: the column '{twice}' is there twice; rename"):
+            list(parquet_records(tmp_path / "t"))
+
     def test_damage_of_the_file_is_refused_by_its_name(self, folder_of):
         path = folder_of({"t.parquet": b"PAR1"}) / "t.parquet"
         with pytest.raises(KformerError, match=f"{path}: not a readable Parquet file"):

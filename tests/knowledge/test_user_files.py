@@ -156,6 +156,17 @@ class TestColumns:
         reader = JsonlFacts(path=".", columns={"text": "fact.text", "head": None, "origin": None})
         assert facts(reader, [row]) == [("Rain.", None, "a.jsonl:1")]
 
+    @pytest.mark.parametrize(("reader", "tab"), [(CsvFacts, ","), (TsvFacts, "\t")])
+    def test_have_usual_names_in_any_case_as_a_table_without_them(self, facts, reader, tab):
+        content = [tab.join(["HEAD", "effect", "Tail"]), tab.join(["zinc", "treats", "colds"])]
+        own = reader(path=".", columns={"relation": "effect"})
+        assert facts(own, content) == [("Zinc treats colds.", "treats", "zinc")]
+
+    @pytest.mark.parametrize(("reader", "tab"), [(CsvFacts, ","), (TsvFacts, "\t")])
+    def test_that_are_there_twice_are_refused(self, refusal, reader, tab):
+        message = refusal(reader(path=".", columns={"text": "t"}), f"T{tab}t\nx{tab}y\n")
+        assert ":1: the column 't' is there twice" in message
+
     @pytest.mark.parametrize(
         ("reader", "content"), [(JsonlFacts, [{"fact": "Rain."}]), (TsvFacts, "fact\nRain.\n")]
     )
@@ -220,6 +231,14 @@ class TestFiles:
             build(reader, folder_of({"a.md": content}))
 
 
+@pytest.mark.parametrize("reader", [JsonlFacts, TsvFacts, TxtFacts])
+def test_files_that_are_fetched_by_name_are_all_of_the_format(folder_of, build, reader):
+    fetched = reader(files={"a": "x", "b": "y"})
+    folder = folder_of({f"a.{fetched.source}": "", "b.md": ""})
+    with pytest.raises(KformerError, match=rf"^{folder}/b\.md: no \.{fetched.source}.* leave it"):
+        build(fetched, folder)
+
+
 class TestName:
     def test_is_what_the_facts_are_called(self, folder_of, build):
         rows, counts = build(TxtFacts(path=".", name="my-book"), folder_of({"a.txt": "One."}))
@@ -230,6 +249,18 @@ class TestName:
         assert TSV.archive is None
         assert TsvFacts(url="https://x/y.zip").archive == "tsv"
         assert TsvFacts(url="https://x/y.zip", name="pets").archive == "pets"
+
+    @pytest.mark.parametrize("name", ["demo", "my_questions"])
+    @pytest.mark.parametrize("reader", [JsonlFacts, TxtFacts])
+    def test_of_other_data_is_refused(self, reader, name):
+        for address in ({"path": "."}, {"url": "https://x/y.zip"}):
+            with pytest.raises(ValidationError, match=f"name: '{name}' is the name of other data"):
+                reader(name=name, **address)
+
+    def test_of_a_source_that_is_built_in_is_refused_for_what_is_fetched(self):
+        assert TsvFacts(path=".", name="atomic").archive is None
+        with pytest.raises(ValidationError, match="name: 'atomic' is a source that is built in"):
+            TsvFacts(url="https://x/y.zip", name="atomic")
 
     @pytest.mark.parametrize("name", ["", "a b", "../a", "-a"])
     def test_is_one_word(self, name):

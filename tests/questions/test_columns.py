@@ -138,6 +138,46 @@ def test_data_sets_are_read_without_code(read, name):
         assert expected.items() <= row.items()
 
 
+AS_A_LIST = {"choices": ["x", "y", "3"]}
+BY_LETTER = {"choices": {"B": "y", "C": "3", "A": "x", "D": None}}
+AS_COLUMNS = {"A": "x", "b": "y", "C": "3", "D": ""}
+ONE_OF_THREE = [
+    *(("letter", "c", 2), ("letter", "3", None), ("text", "3", 2), ("text", "C", None)),
+    *(("index_from_0", "2", 2), ("index_from_0", "3", None), ("index_from_0", "A", None)),
+    *(("index_from_1", "3", 2), ("index_from_1", "0", None), ("index_from_1", "x", None)),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "choices"),
+    [
+        *((kind, choices) for kind in JSON for choices in (AS_A_LIST, BY_LETTER)),
+        ("csv", AS_COLUMNS),
+    ],
+)
+class TestEveryFormOfChoices:
+    @pytest.mark.parametrize(("answer_is", "answer", "index"), ONE_OF_THREE)
+    def test_has_answers_as_the_config_says(self, read, kind, choices, answer_is, answer, index):
+        record = {"question": "?", "answer": answer, **choices}
+        if index is None:
+            with pytest.raises(KformerError, match=rf"q\.{kind}:\d: answer: '{answer}' is no "):
+                read({"answer_is": answer_is}, record, kind=kind)
+        else:
+            (row,) = read({"answer_is": answer_is}, record, kind=kind)
+            assert (row["choices"], row["answer"]) == (["x", "y", "3"], index)
+
+    def test_has_answers_by_label(self, read, kind, choices):
+        record = {"question": "?", "names": ["B", "C", "A"], "answer": "A", **choices}
+        if kind == "csv":  # a cell holds no list
+            with pytest.raises(KformerError, match=r"q\.csv:2: labels: must be a list with one"):
+                read({"labels": "names"}, record, kind=kind)
+            return
+        (row,) = read({"labels": "names"}, record, kind=kind)
+        assert (row["choices"], row["answer"]) == (["x", "y", "3"], 2)
+        with pytest.raises(KformerError, match="answer: '3' is no label; there are B, C, A"):
+            read({"labels": "names"}, record | {"answer": "3"}, kind=kind)
+
+
 @pytest.mark.parametrize(("kind", "empty"), [("jsonl", None), ("csv", "")])
 def test_records_may_have_fewer_choices_and_no_gold_facts(read, kind, empty):
     columns = {"choices": ["opa", "opb", "opc"], "answer": "key", "gold_facts": "facts"}
@@ -145,6 +185,40 @@ def test_records_may_have_fewer_choices_and_no_gold_facts(read, kind, empty):
     rows = read(columns, full, full | {"opc": empty, "key": 1, "facts": " "}, kind=kind)
     assert [row["choices"] for row in rows] == [["x", "y", "z"], ["x", "y"]]
     assert [row["gold_facts"] for row in rows] == [["One."], None]
+
+
+@pytest.mark.parametrize(
+    ("columns", "header", "expected"),
+    [
+        ({"question": "Stem"}, "stem2,Stem,a,B,Answer,ID,Type", {"question_id": "7", "type": "t"}),
+        ({"context": "Type", "question": "Stem"}, "no,Stem,A,B,answer,Id,Type", {"context": "t"}),
+        ({"question": "Q", "answer": "K"}, "choices,Q,A,B,K,id,Type", {"type": "t"}),
+        ({"choices": ["x1", "x2"]}, "A,Question,x1,x2,Answer,Id,Type", {"type": "t"}),
+    ],
+)
+def test_usual_names_in_a_header_may_be_in_any_case(folder_of, columns, header, expected):
+    folder = folder_of({"q.csv": f"{header}\n-,Which?,skin,pancreas,B,7,t\n"})
+    (row,) = CsvQuestions(path=".", columns=columns).read(folder)
+    assert (row["question"], row["choices"], row["answer"]) == ("Which?", ["skin", "pancreas"], 1)
+    assert {"context": "", "type": None, "question_id": "7"} | expected == {
+        key: row[key] for key in ("context", "type", "question_id")
+    }
+
+
+@pytest.mark.parametrize(
+    ("header", "missing"),
+    [
+        ("A,B,answer,Stm", "Stem"),
+        ("A,C,answer,Stem", "B"),
+        ("A,B,D,answer,Stem", "C"),
+        ("choices,answer,Stem", "A"),
+    ],
+)
+def test_columns_that_a_header_lacks_are_named_with_those_that_it_has(folder_of, header, missing):
+    folder = folder_of({"q.csv": f"{header}\n{header}\n"})
+    there = ", ".join(sorted(header.split(",")))
+    with pytest.raises(KformerError, match=f"no column '{missing}'; there are: {there}$"):
+        list(CsvQuestions(path=".", columns={"question": "Stem"}).read(folder))
 
 
 def test_null_is_not_read_and_a_name_with_a_dot_is_a_name(read):
@@ -173,6 +247,7 @@ NAMED = {"question": "stem", "answer": "key"}
         ({}, {"key": None}, "answer: Field required"),
         ({}, {"choices": ["x", "", "z"]}, "choices.1: must not be empty"),
         ({}, {"choices": [{"text": "x"}, {"text": "y"}]}, "choices.0: "),
+        ({}, {"choices": {"A": "x", "C": "y"}}, "choices: the letters of 2 choices must be A, B"),
     ],
 )
 def test_an_answer_or_choice_that_does_not_fit_is_refused_by_its_line(

@@ -10,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from kformer.errors import KformerError
+from kformer.questions.demo import DemoQuestions
 from kformer.questions.user_files import (
     CsvQuestions,
     JsonlQuestions,
@@ -244,10 +245,21 @@ class TestFiles:
         with pytest.raises(KformerError, match=rf"{folder}: no \.\w+ .*file below it"):
             list(reader.read(folder))
 
+    def test_that_are_fetched_by_name_are_all_of_the_format(self, folder_of):
+        folder = folder_of({"train.jsonl": [question()], "test.csv": SMALL_TABLE, ".x": ""})
+        fetched = JsonlQuestions(files={"train": "a.jsonl", "test": "b.csv"})
+        with pytest.raises(KformerError, match=rf"^{folder}/test\.csv: no \.jsonl or .* leave it"):
+            list(fetched.read(folder))
+        assert len(list(JSONL.read(folder))) == 1
+
     def test_are_read_in_place_or_fetched(self):
         assert JsonlQuestions(path="a").archive is None
         assert CsvQuestions(url="https://x/y.zip").archive == "csv_questions"
         assert ParquetQuestions(files={"train": "https://x/y"}).archive == "parquet_questions"
+
+    def test_are_not_the_generated_ones(self):
+        assert DemoQuestions().is_generated
+        assert not JSONL.is_generated
 
 
 class TestSplits:
@@ -264,6 +276,37 @@ class TestSplits:
         content = [question(), for_validation, question(split="test")]
         rows = read(content, f"{written}.jsonl.gz")
         assert [row["split"] for row in rows] == [split, "validation", "test"]
+
+    @pytest.mark.parametrize("reader", [JSONL, ParquetQuestions(path=".")])
+    def test_may_be_in_several_files_each(self, folder_of, reader):
+        suffix = reader.suffixes[0]
+        shards = {"train": 2, "Validation": 1, "test": 1}
+        names = [
+            f"{split}-{number:05d}-of-{count:05d}"
+            for split, count in shards.items()
+            for number in range(count)
+        ]
+        folder = folder_of({f"data/{name}{suffix}": [question(question=name)] for name in names})
+        for row in reader.read(folder):
+            assert row["question"].lower().startswith(f"{row['split']}-")
+            assert row["question_id"] == f"data/{row['question']}-000001"
+
+    @pytest.mark.parametrize(
+        "name", ["train-0-of-2", "train-00000-of-00002-x", "my-train", "train_1"]
+    )
+    def test_are_not_in_other_names(self, read, name):
+        assert {row["split"] for row in read(numbered(9), f"{name}.jsonl")} == set(SPLITS)
+
+    @pytest.mark.parametrize("named", ["dev", "train-00000-of-00001"])
+    def test_by_name_for_some_files_only_are_refused(self, folder_of, named):
+        files = {"b.jsonl": [question(split="test"), question()], f"{named}.jsonl": [question()]}
+        folder = folder_of(files)
+        with pytest.raises(KformerError) as caught:
+            list(JSONL.read(folder))
+        assert str(caught.value).startswith(f"{folder}/b.jsonl: has questions without a split, ")
+        assert f" while {folder}/{named}.jsonl is named after one; " in str(caught.value)
+        files["b.jsonl"].pop()
+        assert len(list(JSONL.read(folder_of(files)))) == 2
 
     def test_are_random_for_questions_without_one(self, read, build, folder_of):
         content = numbered(100)

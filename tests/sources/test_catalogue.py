@@ -70,7 +70,9 @@ def test_without_a_checksum_the_key_is_the_address_and_the_age_of_a_local_file(t
     [
         *({"sha256": text} for text in ("ab", "g" * 64, "a" * 65, "a" * 64 + "\n")),
         *({"url": " "}, {"mirrors": [""]}, {"mirrors": "a.zip"}),
-        *({"files": files} for files in ({}, {"train": " "}, {"../train": "a.zip"})),
+        *({"files": files} for files in ({}, {"train": " "}, {"../train": "a.zip"}, "a.zip")),
+        *({"files": {"train": files}} for files in ([], ["a", " "], [["a"]])),
+        {"files": {"train": ["a"], "train-00000-of-00001": "b"}},
     ],
 )
 def test_an_override_that_is_none_is_refused(wrong):
@@ -84,7 +86,7 @@ def test_an_override_that_is_none_is_refused(wrong):
 def test_a_name_with_a_url_is_the_users_own_data():
     given = SourceOverride(url="my.zip", mirrors=["other.zip"], sha256="AB" * 32)
     source = resolve("my_data", {"my_data": given, "atomic": SourceOverride()})
-    assert (source.name, source.licence, source.key) == ("my_data", "your own", "ab" * 6)
+    assert (source.name, source.licence) == ("my_data", "your own")
     assert [address.text for address in source.files[0].addresses] == ["my.zip", "other.zip"]
 
 
@@ -98,6 +100,24 @@ def test_named_files_are_files_of_one_source_and_of_the_users_own_data_only():
     assert resolve("mine", {"mine": renamed}).key != source.key
     with pytest.raises(KformerError, match=r"sources\.atomic\.files: .* give url"):
         resolve("atomic", {"atomic": UserSource(files=files)})
+
+
+def test_the_name_of_a_file_counts_in_the_key_of_the_users_own_data_also_with_a_checksum():
+    def key(name, **override):
+        return resolve(name, {name: UserSource(**override)}).key
+
+    def key_of_file(url):
+        return key("mine", url=url, sha256="ab" * 32)
+
+    def key_of_named_file(url):
+        return key("mine", files={"train": {"url": url, "sha256": "ab" * 32}})
+
+    for key_at in (key_of_file, key_of_named_file):
+        assert key_at("https://a/train.jsonl") != key_at("https://a/other.jsonl")
+        assert key_at("https://a/train.jsonl") == key_at("https://b/c/train.jsonl")
+    assert key_of_file("train.jsonl") != key_of_named_file("train.jsonl")
+    official = {"sha256": "ab" * 32}
+    assert key("atomic", url="a/x.tgz", **official) == key("atomic", url="a/y.tgz", **official)
 
 
 @pytest.mark.parametrize("name", ["../mine", "a/b", "", ".mine", "a b"])

@@ -132,7 +132,7 @@ class TestSources:
         status, out, err = kformer("sources", "atomic")
         assert (status, err) == (0, "")
         assert "  here, verified  " in out.splitlines()[0]
-        assert out.splitlines()[2].split() == ["lies", "at", str(kept("atomic"))]
+        assert out.splitlines()[2].split() == ["found", "at", str(kept("atomic"))]
 
     def test_without_a_checksum_it_is_locked_once_it_was_fetched(self, kformer):
         kept("medquad").write_bytes(zipped(TEXTS))
@@ -165,7 +165,7 @@ class TestSources:
         lines = [" ".join(line.split()) for line in out.splitlines()]
         assert f"from {url_of('atomic')} (and 2 mirrors)" in lines
         assert f"mine.train here, not locked {len(zipped(TEXTS))} bytes your own" in lines
-        assert f"lies at {tmp_path / 'my.zip'}" in lines
+        assert f"found at {tmp_path / 'my.zip'}" in lines
         assert f"put at {tmp_path / 'none.jsonl'}" in lines
 
     def test_mistakes(self, mistake, tmp_path):

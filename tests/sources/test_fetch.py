@@ -383,6 +383,45 @@ def test_several_files_under_one_name_are_refused(tmp_path, get):
         get(resolve("mine", {"mine": UserSource(files=files)}))
 
 
+@pytest.mark.parametrize("first", ["a", "a.jsonl"])
+def test_files_that_would_have_the_same_name_are_refused(tmp_path, get, first):
+    (tmp_path / "x.jsonl").write_bytes(b"{}")
+    (tmp_path / "plain").write_bytes(b"{}")
+    addresses = {"a": tmp_path / "x.jsonl", "a.jsonl": tmp_path / "plain"}
+    names = sorted(addresses, key=first.__ne__)
+    source = resolve("m", {"m": UserSource(files={name: f"{addresses[name]}" for name in names})})
+    problem = rf"^source m\.{names[1]}: it would be called a\.jsonl, as another .*\.{names[1]}$"
+    with pytest.raises(KformerError, match=problem):
+        get(source)
+
+
+def test_a_list_of_files_is_fetched_as_the_parts_of_one_split(hub, get, out, lock, downloads):
+    folder, asked = "/datasets/me/mine/resolve/main", {}
+    for name in ("x", "y", "test"):
+        row = {"question": f"{name}?", "choices": ["a", "b"], "answer": 0}
+        asked[name] = hub.contents[f"{folder}/{name}.parquet"] = as_bytes([row], "x.parquet")
+    hub_file = "hf://datasets/me/mine/{}.parquet".format
+    known = {"url": hub_file("y"), "sha256": sha256(asked["y"])}
+    reader = ParquetQuestions(files={"train": [hub_file("x"), known], "test": [hub_file("test")]})
+    again = ParquetQuestions.model_validate(reader.model_dump(mode="json"))
+    assert again == reader
+    source = resolve(reader.archive, {reader.archive: again.override})
+    get(source)
+    assert files_in(out) == {
+        "train-00000-of-00002.parquet": asked["x"],
+        "train-00001-of-00002.parquet": asked["y"],
+        "test-00000-of-00001.parquet": asked["test"],
+    }
+    assert len(json.loads(lock.read_text())) == 2
+    assert sorted(row["question"] for row in reader.read(out) if row["split"] == "test") == [
+        "test?"
+    ]
+    for kept in downloads.glob("*train-00001*"):
+        kept.write_bytes(b"rotten")
+    with pytest.raises(KformerError, match=r"train-00001-of-00002-\w+ has sha256"):
+        get(source, out.with_name("again"))
+
+
 def test_a_data_set_on_the_hub_is_read_with_columns(hub, get, out):
     """Parquet files as the hub has them, here with all choices of a question in one object."""
     files = {}
