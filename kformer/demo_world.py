@@ -23,7 +23,7 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from kformer.config_section import Section
-from kformer.io.atomic_files import replacing
+from kformer.io.file_writing import replacing
 
 ATTRIBUTES: dict[str, Sequence[str]] = {
     "food": "pizza soup rice cheese bread salad honey pasta fish corn beans cake".split(),

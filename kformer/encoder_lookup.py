@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from kformer.errors import KformerError
-from kformer.io.atomic_files import sha256_of
+from kformer.io.file_writing import sha256_of
 
 BUNDLED = "bundled/all-MiniLM-L6-v2"
 # The unmodified sentence-transformers/all-MiniLM-L6-v2, as the `demo` extra installs it.

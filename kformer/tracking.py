@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kformer.errors import KformerError
-from kformer.io.atomic_files import write_json
+from kformer.io.file_writing import write_json
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

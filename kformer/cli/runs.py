@@ -19,7 +19,7 @@ from kformer.cli.options import (
 from kformer.cli.stage import tracked_stage, tracked_training
 from kformer.errors import KformerError
 from kformer.io.output_names import ComparisonReport, RunFolder
-from kformer.study.keys import train_version
+from kformer.study.stage_versions import train_version
 
 app = typer.Typer()
 

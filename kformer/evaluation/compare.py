@@ -17,7 +17,7 @@ from kformer.evaluation.statistics import (
     RunAnswers,
     compare_conditions,
 )
-from kformer.io.atomic_files import replacing, write_json
+from kformer.io.file_writing import replacing, write_json
 from kformer.io.output_names import ComparisonReport, RunFolder
 from kformer.io.tables import read_table
 from kformer.io.training_summary import TrainingSummary

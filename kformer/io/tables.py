@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kformer.errors import KformerError
-from kformer.io.atomic_files import replacing, sha256_of
+from kformer.io.file_writing import replacing, sha256_of
 from kformer.io.table_schemas import SCHEMAS, TABLES_VERSION, TableName
 
 Row = Mapping[str, Any]

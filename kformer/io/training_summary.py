@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kformer.config_section import in_one_line
 from kformer.errors import KformerError
-from kformer.io.atomic_files import write_json
+from kformer.io.file_writing import write_json
 
 _NOT_MEASURED = {"seed", "precision", "device", "version"}
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from transformers import RobertaConfig
 
 from kformer.errors import KformerError
-from kformer.io.atomic_files import replacing
+from kformer.io.file_writing import replacing
 from kformer.modeling.configuration import KformerConfig
 from kformer.modeling.model import KformerForMultipleChoice
 from kformer.modeling.pretrained import load_tokenizer

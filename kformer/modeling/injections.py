@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, get_args
 
 from kformer.errors import KformerError
-from kformer.io.atomic_files import sha256_of
+from kformer.io.file_writing import sha256_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from kformer.errors import KformerError
-from kformer.io.atomic_files import replacing, sha256_of, write_json
+from kformer.io.file_writing import replacing, sha256_of, write_json
 from kformer.io.output_names import INDEX_DESCRIPTION
 from kformer.io.tables import count_rows, provenance, read_column, read_columns
 from kformer.progress import track

@@ -9,7 +9,7 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from kformer.errors import KformerError
-from kformer.io.atomic_files import sha256_of
+from kformer.io.file_writing import sha256_of
 from kformer.io.table_schemas import SCHEMAS
 from kformer.io.tables import (
     ROWS_PER_BATCH,

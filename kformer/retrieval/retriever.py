@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from kformer.config_section import validated
 from kformer.errors import KformerError, listed
-from kformer.io.atomic_files import replacing, write_json
+from kformer.io.file_writing import replacing, write_json
 from kformer.io.tables import write_table
 from kformer.retrieval.index import BUILDERS
 from kformer.retrieval.query import FactHit, Query, Searcher, read_fact_hits

@@ -18,7 +18,7 @@ from pydantic import NonNegativeInt, TypeAdapter, ValidationError
 
 from kformer.config_section import Section, in_one_line
 from kformer.errors import KformerError
-from kformer.io.atomic_files import sha256_of, write_json
+from kformer.io.file_writing import sha256_of, write_json
 from kformer.sources.catalogue import Sha256, Source, SourceFile
 
 _log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from kformer.errors import KformerError
-from kformer.io.atomic_files import replacing
+from kformer.io.file_writing import replacing
 from kformer.io.text_files import suffix_of
 from kformer.sources.addresses import Address
 from kformer.sources.archives import BadArchive, unpack

@@ -19,7 +19,7 @@ from kformer.sources.catalogue import resolve
 from kformer.sources.checksum_lock import check_unpacked
 from kformer.study import paths
 from kformer.study.experiment import Condition, Experiment
-from kformer.study.keys import StageName, key_of, train_version
+from kformer.study.stage_versions import StageName, key_of, train_version
 
 
 @dataclass(frozen=True)
@@ -206,7 +206,7 @@ class Layout:
         }
 
     def train_version(self, condition: str) -> str:
-        """The version of training a condition, see `kformer.study.keys.train_version`."""
+        """The version of training a condition, see `kformer.study.stage_versions.train_version`."""
         return train_version(self.conditions[condition].model.injection)
 
     def _seeds(self, condition: Condition) -> Iterable[int | None]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kformer.io.atomic_files import write_json
+from kformer.io.file_writing import write_json
 
 STATE = "trainer_state.json"  # the last file that Trainer writes into a checkpoint
 _IDENTITY = "identity.json"

@@ -19,7 +19,7 @@ from transformers.utils import logging as transformers_logging
 
 from kformer.compute_precision import computes_in_bf16
 from kformer.errors import KformerError
-from kformer.io.atomic_files import replacing, sha256_of
+from kformer.io.file_writing import replacing, sha256_of
 from kformer.io.output_names import RunFolder
 from kformer.io.training_summary import TrainingSummary
 from kformer.modeling import KformerForMultipleChoice, KformerProcessor

@@ -19,7 +19,7 @@ from kformer.modeling import KformerForMultipleChoice, KformerProcessor
 from kformer.modeling.injections import INJECTION_SETTINGS, INJECTIONS, find_injection, origin_of
 from kformer.modeling.pretrained import load_tokenizer
 from kformer.modeling.settings import Model
-from kformer.study.keys import VERSIONS, train_version
+from kformer.study.stage_versions import VERSIONS, train_version
 from kformer.training.run import train
 from kformer.training.settings import Training, TrainSettings
 
@@ -104,7 +104,7 @@ def test_general_settings_are_always_relevant():
 def test_a_config_needs_neither_torch_nor_transformers():
     read = "s.Model(injection='ffn').relevant_settings()"
     check = "assert not {'torch', 'transformers'} & sys.modules.keys()"
-    read += "; from kformer.study.keys import train_version; train_version('ffn')"
+    read += "; from kformer.study.stage_versions import train_version; train_version('ffn')"
     code = f"import sys, kformer.modeling.settings as s; {read}; {check}"
     subprocess.run([sys.executable, "-c", code], check=True)
 

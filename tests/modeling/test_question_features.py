@@ -5,7 +5,7 @@ import random
 import pytest
 
 from kformer.errors import KformerError
-from kformer.io.atomic_files import sha256_of
+from kformer.io.file_writing import sha256_of
 from kformer.io.tables import write_table
 from kformer.modeling import KformerConfig, KformerProcessor
 from kformer.modeling.pretrained import load_tokenizer

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from kformer.study import keys, paths
+from kformer.study import paths, stage_versions
 from kformer.study.experiment import load_experiment
-from kformer.study.keys import VERSIONS, key_of
 from kformer.study.layout import Layout, fingerprint_of_files
+from kformer.study.stage_versions import VERSIONS, key_of
 
 FFN = {"model": {"injection": "ffn"}}
 SHUFFLED = {**FFN, "retrieval": {"control": "shuffle"}}
@@ -134,13 +134,13 @@ class TestWhatFilesDependOn:
             }
 
         before = by_kind()
-        monkeypatch.setitem(keys.VERSIONS, stage, VERSIONS[stage] + 1)
+        monkeypatch.setitem(stage_versions.VERSIONS, stage, VERSIONS[stage] + 1)
         after = by_kind()
         assert {kind for kind in before if before[kind] != after[kind]} == reached
 
     def test_an_index_of_events_depends_on_how_they_are_listed(self, monkeypatch):
         before = set(study(retrieval={"events": 5}).indexes)
-        monkeypatch.setitem(keys.VERSIONS, "events", VERSIONS["events"] + 1)
+        monkeypatch.setitem(stage_versions.VERSIONS, "events", VERSIONS["events"] + 1)
         assert set(study(retrieval={"events": 5}).indexes) != before
 
     def test_user_files_are_followed_by_name_size_and_age(self, tmp_path):
@@ -197,5 +197,5 @@ class TestKeys:
 
     def test_a_key_is_the_same_tomorrow(self, monkeypatch):
         # Finished files are found by it: a change here makes everything anew everywhere.
-        monkeypatch.setitem(keys.VERSIONS, "facts", 1)
+        monkeypatch.setitem(stage_versions.VERSIONS, "facts", 1)
         assert key_of("facts", {"top_k": 30, "method": "bm25"}, "demo", None) == "7d4019da94"

@@ -2,7 +2,7 @@
 
 `results_of_stages.json` has what each stage made of small fixed inputs, and at which version. When
 a test here fails because you changed a result on purpose: raise the stage's version in
-`kformer/study/keys.py` and run ``RECORD=1 pytest tests/study/test_versions.py``.
+`kformer/study/stage_versions.py` and run ``RECORD=1 pytest tests/study/test_versions.py``.
 
 Numbers that depend on how a processor rounds are compared with a tolerance, all else exactly.
 """
@@ -20,7 +20,7 @@ from safetensors.numpy import load_file
 from kformer.cli import app
 from kformer.io.output_names import ComparisonReport, RetrievalReport, RunFolder
 from kformer.modeling.injections import INJECTIONS
-from kformer.study.keys import VERSIONS
+from kformer.study.stage_versions import VERSIONS
 
 RECORDED = Path(__file__).with_name("results_of_stages.json")
 SOURCES = Path(__file__).with_name("small_sources.json")  # a few lines as their owners publish them
@@ -201,7 +201,7 @@ def test_another_result_has_another_version(results, stage):
         assert before["version"] == VERSIONS[stage], f"{stage}: record its version"
         return
     assert before["version"] != VERSIONS[stage], (
-        f"{stage}: its result has changed, so raise its version in kformer/study/keys.py"
+        f"{stage}: its result has changed, so raise its version in kformer/study/stage_versions.py"
     )
     assert RECORDING, f"{stage}: run RECORD=1 pytest {Path(__file__).name}"
     recorded[stage] = {"version": VERSIONS[stage], "result": results[stage]}

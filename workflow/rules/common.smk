@@ -13,10 +13,10 @@ import subprocess
 import sys
 
 from kformer.errors import KformerError
-from kformer.io.atomic_files import held_lock, write_json
+from kformer.io.file_writing import held_lock, write_json
 from kformer.study import paths
 from kformer.study.experiment import load_experiment
-from kformer.study.keys import VERSIONS
+from kformer.study.stage_versions import VERSIONS
 from kformer.study.layout import Layout, fingerprint_of_files
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kformer.errors import KformerError
-from kformer.io.atomic_files import write_json
+from kformer.io.file_writing import write_json
 from kformer.retrieval.embeddings.faiss_search import import_faiss, write_faiss_index
 from kformer.retrieval.embeddings.sentence_encoder import KEY, Precision, SentenceEncoder
 from kformer.retrieval.relation_order import ByRelation

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from kformer.io.atomic_files import replacing, write_json
+from kformer.io.file_writing import replacing, write_json
 from kformer.io.output_names import RetrievalReport
 from kformer.io.tables import check_facts_of, count_rows, read_rows
 from kformer.progress import track

@@ -7,7 +7,7 @@ from itertools import cycle
 import pytest
 
 from kformer.errors import KformerError
-from kformer.io.atomic_files import sha256_of
+from kformer.io.file_writing import sha256_of
 from kformer.retrieval.quality.report import describe
 from kformer.retrieval.quality.sample_page import draw
 from kformer.retrieval.settings import Retrieval, Words

@@ -1,4 +1,4 @@
-"""Keys: short names for what the files of a stage depend on, its own version included.
+"""The versions of the stages, and keys: short names for what the files of a stage depend on.
 
 A key stands for the stage's version, its settings, and the keys of its inputs. So experiments share
 what is the same for both, and after an update of the program nothing is compared that two versions

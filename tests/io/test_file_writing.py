@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from kformer.errors import KformerError
-from kformer.io.atomic_files import replacing, write_json
+from kformer.io.file_writing import replacing, write_json
 
 
 def names_in(folder):
