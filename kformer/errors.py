@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 
 class KformerError(Exception):
-    """A mistake that the user can mend.
+    """A mistake that the user can correct.
 
     The message is one line: which file, where in it, what is wrong, what to do.
     The command line prints it without a traceback and exits with status 1.
