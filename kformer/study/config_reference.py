@@ -4,7 +4,8 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.resources import files
 from inspect import cleandoc
-from typing import Annotated, Any, NamedTuple, get_origin
+from types import UnionType
+from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 
 from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
@@ -88,14 +89,20 @@ def _sections() -> Iterator[str]:
 def _keys_of(path: str, field: FieldInfo) -> Iterator[Key]:
     """The keys below a key whose value is a section, one of several, or many of them."""
     sections = _inner(field)
-    if get_origin(field.annotation) is dict:
-        path += ".<name>"
-    if get_origin(field.annotation) is list:
-        path += "[]"
+    container = _container(field.annotation)
+    path += ".<name>" if container is dict else "[]" if container is list else ""
     if len(sections) > 1:
         yield from _keys_of_kinds(path, sections)
         return
     yield from _keys_in(path, *sections)
+
+
+def _container(annotation: Any) -> Any:
+    """What a type is but for null and for checks: dict, list or something else."""
+    origin = get_origin(annotation)
+    if origin in (Union, UnionType, Annotated):
+        return _container(get_args(annotation)[0])
+    return origin
 
 
 def _keys_in(path: str, section: type[Section]) -> Iterator[Key]:

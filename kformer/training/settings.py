@@ -26,8 +26,11 @@ class Training(Section):
     evaluations: PositiveInt = 8
     """Validation passes, evenly spread, each with a checkpoint; the best one is kept."""
     weight_decay: NonNegativeFloat = 0.01
+    """Of AdamW, decoupled from the gradient."""
     adam_betas: tuple[Share, Share] = (0.9, 0.98)
+    """Decay rates of AdamW's two running means."""
     adam_epsilon: PositiveFloat = 1e-6
+    """What AdamW adds to the denominator."""
     max_grad_norm: NonNegativeFloat = 0.0
     """Gradients are clipped to this norm; 0 = no clipping."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"

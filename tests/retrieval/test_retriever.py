@@ -142,11 +142,13 @@ def test_settings_are_imported_without_what_takes_long():
 
 def test_the_new_method_that_a_page_shows_is_one_class_and_one_entry():
     page = (Path(__file__).parents[2] / "docs" / "extend.md").read_text("utf-8")
-    [(searcher, entry)] = re.findall(r"(class ByLength.*?)```\s+(METHODS.*?\n)", page, re.DOTALL)
+    (searcher,) = (
+        code for code in re.findall(r"```python\n(.*?)```", page, re.S) if "ByLength:" in code
+    )
+    (entry,) = re.findall(r'"length": (SearchMethod.*),\n', page)
     code = [
         "from kformer.retrieval.methods import METHODS, SearchMethod",
-        entry.replace("my_module", "__main__"),
-        "import numpy as np\nfrom kformer.retrieval.query import best",
+        f"METHODS['length'] = {entry.replace('kformer.retrieval.by_length', '__main__')}",
         searcher,
         "from kformer.retrieval import Retriever",
         "retriever = Retriever(method='length').index(['a', 'abc', 'ab'])",
