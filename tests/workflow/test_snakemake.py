@@ -141,7 +141,7 @@ def test_split_over_several_jobs_retrieval_has_the_same_bytes(study, tmp_path, t
     ]
     assert len(tables) == 3
     config = tiny_config(tiny_encoder)
-    split = ("--set-scatter", "retrieval=3", "facts=2")
+    split = ("--set-scatter", "retrieval=2", "facts=2")
     done = snakemake(tmp_path, config, *map(str, tables), *split)
     assert done.returncode == 0, done.stdout + done.stderr
     for table in tables:
