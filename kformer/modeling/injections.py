@@ -14,7 +14,8 @@ The names of kformer's own methods are taken.
 
 import sys
 from difflib import get_close_matches
-from importlib.metadata import EntryPoint, entry_points
+from functools import lru_cache
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, get_args
 
@@ -193,12 +194,21 @@ def described_injection(name: str) -> str:
 
 def _known_names() -> list[str]:
     """The names of all methods: those above, then those of other packages."""
-    others = {point.name for point in entry_points(group=ENTRY_POINTS)}
+    others = _installed(tuple(sys.path)).names
     return [*INJECTIONS, *sorted(others - INJECTIONS.keys())]
 
 
 def _entry_points(name: str) -> list[EntryPoint]:
-    return list(entry_points(group=ENTRY_POINTS, name=name))
+    return list(_installed(tuple(sys.path)).select(name=name))
+
+
+@lru_cache
+def _installed(search_path: tuple[str, ...]) -> EntryPoints:
+    """The methods of packages on a search path.
+
+    To look for them opens every installed package, and every condition of a config asks often.
+    """
+    return entry_points(group=ENTRY_POINTS)
 
 
 def _loaded(point: EntryPoint) -> type[Injection]:

@@ -93,8 +93,8 @@ def _keys_of(path: str, field: FieldInfo) -> Iterator[Key]:
     path += ".<name>" if container is dict else "[]" if container is list else ""
     if len(sections) > 1:
         yield from _keys_of_kinds(path, sections)
-        return
-    yield from _keys_in(path, *sections)
+    else:
+        yield from _keys_in(path, *sections)
 
 
 def _container(annotation: Any) -> Any:

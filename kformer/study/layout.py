@@ -73,15 +73,6 @@ class RetrievalFiles:
     indexes: Sequence[IndexFiles]
 
 
-@dataclass(frozen=True)
-class Run:
-    """One condition with one seed; without a seed where nothing is trained."""
-
-    condition: str
-    seed: int | None
-    folder: RunFolder
-
-
 class Layout:
     """The files of one experiment, all of them known from its config alone."""
 
@@ -180,10 +171,10 @@ class Layout:
         return {index.key: index for index in searched}
 
     @cached_property
-    def runs(self) -> Sequence[Run]:
-        """All runs, condition by condition."""
+    def runs(self) -> Sequence[RunFolder]:
+        """All runs, condition by condition; without a seed where nothing is trained."""
         return [
-            Run(name, seed, self.run(name, seed))
+            self.run(name, seed)
             for name, condition in self.conditions.items()
             for seed in self._seeds(condition)
         ]

@@ -46,7 +46,7 @@ rule answer_by_retrieval:
 
 rule compare_conditions:
     input:
-        [run.folder.predictions for run in STUDY.runs],
+        [run.predictions for run in STUDY.runs],
     output:
         numbers=STUDY.comparison.numbers,
         page=STUDY.comparison.page,
@@ -62,7 +62,7 @@ rule compare_conditions:
         "../envs/kformer.yaml"
     params:
         version=VERSIONS["compare"],
-        runs=[run.folder.path for run in STUDY.runs],
+        runs=[run.path for run in STUDY.runs],
         baseline=EXPERIMENT.baseline,
     shell:
         f"kformer compare {{params.runs}} --experiment {EXPERIMENT.experiment}"

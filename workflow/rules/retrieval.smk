@@ -151,7 +151,7 @@ rule describe_retrieval:
     params:
         version=VERSIONS["describe_retrieval"],
         out=lambda wildcards: paths.retrieval_report(wildcards.key).folder,
-        # The report tokenises text also where the search does not.
+        # A table does not say a language that its search did not need; the report needs it.
         words=lambda wildcards: as_json(STUDY.retrievals[wildcards.key].settings.words),
     shell:
         "kformer describe-retrieval --questions {input.questions} --facts {input.facts}"
