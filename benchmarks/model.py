@@ -28,7 +28,7 @@ from transformers import RobertaConfig
 from transformers.utils import logging
 
 from kformer.compute_precision import computes_in_bf16
-from kformer.encoder_lookup import BUNDLED
+from kformer.encoder_lookup import BUNDLED, layer_span
 from kformer.modeling import KformerConfig, KformerForMultipleChoice
 from kformer.modeling.injections import find_injection
 from kformer.training.run import parameter_counts
@@ -36,6 +36,11 @@ from kformer.training.run import parameter_counts
 TIMED_TOGETHER = [["none", "static", "ffn", "attention"], ["none", "concat"]]
 CHOICES, TOKENS, FACT_TOKENS = 4, 32, 10
 WARM_UP = 1  # steps
+RANDOM = {  # encoders with random weights, by what is not as in RoBERTa-base
+    "roberta-base": {},
+    "tiny": {"hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 4}
+    | {"num_hidden_layers": 3, "vocab_size": 4000},
+}
 # Of the 30,522 tokens of the bundled encoder, 14,045 occur in the ATOMIC triples.
 VOCABULARY_OF_FACTS = 0.46
 PEAK_BF16_FLOPS = {  # dense, as the makers state it
@@ -52,9 +57,10 @@ def build(encoder: str, injection: str, facts: int) -> KformerForMultipleChoice:
     if encoder == BUNDLED:
         model = KformerForMultipleChoice.from_encoder(encoder, injection=injection, facts=facts)
     else:
-        config = RobertaConfig(type_vocab_size=1, max_position_embeddings=514)
+        config = RobertaConfig(type_vocab_size=1, max_position_embeddings=514, **RANDOM[encoder])
+        top = layer_span("top3", config.num_hidden_layers)
         model = KformerForMultipleChoice(
-            KformerConfig(encoder=config, injection=injection, facts=facts)
+            KformerConfig(encoder=config, injection=injection, injection_layers=top, facts=facts)
         )
     return model
 
@@ -201,7 +207,7 @@ def utilisation(flops_per_second: float) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--encoder", choices=[BUNDLED, "roberta-base"], action="append")
+    parser.add_argument("--encoder", choices=[BUNDLED, *RANDOM], action="append")
     parser.add_argument("--facts", type=int, nargs="+", default=[5, 20, 100])
     parser.add_argument("--questions", type=int, help="a step (16 and, for RoBERTa on a CPU, 4)")
     parser.add_argument("--turns", type=int, default=12, help="steps measured (concat: a quarter)")

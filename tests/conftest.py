@@ -28,6 +28,12 @@ from kformer.retrieval.index import index_words
 from kformer.retrieval.retrieve import retrieve
 from kformer.retrieval.settings import Retrieval
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    about = "where tests of the model compute, such as cuda; training finds a GPU by itself"
+    parser.addoption("--device", default="cpu", help=about)
+
+
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 TINY_WORLD = DemoWorld(train_questions=48, validation_questions=24, test_questions=24)
 

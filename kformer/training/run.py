@@ -27,6 +27,7 @@ from kformer.modeling.pretrained import load_tokenizer
 from kformer.modeling.question_features import Knowledge, load_examples
 from kformer.modeling.settings import Model
 from kformer.training.checkpoints import STATE, last_checkpoint, remove_checkpoints, steps_done
+from kformer.training.determinism import use_deterministic_kernels
 from kformer.training.settings import TrainSettings
 from kformer.training.trainer import (
     LengthGroupedTrainer,
@@ -75,6 +76,7 @@ def train(
         raise KformerError("WORLD_SIZE: a run is one process; start it without torchrun")
     transformers_logging.disable_progress_bar()  # those of loading and saving, not of training
     set_seed(seed)
+    use_deterministic_kernels()
     model = build_model(settings.model)
     if settings.training.gradient_checkpointing:
         model.activation_checkpointing_enable()

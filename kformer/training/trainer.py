@@ -164,6 +164,7 @@ def training_arguments(
         metric_for_best_model="accuracy",
         greater_is_better=True,
         logging_steps=max(steps // 50, 1),
+        logging_nan_inf_filter=False,  # it waits for the GPU at every step, and hides a broken loss
         label_names=["labels"],
         remove_unused_columns=False,
         disable_tqdm=not sys.stderr.isatty(),

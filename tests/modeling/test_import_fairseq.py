@@ -60,7 +60,8 @@ def imported(golden, folder, injection):
 
 
 def golden_inputs(golden):
-    expected = load_file(golden / "expected.safetensors")
+    device = torch.get_default_device().type
+    expected = load_file(golden / "expected.safetensors", device)
     inputs = {name: expected[name] for name in ("input_ids", "fact_input_ids", "labels")}
     inputs["attention_mask"] = (inputs["input_ids"] != PADDING).long()
     inputs["fact_attention_mask"] = (inputs["fact_input_ids"] != PADDING).long()

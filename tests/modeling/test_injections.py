@@ -30,6 +30,12 @@ METHOD = "class Method(Injection)"
 
 
 @pytest.fixture
+def device():
+    """Of these tests those that compute train a model, which finds a GPU by itself."""
+    return "cpu"
+
+
+@pytest.fixture
 def install(tmp_path, monkeypatch):
     """Installs a package of one file that names an injection, as a wheel would."""
 

@@ -73,12 +73,12 @@ def test_kept_facts_are_positions_with_minus_one_for_none():
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_bfloat16_stays_close_to_full_precision(method, tmp_path):
+def test_bfloat16_stays_close_to_full_precision(method, device, tmp_path):
     model = make_model(method, key_init="identity", facts=5)  # all are kept, none is a near tie
     tensors = to_tensors(INPUTS, FACTS)
     expected = logits(model, tensors)
     tolerance = 0.04 * expected.abs().max()  # five of bf16's eight significant bits
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(device, torch.bfloat16):
         assert (logits(model, tensors) - expected).abs().max() < tolerance
     model.save_pretrained(tmp_path)
     half = KformerForMultipleChoice.from_pretrained(tmp_path, dtype=torch.bfloat16).eval()
@@ -87,12 +87,12 @@ def test_bfloat16_stays_close_to_full_precision(method, tmp_path):
     assert (found.logits - expected).abs().max() < tolerance and found.logits.dtype == torch.float32
 
 
-def test_the_choice_of_facts_is_the_same_under_autocast():
+def test_the_choice_of_facts_is_the_same_under_autocast(device):
     model = make_model("ffn")
     facts = [[[30 + i, 31 + i] for i in range(25)]]
     tensors = to_tensors(INPUTS[:1], facts)
     expected = model(**tensors, output_facts=True).kept_facts
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(device, torch.bfloat16):
         assert torch.equal(model(**tensors, output_facts=True).kept_facts, expected)
 
 

@@ -19,7 +19,9 @@ class Reference:
     """The whole model for one input and its facts, in NumPy and float64."""
 
     def __init__(self, model):
-        self.weights = {name: value.numpy() for name, value in model.double().state_dict().items()}
+        self.weights = {
+            name: value.numpy(force=True) for name, value in model.double().state_dict().items()
+        }
         self.config, self.encoder = model.config, model.config.encoder
 
     def score(self, tokens, facts):
