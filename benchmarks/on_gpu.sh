@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
 site=$(mktemp -d)
 trap 'rm -rf "$site"' EXIT
-export PYTHONPATH=$PWD:$site
+export PYTHONPATH=$PWD:$site${PYTHONPATH:+:$PYTHONPATH}
 
 missing=$("$python" - <<'PYTHON'
 """Of the packages that training and its tests import, those that are missing or too old."""
@@ -22,8 +22,8 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-NEEDED = """accelerate annotated-types hypothesis numba numpy pyarrow pydantic pydantic-core pytest
-pytest-xdist rich safetensors scipy transformers typer typing-inspection xxhash""".split()
+NEEDED = """accelerate annotated-types bm25s hypothesis numba numpy pyarrow pydantic pydantic-core
+pytest pytest-xdist rich safetensors scipy transformers typer typing-inspection xxhash""".split()
 project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
 stated = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
 ranges = {each.name: each.specifier for each in map(Requirement, stated)}
@@ -47,6 +47,6 @@ device=$("$python" -c 'import torch; print("cuda" if torch.cuda.is_available() e
 status=0
 files=$(ls tests/modeling/test_*.py | grep -v test_processor)
 # shellcheck disable=SC2086
-"$python" -m pytest --quiet --numprocesses 8 --device $device $files tests/training || status=1
+"$python" -m pytest --quiet --numprocesses 8 --device "$device" $files tests/training || status=1
 "$python" benchmarks/training_on_device.py "$@" || status=1
 exit $status

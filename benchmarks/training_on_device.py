@@ -17,6 +17,7 @@ The exit status is 1 if a check fails.
 """
 
 import argparse
+import gc
 import os
 import signal
 import statistics
@@ -141,6 +142,7 @@ class Device:
             torch.cuda.synchronize()
 
     def forget_peak(self) -> None:
+        gc.collect()  # models and their hooks refer to each other
         if self.is_gpu:
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
@@ -177,6 +179,7 @@ def measure(setting: Setting, sizes: Sizes, device: Device) -> tuple[Speed, list
     with torch.device(device.type):
         training = Training(sizes.encoder, setting.injection, FACTS, setting.questions, device.type)
     flops = training.flops_of_a_step()
+    device.forget_peak()
     torch.use_deterministic_algorithms(setting.deterministic and device.is_gpu)
     if setting.compiled:
         training.model.compile(backend=device.compiler)
@@ -396,9 +399,7 @@ def main() -> None:
             continue
         speeds.append(speed)
         if profiled and speed.of_peak(peak) < BAR:
-            console.print(
-                f"{setting}: {speed.of_peak(peak):.1%} of peak; a step:", *profiled, sep="\n"
-            )
+            console.print(f"{setting}: {speed.of_peak(peak):.1%}", *profiled, sep="\n")
     trained = speed_of_train(sizes)
     checks |= check_bits(sizes)
     if device.is_gpu:
