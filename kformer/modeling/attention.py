@@ -50,10 +50,10 @@ def attention_with_facts(
     value alike with as many heads as keys have, mask (R or 1, 1, L, L), True where a token sees.
     """
     if fact_slots is not None:
-        key, value, attention_mask = _prepend(fact_slots, key, value, attention_mask)
+        key, value, attention_mask = prepend_facts(fact_slots, key, value, attention_mask)
         if fact_slots.recording:
             scale = kwargs.get("scaling") or 1 / math.sqrt(query.shape[-1])
-            _record(fact_slots, query, key, attention_mask, scale)
+            record_weights(fact_slots, query, key, attention_mask, scale)
     return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
 
 
@@ -106,16 +106,16 @@ class DisentangledAttentionWithFacts(DisentangledSelfAttention):
             )
         query, key, value, bias = (x.unflatten(0, (-1, heads)) for x in (query, key, value, bias))
         bias = bias.masked_fill(~attention_mask.bool(), torch.finfo(bias.dtype).min)
-        key, value, bias = _prepend(fact_slots, key, value, bias)
+        key, value, bias = prepend_facts(fact_slots, key, value, bias)
         scale = 1 / math.sqrt(query.shape[-1] * terms)
         if fact_slots.recording:
-            _record(fact_slots, query, key, bias, scale)
+            record_weights(fact_slots, query, key, bias, scale)
         dropout = self.dropout.p if self.training else 0.0
         mixed = F.scaled_dot_product_attention(query, key, value, bias, dropout, scale=scale)
         return mixed.transpose(1, 2).flatten(2), None
 
 
-def _prepend(
+def prepend_facts(
     slots: Slots, key: Tensor, value: Tensor, mask: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Keys, values and mask of facts and tokens; a mask of floats is added to the scores."""
@@ -138,7 +138,7 @@ def _prepend(
 
 
 @torch.no_grad()
-def _record(slots: Slots, query: Tensor, key: Tensor, mask: Tensor, scale: float) -> None:
+def record_weights(slots: Slots, query: Tensor, key: Tensor, mask: Tensor, scale: float) -> None:
     """Computes the weights of the facts, mean over heads, which SDPA does not return."""
     key = key.repeat_interleave(query.shape[1] // key.shape[1], dim=1)
     scores = (query @ key.transpose(2, 3)).float() * scale

@@ -9,6 +9,7 @@ from transformers import PreTrainedConfig
 
 from kformer.errors import KformerError
 from kformer.modeling.attention import ATTENTION_WITH_FACTS, DisentangledAttentionWithFacts
+from kformer.modeling.mpnet import prepare_mpnet
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class Adapter:
         projection: the encoder's module that brings word embeddings to the width of its layers,
             if theirs may be another.
         attention_with_facts: the attention implementation that the encoder needs for facts to
-            join it; None where the layers' own attention takes facts.
+            join it; None where the layers' own attention, once prepared, takes facts.
+        prepare: changes a new encoder's modules where they lack what injections need.
     """
 
     sites: Callable[[Any], list[LayerSites]]
@@ -47,6 +49,7 @@ class Adapter:
     scored_token: Literal["first", "last"] = "first"
     projection: str | None = None
     attention_with_facts: str | None = ATTENTION_WITH_FACTS
+    prepare: Callable[[Any], None] = lambda encoder: None
 
 
 def _bert_sites(encoder: Any) -> list[LayerSites]:
@@ -56,11 +59,16 @@ def _bert_sites(encoder: Any) -> list[LayerSites]:
     ]
 
 
-def _deberta_sites(encoder: Any) -> list[LayerSites]:
-    sites = _bert_sites(encoder)
-    for site in sites:  # the same parameters, another forward
-        site.attention.__class__ = DisentangledAttentionWithFacts
-    return sites
+def _prepare_deberta(encoder: Any) -> None:
+    for layer in encoder.encoder.layer:  # the same parameters, another forward
+        layer.attention.self.__class__ = DisentangledAttentionWithFacts
+
+
+def _mpnet_sites(encoder: Any) -> list[LayerSites]:
+    return [
+        LayerSites(layer.intermediate, layer.output.dense, layer.attention.attn)
+        for layer in encoder.encoder.layer
+    ]
 
 
 def _modernbert_sites(encoder: Any) -> list[LayerSites]:
@@ -77,11 +85,15 @@ _DECODER = Adapter(_decoder_sites, scored_token="last")
 ADAPTERS = {
     "bert": _BERT,
     "deberta-v2": Adapter(
-        _deberta_sites, projection="embeddings.embed_proj", attention_with_facts=None
+        _bert_sites,
+        projection="embeddings.embed_proj",
+        attention_with_facts=None,
+        prepare=_prepare_deberta,
     ),
     "electra": Adapter(_bert_sites, projection="embeddings_project"),
     "llama": _DECODER,
     "mistral": _DECODER,
+    "mpnet": Adapter(_mpnet_sites, attention_with_facts=None, prepare=prepare_mpnet),
     "modernbert": Adapter(_modernbert_sites, activation="hidden_activation"),
     "qwen2": _DECODER,
     "qwen3": _DECODER,

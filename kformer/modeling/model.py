@@ -93,6 +93,7 @@ class KformerForMultipleChoice(PreTrainedModel):
         self.encoder = AutoModel.from_config(encoder_config, attn_implementation=attention)
         if getattr(self.encoder, "pooler", None) is not None:
             self.encoder.pooler = None  # ours is the scoring head
+        self.adapter.prepare(self.encoder)
         self.injection = method.build(config, self.encoder)
         self.fact_embeddings: FactEmbeddings | None = None
         if method.fact_input == "embeddings":

@@ -45,6 +45,7 @@ def load_tokenizer(name: str | Path) -> PreTrainedTokenizerBase:
 def longest_input(encoder: PreTrainedModel) -> int:
     """How many tokens an encoder has positions for."""
     config = encoder.config
-    # RoBERTa counts its positions from behind the padding id.
-    skipped = config.pad_token_id + 1 if "roberta" in config.model_type else 0
+    # RoBERTa and MPNet count their positions from behind the padding id.
+    counts = "roberta" in config.model_type or config.model_type == "mpnet"
+    skipped = config.pad_token_id + 1 if counts else 0
     return config.max_position_embeddings - skipped

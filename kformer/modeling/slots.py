@@ -20,7 +20,6 @@ from transformers import initialization as init
 from transformers.activations import ACT2FN
 
 from kformer.encoder_lookup import layer_span
-from kformer.modeling.attention import ATTENTION_WITH_FACTS, DisentangledAttentionWithFacts
 from kformer.modeling.configuration import KformerConfig
 from kformer.modeling.encoder_families import LayerSites, adapter_for
 
@@ -161,6 +160,7 @@ class AttentionSlots(FactSlots):
 
     def __init__(self, config: KformerConfig, site: LayerSites) -> None:
         super().__init__(config, _key_width(config.encoder))
+        self._needs = adapter_for(config.encoder).attention_with_facts
         site.attention.register_forward_pre_hook(self._join, with_kwargs=True)
 
     def _join(
@@ -168,10 +168,10 @@ class AttentionSlots(FactSlots):
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         if self.facts is None:
             return None
-        attends_to_facts = isinstance(module, DisentangledAttentionWithFacts) or (
-            module.config._attn_implementation == ATTENTION_WITH_FACTS
-        )
-        assert attends_to_facts, f"the encoder's attention must be {ATTENTION_WITH_FACTS}"
+        if self._needs is not None:
+            assert module.config._attn_implementation == self._needs, (
+                f"the encoder's attention must be {self._needs}"
+            )
         return args, kwargs | {"fact_slots": self}
 
 

@@ -32,6 +32,7 @@ FAMILIES = {
     "xlm-roberta": _BERT | {"pad_token_id": 1},
     "electra": _BERT | {"embedding_size": 8},
     "deberta-v2": _BERT | _DEBERTA_V3,
+    "mpnet": _BERT | {"pad_token_id": 1},
     "modernbert": {"pad_token_id": 0, "local_attention": 4} | _MODERNBERT_DROPOUT,
     "llama": _DECODER,
     "mistral": _DECODER | {"sliding_window": 4},

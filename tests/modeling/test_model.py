@@ -5,7 +5,13 @@ import pickle
 
 import pytest
 import torch
-from transformers import AutoModelForMultipleChoice, BertModel, GPT2Config, RobertaModel
+from transformers import (
+    AutoModelForMultipleChoice,
+    BertModel,
+    GPT2Config,
+    MPNetModel,
+    RobertaModel,
+)
 
 from kformer.errors import KformerError
 from kformer.modeling import KformerConfig, KformerForMultipleChoice
@@ -77,7 +83,7 @@ def test_bfloat16_stays_close_to_full_precision(method, device, tmp_path):
     model = make_model(method, key_init="identity", facts=5)  # all are kept, none is a near tie
     tensors = to_tensors(INPUTS, FACTS)
     expected = logits(model, tensors)
-    tolerance = 0.04 * expected.abs().max()  # five of bf16's eight significant bits
+    tolerance = 0.05 * expected.abs().max()  # almost five of bf16's eight significant bits
     with torch.autocast(device, torch.bfloat16):
         assert (logits(model, tensors) - expected).abs().max() < tolerance
     model.save_pretrained(tmp_path)
@@ -101,6 +107,7 @@ def test_a_compiled_model_computes_the_same(method):
     """In one graph; the backend that writes no C++ is enough to see that."""
     model = make_model(method, encoder={"num_hidden_layers": 3})
     tensors = to_tensors(INPUTS, FACTS)
+    torch.set_default_device(None)  # torch.compile cannot look through it
     with torch.no_grad():
         expected = model(**tensors, output_facts=True)
         compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
@@ -284,8 +291,10 @@ def test_impossible_settings_are_refused(settings, named, tiny_encoder):
 
 
 def test_inputs_are_no_longer_than_an_encoder_has_positions_for(tiny_encoder, tmp_path):
-    RobertaModel(encoder_config("roberta")).save_pretrained(tmp_path)
-    for encoder, expected in ((tiny_encoder, 96), (tmp_path, 38)):
+    RobertaModel(encoder_config("roberta")).save_pretrained(tmp_path / "roberta")
+    MPNetModel(encoder_config("mpnet")).save_pretrained(tmp_path / "mpnet")
+    lengths = {tiny_encoder: 96, tmp_path / "roberta": 38, tmp_path / "mpnet": 38}
+    for encoder, expected in lengths.items():
         assert KformerForMultipleChoice.from_encoder(encoder).config.max_tokens == expected
 
 

@@ -1,0 +1,53 @@
+"""MPNet (Song et al., arXiv 2004.09297), to which transformers gives none of its interfaces."""
+
+import math
+
+from torch import Tensor
+from torch.nn import functional as F
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.models.mpnet.modeling_mpnet import MPNetLayer, MPNetModel, MPNetSelfAttention
+
+from kformer.modeling.attention import Slots, prepend_facts, record_weights
+
+
+class MPNetAttentionWithFacts(MPNetSelfAttention):
+    """MPNet's attention, to whose scores a bias for the distance of two tokens is added.
+
+    A fact is at no distance: nothing is added to its scores.
+    """
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        attention_mask: Tensor | None = None,
+        position_bias: Tensor | None = None,
+        output_attentions: bool = False,
+        fact_slots: Slots | None = None,
+    ) -> tuple[Tensor, ...]:
+        if fact_slots is None:
+            return super().forward(hidden_states, attention_mask, position_bias, output_attentions)
+        heads = (self.num_attention_heads, self.attention_head_size)
+        query, key, value = (
+            part(hidden_states).unflatten(-1, heads).transpose(1, 2)
+            for part in (self.q, self.k, self.v)
+        )
+        assert position_bias is not None  # (R, H, L, L)
+        bias = position_bias if attention_mask is None else position_bias + attention_mask
+        key, value, bias = prepend_facts(fact_slots, key, value, bias)
+        scale = 1 / math.sqrt(self.attention_head_size)
+        if fact_slots.recording:
+            record_weights(fact_slots, query, key, bias, scale)
+        dropout = self.dropout.p if self.training else 0.0
+        mixed = F.scaled_dot_product_attention(query, key, value, bias, dropout, scale=scale)
+        return (self.o(mixed.transpose(1, 2).flatten(2)),)
+
+
+class CheckpointedMPNetLayer(GradientCheckpointingLayer, MPNetLayer):
+    """MPNet's layer, which can be computed again in the backward pass."""
+
+
+def prepare_mpnet(encoder: MPNetModel) -> None:
+    """Lets facts join its attention and layers be checkpointed: the same parameters, other code."""
+    for layer in encoder.encoder.layer:
+        layer.__class__ = CheckpointedMPNetLayer
+        layer.attention.attn.__class__ = MPNetAttentionWithFacts
