@@ -28,6 +28,10 @@ class LayerSites:
     attention: nn.Module
 
 
+def _leave(encoder: Any) -> None:
+    """Most encoders are ready as they are."""
+
+
 @dataclass(frozen=True)
 class Adapter:
     """What injections and the scoring head must know about a family of encoders.
@@ -49,7 +53,7 @@ class Adapter:
     scored_token: Literal["first", "last"] = "first"
     projection: str | None = None
     attention_with_facts: str | None = ATTENTION_WITH_FACTS
-    prepare: Callable[[Any], None] = lambda encoder: None
+    prepare: Callable[[Any], None] = _leave
 
 
 def _bert_sites(encoder: Any) -> list[LayerSites]:

@@ -37,6 +37,13 @@ class LengthGroupedTrainer(Trainer):
         lengths = self.train_dataset.lengths
         return LengthGroupedSampler(lengths, self.args.train_batch_size, self.args.seed)
 
+    def _get_grad_norm(self, model: torch.nn.Module, grad_norm: Any = None) -> Any:
+        """The norm of all gradients; Trainer's own way to it also multiplies each of them by 1."""
+        if grad_norm is not None:  # known from clipping
+            return grad_norm
+        gradients = [each.grad for each in model.parameters() if each.grad is not None]
+        return torch.nn.utils.get_total_norm(gradients)
+
 
 class LengthGroupedSampler(Sampler[int]):
     """Questions of similar length together, in an order that depends on seed and epoch alone."""
