@@ -1,11 +1,12 @@
 """MPNet (Song et al., arXiv 2004.09297), to which transformers gives none of its interfaces."""
 
 import math
+from typing import Any
 
 from torch import Tensor
 from torch.nn import functional as F
 from transformers.modeling_layers import GradientCheckpointingLayer
-from transformers.models.mpnet.modeling_mpnet import MPNetLayer, MPNetModel, MPNetSelfAttention
+from transformers.models.mpnet.modeling_mpnet import MPNetLayer, MPNetSelfAttention
 
 from kformer.modeling.attention import Slots, prepend_facts, record_weights
 
@@ -23,6 +24,7 @@ class MPNetAttentionWithFacts(MPNetSelfAttention):
         position_bias: Tensor | None = None,
         output_attentions: bool = False,
         fact_slots: Slots | None = None,
+        **kwargs: Any,
     ) -> tuple[Tensor, ...]:
         if fact_slots is None:
             return super().forward(hidden_states, attention_mask, position_bias, output_attentions)
@@ -46,7 +48,7 @@ class CheckpointedMPNetLayer(GradientCheckpointingLayer, MPNetLayer):
     """MPNet's layer, which can be computed again in the backward pass."""
 
 
-def prepare_mpnet(encoder: MPNetModel) -> None:
+def prepare_mpnet(encoder: Any) -> None:
     """Lets facts join its attention and layers be checkpointed: the same parameters, other code."""
     for layer in encoder.encoder.layer:
         layer.__class__ = CheckpointedMPNetLayer
