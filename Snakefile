@@ -32,4 +32,6 @@ rule all:
     default_target: True
     input:
         STUDY.comparison.numbers,
+        # Also asked for themselves, so that one that was deleted is made again.
+        [file for run in STUDY.runs for file in STUDY.outputs(run)],
         rules.retrieval.input,

@@ -1,13 +1,16 @@
 """What config sections and rows have in common: strictness, and how their errors are worded."""
 
 import json
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from difflib import get_close_matches
+from re import fullmatch
 from typing import Annotated, Any, get_args
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -24,13 +27,29 @@ _SCALARS = (("int",), ("float",), ("bool",), ("str",))
 def _not_blank(text: str) -> str:
     if not text.strip():
         raise ValueError("must not be empty")
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
+        raise ValueError("must not hold control characters or half characters (surrogates)")
     return text
 
 
-Text = Annotated[str, AfterValidator(_not_blank), Field(json_schema_extra={"pattern": r"\S"})]
+Text = Annotated[
+    str,
+    StringConstraints(max_length=4000),
+    AfterValidator(_not_blank),
+    Field(json_schema_extra={"pattern": r"\S"}),
+]
 Share = Annotated[float, Field(ge=0, lt=1)]
 # Becomes a folder's name and a part of URLs.
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+
+
+def _number(value: Any) -> Any:
+    """Whole numbers of nested values on Snakemake's command line arrive as text."""
+    return int(value) if isinstance(value, str) and fullmatch(r"[+-]?[0-9]{1,20}", value) else value
+
+
+WHOLE_NUMBER = BeforeValidator(_number, json_schema_input_type=int)
+"""Lets a strict type take a whole number written as text."""
 
 
 class Section(BaseModel):

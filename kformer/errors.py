@@ -1,6 +1,9 @@
 """The one error that a user is meant to see."""
 
+import re
 from collections.abc import Iterable
+
+_LONG_WORD = re.compile(r"(\S{300})\S+")
 
 
 class KformerError(Exception):
@@ -9,6 +12,11 @@ class KformerError(Exception):
     The message is one line: which file, where in it, what is wrong, what to do.
     The command line prints it without a traceback and exits with status 1.
     """
+
+    def __init__(self, message: str) -> None:
+        # Names that users give can hold line ends, half characters, and no end.
+        line = " ".join(message.split("\n")).encode("utf-8", "backslashreplace").decode()
+        super().__init__(_LONG_WORD.sub(r"\1…", line))
 
 
 def listed(names: Iterable[str | None], most: int = 10) -> str:

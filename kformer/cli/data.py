@@ -8,11 +8,13 @@ from typing import Annotated, Any, Literal
 import typer
 
 from kformer.cli.options import (
+    Content,
     Downloads,
     Lock,
     Out,
     Settings,
     SourceSettings,
+    check_content,
     keep_input,
     load,
 )
@@ -98,6 +100,7 @@ def questions(
     ],
     out: Out,
     settings: Settings,
+    content: Content = None,
 ) -> None:
     """Turn a data set into the questions table.
 
@@ -108,6 +111,7 @@ def questions(
     from kformer.questions.build import build_questions
 
     reader = load(QuestionSource, settings)
+    check_content([path], content)
     with tracked_stage(f"questions {reader.dataset}", out, reader.model_dump()) as stage:
         stage.finish(build_questions(reader, path, out))
 
@@ -124,6 +128,7 @@ def facts(
     ],
     out: Out,
     settings: Settings,
+    content: Content = None,
 ) -> None:
     """Turn knowledge sources into the facts table.
 
@@ -139,6 +144,7 @@ def facts(
             f"--input: {len(paths)} given for {len(readers)} sources in --settings; "
             "give one for each, in their order"
         )
+    check_content(paths, content)
     plain = {"knowledge": [reader.model_dump() for reader in readers]}
     labels = "+".join(reader.label for reader in readers)
     with tracked_stage(f"facts {labels}", out, plain) as stage:

@@ -56,6 +56,29 @@ Indexes = Annotated[
 Threads = Annotated[
     int | None, typer.Option(min=1, help="How many work at once; by default one a core.")
 ]
+Content = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="The checksum that each input, or the encoder, had when the workflow was planned, or "
+        "- for none; another one stops the stage, since its results would bear the wrong name.",
+    ),
+]
+
+
+def check_content(paths: list[Path], planned: list[str] | None) -> None:
+    """Raises KformerError for a file or folder that has changed since the workflow was planned."""
+    from kformer.study.content import Contents
+
+    for path, expected in zip(paths, planned or [], strict=False):
+        if expected not in ("-", Contents().checksum(path)):
+            raise KformerError(f"{path}: changed since the run was planned; start the run again")
+
+
+def check_encoder_content(name: str, planned: list[str] | None) -> None:
+    """Raises KformerError for an encoder that has changed since the workflow was planned."""
+    from kformer.encoder_lookup import locate_encoder
+
+    check_content([Path(locate_encoder(name))], planned)
 
 
 def load(kind: Any, text: str, option: str = "--settings") -> Any:

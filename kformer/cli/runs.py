@@ -7,12 +7,14 @@ from typing import Annotated, Literal
 import typer
 
 from kformer.cli.options import (
+    Content,
     MaybeFacts,
     MaybeRetrieval,
     Out,
     QuestionsFile,
     RetrievalFile,
     Settings,
+    check_encoder_content,
     load,
     tables_of_knowledge,
 )
@@ -27,12 +29,13 @@ app = typer.Typer()
 @app.command()
 def train(
     questions: QuestionsFile,
-    out: Annotated[Path, typer.Option(help="The run's folder, …/<condition>/seed-<seed>.")],
+    out: Annotated[Path, typer.Option(help="The run's folder, …/CONDITION/seed-SEED.")],
     checkpoints: Annotated[Path, typer.Option(help="Where unfinished training is kept.")],
     settings: Settings,
     seed: Annotated[int, typer.Option(help="Of initialisation, dropout and order.")],
     facts: MaybeFacts = None,
     retrieval: MaybeRetrieval = None,
+    content: Content = None,
 ) -> None:
     """Train one condition with one seed; a killed training is resumed.
 
@@ -44,6 +47,7 @@ def train(
     from kformer.training.settings import TrainSettings
 
     section = load(TrainSettings, settings)
+    check_encoder_content(section.model.encoder, content)
     tables = tables_of_knowledge(facts, retrieval)
     version = train_version(section.model.injection)
     logged = {"seed": seed, **section.model_dump()}
@@ -87,7 +91,7 @@ def answer_by_retrieval(questions: QuestionsFile, retrieval: RetrievalFile, out:
 
 @app.command()
 def compare(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders, …/<condition>/seed-<seed>.")],
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, …/CONDITION/seed-SEED.")],
     experiment: Annotated[str, typer.Option(help="The experiment's name.")],
     baseline: Annotated[str, typer.Option(help="The condition to compare with.")],
     out: Annotated[Path, typer.Option(help="Folder for comparison.json, .md and figures.")],
@@ -107,7 +111,7 @@ def compare(
 
 @app.command()
 def show(
-    comparison: Annotated[Path, typer.Argument(help="A comparison.json.")],
+    comparison: Annotated[Path, typer.Argument(help="A comparison.json, or its folder.")],
 ) -> None:
     """Print a finished comparison as a table.
 
@@ -118,7 +122,10 @@ def show(
     from kformer.evaluation.compare import read_comparison
     from kformer.evaluation.report import render_table
 
-    Console().print(render_table(read_comparison(comparison)))
+    numbers = ComparisonReport(comparison).numbers if comparison.is_dir() else comparison
+    console = Console()
+    table = render_table(read_comparison(numbers), plain=console.options.ascii_only)
+    console.print(table)
 
 
 @app.command()

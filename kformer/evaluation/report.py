@@ -39,17 +39,22 @@ _HOW_TO_READ = """\
   against its control, make the control the `baseline`."""
 
 
-def render_table(comparison: Comparison) -> Table:
-    """The comparison as a table that fits a terminal of 80 columns."""
+def render_table(comparison: Comparison, plain: bool = False) -> Table:
+    """The comparison as a table that fits a terminal of 80 columns.
+
+    Args:
+        plain: whether the terminal shows ASCII alone.
+    """
+    delta = "delta" if plain else "Δ"
     table = Table(
-        title=f"{comparison.experiment}: {_statement(comparison)}",
+        title=f"{comparison.experiment}: {_statement(comparison).replace('Δ', delta)}",
         title_justify="left",
         title_style="",
         box=box.SIMPLE_HEAD,
         show_edge=False,
         padding=0,
     )
-    name, *numbers = _HEADER
+    name, *numbers = (each.replace("Δ", delta) for each in _HEADER)
     table.add_column(name, overflow="fold", vertical="bottom")
     for header in numbers:
         table.add_column(Text(header, justify="right"), justify="right", no_wrap=True)

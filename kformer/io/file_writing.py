@@ -1,13 +1,12 @@
 """Writing files so that a killed job never leaves half of one, and their checksums."""
 
-import fcntl
 import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from kformer.errors import KformerError
 
@@ -56,18 +55,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def held_lock(path: Path) -> IO[str] | None:
-    """Locks a file for as long as the returned handle lives; None if another process holds it.
-
-    The lock is the kernel's: it is released however the process ends.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = path.open("w")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
-        return None
-    return lock

@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from kformer.config_section import Name, Section, in_one_line, validated
+from kformer.config_section import WHOLE_NUMBER, Name, Section, in_one_line, validated
 from kformer.demo_world import DemoWorld
 from kformer.encoder_lookup import encoder_depth, layer_span, locate_encoder
 from kformer.errors import KformerError
@@ -30,7 +30,7 @@ from kformer.sources.catalogue import CATALOGUE, SourceOverride, resolve
 from kformer.sources.user_data import UserData
 from kformer.training.settings import Training
 
-Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]
+Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32), WHOLE_NUMBER]
 _RESERVED = ("shared", "logs", "mlflow.db")  # other things that lie in results/
 
 
@@ -138,6 +138,9 @@ class Experiment(Section):
     another config file has."""
     tracking: Tracking = Tracking()
     """Where MLflow keeps the runs."""
+    keep: Name | None = None
+    """Where finished runs would be made again, their results are first kept under this name, a
+    folder under results/; usually given as `--config keep=NAME`. null = they are replaced."""
 
     @model_validator(mode="after")
     def _is_possible(self) -> Self:
@@ -146,6 +149,8 @@ class Experiment(Section):
             raise ValueError(f"baseline: {self.baseline!r} is not a condition; there are {known}")
         if self.experiment in _RESERVED:
             raise ValueError(f"experiment: {self.experiment!r} is taken; choose another name")
+        if self.keep in (*_RESERVED, self.experiment):
+            raise ValueError(f"keep: {self.keep!r} is taken; choose another name")
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError("seeds: the same seed is given twice")
         _ = self.needed_sources  # which checks every condition

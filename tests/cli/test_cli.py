@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -170,10 +171,12 @@ class TestMistakes:
         assert (tmp_path / "data" / "f").read_text() == "precious"
 
     @pytest.mark.parametrize("command", ["nosuch", "fetch", "demo-world"])
-    def test_an_unknown_command_or_a_missing_option_shows_the_usage(self, kformer, command):
+    def test_an_unknown_command_or_a_missing_option_is_one_line(self, kformer, command):
         status, out, err = kformer(command)
         assert (status, out) == (2, "")
-        assert "Usage: kformer" in err
+        (line,) = err.splitlines()
+        assert line.startswith("error: ")
+        assert re.search(r"; see kformer.* --help$", line)
         assert "Traceback" not in err
 
 

@@ -1,13 +1,14 @@
 """The files of an experiment: which there are, what they depend on, and where they lie."""
 
 import copy
+import os
 from pathlib import Path
 
 import pytest
 
 from kformer.study import paths, stage_versions
 from kformer.study.experiment import load_experiment
-from kformer.study.layout import Layout, fingerprint_of_files
+from kformer.study.layout import Layout
 from kformer.study.stage_versions import VERSIONS, key_of
 
 FFN = {"model": {"injection": "ffn"}}
@@ -143,21 +144,40 @@ class TestWhatFilesDependOn:
         monkeypatch.setitem(stage_versions.VERSIONS, "events", VERSIONS["events"] + 1)
         assert set(study(retrieval={"events": 5}).indexes) != before
 
-    def test_user_files_are_followed_by_name_size_and_age(self, tmp_path):
+    def test_user_files_are_followed_by_their_content(self, tmp_path):
         (tmp_path / "q.jsonl").write_text("{}")
         (tmp_path / ".hidden").write_text("{}")
-        found = study(questions={"dataset": "jsonl", "path": str(tmp_path)})
-        files = found.question_files
-        assert files.in_place
-        assert [name for name, *_ in files.state] == [str(tmp_path / "q.jsonl")]
-        before = fingerprint_of_files([files])
+
+        def files():
+            return study(questions={"dataset": "jsonl", "path": str(tmp_path)}).question_files
+
+        before = files()
+        assert before.in_place
+        os.utime(tmp_path / "q.jsonl", (1, 1))
+        (tmp_path / ".hidden").write_text("{ }")
+        assert files() == before
         (tmp_path / "q.jsonl").write_text("{ }")
-        assert fingerprint_of_files([files]) != before
+        assert files().key != before.key
+
+    def test_an_index_of_embeddings_depends_on_the_content_of_a_local_encoder(self, tiny_encoder):
+        def indexes(method):
+            settings = {"method": method, "encoder": str(tiny_encoder)}
+            return set(study(retrieval=settings).indexes)
+
+        before, of_words = indexes("dense"), indexes("bm25")
+        weights = tiny_encoder / "model.safetensors"
+        kept = weights.read_bytes()
+        try:
+            weights.write_bytes(kept[:-1] + bytes([kept[-1] ^ 1]))
+            assert indexes("dense").isdisjoint(before)
+            assert indexes("bm25") == of_words
+        finally:
+            weights.write_bytes(kept)
 
     def test_a_source_is_named_by_its_checksum(self):
         found = study(questions={"dataset": "med_qa"})
         assert found.question_files.path == Path("resources/med_qa-1c2ca8130b3d")
-        assert found.question_files.state == []
+        assert found.question_files.planned_content == "-"
 
 
 class TestWhereFilesLie:

@@ -6,6 +6,7 @@ nothing; the version of its stage is a param where no key in its paths has it.
 
 import json
 import os
+import pathlib
 import re
 import shlex
 import shutil
@@ -13,25 +14,35 @@ import subprocess
 import sys
 
 from kformer.errors import KformerError
-from kformer.io.file_writing import held_lock, write_json
+from kformer.io.file_writing import write_json
+from kformer.io.output_names import RunFolder
 from kformer.study import paths
 from kformer.study.experiment import load_experiment
 from kformer.study.stage_versions import VERSIONS
-from kformer.study.layout import Layout, fingerprint_of_files
+from kformer.study.kept_results import tell_or_keep
+from kformer.study.layout import Layout
+from kformer.study.run_lock import lock_run
+
+
+def or_exit(function, *arguments):
+    """What a function returns; a mistake of the user's ends all with one line.
+
+    A WorkflowError would add where in this file it was raised.
+    """
+    try:
+        return function(*arguments)
+    except KformerError as error:
+        sys.exit(f"error: {error}")
 
 
 def read_study():
     files = ", ".join(str(file) for file in workflow.configfiles) or "config"
-    try:
-        study = Layout(load_experiment(config, files))
-        study.check_sources()
-        return study
-    except KformerError as error:
-        # One line; a WorkflowError would add where in this file it was raised.
-        sys.exit(f"error: {error}")
+    study = Layout(load_experiment(config, files))
+    study.check_sources()
+    return study
 
 
-STUDY = read_study()
+STUDY = or_exit(read_study)
 EXPERIMENT = STUDY.experiment
 
 os.environ.update(STUDY.environment)
@@ -72,11 +83,12 @@ def made_by_rules(files):
 
 def tables_of_facts(wildcards):
     """The facts and the retrieval table that a condition reads, if it uses facts."""
-    return STUDY.tables_of_facts(wildcards.condition)
+    tables = STUDY.tables_of_facts(wildcards.condition)
+    return {name: ancient(table) for name, table in tables.items()}
 
 
 def options_of_facts(wildcards):
-    tables = tables_of_facts(wildcards)
+    tables = STUDY.tables_of_facts(wildcards.condition)
     return " ".join(options(name, [table]) for name, table in tables.items())
 
 
@@ -86,16 +98,23 @@ def counts_of_all_shards(wildcards):
 
 
 def facts_of_retrieval(wildcards):
-    return paths.facts_table(STUDY.retrievals[wildcards.key].facts.key)
+    return ancient(paths.facts_table(STUDY.retrievals[wildcards.key].facts.key))
 
 
 def indexes_of_retrieval(wildcards):
     """All shards of all indexes that are searched."""
     return [
-        shard
+        ancient(shard)
         for index in STUDY.retrievals[wildcards.key].indexes
         for shard in gather.facts(str(paths.index_folder(index.key, "{scatteritem}")))
     ]
+
+
+def finished_runs_to_replace():
+    """Those that this run makes again."""
+    jobs = [job for job in workflow.dag.needrun_jobs() if job.rule.name == "train_model"]
+    summaries = [pathlib.Path(job.output.summary) for job in jobs]
+    return [RunFolder(file.parent) for file in summaries if file.is_file()]
 
 
 wildcard_constraints:
@@ -106,17 +125,16 @@ wildcard_constraints:
 
 
 onstart:
-    RUN_LOCK = held_lock(paths.RUN_LOCK)
-    if RUN_LOCK is None:
-        sys.exit(
-            f"error: {paths.RUN_LOCK}: another run is using this folder; wait until it ends"
-        )
+    # Global, since the lock is held for as long as this lives.
+    global RUN_LOCK
+    RUN_LOCK = or_exit(lock_run, paths.RUN_LOCK, paths.JOBS_LOCK)
+    or_exit(tell_or_keep, STUDY, finished_runs_to_replace())
     prepare = ["kformer", "prepare-tracking", "--artifacts", str(STUDY.artifacts)]
     if subprocess.run(prepare).returncode:
         sys.exit(1)  # the reason is printed
     # Without the tracking address, which may hold a password.
     write_json(
-        STUDY.config, EXPERIMENT.model_dump(mode="json", exclude={"tracking"})
+        STUDY.config, EXPERIMENT.model_dump(mode="json", exclude={"tracking", "keep"})
     )
 
 
