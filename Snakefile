@@ -5,14 +5,18 @@ snakemake --cores all --configfile config/social_iqa.yaml -- all   # Social IQA
 snakemake --cores all retrieval                                  # inspect retrieval, without training
 """
 
+from pathlib import Path
+
 from snakemake.utils import min_version
 
 min_version("9.19")
 
-# Only when no other config is given: Snakemake would merge the demo's conditions into it.
+# Only when no other config is given: Snakemake would merge the demo's conditions into it. That of
+# the working directory, or else the demo's own, which lies beside this file.
 if not workflow.overwrite_configfiles:
+    own = Path("config/config.yaml")
 
-    configfile: "config/config.yaml"
+    configfile: str(own if own.is_file() else Path(workflow.basedir) / own)
 
 
 include: "workflow/rules/common.smk"

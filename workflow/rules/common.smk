@@ -33,9 +33,17 @@ def or_exit(function, *arguments):
         return function(*arguments)
     except KformerError as error:
         sys.exit(f"error: {error}")
+    except OSError as error:
+        sys.exit(f"error: {error.filename}: {error.strerror}")
 
 
 def read_study():
+    given = [word.partition("=")[0] for word in sys.argv]
+    if given.count("--configfile") + given.count("--configfiles") > 1:
+        # Snakemake would read the last one alone.
+        raise KformerError(
+            "--configfile: given twice; give all files behind one of them"
+        )
     files = ", ".join(str(file) for file in workflow.configfiles) or "config"
     study = Layout(load_experiment(config, files))
     study.check_sources()
@@ -112,9 +120,20 @@ def indexes_of_retrieval(wildcards):
 
 def finished_runs_to_replace():
     """Those that this run makes again."""
-    jobs = [job for job in workflow.dag.needrun_jobs() if job.rule.name == "train_model"]
+    jobs = [
+        job for job in workflow.dag.needrun_jobs() if job.rule.name == "train_model"
+    ]
     summaries = [pathlib.Path(job.output.summary) for job in jobs]
     return [RunFolder(file.parent) for file in summaries if file.is_file()]
+
+
+def errors_of_failed_jobs(logs):
+    """What the failed jobs said last, from their logs, which Snakemake's own logs name."""
+    text = "".join(pathlib.Path(log).read_text(errors="replace") for log in logs)
+    for name in re.findall(r"(?m)^    log: (.+) \(check log file", text):
+        if pathlib.Path(name).is_file():
+            lines = pathlib.Path(name).read_text(errors="replace").splitlines()
+            yield from [line for line in lines if line.startswith("error: ")][-1:]
 
 
 wildcard_constraints:
@@ -134,10 +153,16 @@ onstart:
         sys.exit(1)  # the reason is printed
     # Without the tracking address, which may hold a password.
     write_json(
-        STUDY.config, EXPERIMENT.model_dump(mode="json", exclude={"tracking", "keep"})
+        STUDY.config,
+        EXPERIMENT.model_dump(mode="json", exclude={"tracking", "keep"}),
     )
 
 
 onsuccess:
     if STUDY.comparison.numbers.is_file():
         shell(f"kformer show {STUDY.comparison.numbers}")
+
+
+onerror:
+    # Once more, where one looks: at the end, without the lines of Snakemake around it.
+    print(*errors_of_failed_jobs(log), sep="\n", file=sys.stderr)
