@@ -26,15 +26,12 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from string import ascii_lowercase
 from typing import Any
 
-import torch
 import yaml
-from transformers import BertConfig, BertModel, BertTokenizerFast
+from tiny_encoder import write_tiny_encoder
 
-from kformer.demo_world import DemoWorld, write_world
-from kformer.io.text_files import read_jsonl
+from kformer.demo_world import DemoWorld
 
 ROOT = Path(__file__).parents[1]
 WORLD = {"train_questions": 48, "validation_questions": 24, "test_questions": 24}
@@ -74,27 +71,7 @@ def make_study(folder: Path) -> None:
     """Writes the config and a tiny random encoder into a new folder."""
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(STUDY, sort_keys=False))
-    with tempfile.TemporaryDirectory() as scratch:
-        world = Path(scratch) / "world"
-        write_world(DemoWorld(**WORLD), world)
-        files = (world / f"{name}.jsonl" for name in ("facts", "questions"))
-        rows = [row for file in files for _, row in read_jsonl(file)]
-    texts = [row.get("text") or f"{row['context']} {row['question']}" for row in rows]
-    words = sorted({word for text in texts for word in text.lower().replace(".", " ").split()})
-    letters = [f"{prefix}{letter}" for prefix in ("", "##") for letter in f"{ascii_lowercase}.:?,'"]
-    tokens = dict.fromkeys(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *words])
-    vocabulary = {token: number for number, token in enumerate(tokens)}
-    BertTokenizerFast(vocab=vocabulary).save_pretrained(folder / "encoder")
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=32,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        intermediate_size=64,
-        max_position_embeddings=96,
-    )
-    BertModel(config).save_pretrained(folder / "encoder")
+    write_tiny_encoder(folder / "encoder", DemoWorld(**WORLD))
 
 
 def start(folder: Path) -> subprocess.Popen[bytes]:

@@ -89,10 +89,23 @@ def made_by_rules(files):
     return [ancient(each.path) for each in files if not each.in_place]
 
 
+def retrieved(key, table):
+    """A table of what was retrieved, as an input."""
+    # Approximate search also depends on the number of indexes, for which the key does not stand.
+    exact = STUDY.retrievals[key].settings.nearest == "exact"
+    return ancient(table) if exact else table
+
+
 def tables_of_facts(wildcards):
     """The facts and the retrieval table that a condition reads, if it uses facts."""
     tables = STUDY.tables_of_facts(wildcards.condition)
-    return {name: ancient(table) for name, table in tables.items()}
+    if not tables:
+        return {}
+    key = STUDY.retrieval_of[wildcards.condition].key
+    return {
+        "facts": ancient(tables["facts"]),
+        "retrieval": retrieved(key, tables["retrieval"]),
+    }
 
 
 def options_of_facts(wildcards):

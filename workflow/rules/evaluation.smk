@@ -30,7 +30,7 @@ rule evaluate_model:
 rule answer_by_retrieval:
     input:
         questions=ancient(STUDY.questions),
-        retrieval=lambda wildcards: ancient(tables_of_facts(wildcards)["retrieval"]),
+        retrieval=lambda wildcards: tables_of_facts(wildcards)["retrieval"],
     output:
         UNTRAINED_RUN.predictions,
     log:

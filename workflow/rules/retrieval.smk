@@ -135,7 +135,9 @@ rule describe_retrieval:
     input:
         questions=ancient(STUDY.questions),
         facts=facts_of_retrieval,
-        retrieval=ancient(paths.retrieval_table("{key}")),
+        retrieval=lambda wildcards: retrieved(
+            wildcards.key, paths.retrieval_table(wildcards.key)
+        ),
     output:
         page=paths.retrieval_report("{key}").page,
         numbers=paths.retrieval_report("{key}").numbers,
@@ -164,7 +166,9 @@ rule describe_retrieval:
 rule shuffle_facts:
     input:
         questions=ancient(STUDY.questions),
-        retrieval=ancient(paths.retrieval_table("{key}")),
+        retrieval=lambda wildcards: retrieved(
+            wildcards.key, paths.retrieval_table(wildcards.key)
+        ),
     output:
         paths.shuffled_table("{key}"),
     log:
