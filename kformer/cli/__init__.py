@@ -31,6 +31,7 @@ def main() -> None:
     except KformerError as error:
         sys.exit(f"error: {error}")
     except OSError as error:
+        reason = error.strerror or " ".join(str(error).split()) or type(error).__name__
         if error.filename is None:
-            raise
-        sys.exit(f"error: {error.filename}: {error.strerror}; correct that or name another path")
+            sys.exit(f"error: {reason}; correct that and start the same command again")
+        sys.exit(f"error: {error.filename}: {reason}; correct that or name another path")
