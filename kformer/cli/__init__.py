@@ -52,8 +52,10 @@ def main() -> None:
     except typer.Abort:
         sys.exit(130)
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        sys.exit(f"error: {where}{error.strerror or error}; correct that or name another path")
+        reason = error.strerror or " ".join(str(error).split()) or type(error).__name__
+        if error.filename is None:
+            sys.exit(f"error: {reason}; correct that and start the same command again")
+        sys.exit(f"error: {error.filename}: {reason}; correct that or name another path")
 
 
 def _end_with_usage(error: Any) -> NoReturn:

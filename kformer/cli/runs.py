@@ -44,6 +44,7 @@ def train(
     --seed 1 --settings '{"model": {"injection": "ffn"}, "training": {"epochs": 3}}'`
     """
     from kformer.training.run import train as train_run
+    from kformer.training.run import training_lock
     from kformer.training.settings import TrainSettings
 
     section = load(TrainSettings, settings)
@@ -51,9 +52,15 @@ def train(
     tables = tables_of_knowledge(facts, retrieval)
     version = train_version(section.model.injection)
     logged = {"seed": seed, **section.model_dump()}
-    with tracked_training("train", RunFolder(out), logged) as stage:
+    # First the lock: the run in MLflow, too, is that of one process.
+    with (
+        training_lock(out, checkpoints) as lock,
+        tracked_training("train", RunFolder(out), logged) as stage,
+    ):
         log = stage.run.log
-        stage.finish(train_run(section, seed, questions, tables, out, checkpoints, log, version))
+        stage.finish(
+            train_run(section, seed, questions, tables, out, checkpoints, lock, log, version)
+        )
 
 
 @app.command()

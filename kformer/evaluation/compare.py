@@ -1,5 +1,6 @@
 """The last stage of an experiment: from every run's predictions to one comparison."""
 
+import math
 import platform
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -92,7 +93,7 @@ def _read_runs(folders: Sequence[RunFolder]) -> tuple[AnsweredQuestions, list[Ru
                 f"{first} and {folder.predictions} cannot be compared: {difference}; delete both "
                 "and run again"
             )
-        training = TrainingSummary.read(folder.summary) if folder.summary.exists() else None
+        training = None if folder.seed is None else TrainingSummary.read(folder.summary)
         runs.append(RunAnswers(folder.condition, folder.seed, predictions, training))
     _check_versions(folders, runs)
     return questions, runs
@@ -141,6 +142,16 @@ def _read_predictions(path: Path) -> tuple[AnsweredQuestions, Ints]:
             raise KformerError(
                 f"{path}: question {row['question_id']} has no answer to compare with; "
                 "evaluate on a labelled split"
+            )
+        if not all(map(math.isfinite, row["logits"])):
+            raise KformerError(
+                f"{path}: the logits of question {row['question_id']} are not numbers; delete "
+                f"{path.parent} and run again with a lower training.learning_rate"
+            )
+        if not 0 <= row["prediction"] < len(row["logits"]):
+            raise KformerError(
+                f"{path}: question {row['question_id']} has no choice {row['prediction']}; delete "
+                "the file and evaluate again"
             )
         if following and row["question_id"] == following["question_id"]:
             raise KformerError(f"{path}: question {row['question_id']} occurs more than once")

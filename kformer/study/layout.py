@@ -206,8 +206,13 @@ class Layout:
         settings = self.conditions[condition]
         return {
             "model": settings.model.relevant_settings(),
-            "training": settings.training.model_dump(mode="json"),
+            "training": settings.training.relevant_settings(),
         }
+
+    def train_options(self, condition: str) -> Mapping[str, Any]:
+        """The settings that training is started with: also those that no result depends on."""
+        training = self.conditions[condition].training.model_dump(mode="json")
+        return {**self.train_settings(condition), "training": training}
 
     def train_version(self, condition: str) -> str:
         """The version of training a condition, see `kformer.study.stage_versions.train_version`."""

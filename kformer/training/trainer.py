@@ -58,22 +58,60 @@ class LengthGroupedSampler(Sampler[int]):
 
 
 class Stopwatch(TrainerCallback):
-    """Times every step: forward, backward, optimiser; not evaluation, not saving."""
+    """Times the whole run, and every step: forward, backward, optimiser; not evaluation or saving.
+
+    A resumed run counts what it took until its checkpoint.
+    """
 
     def __init__(self) -> None:
-        self._began = 0.0
-        self._seconds: list[float] = []
+        self._started = time.monotonic()
+        self._step_began = 0.0
+        self._step_seconds: list[float] = []
 
     def on_step_begin(self, *_: Any, **__: Any) -> None:
-        self._began = time.perf_counter()
+        self._step_began = time.monotonic()
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
-        self._seconds.append(time.perf_counter() - self._began)
+        self._step_seconds.append(time.monotonic() - self._step_began)
+
+    @property
+    def seconds(self) -> float:
+        """Since the stopwatch was made, and before the checkpoint that was resumed."""
+        return time.monotonic() - self._started
 
     @property
     def seconds_per_step(self) -> float | None:
         """The median, which neither the first steps nor a busy machine moves much."""
-        return statistics.median(self._seconds) if self._seconds else None
+        return statistics.median(self._step_seconds) if self._step_seconds else None
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps of it, JSON-ready."""
+        return {"seconds": self.seconds, "step_seconds": self._step_seconds}
+
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Counts what a checkpoint kept."""
+        self._started -= state["seconds"]
+        self._step_seconds = [*state["step_seconds"], *self._step_seconds]
+
+
+class TimedSaving(TrainerCallback):
+    """Asks for a checkpoint when the last one is some time ago."""
+
+    def __init__(self, minutes: float) -> None:
+        self._seconds = 60 * minutes
+        self._saved = time.monotonic()
+
+    def on_train_begin(self, *_: Any, **__: Any) -> None:
+        self._saved = time.monotonic()
+
+    def on_save(self, *_: Any, **__: Any) -> None:
+        self._saved = time.monotonic()
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        if time.monotonic() - self._saved >= self._seconds:
+            control.should_save = True
 
 
 class Reporter(TrainerCallback):
@@ -159,11 +197,10 @@ def training_arguments(
         eval_steps=every,
         save_strategy="steps",
         save_steps=every,
-        save_total_limit=2,  # the best and the last
-        load_best_model_at_end=True,
         metric_for_best_model="accuracy",
         greater_is_better=True,
         logging_steps=max(steps // 50, 1),
+        logging_nan_inf_filter=False,  # training stops at the first one
         label_names=["labels"],
         remove_unused_columns=False,
         disable_tqdm=not sys.stderr.isatty(),

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 from kformer.modeling.injections import find_injection
 from kformer.modeling.settings import Model
-from kformer.training.run import train
+from kformer.training.run import train, training_lock
 from kformer.training.settings import Training, TrainSettings
 
 
@@ -52,16 +52,19 @@ def train_into(tiny_tables):
 
         knowledge = (tiny_tables / "facts.parquet", tiny_tables / "question.parquet")
         reads_facts = find_injection(settings.model.injection).fact_input != "none"
-        summary = train(
-            settings,
-            seed,
-            tiny_tables / "questions.parquet",
-            knowledge if reads_facts else None,
-            out,
-            out.with_name(f"{out.name}-checkpoints"),
-            remember,
-            version,
-        )
+        checkpoints = out.with_name(f"{out.name}-checkpoints")
+        with training_lock(out, checkpoints) as lock:
+            summary = train(
+                settings,
+                seed,
+                tiny_tables / "questions.parquet",
+                knowledge if reads_facts else None,
+                out,
+                checkpoints,
+                lock,
+                remember,
+                version,
+            )
         return SimpleNamespace(out=out, summary=summary, logged=logged)
 
     return start

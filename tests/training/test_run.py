@@ -10,6 +10,7 @@ import torch
 from kformer.errors import KformerError
 from kformer.modeling import KformerForMultipleChoice, KformerProcessor
 from kformer.modeling.question_features import Knowledge, load_examples
+from kformer.training import resumable_trainer
 from kformer.training import run as run_module
 from kformer.training.run import build_model, parameter_counts
 
@@ -18,6 +19,10 @@ from .conftest import assert_same_weights, of_steps, weights
 
 class Killed(BaseException):
     """What stops a run in the middle, as no handler of errors would."""
+
+
+def kill(*_, **__):
+    raise Killed
 
 
 def kill_at_validation(step):
@@ -43,7 +48,11 @@ def test_a_run_leaves_a_model_and_its_measurements(injection, whole_run):
     for name in ("seconds_per_step", "train_seconds", "peak_memory_mb"):
         assert written[name] > 0
     assert (written["added_parameters"] > 0) == (injection in ("attention", "ffn", "static"))
-    assert sorted(path.name for path in done.out.iterdir()) == ["model", "training.json"]
+    assert sorted(path.name for path in done.out.iterdir()) == [
+        ".finished",
+        "model",
+        "training.json",
+    ]
     assert not done.out.with_name(f"{done.out.name}-checkpoints").exists()
 
     model = KformerForMultipleChoice.from_pretrained(done.out / "model")
@@ -170,19 +179,18 @@ def test_a_run_killed_after_its_last_step_only_saves_its_model(
         evaluations = itertools.count(1)
         return lambda evaluated: {"accuracy": next(evaluations) / 4 if best_step == 8 else 0.5}
 
-    monkeypatch.setattr(run_module, "accuracy", increasing())
+    monkeypatch.setattr(resumable_trainer, "accuracy", increasing())
     whole = run(settings(), "whole")
     assert whole.summary["best_step"] == best_step
-    monkeypatch.setattr(run_module, "accuracy", increasing())
-    (tmp_path / "killed").write_text("where the model cannot be saved")
-    with pytest.raises(FileExistsError):
+    monkeypatch.setattr(resumable_trainer, "accuracy", increasing())
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(run_module, "finish", kill)
         run(settings(), "killed")
-    (tmp_path / "killed").unlink()
     resumed = run(settings(), "killed")
     assert not resumed.logged
     assert (resumed.summary["steps"], resumed.summary["best_step"]) == (8, best_step)
     assert resumed.summary["validation_accuracy"] == whole.summary["validation_accuracy"]
-    assert resumed.summary["seconds_per_step"] is None
+    assert resumed.summary["seconds_per_step"] > 0  # from before the kill
     assert_same_weights(weights(resumed.out), weights(whole.out))
 
 

@@ -20,6 +20,11 @@ rule train_model:
     params:
         version=lambda wildcards: STUDY.train_version(wildcards.condition),
         settings=lambda wildcards: as_json(STUDY.train_settings(wildcards.condition)),
+        # Passed on, but nothing runs again when it changes: it is derived, as Snakemake calls it,
+        # for it takes `resources`.
+        options=lambda wildcards, resources: as_json(
+            STUDY.train_options(wildcards.condition)
+        ),
         facts=options_of_facts,
         content=lambda wildcards: STUDY.encoder(wildcards.condition) or "-",
         out=lambda wildcards: STUDY.run(wildcards.condition, wildcards.seed).path,
@@ -30,4 +35,4 @@ rule train_model:
     shell:
         "kformer train --questions {input.questions} {params.facts} --out {params.out}"
         " --checkpoints {params.checkpoints} --seed {wildcards.seed} --content {params.content}"
-        " --settings {params.settings:q} 2>&1 | tee {log}"
+        " --settings {params.options:q} 2>&1 | tee {log}"
