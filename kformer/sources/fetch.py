@@ -13,10 +13,11 @@ from kformer.errors import KformerError
 from kformer.io.file_writing import replacing
 from kformer.io.text_files import suffix_of
 from kformer.sources.addresses import Address
-from kformer.sources.archives import BadArchive, unpack
+from kformer.sources.archives import unpack
 from kformer.sources.catalogue import Source
 from kformer.sources.checksum_lock import trust, write_note
 from kformer.sources.download import Download, NotFetched
+from kformer.sources.unpacked_folder import BadArchive
 from kformer.sources.wanted_files import WantedFile, wanted_files
 
 _log = logging.getLogger(__name__)

@@ -10,10 +10,10 @@ from filelock import FileLock
 from kformer.errors import KformerError
 from kformer.questions.user_files import ParquetQuestions
 from kformer.sources import fetch
-from kformer.sources.archives import BadArchive
 from kformer.sources.catalogue import UserSource, resolve
 from kformer.sources.checksum_lock import check_unpacked, trust
 from kformer.sources.fetch import fetch_source
+from kformer.sources.unpacked_folder import BadArchive
 
 from ..conftest import as_bytes
 from .conftest import TEXTS, files_in, gzipped, sha256, source_of, tarred, unpublished, zipped
