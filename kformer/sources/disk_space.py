@@ -7,6 +7,8 @@ from pathlib import Path
 
 from kformer.errors import KformerError
 
+MAX_DOWNLOAD = 5_000_000_000  # bytes of a file whose size nobody published
+MAX_DOWNLOAD_VARIABLE = "KFORMER_MAX_DOWNLOAD"  # in the environment, for larger ones
 RESERVE = 100_000_000  # bytes that are left free; of a small disk a twentieth
 
 

@@ -66,8 +66,8 @@ class UnpackedFolder:
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             # Never over another one; a disk that knows no upper case tells "A" and "a" apart so.
-            with target.open("xb") as file:
-                self._copy(content, file, target)
+            with naming(target), target.open("xb") as file:
+                self._copy(content, file)
         except OSError as error:
             raise self._refusal(error, name, target) from error
 
@@ -80,12 +80,11 @@ class UnpackedFolder:
             return BadArchive(f"member {shown(name)} is both a file and a folder; refused")
         return error
 
-    def _copy(self, content: Readable, file: IO[bytes], target: Path) -> None:
+    def _copy(self, content: Readable, file: IO[bytes]) -> None:
         while chunk := content.read(CHUNK):
             self.bytes += len(chunk)  # the real bytes: sizes in headers may lie
             if self.bytes > self.max_bytes:
                 raise BadArchive(f"unpacks to more than {self.max_bytes} bytes; refused")
             if self.bytes > self._spare:
                 raise no_room_for("what is unpacked", self.path)
-            with naming(target):
-                file.write(chunk)
+            file.write(chunk)

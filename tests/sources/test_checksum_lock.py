@@ -82,6 +82,22 @@ def test_a_changed_file_is_refused_on_another_machine(site, tmp_path, lock, get)
     assert get(unpublished(site.url()), elsewhere) == OTHER
 
 
+def test_a_file_that_has_grown_is_refused_before_it_is_fetched(site, tmp_path, lock, get):
+    site.content = zipped(OTHER)
+    get(unpublished(site.url()))
+    locked, site.content = site.content, zipped(TEXTS)
+    assert len(site.content) > len(locked)
+    with pytest.raises(KformerError) as caught:
+        get(unpublished(site.url()), tmp_path / "elsewhere")
+    assert str(caught.value) == (
+        f"source atomic: {site.url()} has more than the {len(locked)} bytes that are expected; get "
+        "it again or, if its owners have changed it and you want it as it is now, delete the entry "
+        f"{site.url()!r} from {lock}"
+    )
+    lock.write_text("{}")
+    assert get(unpublished(site.url()), tmp_path / "elsewhere") == TEXTS
+
+
 def test_a_changed_file_in_the_cache_is_refused_and_kept(site, downloads, lock, get):
     """Another experiment may share the cache and have locked the newer file."""
     site.content = zipped(TEXTS)
