@@ -8,7 +8,6 @@ training run. ``workflow/schemas/config.schema.json`` is generated from these cl
 
 from collections.abc import Mapping
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -186,7 +185,7 @@ class Experiment(Section):
                 (f"conditions.{name}.knowledge", each) for each in self.condition(name).knowledge
             ]
         for key, reader in readers:
-            if isinstance(reader, UserData) and reader.path and not Path(reader.path).exists():
+            if isinstance(reader, UserData) and reader.path and not reader.place.exists():
                 raise KformerError(
                     f"{key}: path: there is nothing at {reader.path}; correct it, or put a file "
                     "or a folder there"

@@ -205,7 +205,7 @@ class Layout:
 
     def _files(self, reader: Any) -> SourceFiles:
         if reader.archive is None:
-            return SourceFiles(reader.path, Path(reader.path), in_place=True)
+            return SourceFiles(reader.path, reader.place, in_place=True)
         if reader.is_generated:
             key = f"demo-{key_of('demo_world', self.experiment.demo_world)}"
         else:
