@@ -37,8 +37,11 @@ _NO_DATA = {
     re.compile(rb"Rar!"): "is a rar archive, which cannot be unpacked; make it a zip",
     re.compile(rb"7z\xbc\xaf"): "is a 7z archive, which cannot be unpacked; make it a zip",
     re.compile(rb"\x28\xb5\x2f\xfd"): "is packed with zstd; pack it with gzip",
-    re.compile(rb"(\xef\xbb\xbf)?\s*(<!--|<!doctype|<html|<head|<body|<\?xml)", re.I): (
+    re.compile(rb"(\xef\xbb\xbf)?\s*<(!--|!doctype\s|\?xml\s|(html|head|body)[\s>])", re.I): (
         "is a web page or another XML document, not the file"
+    ),
+    re.compile(rb"PK\x03\x04|PK\x05\x06|\x1f\x8b\x08|BZh[1-9]1AY&SY|\xfd7zXZ\0"): (
+        "holds another archive; unpack that one"
     ),
     re.compile(rb"version https://git-lfs"): "is a pointer of Git LFS, not the file itself",
 }
@@ -94,8 +97,7 @@ def _unpack(archive: Path, name: str, folder: UnpackedFolder) -> None:
                 if inside is not None:
                     folder.add(member, inside)
             return
-        if opened is None:
-            _check_plain(start, name)
+        _check_plain(unpacked_start, name.removesuffix(suffix))
         folder.add(name.removesuffix(suffix), content)
 
 
@@ -109,7 +111,7 @@ def _check_plain(start: bytes, name: str) -> None:
         if magic.match(text):
             raise BadArchive(problem)
     if name.lower().endswith(_ARCHIVES):
-        raise BadArchive("is no archive, whatever its name says")
+        raise BadArchive("is not the archive that its name says")
 
 
 def _unpack_zip(path: Path, folder: UnpackedFolder) -> None:

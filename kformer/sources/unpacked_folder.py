@@ -22,7 +22,8 @@ class Readable(Protocol):
 
 def shown(name: str) -> str:
     """The name of a member for a message: on one line, and not too long."""
-    return repr(name) if len(name) <= 80 else f"{name[:80]!r}…"
+    text = repr(name)
+    return text if len(text) <= 90 else f"{text[:88]}…'"
 
 
 class UnpackedFolder:

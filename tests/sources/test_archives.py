@@ -156,6 +156,22 @@ def test_what_is_no_data_is_named(content, problem, tmp_path):
     refused(content, tmp_path, problem)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("a.zip", b"x", "is not the archive that its name says"),
+        ("a.tar.gz", gzip.compress(b"x" * 600), "is not the archive that its name says"),
+        ("a.tgz", gzip.compress(b"x" * 600), "is not the archive that its name says"),
+        ("a.gz", gzip.compress(zipped(TEXTS)), "holds another archive"),
+        ("a.gz", gzip.compress(gzip.compress(b"x")), "holds another archive"),
+        ("a.tsv.gz", gzip.compress(b"<html>"), "is a web page"),
+    ],
+)
+def test_what_is_not_what_its_name_says_is_refused(name, content, problem, tmp_path):
+    with pytest.raises(BadArchive, match=problem):
+        unpacked(content, tmp_path, name)
+
+
 def test_a_member_with_a_password_is_refused(tmp_path):
     content = bytearray(zipped({"secret": b"x"}))
     content[6] |= 1  # the flag in the member's header, and in the directory
