@@ -48,8 +48,9 @@ def _number(value: Any) -> Any:
     return int(value) if isinstance(value, str) and fullmatch(r"[+-]?[0-9]{1,20}", value) else value
 
 
-WHOLE_NUMBER = BeforeValidator(_number, json_schema_input_type=int)
-"""Lets a strict type take a whole number written as text."""
+def or_its_text(kind: Any) -> BeforeValidator:
+    """Lets a strict type of whole numbers, ``kind``, also take one written as text."""
+    return BeforeValidator(_number, json_schema_input_type=kind)
 
 
 class Section(BaseModel):

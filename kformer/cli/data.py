@@ -11,6 +11,7 @@ from kformer.cli.options import (
     Content,
     Downloads,
     Lock,
+    MaxDownload,
     Out,
     Settings,
     SourceSettings,
@@ -20,6 +21,7 @@ from kformer.cli.options import (
 )
 from kformer.cli.stage import tracked_stage
 from kformer.errors import KformerError
+from kformer.sources.disk_space import MAX_DOWNLOAD
 from kformer.study.paths import DOWNLOADS, SOURCES_LOCK
 
 app = typer.Typer()
@@ -32,6 +34,7 @@ def fetch(
     settings: SourceSettings = "{}",
     downloads: Downloads = DOWNLOADS,
     lock: Lock = SOURCES_LOCK,
+    max_download: MaxDownload = MAX_DOWNLOAD,
 ) -> None:
     """Download a source, verify its sha256, and unpack it.
 
@@ -44,7 +47,7 @@ def fetch(
     source = resolve(name, overrides)
     needed = [resolve(each, overrides) for each in overrides]
     with tracked_stage(f"fetch {name}", out, source.model_dump()) as stage:
-        stage.finish(fetch_source(source, downloads, lock, out, needed))
+        stage.finish(fetch_source(source, downloads, lock, out, needed, max_download))
 
 
 @app.command()

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from kformer.errors import KformerError
+from kformer.sources.disk_space import MAX_DOWNLOAD_VARIABLE
 
 
 def keep_input(ctx: typer.Context, param: typer.CallbackParam, value: Any) -> Any:
@@ -31,6 +32,14 @@ SourceSettings = Annotated[
 ]
 Downloads = Annotated[
     Path, typer.Option(envvar="KFORMER_DOWNLOADS", help="Where archives are kept.")
+]
+MaxDownload = Annotated[
+    int,
+    typer.Option(
+        envvar=MAX_DOWNLOAD_VARIABLE,
+        min=1,
+        help="Bytes that are fetched at most of a file whose size nobody published.",
+    ),
 ]
 Lock = Annotated[
     Path,

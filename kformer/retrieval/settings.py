@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from kformer.config_section import WHOLE_NUMBER, Section, Text
+from kformer.config_section import Section, Text, or_its_text
 from kformer.encoder_lookup import BUNDLED
 from kformer.retrieval.methods import INDEX_SETTINGS, METHOD_SETTINGS, METHODS, IndexKind
 
-Count = Annotated[int, Field(strict=True, gt=0), WHOLE_NUMBER]  # strict: `true` is no number
+Count = Annotated[
+    int, Field(strict=True, gt=0), or_its_text(Annotated[int, Field(gt=0)])
+]  # strict: `true` is no number
 
 if TYPE_CHECKING:
     Method = str

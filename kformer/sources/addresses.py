@@ -32,6 +32,9 @@ def locate(text: str) -> str | Path:
     try:
         parts = urlsplit(text)
         if parts.scheme in ("http", "https"):
+            _ = parts.port  # which has to be a number
+            if not parts.hostname:
+                raise ValueError("it names no host")
             return text
         if parts.scheme == "hf":
             return _hub_address(text)

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 from pydantic import NonNegativeInt, TypeAdapter, ValidationError
@@ -110,9 +111,10 @@ def check_unpacked(source: Source, folder: Path, lock: Path) -> None:
     note = _note_of(folder)
     if all(file.sha256 for file in source.files) or not (folder.is_dir() and note.is_file()):
         return
-    noted = note.read_text("utf-8").split("\n")
+    noted = [line.strip() for line in note.read_text("utf-8", "replace").split("\n")]
+    noted += ["unknown"] * (len(source.files) - len(noted))
     for file, expected, found in zip(source.files, all_expected, noted, strict=False):
-        if expected.sha256 and found.strip() != expected.sha256:
+        if expected.sha256 and found != expected.sha256:
             raise KformerError(
                 f"source {file.title}: {folder} is of a file with sha256 {found}, but {lock} "
                 f"expects {expected.sha256}; delete that folder to fetch it again, or correct "
@@ -134,14 +136,30 @@ def _plain(entries: Mapping[str, LockedFile]) -> dict[str, object]:
 def _read_lock(path: Path) -> Mapping[str, LockedFile]:
     """The entries by address; none where there is no such file yet."""
     try:
-        return _ENTRIES.validate_python(json.loads(path.read_text("utf-8")))
+        content = json.loads(path.read_bytes(), object_pairs_hook=_each_once)
+        return _ENTRIES.validate_python(content)
     except FileNotFoundError:
         return {}
+    except OSError as error:  # a folder, or not to be read
+        reason = error.strerror or type(error).__name__
     except ValidationError as error:
         reason = in_one_line(error)
-    except ValueError as error:  # bytes that are no text, text that is no JSON
+    except RecursionError:
+        reason = "it is nested too deeply"
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         reason = f"not valid JSON: {error}"
+    except ValueError as error:  # an address that is there twice, a number of 5,000 digits
+        reason = str(error)
     raise KformerError(
-        f"{path}: not a lock file of sources: {reason}; restore it from version control, or delete "
-        "it to trust anew what is fetched next"
+        f"{path}: not a lock file of sources: {reason[:500]}; restore it from version control, or "
+        "delete it to trust anew what is fetched next"
     )
+
+
+def _each_once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuses what a merge may leave: two entries for one address, of which the last would win."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key in found if [each for each, _ in pairs].count(key) > 1)
+        raise ValueError(f"{twice!r} is there twice")
+    return found

@@ -15,7 +15,7 @@ class UserData(Section):
     """Data of the user: at a path, to be read in place, or at addresses, to be fetched."""
 
     path: Text | None = None
-    """A file, compressed or not, or a folder of such files; read where it is."""
+    """A file, compressed or not, or a folder of such files; read where it is. `~` is your home."""
     url: Text | None = None
     """`http(s)://`, `hf://`, `file:` or a plain path of an archive or a file, which is fetched,
     verified and unpacked first."""
@@ -34,7 +34,17 @@ class UserData(Section):
             )
         if self.sha256 and not self.url:
             raise ValueError("sha256: belongs to a url; a path is read without a check")
+        try:
+            _ = self.path and self.place
+        except RuntimeError:  # ~somebody
+            raise ValueError(f"path: {self.path}: there is no such home folder") from None
         return self
+
+    @property
+    def place(self) -> Path:
+        """Where ``path`` leads."""
+        assert self.path is not None
+        return Path(self.path).expanduser()
 
     def files_at(self, path: Path, suffixes: tuple[str, ...]) -> list[Path]:
         """The files to read at a path, in the order of their paths.

@@ -8,7 +8,6 @@ training run. ``workflow/schemas/config.schema.json`` is generated from these cl
 
 from collections.abc import Mapping
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -18,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from kformer.config_section import WHOLE_NUMBER, Name, Section, in_one_line, validated
+from kformer.config_section import Name, Section, in_one_line, or_its_text, validated
 from kformer.demo_world import DemoWorld
 from kformer.encoder_lookup import encoder_depth, layer_span, locate_encoder
 from kformer.errors import KformerError
@@ -30,7 +29,11 @@ from kformer.sources.catalogue import CATALOGUE, SourceOverride, resolve
 from kformer.sources.user_data import UserData
 from kformer.training.settings import Training
 
-Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32), WHOLE_NUMBER]
+Seed = Annotated[
+    int,
+    Field(strict=True, ge=0, lt=2**32),
+    or_its_text(Annotated[int, Field(ge=0, lt=2**32)]),
+]
 _RESERVED = ("shared", "logs", "mlflow.db")  # other things that lie in results/
 
 
@@ -191,7 +194,7 @@ class Experiment(Section):
                 (f"conditions.{name}.knowledge", each) for each in self.condition(name).knowledge
             ]
         for key, reader in readers:
-            if isinstance(reader, UserData) and reader.path and not Path(reader.path).exists():
+            if isinstance(reader, UserData) and reader.path and not reader.place.exists():
                 raise KformerError(
                     f"{key}: path: there is nothing at {reader.path}; correct it, or put a file "
                     "or a folder there"

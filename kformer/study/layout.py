@@ -231,7 +231,7 @@ class Layout:
 
     def _files(self, reader: Any) -> SourceFiles:
         if reader.archive is None:
-            path = Path(reader.path)
+            path = reader.place
             return SourceFiles(self._contents.checksum(path), path, in_place=True)
         if reader.is_generated:
             key = f"demo-{key_of('demo_world', self.experiment.demo_world)}"

@@ -157,6 +157,7 @@ def test_an_address_leads_to_the_web_or_to_a_path(address, target, monkeypatch):
     "address",
     [
         *("ftp://host/a.zip", "file://host/a.zip", "http://[1/a.zip", "~nobody-here/a.zip"),
+        *("http:///a.zip", "http:a.zip", "https://:80/a.zip", "http://host:port/a.zip"),
         *("hf://", "hf:a.zip", "hf://datasets/mine/a.zip", "hf://datasets/me/mine", "hf://me"),
         *("hf://me/mine@/a.zip", "hf://me/mine//a.zip", "hf://m e/mine/a.zip", "hf://buckets/m/b"),
     ],

@@ -15,6 +15,7 @@ from kformer.errors import KformerError
 from kformer.modeling.settings import Model
 from kformer.retrieval.settings import Retrieval
 from kformer.study.experiment import load_experiment
+from kformer.study.layout import Layout
 from kformer.training.settings import Training
 
 ROOT = Path(__file__).parents[2]
@@ -121,6 +122,17 @@ class TestSources:
         load(questions={"dataset": "csv", "path": str(tmp_path / "q.csv")})
         message = refused(questions={"dataset": "csv", "path": str(tmp_path / "p.csv")})
         assert message.startswith(f"questions: path: there is nothing at {tmp_path}/p.csv; correct")
+
+    def test_a_path_may_begin_with_the_home_folder(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("HOME", str(tmp_path))
+        (tmp_path / "q.csv").touch()
+        questions = {"dataset": "csv", "path": "~/q.csv"}
+        files = Layout(load(questions=questions)).question_files
+        assert (files.key, files.path) == ("~/q.csv", tmp_path / "q.csv")
+        message = refused(questions={"dataset": "csv", "path": "~/p.csv"})
+        assert message.startswith("questions: path: there is nothing at ~/p.csv; correct")
+        message = refused(questions={"dataset": "csv", "path": "~nobody-here/p.csv"})
+        assert message == "questions.csv: path: ~nobody-here/p.csv: there is no such home folder"
 
     def test_two_sources_of_a_kind_need_names(self, tmp_path):
         one = {"source": "txt", "path": str(tmp_path)}
