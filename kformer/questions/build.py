@@ -1,9 +1,10 @@
 """The stage that turns a data set into the questions table."""
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -12,6 +13,10 @@ from kformer.errors import KformerError
 from kformer.io.table_schemas import SPLITS
 from kformer.io.tables import Row, write_table
 from kformer.questions import QuestionSource
+from kformer.questions.copies import find_copies
+from kformer.questions.equal_choices import find_equal_choices
+
+_log = logging.getLogger(__name__)
 
 
 class _Question(BaseModel):
@@ -39,23 +44,43 @@ class _Question(BaseModel):
 def build_questions(reader: QuestionSource, path: Path, out: Path) -> dict[str, float]:
     """Writes the questions table of a data set.
 
+    What makes its results doubtful is logged, with the ids of a few questions.
+
     Args:
         reader: the data set.
         path: its file or folder.
         out: the table to write.
 
     Returns:
-        the number of questions per split.
+        the number of questions per split, and of those that are in two splits or have the same
+        choice twice.
 
     Raises:
         KformerError: a row that is not a proper question, or a split without questions.
     """
-    counts: Counter[str] = Counter()
-    write_table(out, "questions", _checked(reader.read(path), path, counts))
-    return {f"{split}_questions": counts[split] for split in SPLITS}
+    questions = list(_checked(reader.read(path), path))
+    copies, equal_choices = find_copies(questions), find_equal_choices(questions)
+    for line in (*copies.lines(), *equal_choices.lines()):
+        _log.warning("%s: %s", path, line)
+    dropped = copies.unwanted if reader.overlap == "drop" else frozenset()
+    kept = [row for row in questions if row["question_id"] not in dropped]
+    sizes = Counter(row["split"] for row in kept)
+    for split in SPLITS:
+        if not sizes[split]:
+            without = "without copies " * bool(dropped)
+            raise KformerError(
+                f"{path}: {without}the split {split} has no questions; every split needs some"
+            )
+    write_table(out, "questions", kept)
+    return {
+        **{f"{split}_questions": sizes[split] for split in SPLITS},
+        **copies.counts,
+        "copies_dropped": len(dropped),
+        **equal_choices.counts,
+    }
 
 
-def _checked(rows: Iterable[Row], path: Path, counts: Counter[str]) -> Iterator[Row]:
+def _checked(rows: Iterable[Row], path: Path) -> Iterator[dict[str, Any]]:
     seen = set()
     for row in rows:
         try:
@@ -66,10 +91,4 @@ def _checked(rows: Iterable[Row], path: Path, counts: Counter[str]) -> Iterator[
         if question.question_id in seen:
             raise KformerError(f"{path}: question {question.question_id!r} is there twice")
         seen.add(question.question_id)
-        counts[question.split] += 1
         yield question.model_dump()
-    for split in SPLITS:
-        if not counts[split]:
-            raise KformerError(
-                f"{path}: the split {split} has no questions; every split needs some"
-            )
