@@ -26,6 +26,7 @@ from kformer.questions.copies import find_copies
 from kformer.questions.equal_choices import find_equal_choices
 from kformer.questions.question_set import QuestionSet
 from kformer.questions.split_names import SplitNames
+from kformer.questions.split_sizes import split_sizes
 from kformer.questions.user_files import (
     CsvQuestions,
     JsonlQuestions,
@@ -97,13 +98,13 @@ def check(
     Raises:
         KformerError: there is nothing to read at ``path``, or ``columns`` are of the other kind.
     """
-    files = files_below(path, _SUFFIXES)
-    checker = _Checker(path, files, on_problem, columns)
     if columns:
         kind_of_columns: Kind = "questions" if isinstance(columns, QuestionColumns) else "facts"
         if kind not in (None, kind_of_columns):
             raise KformerError(f"--columns: these are columns of {kind_of_columns}, not of {kind}")
         kind = kind_of_columns
+    files = files_below(path, _SUFFIXES)
+    checker = _Checker(path, files, on_problem, columns)
     for file in files:
         try:
             checker.check(file, kind)
@@ -157,6 +158,8 @@ class _Checker:
             return
         wanted, kind = kind or "questions or facts", kind or _kind_of(file)
         reader = _reader_of(file, kind, self._columns)
+        if isinstance(reader, UserQuestions):
+            self._question_sets.setdefault(type(reader), QuestionSet()).files.append(file)
         is_empty = True
         for record in reader.records(file):
             is_empty = False
@@ -177,7 +180,10 @@ class _Checker:
         for kind, questions in self._question_sets.items():
             reader = kind.model_validate({"path": str(self._path)})
             try:
-                self.report.doubts += find_copies(reader.in_splits(questions)).lines()
+                rows = reader.in_splits(questions)
+                self.report.doubts += find_copies(rows).lines()
+                if not self.report.problems:  # else there may be more once they are corrected
+                    split_sizes(rows, self._path)
             except KformerError as error:
                 self.problem(error)
             self.report.doubts += find_equal_choices(questions.rows).lines()
@@ -195,7 +201,7 @@ class _Checker:
 
     def _check_question(self, record: Record, reader: UserQuestions) -> None:
         row = reader.as_row(record, self._path, self._split_names)
-        self._question_sets.setdefault(type(reader), QuestionSet(self._path)).add(row, record)
+        self._question_sets[type(reader)].add(row, record)
         self.report.splits[row["split"] or "no split"] += 1
         self._count_unread(record, QuestionRow)
 

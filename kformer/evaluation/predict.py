@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from kformer.evaluation.choice import choose
 from kformer.io.output_names import RunFolder
 from kformer.io.tables import Row, write_table
 from kformer.io.training_summary import TrainingSummary
@@ -78,7 +79,9 @@ def _rows(
                 "question_id": example.question_id,
                 "split": example.split,
                 "answer": example.answer,
-                "prediction": logits.index(max(logits)),
+                "prediction": choose(
+                    example.question_id, example.choices, example.answer, logits
+                ).chosen,
                 "logits": logits,
                 "fact_ids": _read_facts(example, processor, kept[position] if kept else None),
             }

@@ -1,7 +1,6 @@
 """The stage that turns a data set into the questions table."""
 
 import logging
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -10,11 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from kformer.config_section import Text, in_one_line
 from kformer.errors import KformerError
-from kformer.io.table_schemas import SPLITS
 from kformer.io.tables import Row, write_table
 from kformer.questions import QuestionSource
 from kformer.questions.copies import find_copies
 from kformer.questions.equal_choices import find_equal_choices
+from kformer.questions.split_sizes import split_sizes
 
 _log = logging.getLogger(__name__)
 
@@ -64,16 +63,10 @@ def build_questions(reader: QuestionSource, path: Path, out: Path) -> dict[str, 
         _log.warning("%s: %s", path, line)
     dropped = copies.unwanted if reader.overlap == "drop" else frozenset()
     kept = [row for row in questions if row["question_id"] not in dropped]
-    sizes = Counter(row["split"] for row in kept)
-    for split in SPLITS:
-        if not sizes[split]:
-            without = "without copies " * bool(dropped)
-            raise KformerError(
-                f"{path}: {without}the split {split} has no questions; every split needs some"
-            )
+    sizes = split_sizes(kept, path)
     write_table(out, "questions", kept)
     return {
-        **{f"{split}_questions": sizes[split] for split in SPLITS},
+        **{f"{split}_questions": size for split, size in sizes.items()},
         **copies.counts,
         "copies_dropped": len(dropped),
         **equal_choices.counts,

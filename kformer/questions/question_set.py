@@ -1,33 +1,25 @@
 """The user's questions as a whole: no id twice, and each question in a split."""
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from kformer.errors import KformerError
 from kformer.io.records import Record
-from kformer.io.table_schemas import SPLITS
 from kformer.questions.copies import normal_form
 from kformer.questions.reader import hash_fraction
 from kformer.questions.split_names import check_parts
-
-_LACKING = {
-    "train": "add the questions to train on, such as in a file train.…",
-    "validation": "add some, such as in a file validation.…",
-    "test": "add the questions to test on, such as in a file test.…; or, to have some of these "
-    "dealt to each split, leave the split out of questions and names",
-}
 
 
 class QuestionSet:
     """The questions of the files at a path; some may have no split yet."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
         """of the questions table; the split may be None"""
-        self._path = path
+        self.files: list[Path] = []
+        """all that were read, also those without a question"""
         self._first_with_id: dict[str, str] = {}  # file and line
         self._has_all_splits: dict[Path, bool] = {}  # by file, in the order of reading
 
@@ -39,10 +31,8 @@ class QuestionSet:
             raise KformerError(
                 f"{record.where}: id: {name!r} is that of {first} too; give each question its own"
             )
-        has_split = row["split"] is not None
-        self._has_all_splits[record.file] = (
-            self._has_all_splits.get(record.file, True) and has_split
-        )
+        has_split, so_far = row["split"] is not None, self._has_all_splits.get(record.file, True)
+        self._has_all_splits[record.file] = so_far and has_split
         self.rows.append(row)
 
     def in_splits(
@@ -54,17 +44,15 @@ class QuestionSet:
         share of train is dealt to that.
 
         Raises:
-            KformerError: parts of the files are missing, only some files have splits, or a split
-                has no questions.
+            KformerError: parts of the files are missing, or only some files have splits.
         """
-        check_parts(self._has_all_splits)
+        check_parts(self.files)
         self._check_all_or_no_files_have_splits()
         without = [row for row in self.rows if row["split"] is None]
         _deal(without, {"test": test_share, "validation": validation_share}, seed)
         if not without and not any(row["split"] == "validation" for row in self.rows):
             train = [row for row in self.rows if row["split"] == "train"]
             _deal(train, {"validation": validation_share}, seed)
-        self._check_each_split(all_dealt=len(without) == len(self.rows))
         return self.rows
 
     def _check_all_or_no_files_have_splits(self) -> None:
@@ -77,24 +65,6 @@ class QuestionSet:
                 f"{first[False]}: has questions without a split, while those of {first[True]} have "
                 "one; name each file after its split, or give every question a split"
             )
-
-    def _check_each_split(self, all_dealt: bool) -> None:
-        counts = Counter(row["split"] for row in self.rows)
-        lacking = next((split for split in SPLITS if not counts[split]), None)
-        if lacking is None or not self.rows:
-            return
-        if all_dealt:
-            raise KformerError(
-                f"{self._path}: too few questions without a split ({len(self.rows):,}) to deal "
-                "some to each of train, validation and test; add some (those with the same context "
-                "or text count as one), or lower test_share and validation_share"
-            )
-        there = ", ".join(f"{split} {counts[split]:,}" for split in SPLITS if counts[split])
-        folder = " and give their folder" if self._path.is_file() else ""
-        raise KformerError(
-            f"{self._path}: the split {lacking} has no questions ({there}), and a study needs "
-            f"some in each; {_LACKING[lacking]}{folder}"
-        )
 
 
 def _deal(rows: Iterable[dict[str, Any]], shares: dict[str, float], seed: int) -> None:

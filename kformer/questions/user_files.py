@@ -140,8 +140,9 @@ class UserQuestions(UserData, QuestionReader, RecordFiles):
                 be given a split.
         """
         files = self.files_at(path, self.suffixes)
-        names, questions = SplitNames(path, files), QuestionSet(path)
+        names, questions = SplitNames(path, files), QuestionSet()
         for file in files:
+            questions.files.append(file)
             for record in self.records(file):
                 questions.add(self.as_row(record, path, names), record)
         yield from self.in_splits(questions)
