@@ -58,13 +58,19 @@ def build_questions(reader: QuestionSource, path: Path, out: Path) -> dict[str, 
         KformerError: a row that is not a proper question, or a split without questions.
     """
     questions = list(_checked(reader.read(path), path))
+    sizes = split_sizes(questions, path)
     copies, equal_choices = find_copies(questions), find_equal_choices(questions)
     for line in (*copies.lines(), *equal_choices.lines()):
         _log.warning("%s: %s", path, line)
     dropped = copies.unwanted if reader.overlap == "drop" else frozenset()
-    kept = [row for row in questions if row["question_id"] not in dropped]
-    sizes = split_sizes(kept, path)
-    write_table(out, "questions", kept)
+    for row in questions:
+        sizes[row["split"]] -= row["question_id"] in dropped
+    if emptied := [split for split, size in sizes.items() if not size]:
+        raise KformerError(
+            f"{path}: every question of {emptied[0]} is in another split too, so overlap: drop "
+            "would leave none; add others, or set overlap: keep"
+        )
+    write_table(out, "questions", (row for row in questions if row["question_id"] not in dropped))
     return {
         **{f"{split}_questions": size for split, size in sizes.items()},
         **copies.counts,

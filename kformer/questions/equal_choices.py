@@ -33,9 +33,7 @@ class EqualChoices:
         have = "question has" if len(self.some) == 1 else "questions have"
         line = f"{len(self.some):,} {have} the same choice twice ({_named(self.some)})"
         if self.right:
-            line += (
-                f", {len(self.right):,} the right one ({_named(self.right)}): each counts as right"
-            )
+            line += f", {len(self.right):,} the right one ({_named(self.right)}): both are right"
         return [line]
 
 

@@ -103,19 +103,19 @@ def check_parts(files: Iterable[Path]) -> None:
     Raises:
         KformerError: it names the part.
     """
-    first_of_name: dict[Path, Path] = {}
-    sets: dict[Path, list[_Part]] = {}
+    first_of_name: dict[tuple[Path, str], Path] = {}
+    sets: dict[tuple[Path, str], list[_Part]] = {}
     for file in files:
         stem = file.name.removesuffix(suffix_of(file))
-        first = first_of_name.setdefault(file.with_name(stem), file)
+        first = first_of_name.setdefault((file.parent, stem), file)
         if first != file:
             raise KformerError(
                 f"{first} and {file}: two files of one name, perhaps with the same questions; "
                 "remove or rename one"
             )
         if match := _PART.search(stem):
-            start = file.with_name(f"{stem[: match.start()]}.")
-            sets.setdefault(start, []).append(_Part(file, match))
+            start = stem[: match.start()]
+            sets.setdefault((file.parent, start), []).append(_Part(file, match))
     for parts in sets.values():
         _check_complete(parts)
 
