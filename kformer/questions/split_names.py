@@ -46,11 +46,11 @@ class SplitNames:
         """
         name = name_below(self._path, file)
         found = _splits_in(name)
-        if len(found) > 1:
+        if len(found) == 1:
+            return found.pop()
+        if found:
             said = " and ".join(sorted(found))
             raise KformerError(f"{file}: which split? its path says {said}; {_WHAT_TO_DO}")
-        if found:
-            return found.pop()
         if _UNCLEAR.search(name.lower()):
             raise KformerError(f"{file}: which split? {_WHAT_TO_DO}")
         if twin := self._twins.get(name):
@@ -87,14 +87,20 @@ class SplitNames:
 
 
 def _splits_in(name: str) -> set[str]:
-    """The splits that the words of a path name: ``{"test"}`` for ``data/medqa_test_v2``."""
-    splits: set[str] = set()
-    for part in PurePosixPath(name.lower()).parts:
-        words = _WORD.findall(_PART.sub("", part))
-        splits.update(_WORDS[word] for word in words if word in _WORDS)
-        if len(words) == 1 and words[0] in _WHOLE_NAMES:
-            splits.add(_WHOLE_NAMES[words[0]])
-    return splits
+    """The splits that a path names: ``{"test"}`` for ``data/medqa_test_v2``.
+
+    A folder that names several, such as ``train-dev``, says nothing of a file in it that names one.
+    """
+    *folders, last = map(_splits_in_part, PurePosixPath(name.lower()).parts)
+    plain = {split for splits in folders if len(splits) == 1 for split in splits} | last
+    return plain or set().union(*folders)
+
+
+def _splits_in_part(part: str) -> set[str]:
+    words = _WORD.findall(_PART.sub("", part))
+    if len(words) == 1 and words[0] in _WHOLE_NAMES:
+        return {_WHOLE_NAMES[words[0]]}
+    return {_WORDS[word] for word in words if word in _WORDS}
 
 
 def check_parts(files: Iterable[Path]) -> None:

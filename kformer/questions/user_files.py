@@ -1,6 +1,7 @@
 """The user's own questions: JSON lines, a table (CSV) or Parquet."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Annotated, Any, Literal, Self
@@ -10,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, m
 from kformer.config_section import Text
 from kformer.errors import KformerError, listed
 from kformer.io.record_files import JsonlFiles, ParquetFiles, RecordFiles
-from kformer.io.records import Record, csv_records
+from kformer.io.records import NoSuchColumn, Record, csv_records
 from kformer.io.tables import Row
 from kformer.io.text_files import name_below
 from kformer.questions.columns import QuestionColumns, in_order_of_letters
@@ -22,11 +23,6 @@ from kformer.sources.user_data import UserData
 
 _AnySplit = Literal["train", "validation", "dev", "val", "valid", "test"]
 _LETTERS = frozenset(ascii_uppercase)
-_WITHOUT_ANSWER = "; a question without an answer is of no use; leave it out"
-_WITHOUT_ANSWER_IN_TEST = (
-    "; unlabelled test questions cannot be scored; leave them out, and take the validation file "
-    "as test"
-)
 
 
 def _as_split(value: Any) -> Any:
@@ -159,8 +155,7 @@ class UserQuestions(UserData, QuestionReader, RecordFiles):
         try:
             question = record.parse(QuestionRow)
         except KformerError as error:
-            hint = _hint(record, names, self.columns is not None)
-            raise KformerError(f"{error}{hint}") from None
+            raise KformerError(f"{error}{self._hint(record, names)}") from None
         file = name_below(path, record.file)
         name = f"{file}-{record.line:06d}" if question.id is None else str(question.id)
         return {
@@ -173,6 +168,25 @@ class UserQuestions(UserData, QuestionReader, RecordFiles):
             "type": question.type,
             "gold_facts": question.gold_facts and [fact.strip() for fact in question.gold_facts],
         }
+
+    def _hint(self, record: Record, names: SplitNames) -> str:
+        """What helps with a record that is no question, to be put behind the error."""
+        content = record.content
+        if isinstance(content, NoSuchColumn):
+            is_of_answer = self.columns and repr(self.columns.answer) in str(content)
+            return _on_unlabelled({}, record.file, names) if is_of_answer else ""
+        if isinstance(content, KformerError):
+            return ""
+        if not self.columns and (known := columns_for(record, QuestionRow)):
+            return f"; {known}"
+        hint = ""
+        there = {*content, *map(str.lower, record.columns or ())}
+        if not self.columns and not there.issuperset(("question", "choices", "answer")):
+            hint = f"; there are: {listed(content)}"
+        answer = content.get("answer")
+        if answer is None or str(answer).strip() in ("", "-1"):  # -1: as on the Hugging Face hub
+            hint += _on_unlabelled(content, record.file, names)
+        return hint
 
     def in_splits(self, questions: QuestionSet) -> list[dict[str, Any]]:
         """All questions, each in a split; raises as `QuestionSet.in_splits` does."""
@@ -216,18 +230,12 @@ def _with_choices(cells: dict[str, Any]) -> dict[str, Any]:
     return content
 
 
-def _hint(record: Record, names: SplitNames, has_columns: bool) -> str:
-    """What helps with a record that is no question, to be put behind the error."""
-    if not isinstance(record.content, dict):
-        return ""
-    if not has_columns and (known := columns_for(record, QuestionRow)):
-        return f"; {known}"
-    hint = ""
-    there = {*record.content, *map(str.lower, record.columns or ())}
-    if not has_columns and not there.issuperset(("question", "choices", "answer")):
-        hint = f"; there are: {listed(record.content)}"
-    answer = record.content.get("answer")
-    if answer is None or str(answer).strip() in ("", "-1"):  # -1: as on the Hugging Face hub
-        split = _as_split(record.content.get("split")) or names.split_of(record.file)
-        hint += _WITHOUT_ANSWER_IN_TEST if split == "test" else _WITHOUT_ANSWER
-    return hint
+def _on_unlabelled(content: dict[str, Any], file: Path, names: SplitNames) -> str:
+    """What to do with a question without an answer, if it is of the test split."""
+    with suppress(KformerError):  # it is not plain which split the file holds
+        if (_as_split(content.get("split")) or names.split_of(file)) == "test":
+            return (
+                "; unlabelled test questions cannot be scored; leave them out, and take the "
+                "validation file as test"
+            )
+    return ""

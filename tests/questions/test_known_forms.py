@@ -46,10 +46,7 @@ def test_the_columns_that_read_a_known_form_are_named(refusal, folder_of, name):
 
 def test_the_keys_of_another_form_are_named(refusal):
     message = refusal({"query": "?", "options": ["x", "y"], "gold": 1, "anwser": 1})
-    assert message.endswith(
-        "answer: Field required; there are: anwser, gold, options, query; a "
-        "question without an answer is of no use; leave it out"
-    )
+    assert message.endswith("answer: Field required; there are: anwser, gold, options, query")
     message = refusal(ASKED | {"choices": {"x": "skin", "y": "bone"}, "answer": 0})
     assert (
         "choices: the letters of 2 choices must be A, B (there are: x, y); choices are" in message
@@ -83,11 +80,18 @@ class TestUnlabelled:
         assert "q.jsonl:1: answer: Field required; " in message
         assert self.WITHOUT in message
 
-    def test_others_are_of_no_use(self, refusal):
+    def test_so_it_is_where_a_file_has_no_column_for_answers(self, folder_of):
+        whole = ASKED | {"choices": ["skin", "bone"]}
+        folder = folder_of({"train.jsonl": [whole | {"key": 0}], "test.jsonl": [whole]})
+        reader = JsonlQuestions(path=".", columns={"answer": "key"})
+        with pytest.raises(
+            KformerError, match=rf"/test\.jsonl:1: no column 'key'; .*; {self.WITHOUT}"
+        ):
+            list(reader.read(folder))
+
+    def test_others_are_refused(self, refusal):
         message = refusal(ASKED | {"choices": ["skin", "bone"], "answer": ""})
-        assert message.endswith(
-            "answer: must not be empty; a question without an answer is of no use; leave it out"
-        )
+        assert message.endswith("q.jsonl:1: answer: must not be empty")
 
     def test_minus_one_may_be_a_choice(self, folder_of):
         record = ASKED | {"choices": ["-1", "1"], "answer": "-1"}

@@ -30,6 +30,7 @@ def splits_of(folder, *names):
         *(("train2.jsonl", "train"), ("test2024.csv", "test"), ("q.valid.jsonl", "validation")),
         *(("trainset.jsonl", "train"), ("my_testset.jsonl", "test"), ("testsplit.csv", "test")),
         *(("training.jsonl", "train"), ("Testing/a.jsonl", "test"), ("public_test.jsonl", "test")),
+        *(("socialiqa-train-dev/train.jsonl", "train"), ("train-dev-test/x/dev.csv", "validation")),
         *(("evaluation/test.jsonl", "test"), ("test_0-of-2.jsonl", "test")),
     ],
 )
@@ -70,6 +71,8 @@ def test_words_that_only_sound_like_splits_may_stand_side_by_side(tmp_path):
     [
         (["train_test.jsonl"], "its path says test and train"),
         (["test/train.jsonl"], "its path says test and train"),
+        (["train-dev/train_test.jsonl"], "its path says test and train"),
+        (["train/dev/a.jsonl"], "its path says train and validation"),
         (["train-dev/a.jsonl"], "its path says train and validation"),
         (["holdout-1.jsonl"], "name it train"),
         (["train.jsonl", "held_out.jsonl"], "name it train"),
