@@ -145,12 +145,16 @@ class _Checker:
         self._on_problem = on_problem
         self._columns = columns
         self._question_sets: dict[type[UserQuestions], QuestionSet] = {}
+        self._told: set[str] = set()
         self._facts: set[bytes] = set()
         self._split_names = SplitNames(path, files)
 
     def problem(self, error: KformerError) -> None:
-        self.report.problems += 1
-        self._on_problem(str(error))
+        """Reports a problem; one of a whole file is met again at each of its records."""
+        if str(error) not in self._told:
+            self._told.add(str(error))
+            self.report.problems += 1
+            self._on_problem(str(error))
 
     def check(self, file: Path, kind: Kind | None) -> None:
         if is_kind(file, ".txt"):

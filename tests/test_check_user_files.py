@@ -98,6 +98,15 @@ def test_where_there_are_other_problems_a_split_may_still_be_found(checked):
     assert problem.startswith("q.jsonl:2: ")
 
 
+def test_a_name_that_is_not_plain_is_one_problem(checked):
+    _, problems = checked({"holdout-1.jsonl": [*SEVERAL, "oops"]})
+    assert [problem.partition("; ")[0] for problem in problems] == [
+        "holdout-1.jsonl: which split? name it train, validation or test, or set `split` in each "
+        "question",
+        "holdout-1.jsonl:4: not valid JSON (Expecting value: line 1 column 1 (char 0))",
+    ]
+
+
 def test_a_missing_part_of_a_split_is_a_problem(checked):
     names = ("train-00000-of-00002", "test-00000-of-00001")
     _, (problem,) = checked({f"{name}.jsonl": SEVERAL for name in names})
