@@ -214,12 +214,19 @@ class CsvQuestions(UserQuestions):
     dataset: Literal["csv"] = "csv"
 
     def raw_records(self, path: Path) -> Iterator[Record]:
-        needed = () if self.columns else ("question", "answer", "a", "b")
-        for record in csv_records(path, needed):
-            if self.columns or isinstance(record.content, KformerError):
-                yield record
-            else:
-                yield record._replace(content=_with_choices(record.content))
+        if self.columns:
+            yield from csv_records(path)
+            return
+        try:
+            for record in csv_records(path, ("question", "answer", "a", "b")):
+                if isinstance(record.content, KformerError):
+                    yield record
+                else:
+                    yield record._replace(content=_with_choices(record.content))
+        except KformerError as error:  # of the header
+            first = next(csv_records(path), None)
+            known = first and columns_for(first, QuestionRow)
+            raise KformerError(f"{error}; {known}" if known else str(error)) from None
 
 
 def _with_choices(cells: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from kformer.errors import KformerError
-from kformer.questions.user_files import JsonlQuestions
+from kformer.questions.user_files import CsvQuestions, JsonlQuestions
 
 CHOICES = {"label": ["A", "B", "C"], "text": ["skin", "pancreas", "bone"]}
 OBJECTS = [{"label": "A", "text": "skin"}, {"label": "B", "text": "pancreas"}]
@@ -42,6 +42,19 @@ def test_the_columns_that_read_a_known_form_are_named(refusal, folder_of, name):
     (row,) = JsonlQuestions(path=".", columns=columns).read(folder_of({"q.jsonl": [FORMS[name]]}))
     assert row["choices"][:2] == ["skin", "pancreas"]
     assert (row["question"], row["answer"]) == ("Which organ?", 1)
+
+
+@pytest.mark.parametrize("name", ["Social IQA", "MedMCQA"])
+def test_so_it_is_for_tables(folder_of, name):
+    header, cells = FORMS[name].keys(), map(str, FORMS[name].values())
+    folder = folder_of({"q.csv": f"{','.join(header)}\n{','.join(cells)}\n"})
+    with pytest.raises(
+        KformerError, match=r"q\.csv:1: no column answer, a, b in the header"
+    ) as caught:
+        list(CsvQuestions(path=".").read(folder))
+    columns = json.loads(str(caught.value).partition(", to be read with columns: ")[2])
+    (row,) = CsvQuestions(path=".", columns=columns).read(folder)
+    assert (row["choices"][1], row["answer"]) == ("pancreas", 1)
 
 
 def test_the_keys_of_another_form_are_named(refusal):
