@@ -13,9 +13,11 @@ from kformer.io.text_files import name_below, suffix_of
 # What the splits are called, here and elsewhere.
 SPLIT_OF = {name: name for name in SPLITS} | dict.fromkeys(("dev", "val", "valid"), "validation")
 # Words of a name that say the split, whatever else is in the name.
-_WORDS = SPLIT_OF | {
-    f"{word}{glued}": split for word, split in SPLIT_OF.items() for glued in ("set", "split")
-}
+_WORDS = (
+    SPLIT_OF
+    | {"trn": "train", "tst": "test"}
+    | {f"{word}{more}": split for word, split in SPLIT_OF.items() for more in ("set", "split")}
+)
 # Words that say it only where they are the whole name: there are notes on training, too.
 _WHOLE_NAMES = {"training": "train", "development": "validation", "testing": "test"}
 _WORD = re.compile(r"[^\W\d_]+")

@@ -224,9 +224,18 @@ class CsvQuestions(UserQuestions):
                 else:
                     yield record._replace(content=_with_choices(record.content))
         except KformerError as error:  # of the header
-            first = next(csv_records(path), None)
-            known = first and columns_for(first, QuestionRow)
-            raise KformerError(f"{error}; {known}" if known else str(error)) from None
+            raise KformerError(f"{error}{_hint_on_header(path)}") from None
+
+
+def _hint_on_header(path: Path) -> str:
+    """What helps with a table that lacks a column, to be put behind the error."""
+    first = next(csv_records(path), None)
+    if first is None:
+        return ""
+    if known := columns_for(first, QuestionRow):
+        return f"; {known}"
+    has_answers = "answer" in map(str.lower, first.columns or ())
+    return "" if has_answers else _on_unlabelled({}, path, SplitNames(path, [path]))
 
 
 def _with_choices(cells: dict[str, Any]) -> dict[str, Any]:

@@ -102,6 +102,11 @@ class TestUnlabelled:
         ):
             list(reader.read(folder))
 
+    def test_so_it_is_in_tables(self, folder_of):
+        for content in ("question,A,B,answer\n?,x,y,\n", "question,A,B\n?,x,y\n"):
+            with pytest.raises(KformerError, match=rf"q_test\.csv:\d: .*answer.*; {self.WITHOUT}"):
+                list(CsvQuestions(path=".").read(folder_of({"q_test.csv": content})))
+
     def test_others_are_refused(self, refusal):
         message = refusal(ASKED | {"choices": ["skin", "bone"], "answer": ""})
         assert message.endswith("q.jsonl:1: answer: must not be empty")

@@ -31,6 +31,7 @@ def splits_of(folder, *names):
         *(("trainset.jsonl", "train"), ("my_testset.jsonl", "test"), ("testsplit.csv", "test")),
         *(("training.jsonl", "train"), ("Testing/a.jsonl", "test"), ("public_test.jsonl", "test")),
         *(("socialiqa-train-dev/train.jsonl", "train"), ("train-dev-test/x/dev.csv", "validation")),
+        *(("v4_atomic_trn.csv", "train"), ("v4_atomic_tst.csv", "test")),
         *(("evaluation/test.jsonl", "test"), ("test_0-of-2.jsonl", "test")),
     ],
 )
