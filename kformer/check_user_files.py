@@ -22,14 +22,17 @@ from kformer.knowledge.user_files import (
     as_fact,
 )
 from kformer.questions.columns import QuestionColumns
+from kformer.questions.copies import find_copies
+from kformer.questions.equal_choices import find_equal_choices
+from kformer.questions.question_set import QuestionSet
+from kformer.questions.split_names import SplitNames
+from kformer.questions.split_sizes import split_sizes
 from kformer.questions.user_files import (
     CsvQuestions,
     JsonlQuestions,
     ParquetQuestions,
     QuestionRow,
-    SplitNames,
     UserQuestions,
-    as_row,
 )
 
 Kind = Literal["questions", "facts"]
@@ -49,8 +52,8 @@ class Report:
     problems: int = 0
     splits: Counter[str] = field(default_factory=Counter)
     """Questions by split; ``no split`` for those that will get one at random."""
-    identical_choices: int = 0
-    """Questions that have the same choice twice."""
+    doubts: list[str] = field(default_factory=list)
+    """What makes a result on these questions doubtful, though each of them is fine."""
     duplicates: int = 0
     """Facts with the text of an earlier one, which will be dropped."""
     unread_columns: Counter[str] = field(default_factory=Counter)
@@ -95,18 +98,19 @@ def check(
     Raises:
         KformerError: there is nothing to read at ``path``, or ``columns`` are of the other kind.
     """
-    checker = _Checker(path, on_problem, columns)
     if columns:
         kind_of_columns: Kind = "questions" if isinstance(columns, QuestionColumns) else "facts"
         if kind not in (None, kind_of_columns):
             raise KformerError(f"--columns: these are columns of {kind_of_columns}, not of {kind}")
         kind = kind_of_columns
-    for file in files_below(path, _SUFFIXES):
+    files = files_below(path, _SUFFIXES)
+    checker = _Checker(path, files, on_problem, columns)
+    for file in files:
         try:
             checker.check(file, kind)
         except KformerError as error:  # of the whole file: damaged, or without a header
             checker.problem(error)
-    checker.check_splits()
+    checker.check_question_sets()
     return checker.report
 
 
@@ -119,8 +123,7 @@ def summary(report: Report) -> str:
         splits = ", ".join(f"{split} {count:,}" for split, count in report.splits.items())
         parts[-1] += f" ({splits})"
     parts.append(f"{report.problems:,} {'problem' if report.problems == 1 else 'problems'}")
-    if report.identical_choices:
-        parts.append(f"{report.identical_choices:,} questions have the same choice twice")
+    parts += report.doubts
     if report.duplicates:
         parts.append(f"{report.duplicates:,} facts are there twice and will be dropped")
     if report.unread_columns:
@@ -133,6 +136,7 @@ class _Checker:
     def __init__(
         self,
         path: Path,
+        files: Sequence[Path],
         on_problem: Callable[[str], None],
         columns: QuestionColumns | FactColumns | None,
     ) -> None:
@@ -140,13 +144,17 @@ class _Checker:
         self._path = path
         self._on_problem = on_problem
         self._columns = columns
-        self._first_with_id: dict[str, str] = {}  # file and line, by question id
+        self._question_sets: dict[type[UserQuestions], QuestionSet] = {}
+        self._told: set[str] = set()
         self._facts: set[bytes] = set()
-        self._split_names = SplitNames(path)
+        self._split_names = SplitNames(path, files)
 
     def problem(self, error: KformerError) -> None:
-        self.report.problems += 1
-        self._on_problem(str(error))
+        """Reports a problem; one of a whole file is met again at each of its records."""
+        if str(error) not in self._told:
+            self._told.add(str(error))
+            self.report.problems += 1
+            self._on_problem(str(error))
 
     def check(self, file: Path, kind: Kind | None) -> None:
         if is_kind(file, ".txt"):
@@ -154,12 +162,14 @@ class _Checker:
             return
         wanted, kind = kind or "questions or facts", kind or _kind_of(file)
         reader = _reader_of(file, kind, self._columns)
+        if isinstance(reader, UserQuestions):
+            self._question_sets.setdefault(type(reader), QuestionSet()).files.append(file)
         is_empty = True
         for record in reader.records(file):
             is_empty = False
             try:
                 if isinstance(reader, UserQuestions):
-                    self._check_question(record)
+                    self._check_question(record, reader)
                 else:
                     self._check_fact(record, reader)
             except KformerError as error:
@@ -169,21 +179,18 @@ class _Checker:
         if is_empty:
             raise KformerError(f"{file}: no {wanted} in it; add some, or remove the file")
 
-    def check_splits(self) -> None:
-        """Splits are named by all files or by none; if every question has one, each needs some."""
-        try:
-            self._split_names.check()
-        except KformerError as error:
-            self.problem(error)
-        splits = self.report.splits
-        for split in ("train", "test"):
-            if splits and not splits["no split"] and not splits[split]:
-                self.problem(
-                    KformerError(
-                        f"{self._path}: no question is in the split {split}; give some to it, or "
-                        "leave the split out of all"
-                    )
-                )
+    def check_question_sets(self) -> None:
+        """Checks what the stage of questions does once it has read all files of a format."""
+        for kind, questions in self._question_sets.items():
+            reader = kind.model_validate({"path": str(self._path)})
+            try:
+                rows = reader.in_splits(questions)
+                self.report.doubts += find_copies(rows).lines()
+                if not self.report.problems:  # else there may be more once they are corrected
+                    split_sizes(rows, self._path)
+            except KformerError as error:
+                self.problem(error)
+            self.report.doubts += find_equal_choices(questions.rows).lines()
 
     def _check_text(self, file: Path) -> None:
         is_empty = True
@@ -196,17 +203,10 @@ class _Checker:
         if is_empty:
             raise KformerError(f"{file}: no text in it; add some, or remove the file")
 
-    def _check_question(self, record: Record) -> None:
-        row = as_row(record.parse(QuestionRow), record, self._path)
-        name = row["question_id"]
-        first = self._first_with_id.setdefault(name, record.where)
-        if first != record.where:
-            raise KformerError(
-                f"{record.where}: id: {name!r} is that of {first} too; give each question its own"
-            )
-        self._split_names.add(record.file, row["split"])
+    def _check_question(self, record: Record, reader: UserQuestions) -> None:
+        row = reader.as_row(record, self._path, self._split_names)
+        self._question_sets[type(reader)].add(row, record)
         self.report.splits[row["split"] or "no split"] += 1
-        self.report.identical_choices += len(set(row["choices"])) < len(row["choices"])
         self._count_unread(record, QuestionRow)
 
     def _check_fact(self, record: Record, reader: UserFacts) -> None:

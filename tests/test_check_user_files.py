@@ -15,12 +15,14 @@ from kformer.errors import KformerError
 from kformer.io.records import Record
 from kformer.knowledge.build import build_facts
 from kformer.knowledge.user_files import FactColumns, FactRow, JsonlFacts
+from kformer.questions.build import build_questions
 from kformer.questions.columns import QuestionColumns
-from kformer.questions.user_files import QuestionRow
+from kformer.questions.user_files import JsonlQuestions, QuestionRow
 
 from .conftest import as_bytes
 
 GOOD = {"question": "Who?", "choices": ["x", "y"], "answer": 0}
+SEVERAL = [GOOD | {"question": f"Who is {name}?"} for name in ("Krez", "Blon", "Flov")]
 
 
 @pytest.fixture
@@ -50,10 +52,10 @@ def test_all_problems_are_listed_not_only_the_first(checked):
 
 def test_questions_and_facts_are_recognised(checked):
     questions = {
-        "a.jsonl": [GOOD],
-        "c.csv": "question,A,B,answer\nWho?,x,y,B\n",
-        "d.tsv": "Question\tA\tB\tanswer\nWho?\tx\ty\tB\n",
-        "e.parquet": [GOOD],
+        "a.jsonl": SEVERAL,
+        "c.csv": "question,A,B,answer\nWho?,x,y,B\nWhat?,x,y,A\n",
+        "d.tsv": "Question\tA\tB\tanswer\nWhere?\tx\ty\tB\n",
+        "e.parquet": SEVERAL,
     }
     facts = {
         "b.jsonl": [{"text": "Rain is wet."}],
@@ -62,7 +64,7 @@ def test_questions_and_facts_are_recognised(checked):
     }
     report, problems = checked({**questions, **facts, "f.txt": "Some text.\n\nMore.\n"})
     assert problems == []
-    assert report.fine == {"questions": 4, "facts": 3, "lines of text": 2}
+    assert report.fine == {"questions": 9, "facts": 3, "lines of text": 2}
 
 
 def test_the_kind_may_be_given(checked):
@@ -70,10 +72,58 @@ def test_the_kind_may_be_given(checked):
     assert problems[0].startswith("a.jsonl:1: question: Field required")
 
 
-def test_a_split_without_questions_is_a_problem_where_every_question_has_one(checked):
-    _, (problem,) = checked({"q.jsonl": [GOOD | {"split": "train"}]})
-    assert "no question is in the split test; give some to it" in problem
-    assert checked({"q.jsonl": [GOOD | {"split": "train"}, GOOD]})[1] == []
+@pytest.mark.parametrize(
+    ("splits", "lacking"),
+    [
+        *((["train"] * 3, "test"), (["test"], "train"), (["validation", "test"], "train")),
+        *(([None, None], "train"), (["train", None], "validation"), ([None] * 3, None)),
+        *((["train", "train", "test"], None), (["train", "test", "dev"], None)),
+    ],
+)
+def test_what_lacks_a_split_is_a_problem_as_it_is_for_the_stage(checked, tmp_path, splits, lacking):
+    rows = [GOOD | {"question": f"{i}?", "split": split} for i, split in enumerate(splits)]
+    report, problems = checked({"q.jsonl": rows})
+    assert report.fine["questions"] == len(rows)
+    try:
+        build_questions(JsonlQuestions(path="."), tmp_path, tmp_path / "out" / "questions.parquet")
+    except KformerError as error:
+        assert f"the split {lacking} has no questions" in str(error)
+        assert problems == [str(error)]
+    else:
+        assert (problems, lacking) == ([], None)
+
+
+def test_where_there_are_other_problems_a_split_may_still_be_found(checked):
+    _, (problem,) = checked({"q.jsonl": [GOOD, "oops"]})
+    assert problem.startswith("q.jsonl:2: ")
+
+
+def test_a_name_that_is_not_plain_is_one_problem(checked):
+    _, problems = checked({"holdout-1.jsonl": [*SEVERAL, "oops"]})
+    assert [problem.partition("; ")[0] for problem in problems] == [
+        "holdout-1.jsonl: which split? name it train, validation or test, or set `split` in each "
+        "question",
+        "holdout-1.jsonl:4: not valid JSON (Expecting value: line 1 column 1 (char 0))",
+    ]
+
+
+def test_a_missing_part_of_a_split_is_a_problem(checked):
+    names = ("train-00000-of-00002", "test-00000-of-00001")
+    _, (problem,) = checked({f"{name}.jsonl": SEVERAL for name in names})
+    assert "1 of 2 parts is missing, such as train-00001-of-00002.jsonl; " in problem
+
+
+def test_questions_that_are_in_two_splits_are_named(checked):
+    splits = ("train", "validation", "test", "test")
+    rows = [GOOD | {"split": split, "id": split[:2] + str(i)} for i, split in enumerate(splits)]
+    report, problems = checked({"q.jsonl": rows})
+    assert problems == []
+    assert summary(report) == (
+        "4 questions are fine (train 1, validation 1, test 2); 0 problems; "
+        "2 test questions are in train too: te2 (tr0), te3 (tr0); "
+        "2 test questions are in validation too: te2 (va1), te3 (va1); "
+        "1 validation question is in train too: va1 (tr0)"
+    )
 
 
 def test_an_id_given_twice_names_both_lines(checked):
@@ -83,11 +133,12 @@ def test_an_id_given_twice_names_both_lines(checked):
 
 
 def test_what_is_worth_knowing_is_in_the_summary(checked):
-    rows = [GOOD | {"split": "dev", "conntext": "misspelt"}, GOOD | {"choices": ["x", "x"]}]
-    report, _ = checked({"q.jsonl": rows})
+    rows = [*SEVERAL, GOOD | {"split": "dev", "conntext": "misspelt"}]
+    report, _ = checked({"q.jsonl": [*rows, GOOD | {"choices": ["x", "x"], "id": "double"}]})
     assert summary(report) == (
-        "2 questions are fine (validation 1, no split 1); 0 problems; "
-        "1 questions have the same choice twice; not read: conntext (1)"
+        "5 questions are fine (no split 4, validation 1); 0 problems; "
+        "1 question has the same choice twice (double), 1 the right one (double): both are right; "
+        "not read: conntext (1)"
     )
 
 
@@ -151,16 +202,16 @@ def test_columns_without_a_known_key_are_of_the_kind_of_the_file(folder_of, row,
 
 
 def test_columns_of_a_table_that_hold_the_choices_are_read(checked):
-    content = "Stem,A,b,Answer,note\nWho?,x,y,B,!\n"
+    content = "Stem,A,b,Answer,note\nWho?,x,y,B,!\nWhat?,x,y,A,\nWhere?,x,y,A,\n"
     columns = parse_columns('{"question": "Stem"}', None, Path())
     report, problems = checked({"q.csv": content}, columns=columns)
-    assert (problems, report.fine, report.unread_columns) == ([], {"questions": 1}, {"note": 1})
+    assert (problems, report.fine, report.unread_columns) == ([], {"questions": 3}, {"note": 1})
 
 
 def test_files_of_which_only_some_are_named_after_a_split_are_one_problem(checked):
     _, (problem,) = checked({"train-00000-of-00001.jsonl": [GOOD], "more.jsonl": [GOOD, GOOD]})
-    assert problem.startswith("more.jsonl: has questions without a split, while ")
-    assert "train-00000-of-00001.jsonl is named after one; " in problem
+    assert problem.startswith("more.jsonl: has questions without a split, while those of ")
+    assert "train-00000-of-00001.jsonl have one; " in problem
 
 
 @pytest.mark.parametrize("kind", ["questions", "facts", None])

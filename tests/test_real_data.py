@@ -56,11 +56,8 @@ def test_social_iqa(unpacked, tmp_path):
 
 def test_med_qa(unpacked, tmp_path):
     folder, out = unpacked("med_qa/med_qa_sample.zip"), tmp_path / "questions.parquet"
-    assert build_questions(MedQa(), folder, out) == {
-        "train_questions": 2_208,
-        "validation_questions": 1_272,
-        "test_questions": 400,
-    }
+    sizes = {"train_questions": 2_208, "validation_questions": 1_272, "test_questions": 400}
+    assert sizes.items() <= build_questions(MedQa(), folder, out).items()
     rows = list(read_rows(out, "questions"))
     types = Counter(row["type"] for row in rows)
     assert types == {None: 230 + 1_348, "step1": 701 + 105 + 484, "step2&3": 571 + 65 + 376}

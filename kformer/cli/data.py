@@ -116,7 +116,8 @@ def questions(
     reader = load(QuestionSource, settings)
     check_content([path], content)
     with tracked_stage(f"questions {reader.dataset}", out, reader.model_dump()) as stage:
-        stage.finish(build_questions(reader, path, out))
+        counts = build_questions(reader, path, out)
+        stage.finish(counts, {name: count for name, count in counts.items() if count})
 
 
 @app.command()

@@ -84,17 +84,17 @@ def _metrics(comparison: Comparison) -> dict[str, float]:
 def _read_runs(folders: Sequence[RunFolder]) -> tuple[AnsweredQuestions, list[RunAnswers]]:
     """Reads all runs and makes sure that they can be compared."""
     first = folders[0].predictions
-    questions, _ = _read_predictions(first)
+    questions, *_ = _read_predictions(first)
     runs = []
     for folder in folders:
-        own_questions, predictions = _read_predictions(folder.predictions)
+        own_questions, predictions, tied = _read_predictions(folder.predictions)
         if difference := _difference(questions, own_questions):
             raise KformerError(
                 f"{first} and {folder.predictions} cannot be compared: {difference}; delete both "
                 "and run again"
             )
         training = None if folder.seed is None else TrainingSummary.read(folder.summary)
-        runs.append(RunAnswers(folder.condition, folder.seed, predictions, training))
+        runs.append(RunAnswers(folder.condition, folder.seed, predictions, tied, training))
     _check_versions(folders, runs)
     return questions, runs
 
@@ -132,8 +132,8 @@ def _check_versions(folders: Sequence[RunFolder], runs: Sequence[RunAnswers]) ->
             )
 
 
-def _read_predictions(path: Path) -> tuple[AnsweredQuestions, Ints]:
-    """The questions of one run, ordered by their ids, and (Q,) what it chose."""
+def _read_predictions(path: Path) -> tuple[AnsweredQuestions, Ints, float]:
+    """The questions of one run, ordered by their ids, (Q,) what it chose, and the share of ties."""
     rows = read_table(path, "predictions").sort_by("question_id").to_pylist()
     if not rows:
         raise KformerError(f"{path}: holds no predictions")
@@ -161,7 +161,8 @@ def _read_predictions(path: Path) -> tuple[AnsweredQuestions, Ints]:
         answers=np.array([row["answer"] for row in rows], dtype=np.int64),
         choices=np.array([len(row["logits"]) for row in rows], dtype=np.int64),
     )
-    return questions, np.array([row["prediction"] for row in rows], dtype=np.int64)
+    tied = sum(row["logits"].count(max(row["logits"])) > 1 for row in rows) / len(rows)
+    return questions, np.array([row["prediction"] for row in rows], dtype=np.int64), tied
 
 
 def _difference(one: AnsweredQuestions, other: AnsweredQuestions) -> str | None:

@@ -1,6 +1,5 @@
 """Answering the test questions with a trained model."""
 
-import math
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -10,6 +9,7 @@ from typing import Any
 import torch
 
 from kformer.errors import KformerError
+from kformer.evaluation.choice import NotNumbers, choose
 from kformer.io.output_names import RunFolder
 from kformer.io.tables import Row, write_table
 from kformer.io.training_summary import read_trained
@@ -48,13 +48,13 @@ def predict(
     test = load_examples(processor, questions, facts, "test")
 
     began = time.perf_counter()
-    rows = {row["question_id"]: row for row in _rows(model, processor, test.examples, bf16)}
-    for question_id, row in rows.items():
-        if not all(map(math.isfinite, row["logits"])):
-            raise KformerError(
-                f"{run}: the logits of question {question_id!r} are not numbers; delete this run "
-                "and train it again with a lower training.learning_rate"
-            )
+    try:
+        rows = {row["question_id"]: row for row in _rows(model, processor, test.examples, bf16)}
+    except NotNumbers as error:
+        raise KformerError(
+            f"{run}: {error}; delete this run and train it again with a lower "
+            "training.learning_rate"
+        ) from None
     seconds = time.perf_counter() - began
     write_table(out, "predictions", (rows[example.question_id] for example in test.examples))
     # Now nobody deletes the outputs of training any more as those of a job that was killed.
@@ -89,7 +89,9 @@ def _rows(
                 "question_id": example.question_id,
                 "split": example.split,
                 "answer": example.answer,
-                "prediction": logits.index(max(logits)),
+                "prediction": choose(
+                    example.question_id, example.choices, example.answer, logits
+                ).chosen,
                 "logits": logits,
                 "fact_ids": _read_facts(example, processor, kept[position] if kept else None),
             }

@@ -110,7 +110,8 @@ def _trained_with(seeds: tuple[int, ...]) -> str:
 
 def _finding(result: ConditionResult, comparison: Comparison) -> str:
     """One sentence on one condition."""
-    return f"`{result.condition}`: {_finding_against(result, comparison)}{_finding_chance(result)}."
+    finding = _finding_against(result, comparison) + _finding_chance(result)
+    return f"`{result.condition}`: {finding}{_finding_ties(result)}."
 
 
 def _finding_against(result: ConditionResult, comparison: Comparison) -> str:
@@ -130,6 +131,15 @@ def _finding_against(result: ConditionResult, comparison: Comparison) -> str:
 
 def _finding_chance(result: ConditionResult) -> str:
     return "; no difference from chance detected" if result.p_chance >= _SIGNIFICANT else ""
+
+
+def _finding_ties(result: ConditionResult) -> str:
+    if not result.tied:
+        return ""
+    return (
+        f"; for {percent(result.tied)} % of the questions several choices share the best score, "
+        "and the id of the question draws one"
+    )
 
 
 def _cells(result: ConditionResult, comparison: Comparison) -> list[str]:

@@ -15,7 +15,7 @@ from kformer.knowledge.triples import naming
 # A document type may define entities that expand without bound; MedQuAD has none.
 _DOCTYPE = re.compile(rb"<!(?:DOCTYPE|ENTITY)", re.IGNORECASE)
 
-_QUESTION_MARKS = re.compile(r"[\s?]*\?$")  # "What causes gout? ?"
+_QUESTION_MARKS = re.compile(r"(?<![\s?])[\s?]*\?$")  # "What causes gout? ?"
 
 
 class _Markup(NamedTuple):

@@ -20,11 +20,13 @@ class Example:
     """One tokenised question, with what its predictions are reported by.
 
     Attributes:
+        choices: their texts.
         candidates: the ids of its candidate facts: one list, or one per choice.
     """
 
     question_id: str
     split: str
+    choices: Sequence[str]
     answer: int
     features: Features
     candidates: list[list[int]]
@@ -124,6 +126,7 @@ def _examples(
         yield Example(
             question_id=row["question_id"],
             split=split,
+            choices=row["choices"],
             answer=row["answer"],
             features=processor(row["context"], row["question"], row["choices"], given),
             candidates=candidates,

@@ -21,6 +21,7 @@ from transformers import (
 )
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
+from kformer.io.choices import first_equal
 from kformer.modeling import KformerProcessor
 from kformer.modeling.question_features import Example, Examples
 from kformer.progress import SECONDS_BETWEEN_LINES
@@ -149,8 +150,13 @@ class Reporter(TrainerCallback):
 
 
 def collate(processor: KformerProcessor, batch: list[Example]) -> dict[str, torch.Tensor]:
-    """Pads examples to one batch, with labels."""
-    return processor.collate([each.features for each in batch], [each.answer for each in batch])
+    """Pads examples to one batch, with labels.
+
+    Where the right choice is there twice, the label is the first, as that of two equal logits the
+    first is the prediction of `accuracy`.
+    """
+    labels = [first_equal(each.choices, each.answer) for each in batch]
+    return processor.collate([each.features for each in batch], labels)
 
 
 def accuracy(evaluated: EvalPrediction) -> dict[str, float]:

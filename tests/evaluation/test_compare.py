@@ -97,6 +97,16 @@ def test_rows_are_paired_by_id_and_equals_are_not_called_different(add_run, comp
     assert "no difference from `none` detected" in (tmp_path / "comparison.md").read_text()
 
 
+def test_ties_are_reported_where_there_are_any(add_run, compared, tmp_path):
+    decided = {"logits": [0.0, 0.5, 1.0, 0.25]}
+    _, by_condition = compared(
+        add_run("none", wrong_at(), **decided), add_run("tied", wrong_at(), seed=None)
+    )
+    assert (by_condition["none"]["tied"], by_condition["tied"]["tied"]) == (0, 1)
+    page = (tmp_path / "comparison.md").read_text()
+    assert page.count("for 100.0 % of the questions several choices share the best score") == 1
+
+
 def test_holm_corrects_for_every_condition_but_the_baseline(add_run, compared):
     _, by_condition = compared(
         add_run("none", wrong_at(*range(8))),

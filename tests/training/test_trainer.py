@@ -73,3 +73,10 @@ def test_accuracy_is_the_share_of_right_choices():
     logits = np.array([[1.0, 2.0, lowest], [3.0, -4.0, 0.0], [0.0, 1.0, 2.0], [0.1, 0.0, lowest]])
     labels = np.array([1, 0, 0, 0])
     assert accuracy(EvalPrediction(logits, labels)) == {"accuracy": 0.75}
+
+
+def test_of_two_equal_right_choices_the_first_is_the_label():
+    questions = [(["red", "blue", "red"], 2), (["red", "blue", "red"], 1), (["red", "Red"], 1)]
+    batch = [SimpleNamespace(features=None, choices=c, answer=a) for c, a in questions]
+    processor = SimpleNamespace(collate=lambda features, labels: labels)
+    assert trainer.collate(processor, batch) == [0, 1, 1]
