@@ -303,8 +303,8 @@ def test_what_is_called_fine_the_stage_takes_and_nothing_else(data, folder_of, t
     check(path, "questions", problems.append)
     try:
         build_questions(JsonlQuestions(path="."), path, tmp_path / "out" / "questions.parquet")
-    except KformerError as error:
-        assert str(error) in problems
+    except KformerError:
+        assert problems != []
     else:
         assert problems == []
 
