@@ -7,7 +7,7 @@ import jsonschema
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kformer.check_user_files import check, parse_columns, summary
@@ -269,6 +269,44 @@ def test_any_bytes_are_fine_or_problems(content, suffix, tmp_path_factory):
     check(path, None, problems.append)
     assert all(problem.startswith(str(path)) for problem in problems)
     assert all("\n" not in problem for problem in problems)
+
+
+FILES = [
+    *("train", "dev", "test", "medqa_test", "test-00000-of-00002", "test-00001-of-00002", "q"),
+    *("train_dev", "holdout", "latest", "a/train", "a/b", "qtrain", "qtest"),
+]
+QUESTIONS_OF_ANY_KIND = st.fixed_dictionaries(
+    {
+        "question": st.sampled_from("abcdefgh"),
+        "choices": st.sampled_from([["x", "y"], ["x", "x"], ["x"]]),
+        "answer": st.sampled_from([0, 1, "A", "", -1]),
+    },
+    optional={
+        "split": st.sampled_from(["train", "val", "test", None]),
+        "id": st.integers(0, 9),
+    },
+)
+GOOD_QUESTIONS = QUESTIONS_OF_ANY_KIND.map(lambda row: row | {"choices": ["x", "y"], "answer": 0})
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+def test_what_is_called_fine_the_stage_takes_and_nothing_else(data, folder_of, tmp_path):
+    rows = st.lists(GOOD_QUESTIONS, min_size=1, max_size=5)
+    rows |= st.lists(QUESTIONS_OF_ANY_KIND, min_size=1, max_size=5)
+    names = data.draw(st.sets(st.sampled_from(FILES), min_size=1, max_size=4))
+    folder = folder_of({f"{name}.jsonl": data.draw(rows) for name in names})
+    path = data.draw(st.sampled_from([folder, *folder.glob("*.jsonl")]))
+    problems: list[str] = []
+    check(path, "questions", problems.append)
+    try:
+        build_questions(JsonlQuestions(path="."), path, tmp_path / "out" / "questions.parquet")
+    except KformerError:
+        assert problems != []
+    else:
+        assert problems == []
 
 
 VALUES = st.one_of(

@@ -28,9 +28,11 @@ def split_sizes(questions: Iterable[Row], path: Path) -> dict[str, int]:
     """
     counts = Counter(row["split"] for row in questions)
     sizes = {split: counts[split] for split in SPLITS}
+    if not counts:
+        raise KformerError(f"{path}: no questions in it; add some, or name another path")
     lacking = next((split for split in SPLITS if not sizes[split]), None)
     if lacking:
-        there = ", ".join(f"{split} {size:,}" for split, size in sizes.items() if size) or "nor any"
+        there = ", ".join(f"{split} {size:,}" for split, size in sizes.items() if size)
         folder = ", and give the folder of all files" if path.is_file() else ""
         raise KformerError(
             f"{path}: the split {lacking} has no questions ({there}); {_WHAT_TO_ADD[lacking]}"
