@@ -15,10 +15,11 @@ from pydantic import BaseModel, ValidationError
 
 from kformer.config_section import in_one_line
 from kformer.errors import KformerError, listed
+from kformer.io.json_lists import is_list, list_elements
 from kformer.io.tables import parquet_errors
 from kformer.io.text_files import MAX_LINE, decoded, is_kind, parse_object, raw_lines
 
-JSONL = (".jsonl", ".ndjson")
+JSONL = (".jsonl", ".ndjson", ".json")
 PARQUET = (".parquet",)
 
 _ROWS_PER_BATCH = 1_000
@@ -37,7 +38,7 @@ class Record(NamedTuple):
 
     file: Path
     line: int
-    """From 1; in a Parquet file the row."""
+    """From 1; in a Parquet file the row, in a JSON list the element."""
     content: dict[str, Any] | KformerError
     columns: tuple[str, ...] | None = None
     """Of a table: all its columns, also those that are empty in this record."""
@@ -94,14 +95,29 @@ def _inside(value: Any, path: str, parent: str = "") -> Any:
 
 
 def jsonl_records(path: Path) -> Iterator[Record]:
-    """Streams the objects of a JSON-lines file; blank lines are none."""
+    """Streams the objects of a JSON file: one on each line, or all in one list.
+
+    Blank lines are none. The elements of a list are numbered instead of lines.
+
+    Raises:
+        KformerError: it is one object over several lines, or not a valid list.
+    """
+    if is_list(path):
+        for number, element in enumerate(list_elements(path), start=1):
+            yield _json_record(path, number, element)
+        return
     for number, line in raw_lines(path):
         if line.strip():
-            where = f"{path}:{number}"
-            try:
-                yield Record(path, number, parse_object(decoded(line, where), where))
-            except KformerError as error:
-                yield Record(path, number, error)
+            yield _json_record(path, number, line)
+
+
+def _json_record(path: Path, number: int, text: str | bytes) -> Record:
+    where = f"{path}:{number}"
+    try:
+        text = decoded(text, where) if isinstance(text, bytes) else text
+        return Record(path, number, parse_object(text, where))
+    except KformerError as error:
+        return Record(path, number, error)
 
 
 def csv_records(path: Path, needed: tuple[str, ...] = ()) -> Iterator[Record]:

@@ -1,0 +1,100 @@
+"""What a file is that is no plain text in UTF-8, by how its content begins."""
+
+import re
+import zipfile
+from pathlib import Path
+
+from kformer.errors import KformerError
+
+START = 2**16  # bytes of a file that tell its kind
+
+_ZIP = (b"PK\3\4", b"PK\5\6")
+_UNPACK = "unpack it, or give it as url, which is unpacked"
+_AS_CSV = "save its sheet as CSV in UTF-8"
+_AS_TEXT = "save it as plain text in UTF-8"
+_AS_PARQUET = "save it as Parquet"
+# What the members of a zip archive show it to be.
+_DOCUMENTS = {
+    "xl/": ("an Excel workbook", _AS_CSV),
+    "word/": ("a Word document", _AS_TEXT),
+    "ppt/": ("a PowerPoint presentation", _AS_TEXT),
+    "content.xml": ("an OpenDocument file", "save its sheet as CSV, or its text as plain text"),
+    "META-INF/container.xml": ("an e-book", _AS_TEXT),
+}
+_KINDS: dict[bytes, tuple[str, str]] = {
+    rb"%PDF-": ("a PDF document", _AS_TEXT),
+    rb"\{\\rtf": ("an RTF document", _AS_TEXT),
+    rb"\xd0\xcf\x11\xe0": ("an old Word document or Excel workbook", "save it as text or CSV"),
+    rb"PAR1": ("a Parquet file", "give it the suffix .parquet and read it with the format parquet"),
+    rb"ARROW1|\xff\xff\xff\xff|FEA1": ("an Arrow file", _AS_PARQUET),
+    rb"SQLite format 3\0": ("an SQLite database", "export what you need as CSV"),
+    rb"\x93NUMPY|\x89HDF|\x80[\2-\5]": ("a file of arrays or objects", _AS_PARQUET),
+    rb"7z\xbc\xaf|Rar!\x1a": ("an archive", "unpack it"),
+    rb"\x28\xb5\x2f\xfd|\x04\x22\x4d\x18|\x1f\x9d": (
+        "compressed in another way than gzip, bzip2 or xz",
+        "unpack it",
+    ),
+    rb"\x1f\x8b\x08|BZh[1-9]1AY&SY|\xfd7zXZ\0": ("compressed twice", "unpack it once"),
+    rb"(?s:.{257})ustar": ("a tar archive", _UNPACK),
+    rb"\x89PNG|\xff\xd8\xff|GIF8": ("an image", "give its text"),
+    rb"version https://git-lfs\.github\.com/spec/": (
+        "a Git LFS pointer, not the file itself",
+        "get that with: git lfs pull",
+    ),
+    rb"(?i:\s*<!doctype html|\s*<html[\s>])": (
+        "a web page, not the file itself",
+        "download it from the address of the raw file",
+    ),
+    rb"\s*<\?xml": ("XML", "take its text out of it first"),
+}
+_PATTERNS = [(re.compile(pattern), kind) for pattern, kind in _KINDS.items()]
+_BOM = b"\xef\xbb\xbf"
+_UTF16_OR_32 = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")
+
+
+def refuse_unless_text(path: Path, start: bytes) -> None:
+    """Raises KformerError, which says what it is and what to do, for a file that is no text.
+
+    Args:
+        path: the file, which may be compressed.
+        start: its first `START` bytes, unpacked.
+    """
+    if found := _kind_of(path, start):
+        what, remedy = found
+        raise KformerError(f"{path}: {what}; {remedy}")
+
+
+def _kind_of(path: Path, start: bytes) -> tuple[str, str] | None:
+    if start.startswith(_ZIP):
+        return _kind_of_zip(path)
+    if start.startswith(_UTF16_OR_32) or _is_mostly_zeros_between(start):
+        return "UTF-16 text, not UTF-8", "save the file as UTF-8"
+    text = start.removeprefix(_BOM)
+    for pattern, kind in _PATTERNS:
+        if pattern.match(text):
+            return kind
+    if b"\0" in start:  # as git and grep tell
+        return "a binary file, not text", "save its text in UTF-8"
+    if b"\r" in start.strip() and b"\n" not in start:
+        to_lf = "tr '\\r' '\\n' < OLD > NEW"
+        return "its lines end in CR, as on old Macs", f"save it with LF, such as with: {to_lf}"
+    return None
+
+
+def _is_mostly_zeros_between(start: bytes) -> bool:
+    """Whether it is UTF-16 or UTF-32 without a byte-order mark, with characters as in English."""
+    if len(start) < 4:
+        return False
+    return max(start[::2].count(0), start[1::2].count(0)) > 0.4 * len(start)
+
+
+def _kind_of_zip(path: Path) -> tuple[str, str]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, OSError, NotImplementedError, UnicodeDecodeError):
+        names = []  # damaged, or itself compressed
+    for member, kind in _DOCUMENTS.items():
+        if any(name.startswith(member) for name in names):
+            return kind
+    return "a zip archive", _UNPACK
