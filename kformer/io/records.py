@@ -4,7 +4,6 @@ A record that cannot be read is a value too, so that `kformer check` can list al
 stage stops at the first.
 """
 
-import csv
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -15,16 +14,15 @@ from pydantic import BaseModel, ValidationError
 
 from kformer.config_section import in_one_line
 from kformer.errors import KformerError, listed
+from kformer.io.delimited_rows import csv_rows, tsv_rows
 from kformer.io.json_lists import is_list, list_elements
 from kformer.io.tables import parquet_errors
-from kformer.io.text_files import MAX_LINE, decoded, is_kind, parse_object, raw_lines
+from kformer.io.text_files import decoded, is_kind, parse_object, raw_lines
 
 JSONL = (".jsonl", ".ndjson", ".json")
 PARQUET = (".parquet",)
 
 _ROWS_PER_BATCH = 1_000
-
-csv.field_size_limit(MAX_LINE)
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -123,52 +121,60 @@ def _json_record(path: Path, number: int, text: str | bytes) -> Record:
 def csv_records(path: Path, needed: tuple[str, ...] = ()) -> Iterator[Record]:
     """Streams the rows of a table with a header: tabs in a ``.tsv`` file, else commas.
 
-    A quoted cell may hold line ends; a record's line is then its first one. Empty cells are left
-    out.
+    Instead of commas there may be semicolons. Empty cells are left out.
 
     Raises:
-        KformerError: the header is missing, names a column twice, or lacks one of ``needed``.
+        KformerError: the header is missing, names a column twice, lacks one of ``needed``, or has
+            tabs where there should be commas or the other way round.
     """
-    delimiter = "\t" if is_kind(path, ".tsv") else ","
-    # Bytes that are not UTF-8 are an error of their record, so they must pass the parser first.
-    lines = (line.decode(errors="surrogateescape") for _, line in raw_lines(path))
-    rows = csv.reader(lines, delimiter=delimiter, strict=True)
+    rows = tsv_rows(path) if is_kind(path, ".tsv") else csv_rows(path, _separator(path))
     header: list[str] = []
-    while True:
-        line = rows.line_num + 1
-        where = f"{path}:{line}"
-        try:
-            cells = [cell.strip() for cell in next(rows)]
-            decoded(delimiter.join(cells).encode(errors="surrogateescape"), where)
-        except StopIteration:
-            break
-        except csv.Error as error:
-            until = (
-                f"; the quote is open up to line {rows.line_num}" if rows.line_num > line else ""
-            )
-            problem = f"{where}: not valid CSV ({error}{until}); correct the quotes"
-            yield Record(path, line, KformerError(problem))
-            continue
-        except KformerError as error:
-            yield Record(path, line, error)
-            continue
-        if not any(cells):
-            continue
-        if not header:
-            header = _checked_header(cells, where, needed)
-        elif len(cells) > len(header):
-            more = f"{where}: {len(cells)} cells, but the header names {len(header)} columns"
-            yield Record(path, line, KformerError(f"{more}; quote cells with {delimiter!r}"))
+    for line, cells in rows:
+        if isinstance(cells, KformerError):
+            yield Record(path, line, cells)
+        elif not header:
+            header = _checked_header(cells, f"{path}:{line}", needed)
         else:
-            content = {name: cell for name, cell in zip(header, cells, strict=False) if cell}
-            yield Record(path, line, content, tuple(header))
+            yield table_record(path, line, cells, header)
     if not header:
         raise KformerError(f"{path}: empty; the first line must name the columns")
+
+
+def table_record(path: Path, line: int, cells: Sequence[str], header: Sequence[str]) -> Record:
+    """A row as a record, without its empty cells; not one if it has not a cell for each column."""
+    if len(cells) == len(header):
+        content = {name: cell for name, cell in zip(header, cells, strict=True) if cell}
+        return Record(path, line, content, tuple(header))
+    problem = (
+        f"{path}:{line}: {len(cells)} cells, but the header names {len(header)} columns; correct "
+        f"the row (columns: {' | '.join(header)!r:.80})"
+    )
+    return Record(path, line, KformerError(problem))
+
+
+def _separator(path: Path) -> str:
+    """What separates the columns of a CSV file: commas, or semicolons as where commas are decimal.
+
+    Raises:
+        KformerError: there are neither in the header, but tabs.
+    """
+    header = next((line for _, line in raw_lines(path) if line.strip()), b"")
+    if b"," in header or not header.strip():
+        return ","
+    if b"\t" in header:
+        raise KformerError(
+            f"{path}:1: tabs separate its columns, not commas; give it the suffix .tsv"
+        )
+    return ";" if b";" in header else ","
 
 
 def _checked_header(cells: list[str], where: str, needed: tuple[str, ...]) -> list[str]:
     names = [cell.lower() for cell in cells]
     refuse_repeated(names, where)
+    if len(cells) == 1 and any(separator in cells[0] for separator in ",;"):
+        raise KformerError(
+            f"{where}: commas or semicolons separate its columns, not tabs; give it the suffix .csv"
+        )
     if missing := [name for name in needed if name not in names]:
         raise KformerError(
             f"{where}: no column {', '.join(missing)} in the header {' | '.join(cells)!r:.80}; "
