@@ -26,12 +26,19 @@ class TableRow(NamedTuple):
     """Without the spaces around them."""
 
 
-def csv_rows(path: Path, separator: str) -> Iterator[TableRow]:
-    """Streams the rows of a file in which cells may be quoted; those of empty cells are left out.
+def csv_rows(path: Path) -> Iterator[TableRow]:
+    """Streams the rows of a CSV file with commas, or with semicolons, as where commas are decimal.
 
-    A quoted cell may hold separators and line ends. Where these may as well come from a quote
-    without its partner, the row is refused.
+    Rows of empty cells are left out. A quoted cell may hold separators and line ends. Where these
+    may as well come from a quote without its partner, the row is refused.
+
+    Raises:
+        KformerError: there are tabs in the first line, but neither commas nor semicolons.
     """
+    return _quoted_rows(path, _separator(path))
+
+
+def _quoted_rows(path: Path, separator: str) -> Iterator[TableRow]:
     read: list[bytes] = []  # the lines of the row
 
     def lines() -> Iterator[str]:
@@ -67,7 +74,7 @@ def tsv_rows(path: Path) -> Iterator[TableRow]:
     the file is one whose cells a spreadsheet has quoted, see `has_quoted_cells`.
     """
     if has_quoted_cells(path):
-        yield from csv_rows(path, "\t")
+        yield from _quoted_rows(path, "\t")
         return
     for number, line in raw_lines(path):
         if line.strip():
@@ -76,6 +83,17 @@ def tsv_rows(path: Path) -> Iterator[TableRow]:
                 yield TableRow(number, [cell.strip() for cell in text.split("\t")])
             except KformerError as error:
                 yield TableRow(number, error)
+
+
+def _separator(path: Path) -> str:
+    header = next((line for _, line in raw_lines(path) if line.strip()), b"")
+    if b"," in header or not header.strip():
+        return ","
+    if b"\t" in header:
+        raise KformerError(
+            f"{path}:1: tabs separate its columns, not commas; give it the suffix .tsv"
+        )
+    return ";" if b";" in header else ","
 
 
 def has_quoted_cells(path: Path) -> bool:

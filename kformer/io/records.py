@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from kformer.config_section import in_one_line
 from kformer.errors import KformerError, listed
-from kformer.io.delimited_rows import csv_rows, tsv_rows
+from kformer.io.delimited_rows import TableRow, csv_rows, tsv_rows
 from kformer.io.json_lists import is_list, list_elements
 from kformer.io.tables import parquet_errors
 from kformer.io.text_files import decoded, is_kind, parse_object, raw_lines
@@ -127,7 +127,18 @@ def csv_records(path: Path, needed: tuple[str, ...] = ()) -> Iterator[Record]:
         KformerError: the header is missing, names a column twice, lacks one of ``needed``, or has
             tabs where there should be commas or the other way round.
     """
-    rows = tsv_rows(path) if is_kind(path, ".tsv") else csv_rows(path, _separator(path))
+    rows = tsv_rows(path) if is_kind(path, ".tsv") else csv_rows(path)
+    return records_with_header(path, rows, needed)
+
+
+def records_with_header(
+    path: Path, rows: Iterator[TableRow], needed: tuple[str, ...] = ()
+) -> Iterator[Record]:
+    """Streams the rows of a table as records under the names in its first row.
+
+    Raises:
+        KformerError: as `csv_records` does.
+    """
     header: list[str] = []
     for line, cells in rows:
         if isinstance(cells, KformerError):
@@ -135,12 +146,12 @@ def csv_records(path: Path, needed: tuple[str, ...] = ()) -> Iterator[Record]:
         elif not header:
             header = _checked_header(cells, f"{path}:{line}", needed)
         else:
-            yield table_record(path, line, cells, header)
+            yield _table_record(path, line, cells, header)
     if not header:
         raise KformerError(f"{path}: empty; the first line must name the columns")
 
 
-def table_record(path: Path, line: int, cells: Sequence[str], header: Sequence[str]) -> Record:
+def _table_record(path: Path, line: int, cells: Sequence[str], header: Sequence[str]) -> Record:
     """A row as a record, without its empty cells; not one if it has not a cell for each column."""
     if len(cells) == len(header):
         content = {name: cell for name, cell in zip(header, cells, strict=True) if cell}
@@ -150,22 +161,6 @@ def table_record(path: Path, line: int, cells: Sequence[str], header: Sequence[s
         f"the row (columns: {' | '.join(header)!r:.80})"
     )
     return Record(path, line, KformerError(problem))
-
-
-def _separator(path: Path) -> str:
-    """What separates the columns of a CSV file: commas, or semicolons as where commas are decimal.
-
-    Raises:
-        KformerError: there are neither in the header, but tabs.
-    """
-    header = next((line for _, line in raw_lines(path) if line.strip()), b"")
-    if b"," in header or not header.strip():
-        return ","
-    if b"\t" in header:
-        raise KformerError(
-            f"{path}:1: tabs separate its columns, not commas; give it the suffix .tsv"
-        )
-    return ";" if b";" in header else ","
 
 
 def _checked_header(cells: list[str], where: str, needed: tuple[str, ...]) -> list[str]:

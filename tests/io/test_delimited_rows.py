@@ -19,7 +19,7 @@ def rows(folder_of):
 
     def read(content, name="q.tsv"):
         path = folder_of({name: content}) / name
-        found = tsv_rows(path) if name.endswith(".tsv") else csv_rows(path, ",")
+        found = tsv_rows(path) if name.endswith(".tsv") else csv_rows(path)
         return {
             line: str(cells).removeprefix(f"{path}:{line}: ")
             if isinstance(cells, KformerError)
