@@ -34,7 +34,7 @@ _KINDS: dict[bytes, tuple[str, str]] = {
         "compressed in another way than gzip, bzip2 or xz",
         "unpack it",
     ),
-    rb"\x1f\x8b\x08|BZh[1-9]1AY&SY|\xfd7zXZ\0": ("compressed twice", "unpack it once"),
+    rb"\x1f\x8b\x08|BZh[1-9]1AY&SY|\xfd7zXZ\0": ("still compressed", "unpack it"),
     rb"(?s:.{257})ustar": ("a tar archive", _UNPACK),
     rb"\x89PNG|\xff\xd8\xff|GIF8": ("an image", "give its text"),
     rb"version https://git-lfs\.github\.com/spec/": (
@@ -59,26 +59,29 @@ def refuse_unless_text(path: Path, start: bytes) -> None:
         path: the file, which may be compressed.
         start: its first `START` bytes, unpacked.
     """
-    if found := _kind_of(path, start):
-        what, remedy = found
-        raise KformerError(f"{path}: {what}; {remedy}")
-
-
-def _kind_of(path: Path, start: bytes) -> tuple[str, str] | None:
-    if start.startswith(_ZIP):
-        return _kind_of_zip(path)
     if start.startswith(_UTF16_OR_32) or _is_mostly_zeros_between(start):
-        return "UTF-16 text, not UTF-8", "save the file as UTF-8"
-    text = start.removeprefix(_BOM)
-    for pattern, kind in _PATTERNS:
-        if pattern.match(text):
-            return kind
+        raise KformerError(f"{path}: UTF-16 text, not UTF-8; save the file as UTF-8")
+    refuse_known_kind(path, start)
     if b"\0" in start:  # as git and grep tell
-        return "a binary file, not text", "save its text in UTF-8"
+        raise KformerError(f"{path}: a binary file, not text; save its text in UTF-8")
     if b"\r" in start.strip() and b"\n" not in start:
-        to_lf = "tr '\\r' '\\n' < OLD > NEW"
-        return "its lines end in CR, as on old Macs", f"save it with LF, such as with: {to_lf}"
-    return None
+        raise KformerError(
+            f"{path}: its lines end in CR, as on old Macs; save it with LF, such as with: "
+            "tr '\\r' '\\n' < OLD > NEW"
+        )
+
+
+def refuse_known_kind(path: Path, start: bytes) -> None:
+    """Raises KformerError as `refuse_unless_text` does, but only for the kinds that are listed."""
+    kind = None
+    if start.startswith(_ZIP):
+        kind = _kind_of_zip(path)
+    else:
+        text = start.removeprefix(_BOM)
+        kind = next((kind for pattern, kind in _PATTERNS if pattern.match(text)), None)
+    if kind:
+        what, remedy = kind
+        raise KformerError(f"{path}: {what}; {remedy}")
 
 
 def _is_mostly_zeros_between(start: bytes) -> bool:

@@ -4,7 +4,8 @@ A record that cannot be read is a value too, so that `kformer check` can list al
 stage stops at the first.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from kformer.config_section import in_one_line
 from kformer.errors import KformerError, listed
 from kformer.io.delimited_rows import TableRow, csv_rows, tsv_rows
+from kformer.io.file_kinds import START, refuse_known_kind
 from kformer.io.json_lists import is_list, list_elements
 from kformer.io.tables import parquet_errors
 from kformer.io.text_files import decoded, is_kind, parse_object, raw_lines
@@ -23,6 +25,7 @@ JSONL = (".jsonl", ".ndjson", ".json")
 PARQUET = (".parquet",)
 
 _ROWS_PER_BATCH = 1_000
+_ALIKE = 0.75  # how much a misspelt name has in common with the right one, as difflib counts
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -52,7 +55,13 @@ class Record(NamedTuple):
         try:
             return model.model_validate(self.content)
         except ValidationError as error:
-            raise KformerError(f"{self.where}: {in_one_line(error)}") from None
+            meant = "; ".join(
+                f"is {key!r:.60} meant as {name}?"
+                for key, name in misspelt(self.content, model).items()
+            )
+            raise KformerError(
+                f"{self.where}: {in_one_line(error)}{f' ({meant})' if meant else ''}"
+            ) from None
 
     def field(self, path: str) -> Any:
         """The value of a field; None where it is null or an empty cell.
@@ -75,6 +84,14 @@ class Record(NamedTuple):
             raise NoSuchColumn(
                 f"{self.where}: no column {path!r}; there are: {listed(there)}"
             ) from None
+
+
+def misspelt(content: Mapping[str, Any], model: type[BaseModel]) -> dict[str, str]:
+    """The keys of a record that are like those of fields which it lacks, with these."""
+    lacking = [name for name in model.model_fields if name not in content]
+    unknown = (key for key in content if key not in model.model_fields)
+    close = {key: get_close_matches(key.lower(), lacking, 1, _ALIKE) for key in unknown}
+    return {key: names[0] for key, names in close.items() if names}
 
 
 def _inside(value: Any, path: str, parent: str = "") -> Any:
@@ -192,6 +209,9 @@ def parquet_records(path: Path) -> Iterator[Record]:
     """
     row = 0
     with parquet_errors(path):
+        with path.open("rb") as opened:
+            if not (start := opened.read(START)).startswith(b"PAR1"):
+                refuse_known_kind(path, start)
         file = pq.ParquetFile(path)
         columns = tuple(file.schema_arrow.names)
         for names in _names_at_each_level(file.schema_arrow):

@@ -31,8 +31,9 @@ _COMPRESSED: dict[re.Pattern[bytes], Callable[[Path], Any]] = {
 def files_below(path: Path, suffixes: tuple[str, ...]) -> list[Path]:
     """The files of a folder with one of these suffixes, in the order of their paths.
 
-    A compressed file may have a further suffix, as in ``facts.tsv.gz``. Hidden files are left out.
-    For a file it is the file itself, whatever its name.
+    A compressed file may have a further suffix, as in ``facts.tsv.gz``. Hidden files are left out,
+    and beside JSON lines files with the suffix ``.json``, which describe the others. For a file it
+    is the file itself, whatever its name.
 
     Raises:
         KformerError: ``path`` does not exist, or is a folder without such a file.
@@ -46,6 +47,8 @@ def files_below(path: Path, suffixes: tuple[str, ...]) -> list[Path]:
         and file.is_file()
         and not any(part.startswith(".") for part in file.relative_to(path).parts)
     ]
+    if any(is_kind(file, ".jsonl", ".ndjson") for file in found):
+        found = [file for file in found if not is_kind(file, ".json")]
     if not found:
         state = f"no {' or '.join(suffixes)} file below it" if path.is_dir() else "does not exist"
         raise KformerError(f"{path}: {state}; name a file or a folder with such files")

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Tag, model_validator
 
 from kformer.config_section import Name, Text
-from kformer.errors import KformerError
+from kformer.errors import KformerError, listed
 from kformer.io.columns import Columns
 from kformer.io.delimited_rows import TableRow, csv_rows, tsv_rows
 from kformer.io.record_files import JsonlFiles, ParquetFiles, RecordFiles
@@ -126,7 +126,27 @@ class UserFacts(UserKnowledge, Triples, RecordFiles):
     def read(self, path: Path, counts: Counter[str]) -> Iterator[Fact]:
         for file in self.files_at(path, self.suffixes):
             for record in self.records(file):
-                yield as_fact(record.parse(FactRow), record, self)
+                yield self.fact(record)
+
+    def fact(self, record: Record) -> Fact:
+        """A record as a fact; without an origin it gets its head, or else file and line.
+
+        Raises:
+            KformerError: it is no fact.
+        """
+        try:
+            row = record.parse(FactRow)
+        except KformerError as error:
+            content = record.content
+            if isinstance(content, KformerError) or {"text", *TRIPLE} & content.keys():
+                raise
+            raise KformerError(f"{error}; there are: {listed(content)}") from None
+        head, relation = (row.head or "").strip(), row.relation and row.relation.strip()
+        text = row.text
+        if text is None:
+            assert relation and row.tail
+            text = self.sentence(head, relation, row.tail.strip())
+        return Fact(text, relation, row.origin or head or f"{record.file.name}:{record.line}")
 
 
 class NamedFacts(UserFacts):
@@ -208,13 +228,15 @@ class TsvFacts(TableFacts):
 class TxtFacts(UserKnowledge, Passages):
     """Plain text: running text to be split into passages, or a fact a line."""
 
+    suffixes: ClassVar[tuple[str, ...]] = (".txt",)
+
     source: Literal["txt"] = "txt"
     unit: Literal["passage", "line"] = "passage"
     """`passage`: paragraphs, which blank lines separate, are joined and split into passages;
     `line`: every line is a fact."""
 
     def read(self, path: Path, counts: Counter[str]) -> Iterator[Fact]:
-        for file in self.files_at(path, (".txt",)):
+        for file in self.files_at(path, self.suffixes):
             title = name_below(path, file)
             _refuse_table(file)
             if self.unit == "passage":
@@ -232,13 +254,3 @@ def _refuse_table(file: Path) -> None:
             f"{file}: each line has {tabs[0]} tabs: rather a table than text; give it the suffix "
             ".tsv and read it with source: tsv"
         )
-
-
-def as_fact(row: FactRow, record: Record, triples: Triples) -> Fact:
-    """A record as a fact; without an origin it gets its head, or else file and line."""
-    text, relation = row.text, row.relation and row.relation.strip()
-    if text is None:
-        assert row.head and relation and row.tail
-        text = triples.sentence(row.head.strip(), relation, row.tail.strip())
-    origin = row.origin or (row.head or "").strip() or f"{record.file.name}:{record.line}"
-    return Fact(text, relation, origin)
