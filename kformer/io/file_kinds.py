@@ -59,9 +59,9 @@ def refuse_unless_text(path: Path, start: bytes) -> None:
         path: the file, which may be compressed.
         start: its first `START` bytes, unpacked.
     """
-    if start.startswith(_UTF16_OR_32) or _is_mostly_zeros_between(start):
-        raise KformerError(f"{path}: UTF-16 text, not UTF-8; save the file as UTF-8")
     refuse_known_kind(path, start)
+    if start.startswith(_UTF16_OR_32) or _has_zeros_between(start):
+        raise KformerError(f"{path}: UTF-16 text, not UTF-8; save the file as UTF-8")
     if b"\0" in start:  # as git and grep tell
         raise KformerError(f"{path}: a binary file, not text; save its text in UTF-8")
     if b"\r" in start.strip() and b"\n" not in start:
@@ -84,11 +84,10 @@ def refuse_known_kind(path: Path, start: bytes) -> None:
         raise KformerError(f"{path}: {what}; {remedy}")
 
 
-def _is_mostly_zeros_between(start: bytes) -> bool:
-    """Whether it is UTF-16 or UTF-32 without a byte-order mark, with characters as in English."""
-    if len(start) < 4:
-        return False
-    return max(start[::2].count(0), start[1::2].count(0)) > 0.4 * len(start)
+def _has_zeros_between(start: bytes) -> bool:
+    """Whether it is UTF-16 without a byte-order mark, with mostly characters as in English."""
+    few, many = sorted(half.count(0) for half in (start[::2], start[1::2]))
+    return len(start) >= 8 and many > 0.4 * len(start) and few < 0.1 * len(start)
 
 
 def _kind_of_zip(path: Path) -> tuple[str, str]:
