@@ -121,7 +121,7 @@ def summary(report: Report) -> str:
     if report.unread_columns:
         meant = {key: f"; is it {name}?" for key, name in report.misspelt_columns.items()}
         keys = ", ".join(
-            f"{' '.join(key.split()):.60} ({count:,}{meant.get(key, '')})"
+            f"{' '.join(key.split()) or 'no name':.60} ({count:,}{meant.get(key, '')})"
             for key, count in report.unread_columns.most_common()
         )
         parts.append(f"not read: {keys}")

@@ -1,5 +1,7 @@
 """The rows of tables of facts, with a header or without one."""
 
+import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
@@ -17,6 +19,8 @@ from kformer.knowledge.triple_columns import (
     order_of,
     refuse_other_separators,
 )
+
+_ADDRESS = re.compile(r"/[acr]/\S")
 
 
 class FactTable(NamedTuple):
@@ -58,6 +62,7 @@ def table_with_header(
     Raises:
         KformerError: that names no text, nor a head, relation and tail.
     """
+    _refuse_addresses(path, rows)
     where, names = _first(path, rows)
     columns = known_columns(names, relations)
     if columns is None:
@@ -101,14 +106,18 @@ def table_of_any_kind(
     Raises:
         KformerError: what they are cannot be told, or looks wrong.
     """
+    _refuse_addresses(path, rows)
     where, first = _first(path, rows)
     columns = known_columns(first, relations)
     if columns and not (len(first) == len(TRIPLE) and may_be_triple(columns)):
         refuse_repeated(columns, where)
         return FactTable(columns, True)
-    if any(cell.startswith(("/r/", "/c/", "/a/")) for cell in first):
-        raise KformerError(f"{where}: addresses of ConceptNet; read them with source: conceptnet")
     cells = [row.cells for row in rows if not isinstance(row.cells, KformerError)]
+    (usual, times), *_ = Counter(map(len, cells)).most_common(1)
+    if usual != len(first) and times > len(cells) / 2:
+        raise KformerError(
+            f"{where}: {len(first)} columns, but most lines have {usual}; correct or remove it"
+        )
     cells = [row for row in cells if len(row) == len(first)]
     if len(first) == 1:
         refuse_other_separators(where, [text for (text,) in cells], relations)
@@ -122,6 +131,16 @@ def table_of_any_kind(
             f"columns: [{', '.join(table.columns)}]"
         )
     return table
+
+
+def _refuse_addresses(path: Path, rows: Sequence[TableRow]) -> None:
+    """Raises KformerError for ``/c/en/cat`` where "cat" is meant."""
+    for line, cells in rows[:2]:  # of which one may be a header
+        if not isinstance(cells, KformerError) and any(map(_ADDRESS.match, cells)):
+            raise KformerError(
+                f"{path}:{line}: addresses of ConceptNet, not words; read them with source: "
+                "conceptnet, or name the columns that have words with columns: {head: …}"
+            )
 
 
 def _first(path: Path, rows: Sequence[TableRow]) -> tuple[str, list[str]]:

@@ -1,5 +1,6 @@
 """Which column of a table without a known header is what, told by the values in it."""
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from itertools import islice
@@ -14,6 +15,13 @@ WEIGHT = "weight"
 SAMPLE = 1_000  # rows from which the columns are told
 
 _FEW = 5  # rows from which nothing can be told by how often a value occurs
+_AS_CSV = "give it the suffix .csv, and a header or columns: if it has no header"
+_SEPARATORS = {
+    "commas": (",", _AS_CSV),
+    "semicolons": (";", _AS_CSV),
+    "bars": (r"\|", "put tabs there"),
+    "spaces": (" {2,}", "put tabs there"),
+}
 _NAME_THEM = "name the columns in their order, such as columns: [relation, head, tail]"
 
 
@@ -109,16 +117,18 @@ def looks_like_header(
 
 def refuse_other_separators(where: str, lines: Sequence[str], relations: Collection[str]) -> None:
     """Raises KformerError if single cells are rather rows with other separators than tabs."""
-    as_csv = "give it the suffix .csv, and a header or columns: if it has no header"
-    for separator, remedy in ((",", as_csv), (";", as_csv), ("|", "put tabs there")):
-        rows = [line.split(separator) for line in lines]
-        is_table = len({len(row) for row in rows}) == 1 and not any(
-            cell[:1].isspace() for row in rows for cell in row
-        )
-        if (is_table and len(rows[0]) > 2) or (
-            len(rows[0]) > 1 and known_columns(rows[0], relations)
-        ):
-            raise KformerError(f"{where}: {separator!r} separates its columns, not a tab; {remedy}")
+    for what, (separator, remedy) in _SEPARATORS.items():
+        rows = [re.split(separator, line) for line in lines]
+        if _look_like_a_table(rows) or (len(rows[0]) > 1 and known_columns(rows[0], relations)):
+            raise KformerError(f"{where}: {what} separate its columns, not tabs; {remedy}")
+
+
+def _look_like_a_table(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether all rows have the same number of cells, at least three, without spaces around them
+    and without the end of a sentence within."""
+    return len({len(row) for row in rows}) == 1 < len(rows[0]) - 1 and not any(
+        cell[:1].isspace() or cell[-1:] in ".!?" for row in rows for cell in row[:-1]
+    )
 
 
 def is_number(text: str) -> bool:

@@ -208,24 +208,37 @@ class TestOrder:
 
 
 class TestOtherFiles:
-    @pytest.mark.parametrize("separator", [",", ";"])
-    def test_of_csv_under_the_name_of_tsv_are_refused(self, refusal, separator):
+    @pytest.mark.parametrize(
+        ("separator", "what"), [("|", "bars"), ("  ", "spaces"), ("   ", "spaces")]
+    )
+    def test_with_other_separators_are_refused(self, refusal, separator, what):
+        message = refusal(TSV, lines(BOOK, BOOK, EAT, separator=separator))
+        assert f"a.tsv:1: {what} separate its columns, not tabs; put tabs there" in message
+
+    def test_whose_first_line_has_other_columns_than_most_are_refused(self, refusal):
+        message = refusal(TSV, ["# the facts", *lines(BOOK, BOOK, EAT)])
+        assert message.endswith("a.tsv:1: 1 columns, but most lines have 3; correct or remove it")
+
+    @pytest.mark.parametrize(("separator", "what"), [(",", "commas"), (";", "semicolons")])
+    def test_of_csv_under_the_name_of_tsv_are_refused(self, refusal, separator, what):
         for content in (
             lines(BOOK, BOOK, EAT, separator=separator),
             [separator.join(["text", "origin"]), separator.join(["Rain, wet.", "me"])],
             [separator.join(row) for row in (("a", "treats", "b"), ("c", "treats", "d"))],
         ):
             message = refusal(TSV, content)
-            assert f"a.tsv:1: {separator!r} separates its columns, not a tab; give it" in message
+            assert f"a.tsv:1: {what} separate its columns, not tabs; give it" in message
 
     def test_of_texts_with_commas_are_read(self, facts):
-        content = ["Rain, snow, and hail.", "Wind, sun, and fog.", "1,2,3 and 4."]
+        content = ["Rain, snow, and hail.", "Wind, sun, and fog.", "1,2,3 and 4.", "A.  B.  C."]
         assert [text for text, *_ in facts(TSV, content)] == content
 
     def test_of_conceptnet_are_refused_as_triples(self, refusal):
         assertion = "/a/[x]\t/r/IsA/\t/c/en/dog\t/c/en/pet\t{}"
         for line in (assertion, "/r/IsA\t/c/en/dog\t/c/en/pet"):
-            assert "addresses of ConceptNet; read them with source: con" in refusal(TSV, line)
+            assert ":1: addresses of ConceptNet, not words; read th" in refusal(TSV, line)
+        table = ["node1\trelation\tnode2\tlabel1", "/c/en/dog\t/r/IsA\t/c/en/pet\tdog"]
+        assert ":2: addresses of ConceptNet, not words; read th" in refusal(TSV, table)
 
     def test_with_tabs_in_each_line_are_no_text(self, refusal, facts):
         content = lines(("relation", "head", "tail"), BOOK, EAT)
