@@ -27,17 +27,18 @@ _SCALARS = (("int",), ("float",), ("bool",), ("str",))
 def _not_blank(text: str) -> str:
     if not text.strip():
         raise ValueError("must not be empty")
-    if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
-        raise ValueError("must not hold control characters or half characters (surrogates)")
     return text
 
 
-Text = Annotated[
-    str,
-    StringConstraints(max_length=4000),
-    AfterValidator(_not_blank),
-    Field(json_schema_extra={"pattern": r"\S"}),
-]
+def _one_line(text: str) -> str:
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
+        raise ValueError("must not hold line ends, control characters or half characters")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_not_blank), Field(json_schema_extra={"pattern": r"\S"})]
+# The name of something elsewhere, such as an encoder.
+Reference = Annotated[Text, StringConstraints(max_length=1000), AfterValidator(_one_line)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 # Becomes a folder's name and a part of URLs.
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]

@@ -168,7 +168,8 @@ def check(
         str | None, typer.Option(help="JSON: which field is what, as `columns` of the config.")
     ] = None,
 ) -> None:
-    """Check questions or facts of your own: list every problem, and count what is fine.
+    """Check questions or facts of your own: list every problem, count what is fine, show how it
+    is read.
 
     The exit status is 1 if there are any.
 
@@ -179,6 +180,8 @@ def check(
 
     fields = parse_columns(columns, kind, path) if columns else None
     report = check_data(path, kind, typer.echo, fields)
+    for row in report.rows:
+        typer.echo(row)
     typer.echo(f"{path}: {summary(report)}")
     if report.problems or not report.fine:
         raise typer.Exit(1)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from kformer.config_section import Section
+from kformer.io.columns import Columns
 from kformer.io.records import JSONL, PARQUET, Record, jsonl_records, parquet_records
 
 
@@ -30,7 +31,9 @@ class RecordFiles(Section, ABC):
             KformerError: the file cannot be read, or lacks a column that the config names.
         """
         records = self.raw_records(path)
-        return self.columns.apply(records, self.have_header) if self.columns else records
+        if isinstance(self.columns, Columns):
+            return self.columns.apply(records, self.have_header)
+        return records
 
 
 class JsonlFiles(RecordFiles):

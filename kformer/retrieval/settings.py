@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from kformer.config_section import Section, Text, or_its_text
+from kformer.config_section import Reference, Section, Text, or_its_text
 from kformer.encoder_lookup import BUNDLED
 from kformer.retrieval.methods import INDEX_SETTINGS, METHOD_SETTINGS, METHODS, IndexKind
 
@@ -75,7 +75,7 @@ class RetrievalChange(Section):
     one per question, of its context alone if it has one, for use with a `match` by types."""
     words: Words = Words()
     """How texts are tokenised, for all methods but `dense`."""
-    encoder: Text = BUNDLED
+    encoder: Reference = BUNDLED
     """The sentence encoder of `dense` and `hybrid`: a Hugging Face id, a local folder, or
     `bundled/all-MiniLM-L6-v2`."""
     nearest: Literal["exact", "faiss"] = "exact"

@@ -63,6 +63,8 @@ class Condition(Section):
 
     @model_validator(mode="after")
     def _is_possible(self) -> Self:
+        if self.uses_facts and not self.knowledge:
+            raise ValueError("knowledge: no source is given, but the condition uses facts; add one")
         labels = [reader.label for reader in self.knowledge]
         if len(set(labels)) != len(labels):
             raise ValueError(
@@ -116,8 +118,9 @@ class Experiment(Section):
     """Name of the study: its folder under results/ and its MLflow experiment."""
     questions: QuestionSource
     """The data set and how it is read."""
-    knowledge: Annotated[list[KnowledgeSource], Field(min_length=1)]
-    """The knowledge sources; duplicate facts across them are dropped."""
+    knowledge: list[KnowledgeSource]
+    """The knowledge sources; duplicate facts across them are dropped. `[]` = none, where no
+    condition uses facts."""
     demo_world: DemoWorld = DemoWorld()
     """The generated world, for `questions: {dataset: demo}` and `knowledge: [demo]`."""
     sources: dict[str, SourceOverride] = Field(default_factory=dict)

@@ -115,7 +115,12 @@ class TestStages:
 
     def test_a_check_of_what_is_fine_ends_well(self, kformer, tmp_path):
         (tmp_path / "f.tsv").write_text("rain\tCauses\twet streets\n")
-        assert kformer("check", "f.tsv") == (0, "f.tsv: 1 facts are fine; 0 problems\n", "")
+        read = "read as text: Rain causes wet streets.; relation: Causes; origin: rain"
+        assert kformer("check", "f.tsv") == (
+            0,
+            f"{read}\nf.tsv: 1 facts are fine; 0 problems\n",
+            "",
+        )
 
     def test_the_schema_is_json(self, kformer):
         status, out, _ = kformer("schema")

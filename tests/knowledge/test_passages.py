@@ -152,8 +152,9 @@ spaces = "\n\n\n \r\t\v\f\x1c\x85\u00a0\u2003\u2028\u3000"
 @settings(max_examples=100, deadline=None)
 @given(st.text(f"abé.{spaces}", max_size=40) | st.text(max_size=20), st.integers(1, 20))
 def test_paragraphs_are_the_lines_between_blank_ones(folder_of, text, piece):
+    text = "\n" + text.replace("\0", "0")  # so that it is not taken for a binary file
     blocks = [[]]
-    for line in text.removeprefix("\ufeff").split("\n"):
+    for line in text.split("\n"):
         if line.strip():
             blocks[-1].append(line)
         else:

@@ -107,7 +107,7 @@ class TestTabSeparatedValues:
     @pytest.mark.parametrize(
         ("content", "what"),
         [
-            ("car\tIsA\tx\ncar\tIsA", ":2: 2 columns, expected 3 (head, relation, tail) with tabs"),
+            ("car\tIsA\tx\ncar\tIsA", ":2: 2 columns, expected 3 (head, relation, tail)"),
             ("car\tIsA", ":1: 2 columns, expected 3"),
             ("Rain.\nA\tcar.", ":2: 2 columns, expected 1 (text)"),
             ("text\torigin\nRain.", ":2: 1 columns, expected 2 (text, origin)"),

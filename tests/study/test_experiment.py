@@ -255,6 +255,15 @@ def test_a_missing_key_is_named(key):
         load_experiment({k: v for k, v in BASE.items() if k != key}, "config.yaml")
 
 
+def test_no_knowledge_is_needed_where_no_condition_uses_facts():
+    assert load(knowledge=[]).needed_sources == {}
+    assert load(knowledge=[], conditions={"none": {}, "ffn": FFN | {"knowledge": ["demo"]}})
+    for other in (FFN, {"answer_by": "retrieval", "retrieval": {"query": "choice"}}):
+        assert refused(knowledge=[], conditions={"none": {}, "other": other}) == (
+            "conditions.other: knowledge: no source is given, but the condition uses facts; add one"
+        )
+
+
 @pytest.mark.parametrize("content", [None, [], "text"])
 def test_a_config_that_is_no_mapping_is_refused(content):
     with pytest.raises(KformerError, match=r"^config\.yaml: .*$"):
