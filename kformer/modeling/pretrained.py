@@ -1,41 +1,54 @@
 """Loading pre-trained encoders and their tokenizers."""
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from kformer.encoder_lookup import BUNDLED, check_bundled_weights, locate_encoder, missing_encoder
+from kformer.encoder_weights import load_checked, loading
+
+KEY = "model.encoder"
 
 
-def load_encoder(name: str | Path) -> PreTrainedModel:
+def load_encoder(name: str | Path, **options: Any) -> PreTrainedModel:
     """Loads a pre-trained encoder, without ever running code that comes with it.
 
+    Args:
+        name: a Hugging Face id or a local folder.
+        options: further arguments of ``from_pretrained``; ``device_map="meta"`` checks names and
+            shapes of the weights and reads none.
+
     Raises:
-        KformerError: there is no such encoder in reach.
+        KformerError: there is no such encoder in reach, or its weights are not those of the model
+            that its config.json describes, or no finite numbers.
     """
     folder = locate_encoder(str(name))
     if name == BUNDLED:
         check_bundled_weights(Path(folder))
-    try:
-        return AutoModel.from_pretrained(folder, trust_remote_code=False, dtype=torch.float32)
-    except (OSError, ValueError, SafetensorError) as error:
-        raise missing_encoder(name, error) from None
+    load = partial(
+        AutoModel.from_pretrained, folder, trust_remote_code=False, dtype=torch.float32, **options
+    )
+    encoder, _ = load_checked(load, name, KEY)
+    return encoder
 
 
-def load_tokenizer(name: str | Path) -> PreTrainedTokenizerBase:
+def load_tokenizer(name: str | Path, **options: Any) -> PreTrainedTokenizerBase:
     """Loads an encoder's tokenizer.
+
+    Args:
+        name: a Hugging Face id or a local folder.
+        options: further arguments of ``from_pretrained``.
 
     Raises:
         KformerError: there is none in reach.
     """
-    try:
+    with loading(name, KEY):
         tokenizer = AutoTokenizer.from_pretrained(
-            locate_encoder(str(name)), trust_remote_code=False
+            locate_encoder(str(name)), trust_remote_code=False, **options
         )
-    except (OSError, ValueError) as error:
-        raise missing_encoder(name, error) from None
     # Without its files transformers makes up a tokenizer that knows special tokens alone.
     if len(tokenizer) <= len(tokenizer.all_special_ids):
         raise missing_encoder(name, ValueError("it has no tokenizer"))
