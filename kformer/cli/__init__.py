@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from kformer.cli import data, retrieval, runs
+from kformer.cli import data, encoders, retrieval, runs
 from kformer.errors import KformerError
 
 app = typer.Typer(
@@ -20,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for group in (data, retrieval, runs):
+for group in (data, encoders, retrieval, runs):
     app.add_typer(group.app)
 
 

@@ -7,8 +7,15 @@ from typing import Any
 import torch
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from kformer.encoder_lookup import BUNDLED, check_bundled_weights, locate_encoder, missing_encoder
-from kformer.encoder_weights import load_checked, loading
+from kformer.encoder_lookup import (
+    BUNDLED,
+    check_bundled_weights,
+    encoder_config,
+    locate_encoder,
+    missing_encoder,
+)
+from kformer.encoder_weights import check_vocabulary, load_checked, loading
+from kformer.modeling.encoder_families import check_family
 
 KEY = "model.encoder"
 
@@ -33,6 +40,23 @@ def load_encoder(name: str | Path, **options: Any) -> PreTrainedModel:
     )
     encoder, _ = load_checked(load, name, KEY)
     return encoder
+
+
+def check_encoder(name: str) -> None:
+    """Checks an encoder that is on this machine, or was downloaded before, without its numbers.
+
+    Raises:
+        EncoderMissingError: it is not on this machine, or damaged.
+        KformerError: its family is not supported, its weights have not the names and shapes of
+            the model that its config.json describes, or its tokenizer has more tokens than they
+            embed.
+    """
+    config = encoder_config(name)
+    if config is not None:
+        check_family(config.get("model_type"))
+    here = {"local_files_only": True}
+    encoder = load_encoder(name, device_map="meta", **here)
+    check_vocabulary(load_tokenizer(name, **here), encoder.config.vocab_size, KEY, name)
 
 
 def load_tokenizer(name: str | Path, **options: Any) -> PreTrainedTokenizerBase:

@@ -20,9 +20,10 @@ from pydantic import (
 
 from kformer.config_section import Name, Section, in_one_line, validated
 from kformer.demo_world import DemoWorld
-from kformer.encoder_lookup import encoder_depth, layer_span, locate_encoder
+from kformer.encoder_lookup import encoder_config, encoder_depth, layer_span
 from kformer.errors import KformerError
 from kformer.knowledge import KnowledgeSource
+from kformer.modeling.encoder_families import check_family
 from kformer.modeling.settings import Model
 from kformer.questions import QuestionSource
 from kformer.retrieval.settings import Retrieval, RetrievalChange
@@ -79,15 +80,21 @@ class Condition(Section):
         return self
 
     def check_encoders(self) -> None:
-        """Raises KformerError for an encoder on this machine that is missing or too shallow."""
+        """Raises KformerError for an encoder that cannot be used, as its config.json tells.
+
+        Of one that has yet to be downloaded nothing is known.
+        """
         if self.uses_facts and "embeddings" in self.retrieval.index_kinds:
-            locate_encoder(self.retrieval.encoder, "retrieval.encoder")
+            encoder_config(self.retrieval.encoder, "retrieval.encoder")
             if self.retrieval.nearest == "faiss" and find_spec("faiss") is None:
                 raise KformerError(
                     "retrieval.nearest: faiss is not installed; run: pip install -c "
                     "constraints.txt -e '.[faiss]'"
                 )
         if self.answer_by == "model":
+            config = encoder_config(self.model.encoder)
+            if config is not None:
+                check_family(config.get("model_type"))
             depth = encoder_depth(self.model.encoder)
             if depth is not None and self.model.method.has_slots:
                 layer_span(self.model.layers, depth)

@@ -23,36 +23,35 @@ def load_modules(name: str) -> Any:
     """A sentence encoder, ready to embed; code that comes with it is never run.
 
     Raises:
-        KformerError: as `check_modules` does, weights hold what is no finite number, or the
-            modules do not fit together.
+        KformerError: there is no such encoder, it is damaged, its weights are not those of the
+            modules that it describes or no finite numbers, or modules do not fit together.
     """
     if name == BUNDLED:
         check_bundled_weights(Path(locate_encoder(name, KEY)))
-    model = _load(name, device="cuda" if torch.cuda.is_available() else "cpu")
+    model = _load(name, {}, device="cuda" if torch.cuda.is_available() else "cpu")
     check_numbers(model, KEY, name)
     _check_embedding(model, name)
     return model
 
 
-def check_modules(name: str, **options: Any) -> None:
-    """Checks a sentence encoder by the names and shapes of its weights, which are not read.
-
-    Args:
-        name: a Hugging Face id or a local folder.
-        options: for loading, such as ``local_files_only``.
+def check_modules(name: str) -> None:
+    """Checks a sentence encoder that is on this machine, or was downloaded before.
 
     Raises:
-        KformerError: there is no such encoder, it is damaged, its weights are not those of the
-            modules that it describes, or its tokenizer has more tokens than are embedded.
+        EncoderMissingError: it is not on this machine, or damaged.
+        KformerError: its weights have not the names and shapes of the modules that it describes,
+            or its tokenizer has more tokens than they embed.
     """
-    _load(name, model_kwargs={"device_map": "meta"}, **options)
+    _load(name, {"device_map": "meta"}, local_files_only=True)
 
 
-def _load(name: str, model_kwargs: dict[str, Any] | None = None, **options: Any) -> Any:
-    weights = {"dtype": torch.float32, "use_safetensors": True} | (model_kwargs or {})
+def _load(name: str, weights: dict[str, Any], **options: Any) -> Any:
     with loading(name, KEY), checking_all_models(name, KEY) as missing:
         model = SentenceTransformer(
-            locate_encoder(name, KEY), trust_remote_code=False, model_kwargs=weights, **options
+            locate_encoder(name, KEY),
+            trust_remote_code=False,
+            model_kwargs={"dtype": torch.float32, "use_safetensors": True, **weights},
+            **options,
         )
     # Weights of a pooler may be missing where the states of tokens are pooled instead.
     if missing and any(map(_reads_pooler, model.modules())):
