@@ -59,6 +59,11 @@ class Condition(Section):
     def uses_facts(self) -> bool:
         return self.answer_by == "retrieval" or self.model.method.fact_input != "none"
 
+    @property
+    def embeds_facts(self) -> bool:
+        """Whether facts are found with the sentence encoder `retrieval.encoder`."""
+        return self.uses_facts and "embeddings" in self.retrieval.index_kinds
+
     @model_validator(mode="after")
     def _is_possible(self) -> Self:
         labels = [reader.label for reader in self.knowledge]
@@ -84,7 +89,7 @@ class Condition(Section):
 
         Of one that has yet to be downloaded nothing is known.
         """
-        if self.uses_facts and "embeddings" in self.retrieval.index_kinds:
+        if self.embeds_facts:
             encoder_config(self.retrieval.encoder, "retrieval.encoder")
             if self.retrieval.nearest == "faiss" and find_spec("faiss") is None:
                 raise KformerError(
@@ -176,6 +181,14 @@ class Experiment(Section):
             if needed.setdefault(reader.archive, override) != override:
                 raise ValueError(f"knowledge: two sources are called {reader.archive}; name one")
         return needed
+
+    @property
+    def encoders(self) -> dict[str, list[str]]:
+        """All encoders that are loaded, by the option of `kformer check-encoders` for them."""
+        conditions = [self.condition(name) for name in self.conditions]
+        trained = {each.model.encoder for each in conditions if each.answer_by == "model"}
+        embedding = {each.retrieval.encoder for each in conditions if each.embeds_facts}
+        return {"model": sorted(trained), "retrieval": sorted(embedding)}
 
     def check_encoders(self) -> None:
         """Raises KformerError as `Condition.check_encoders` does, naming the condition."""
