@@ -138,7 +138,7 @@ def _check_fit(
     left_over = sorted(n for n in report["unexpected_keys"] if ours or _is_within(model, n))
     if left_over:
         raise KformerError(
-            f"{key}: {len(left_over)} weights in {place} have no place in the model of its "
+            f"{key}: {len(left_over)} of the weights in {place} have no place in the model of its "
             f"config.json ({_first(left_over)}); correct config.json, such as its number of "
             "layers, or remove them"
         )
@@ -149,8 +149,8 @@ def check_numbers(model: nn.Module, key: str, place: str) -> None:
     strange = [name for name, weight in model.named_parameters() if not _is_finite(weight)]
     if strange:
         raise KformerError(
-            f"{key}: {len(strange)} weights in {place} hold NaN or infinity ({_first(strange)}); "
-            "get them again or give other weights"
+            f"{key}: {len(strange)} of the weights in {place} hold NaN or infinity "
+            f"({_first(strange)}); get them again or give other weights"
         )
 
 

@@ -86,8 +86,12 @@ def test_weights_with_other_names_are_missing(load, prefix, changed, capfd):
         (without("layer.2."), {}, "16 of 71 weights are missing"),
         (without(WORDS), {}, f"1 of 71 weights are missing in .* \\({WORDS}\\)"),
         (dict, {"num_hidden_layers": 6}, "32 of 103 weights are missing .*encoder.layer.4"),
-        (dict, {"num_hidden_layers": 3}, "16 weights in .* no place in .*encoder.layer.3"),
-        (prefixed("bert."), {"num_hidden_layers": 3}, "16 weights in .* no place in .*layer.3"),
+        (dict, {"num_hidden_layers": 3}, "16 of the weights in .* no place in .*encoder.layer.3"),
+        (
+            prefixed("bert."),
+            {"num_hidden_layers": 3},
+            "16 of the weights in .* no place in .*layer.3",
+        ),
         (dict, {"intermediate_size": 48}, r"12 of 71 weights .* shape .*\(64,\), expected \(48,\)"),
         (dict, {"vocab_size": 40}, rf"1 of 71 weights .* another shape .*{WORDS}"),
         (dict, {"max_position_embeddings": 512}, "1 of 71 weights .* another shape"),
@@ -175,7 +179,7 @@ def test_fewer_embeddings_than_tokens_are_refused_where_a_model_is_trained(chang
 def test_weights_that_are_no_numbers_are_refused(load, value, changed):
     message = refusal(load, changed(with_value(value)))
     assert (
-        "1 weights in" in message
+        "1 of the weights in" in message
         and "hold NaN or infinity" in message
         and f"{WORDS}); get them again" in message
     )

@@ -111,7 +111,7 @@ def adapter_for(encoder: "PreTrainedConfig") -> Adapter:
 
 def check_family(family: object) -> None:
     """Raises KformerError for a family, the ``model_type`` of a config, that no adapter knows."""
-    if family not in ADAPTERS:
+    if family not in list(ADAPTERS):  # it may be no text
         raise KformerError(
             f"model.encoder: the family {family!r} is not supported; "
             f"supported are {', '.join(sorted(ADAPTERS))}"
