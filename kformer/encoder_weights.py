@@ -75,7 +75,7 @@ def loading(name: str | Path, key: str, **advice: str) -> Iterator[None]:
     loggers = [logging.getLogger(library) for library in _TALKATIVE]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
-        logger.setLevel(logging.ERROR)
+        logger.setLevel(logging.CRITICAL)  # errors are raised, too
     try:
         with warnings.catch_warnings(action="ignore"):
             yield

@@ -185,6 +185,18 @@ def test_weights_that_are_no_numbers_are_refused(load, value, changed):
     )
 
 
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"layer_norm_eps": -10.0}, "computes is NaN or infinite"),
+        ({"return_dict": False}, "cannot be loaded"),
+        ({"chunk_size_feed_forward": []}, "cannot be loaded"),
+    ],
+)
+def test_an_encoder_that_cannot_compute_is_refused(config, said, changed):
+    assert said in refusal(load_encoder, changed(**config))
+
+
 # --- saved models
 
 

@@ -15,6 +15,7 @@ from kformer.encoder_lookup import (
     missing_encoder,
 )
 from kformer.encoder_weights import check_vocabulary, load_checked, loading
+from kformer.errors import KformerError
 from kformer.modeling.encoder_families import check_family
 
 KEY = "model.encoder"
@@ -30,7 +31,7 @@ def load_encoder(name: str | Path, **options: Any) -> PreTrainedModel:
 
     Raises:
         KformerError: there is no such encoder in reach, or its weights are not those of the model
-            that its config.json describes, or no finite numbers.
+            that its config.json describes, or no finite numbers, or it computes none.
     """
     folder = locate_encoder(str(name))
     if name == BUNDLED:
@@ -39,7 +40,21 @@ def load_encoder(name: str | Path, **options: Any) -> PreTrainedModel:
         AutoModel.from_pretrained, folder, trust_remote_code=False, dtype=torch.float32, **options
     )
     encoder, _ = load_checked(load, name, KEY)
+    if encoder.device.type != "meta":
+        _check_states(encoder, name)
     return encoder
+
+
+@torch.no_grad()
+def _check_states(encoder: PreTrainedModel, name: str | Path) -> None:
+    """Reads two tokens, since nothing else tells whether config.json can be computed with."""
+    with loading(name, KEY):
+        is_finite = encoder(torch.tensor([[0, 1]])).last_hidden_state.isfinite().all()
+    if not is_finite:
+        raise KformerError(
+            f"{KEY}: what {name} computes is NaN or infinite; correct its config.json, or give "
+            "other weights"
+        )
 
 
 def check_encoder(name: str) -> None:
