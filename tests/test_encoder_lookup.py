@@ -60,6 +60,15 @@ def test_a_local_folder_is_loaded(tiny_encoder, monkeypatch):
     assert locate_encoder(f"~/{tiny_encoder.name}") == str(tiny_encoder)
 
 
+def test_a_folder_comes_before_a_hugging_face_id(tiny_encoder, copied, monkeypatch):
+    monkeypatch.chdir(copied.parent)
+    assert locate_encoder(copied.name) == copied.name
+    assert encoder_depth(copied.name) == 4
+    (copied / "config.json").unlink()
+    with pytest.raises(KformerError, match=f"{copied.name} is no encoder folder"):
+        locate_encoder(copied.name)
+
+
 @pytest.mark.parametrize("name", ["{tmp}", "{tmp}/nowhere", "./nowhere", "../nowhere", "~/nowhere"])
 @pytest.mark.parametrize("load", [locate_encoder, load_encoder, load_tokenizer])
 def test_a_folder_that_holds_no_encoder_is_refused(load, name, tmp_path):
@@ -103,7 +112,7 @@ def test_code_that_comes_with_an_encoder_is_never_run(copied):
 
 def test_a_hugging_face_id_stays_as_it_is():
     assert locate_encoder("roberta-base") == "roberta-base"
-    assert encoder_depth("some-org/some-model") is None
+    assert encoder_depth("no-org/no-model") is None
 
 
 @pytest.mark.parametrize("load", [load_encoder, load_tokenizer])

@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from kformer.cli import data, retrieval, runs
+from kformer.cli import data, encoders, retrieval, runs
 from kformer.errors import KformerError
 from kformer.study.run_lock import marked_as_job
 
@@ -23,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for group in (data, retrieval, runs):
+for group in (data, encoders, retrieval, runs):
     app.add_typer(group.app)
 
 

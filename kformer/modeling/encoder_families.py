@@ -1,14 +1,21 @@
-"""The modules of each family of encoders that injections attach to, by their names."""
+"""The modules of each family of encoders that injections attach to, by their names.
+
+This module loads neither torch nor transformers, so that reading a config can tell whether a family
+is supported.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
-
-from torch import nn
-from transformers import PreTrainedConfig
+from typing import TYPE_CHECKING, Any, Literal
 
 from kformer.errors import KformerError
-from kformer.modeling.attention import ATTENTION_WITH_FACTS, DisentangledAttentionWithFacts
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import PreTrainedConfig
+
+ATTENTION_WITH_FACTS = "kformer_sdpa"
+"""The name under which transformers finds scaled dot-product attention with facts."""
 
 
 @dataclass(frozen=True)
@@ -22,9 +29,9 @@ class LayerSites:
             and values are attended to.
     """
 
-    feed_forward_in: nn.Module
-    feed_forward_out: nn.Module
-    attention: nn.Module
+    feed_forward_in: "nn.Module"
+    feed_forward_out: "nn.Module"
+    attention: "nn.Module"
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,8 @@ def _bert_sites(encoder: Any) -> list[LayerSites]:
 
 
 def _deberta_sites(encoder: Any) -> list[LayerSites]:
+    from kformer.modeling.attention import DisentangledAttentionWithFacts
+
     sites = _bert_sites(encoder)
     for site in sites:  # the same parameters, another forward
         site.attention.__class__ = DisentangledAttentionWithFacts
@@ -90,16 +99,20 @@ ADAPTERS = {
 }
 
 
-def adapter_for(encoder: PreTrainedConfig) -> Adapter:
+def adapter_for(encoder: "PreTrainedConfig") -> Adapter:
     """The adapter of an encoder's family.
 
     Raises:
         KformerError: no adapter knows this family.
     """
-    family = encoder.model_type
-    if family not in ADAPTERS:
+    check_family(encoder.model_type)
+    return ADAPTERS[encoder.model_type]
+
+
+def check_family(family: object) -> None:
+    """Raises KformerError for a family, the ``model_type`` of a config, that no adapter knows."""
+    if family not in list(ADAPTERS):  # it may be no text
         raise KformerError(
             f"model.encoder: the family {family!r} is not supported; "
             f"supported are {', '.join(sorted(ADAPTERS))}"
         )
-    return ADAPTERS[family]

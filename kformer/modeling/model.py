@@ -24,6 +24,7 @@ from transformers import AutoModel, AutoModelForMultipleChoice, PreTrainedModel
 from transformers.modeling_outputs import MultipleChoiceModelOutput
 
 from kformer.encoder_lookup import layer_span
+from kformer.encoder_weights import load_checked
 from kformer.errors import KformerError
 from kformer.modeling.configuration import KformerConfig
 from kformer.modeling.encoder_families import adapter_for
@@ -100,6 +101,20 @@ class KformerForMultipleChoice(PreTrainedModel):
             self.fact_embeddings = FactEmbeddings(words.num_embeddings, words.embedding_dim)
         self.head = ScoringHead(config)
         self.post_init()
+
+    @classmethod
+    def from_pretrained(cls, *args: Any, **options: Any) -> Any:
+        """A saved model, loaded like any Hugging Face model.
+
+        Raises:
+            KformerError: it cannot be loaded, or weights are missing, left over, of another shape
+                or no finite numbers.
+        """
+        with_report = options.pop("output_loading_info", False)
+        folder = next(iter(args), options.get("pretrained_model_name_or_path"))
+        load = partial(super().from_pretrained, *args, **options)
+        model, report = load_checked(load, str(folder), "model", ours=True)
+        return (model, report) if with_report else model
 
     @classmethod
     def from_encoder(

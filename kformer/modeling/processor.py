@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig, PreTrainedTokenizerBase
 
+from kformer.encoder_weights import check_vocabulary, loading
 from kformer.errors import KformerError
 from kformer.modeling.configuration import KformerConfig
 from kformer.modeling.injections import find_injection
@@ -54,6 +55,9 @@ class KformerProcessor:
     Attributes:
         facts_as_text: whether the model reads facts as a part of its input.
 
+    Raises:
+        KformerError: the tokenizer has more tokens than the model embeds.
+
     Example:
         >>> processor = KformerProcessor.from_pretrained("results/demo/runs/kformer/seed-1/model")
         >>> features = processor("", "What is the pet of Zorbak?", ["cat", "dog"], ["..."])
@@ -61,6 +65,8 @@ class KformerProcessor:
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, config: KformerConfig) -> None:
+        rows = config.encoder.vocab_size
+        check_vocabulary(tokenizer, rows, "model.encoder", tokenizer.name_or_path)
         self.tokenizer = tokenizer
         self.config = config
         self._start = _first_known(tokenizer.cls_token_id, tokenizer.bos_token_id)
@@ -76,7 +82,9 @@ class KformerProcessor:
         Raises:
             KformerError: this is no folder of a Kformer model, or it has no tokenizer.
         """
-        tokenizer, config = load_tokenizer(folder), AutoConfig.from_pretrained(folder)
+        tokenizer = load_tokenizer(folder)
+        with loading(folder, "model"):
+            config = AutoConfig.from_pretrained(folder)
         if not isinstance(config, KformerConfig):
             raise KformerError(f"{folder}: this is a {config.model_type} model, not a kformer one")
         return cls(tokenizer, config)

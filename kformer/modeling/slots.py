@@ -20,9 +20,9 @@ from transformers import initialization as init
 from transformers.activations import ACT2FN
 
 from kformer.encoder_lookup import layer_span
-from kformer.modeling.attention import ATTENTION_WITH_FACTS, DisentangledAttentionWithFacts
+from kformer.modeling.attention import DisentangledAttentionWithFacts
 from kformer.modeling.configuration import KformerConfig
-from kformer.modeling.encoder_families import LayerSites, adapter_for
+from kformer.modeling.encoder_families import ATTENTION_WITH_FACTS, LayerSites, adapter_for
 
 
 @runtime_checkable

@@ -19,9 +19,10 @@ from pydantic import (
 
 from kformer.config_section import Name, Section, in_one_line, or_its_text, validated
 from kformer.demo_world import DemoWorld
-from kformer.encoder_lookup import encoder_depth, layer_span, locate_encoder
+from kformer.encoder_lookup import encoder_config, encoder_depth, layer_span
 from kformer.errors import KformerError
 from kformer.knowledge import KnowledgeSource
+from kformer.modeling.encoder_families import check_family
 from kformer.modeling.settings import Model
 from kformer.questions import QuestionSource
 from kformer.retrieval.settings import Retrieval, RetrievalChange
@@ -61,6 +62,11 @@ class Condition(Section):
     def uses_facts(self) -> bool:
         return self.answer_by == "retrieval" or self.model.method.fact_input != "none"
 
+    @property
+    def embeds_facts(self) -> bool:
+        """Whether facts are found with the sentence encoder `retrieval.encoder`."""
+        return self.uses_facts and "embeddings" in self.retrieval.index_kinds
+
     @model_validator(mode="after")
     def _is_possible(self) -> Self:
         if self.uses_facts and not self.knowledge:
@@ -84,15 +90,21 @@ class Condition(Section):
         return self
 
     def check_encoders(self) -> None:
-        """Raises KformerError for an encoder on this machine that is missing or too shallow."""
-        if self.uses_facts and "embeddings" in self.retrieval.index_kinds:
-            locate_encoder(self.retrieval.encoder, "retrieval.encoder")
+        """Raises KformerError for an encoder that cannot be used, as its config.json tells.
+
+        Of one that has yet to be downloaded nothing is known.
+        """
+        if self.embeds_facts:
+            encoder_config(self.retrieval.encoder, "retrieval.encoder")
             if self.retrieval.nearest == "faiss" and find_spec("faiss") is None:
                 raise KformerError(
                     "retrieval.nearest: faiss is not installed; run: pip install -c "
                     "constraints.txt -e '.[faiss]'"
                 )
         if self.answer_by == "model":
+            config = encoder_config(self.model.encoder)
+            if config is not None:
+                check_family(config.get("model_type"))
             depth = encoder_depth(self.model.encoder)
             if depth is not None and self.model.method.has_slots:
                 layer_span(self.model.layers, depth)
@@ -180,6 +192,14 @@ class Experiment(Section):
             if needed.setdefault(reader.archive, override) != override:
                 raise ValueError(f"knowledge: two sources are called {reader.archive}; name one")
         return needed
+
+    @property
+    def encoders(self) -> dict[str, list[str]]:
+        """All encoders that are loaded, by the option of `kformer check-encoders` for them."""
+        conditions = [self.condition(name) for name in self.conditions]
+        trained = {each.model.encoder for each in conditions if each.answer_by == "model"}
+        embedding = {each.retrieval.encoder for each in conditions if each.embeds_facts}
+        return {"model": sorted(trained), "retrieval": sorted(embedding)}
 
     def check_encoders(self) -> None:
         """Raises KformerError as `Condition.check_encoders` does, naming the condition."""

@@ -2,12 +2,14 @@
 
 import copy
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from huggingface_hub import constants
 from snakemake.utils import update_config
 
 from kformer.config_section import load_section
@@ -373,8 +375,59 @@ class TestEncoders:
         with pytest.raises(KformerError, match=r"^config.yaml: conditions\.none: model\.encoder: "):
             self.with_layers(tmp_path, "top3")
 
-    def test_an_encoder_of_a_hub_is_not_fetched_to_check_it(self):
+    def test_an_encoder_of_a_hub_is_not_fetched_to_check_it(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
         self.with_layers("roberta-base", [0, 100])
+
+    def test_but_checked_if_it_was_fetched_before(self, tiny_encoder, tmp_path, monkeypatch):
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+        snapshot = tmp_path / "models--org--tiny/snapshots/abc"
+        shutil.copytree(tiny_encoder, snapshot)
+        (snapshot.parents[1] / "refs").mkdir()
+        (snapshot.parents[1] / "refs/main").write_text("abc")
+        self.with_layers("org/tiny", [0, 4])
+        with pytest.raises(KformerError, match=r"model\.layers: .* 4 layers"):
+            self.with_layers("org/tiny", [3, 5])
+
+    @pytest.mark.parametrize(
+        ("content", "said"),
+        [
+            ('{"model_type": "gpt2"}', "the family 'gpt2' is not supported; supported are bert, "),
+            ('{"model_type": ["bert"]}', r"the family \['bert'\] is not supported"),
+            ("{}", "the family None is not supported"),
+            ("[]", "this is no encoder's config.json"),
+            ("{", "this is no encoder's config.json"),
+            ("[" * 100_000, "this is no encoder's config.json"),
+            ('{"num_hidden_layers": 1000000}', "num_hidden_layers: 1,000,000 are more than any"),
+        ],
+    )
+    def test_an_encoder_that_cannot_be_used_is_refused(self, content, said, tmp_path):
+        (tmp_path / "config.json").write_text(content)
+        with pytest.raises(KformerError, match=rf"conditions\.none: model\.encoder: .*{said}"):
+            self.with_layers(tmp_path, "top3")
+
+    @pytest.mark.parametrize("content", ["{", '{"num_hidden_layers": 1000000}'])
+    def test_so_is_a_sentence_encoder(self, content, tmp_path):
+        (tmp_path / "config.json").write_text(content)
+        dense = {"method": "dense", "encoder": str(tmp_path)}
+        message = refused(**with_condition(**FFN, retrieval=dense))
+        assert message.startswith(f"conditions.x: retrieval.encoder: {tmp_path}/config.json: ")
+
+    @pytest.mark.parametrize("name", ["x" * 5000, "a/b/c", "what?", "\ud800"])
+    def test_a_name_that_no_hub_can_have_is_refused(self, name):
+        assert "model.encoder: " in refused(model={"encoder": name})
+
+    def test_all_encoders_that_are_loaded_are_listed(self):
+        words = with_condition(**FFN, retrieval={"method": "bm25"})
+        assert load(**words).encoders == {"model": ["roberta-base"], "retrieval": []}
+        dense = with_condition(
+            model={"injection": "ffn", "encoder": "org/x"},
+            retrieval={"method": "dense", "encoder": "org/y"},
+        )
+        assert load(**dense).encoders == {
+            "model": ["org/x", "roberta-base"],
+            "retrieval": ["org/y"],
+        }
 
     def test_a_condition_without_a_model_needs_no_encoder(self, tmp_path):
         no_encoder = {"model": {"encoder": str(tmp_path)}}

@@ -9,26 +9,18 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from torch import Tensor
 
 from kformer.compute_precision import hardware_computes_in_bf16
-from kformer.encoder_lookup import BUNDLED, check_bundled_weights, locate_encoder, missing_encoder
 
 Precision = Literal["bf16", "fp32"]
 
 KEY = "retrieval.encoder"
-# The exceptions of the libraries for folders with damaged or missing files.
-_LOADING_FAILS = (
-    OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, ImportError,
-    SafetensorError,
-)  # fmt: skip
 _PROMPTS = {"query": ("query",), "document": ("document", "passage", "corpus")}
 _LENGTH_STEP = 8  # tokens; texts are padded to a multiple of it
 _TOKENS_IN_BATCH = {"cpu": 1024, "cuda": 8192}
@@ -62,10 +54,13 @@ class SentenceEncoder:
             precision: of the computation; None = the best for the hardware.
 
         Raises:
-            KformerError: there is no such encoder, or it is damaged.
+            KformerError: there is no such encoder, it is damaged, or its weights are not those of
+                the modules that it describes.
         """
+        from kformer.retrieval.embeddings.sentence_modules import load_modules  # takes seconds
+
         self.name = name
-        self._model = _load(name)
+        self._model = load_modules(name)
         self.width: int = self._model.get_embedding_dimension()
         self._prompts = {
             task: next(filter(None, map(self._model.prompts.get, names)), None)
@@ -156,26 +151,6 @@ class SentenceEncoder:
             embeddings = self._model(features)["sentence_embedding"].float()[:, : self.width]
         embeddings = torch.nn.functional.normalize(embeddings, dim=1)
         return rows, embeddings[: len(rows)].cpu().numpy()
-
-
-def _load(name: str) -> Any:
-    from sentence_transformers import SentenceTransformer
-    from transformers.utils import logging
-
-    folder = locate_encoder(name, KEY)
-    if name == BUNDLED:
-        check_bundled_weights(Path(folder))
-    logging.disable_progress_bar()  # of loading
-    try:
-        model = SentenceTransformer(
-            folder,
-            device="cuda" if torch.cuda.is_available() else "cpu",
-            trust_remote_code=False,
-            model_kwargs={"dtype": torch.float32, "use_safetensors": True},
-        )
-    except _LOADING_FAILS as error:
-        raise missing_encoder(name, error, KEY) from None
-    return model.eval()
 
 
 def _sha256(model: Any, prompts: dict[str, str | None]) -> str:

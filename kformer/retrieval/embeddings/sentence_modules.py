@@ -1,0 +1,95 @@
+"""Loading the modules of a sentence encoder, with exactly the weights that they describe."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+from transformers import PreTrainedModel
+
+from kformer.encoder_lookup import BUNDLED, check_bundled_weights, locate_encoder
+from kformer.encoder_weights import (
+    check_numbers,
+    check_vocabulary,
+    checking_all_models,
+    loading,
+)
+from kformer.errors import KformerError
+from kformer.retrieval.embeddings.sentence_encoder import KEY
+
+
+def load_modules(name: str) -> Any:
+    """A sentence encoder, ready to embed; code that comes with it is never run.
+
+    Raises:
+        KformerError: there is no such encoder, it is damaged, its weights are not those of the
+            modules that it describes or no finite numbers, or modules do not fit together.
+    """
+    if name == BUNDLED:
+        check_bundled_weights(Path(locate_encoder(name, KEY)))
+    model = _load(name, {}, device="cuda" if torch.cuda.is_available() else "cpu")
+    check_numbers(model, KEY, name)
+    _check_embedding(model, name)
+    return model
+
+
+def check_modules(name: str) -> None:
+    """Checks a sentence encoder that is on this machine, or was downloaded before.
+
+    Raises:
+        EncoderMissingError: it is not on this machine, or damaged.
+        KformerError: its weights have not the names and shapes of the modules that it describes,
+            or its tokenizer has more tokens than they embed.
+    """
+    _load(name, {"device_map": "meta"}, local_files_only=True)
+
+
+def _load(name: str, weights: dict[str, Any], **options: Any) -> Any:
+    with loading(name, KEY), checking_all_models(name, KEY) as missing:
+        model = SentenceTransformer(
+            locate_encoder(name, KEY),
+            trust_remote_code=False,
+            model_kwargs={"dtype": torch.float32, "use_safetensors": True, **weights},
+            **options,
+        )
+    # Weights of a pooler may be missing where the states of tokens are pooled instead.
+    if missing and any(map(_reads_pooler, model.modules())):
+        raise KformerError(
+            f"{KEY}: the weights of its pooler, which it reads, are missing in {name}; "
+            "give other weights"
+        )
+    for module in model.modules():
+        rows = _embedded_tokens(module)
+        if rows is not None and model.tokenizer is not None:
+            check_vocabulary(model.tokenizer, rows, KEY, name)
+    return model.eval()
+
+
+def _reads_pooler(module: Any) -> bool:
+    inputs = getattr(module, "modality_config", None) or {}
+    return any(each.get("method_output_name") == "pooler_output" for each in inputs.values())
+
+
+def _embedded_tokens(module: Any) -> int | None:
+    """For how many tokens a module has embeddings, if it is one that embeds tokens."""
+    if isinstance(module, PreTrainedModel):
+        return getattr(module.config.get_text_config(), "vocab_size", None)
+    return module.embedding.num_embeddings if isinstance(module, StaticEmbedding) else None
+
+
+def _check_embedding(model: Any, name: str) -> None:
+    """Embeds a word, since nothing else tells whether modules fit together."""
+    with loading(name, KEY), torch.inference_mode():
+        word = {
+            key: value.to(model.device) if isinstance(value, torch.Tensor) else value
+            for key, value in model.preprocess(["word"]).items()
+        }
+        found = model(word)["sentence_embedding"].shape[-1]
+    width = model.get_embedding_dimension()
+    if found != width and not (model.truncate_dim is not None and found > width):
+        raise KformerError(
+            f"{KEY}: the modules in {name} do not fit together: embeddings are {found} wide, its "
+            f"configuration says {width}; correct the config.json of its pooling, or give another "
+            "encoder"
+        )
