@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 from kformer.errors import KformerError
@@ -23,7 +23,8 @@ _WHOLE_NAMES = {"training": "train", "development": "validation", "testing": "te
 _WORD = re.compile(r"[^\W\d_]+")
 # Questions are held out from training for validation, or for the test: nobody but the user knows.
 _UNCLEAR = re.compile(r"(?<![^\W\d_])(?:h[eo]ld[\W_]*out|eval(?:uation)?)(?![^\W\d_])")
-_PART = re.compile(r"[-_. ]?(\d+)[-_. ]?of[-_. ]?(\d+)$", re.IGNORECASE)
+# Old files of the Hugging Face hub have a checksum behind it.
+_PART = re.compile(r"[-_. ]?(\d+)[-_. ]?of[-_. ]?(\d+)(-[0-9a-f]{16})?$", re.IGNORECASE)
 
 _WHAT_TO_DO = "name it train, validation or test, or set `split` in each question"
 
@@ -93,7 +94,7 @@ def _splits_in(name: str) -> set[str]:
 
     A folder that names several, such as ``train-dev``, says nothing of a file in it that names one.
     """
-    *folders, last = map(_splits_in_part, PurePosixPath(name.lower()).parts)
+    *folders, last = map(_splits_in_part, name.lower().split("/"))
     plain = {split for splits in folders if len(splits) == 1 for split in splits} | last
     return plain or set().union(*folders)
 
@@ -144,8 +145,10 @@ class _Part(NamedTuple):
     def name_of(self, number: int) -> str:
         """What another part of the set is called."""
         start, end = self.match.span(1)
-        digits = str(number).zfill(end - start)
-        return f"{self.file.name[:start]}{digits}{self.file.name[end:]}"
+        digits, name = str(number).zfill(end - start), self.file.name
+        checksum = "-…" if self.match[3] else ""
+        rest = f"{name[end : self.match.end(2)]}{checksum}{name[self.match.end() :]}"
+        return f"{name[:start]}{digits}{rest}"
 
 
 def _check_complete(parts: Sequence[_Part]) -> None:

@@ -49,7 +49,7 @@ def test_a_word_of_the_name_or_of_a_folder_is_the_split(tmp_path, name, split):
         *("questions.jsonl", "latest.jsonl", "contest.csv", "developer.jsonl", "device.csv"),
         *("training_notes.jsonl", "pretrain.jsonl", "restraints.csv", "MCTest.jsonl", "value.csv"),
         *("validity.csv", "protest/a.csv", "medieval.csv", "trainer.jsonl", "testament.jsonl"),
-        *("part-00000-of-00002.jsonl", "chapter_1.csv", "invalid.csv", "retrieval.jsonl"),
+        *("part-00000-of-00002.jsonl", "chapter_1.csv", "invalid.csv", "..jsonl"),
     ],
 )
 def test_a_part_of_a_word_is_no_split(tmp_path, name):
@@ -138,6 +138,7 @@ class TestParts:
         [
             (["train-00000-of-00003.jsonl", "train-00002-of-00003.jsonl"], "train-00001-of-00003"),
             (["train-00001-of-00002.parquet"], "train-00000-of-00002.parquet"),
+            (["a-00000-of-00002-0123456789abcdef.csv"], "a-00001-of-00002-….csv;"),
             (["test-1-of-2.jsonl.gz"], "test-2-of-2.jsonl.gz"),
             (["test-00000-of-90000000000000000000.jsonl"], "test-00001-of-"),
             (["a/part-00000-of-00002.csv", "b/part-00001-of-00002.csv"], "part-00001-of-00002.csv"),
