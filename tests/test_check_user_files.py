@@ -83,6 +83,14 @@ def test_the_kind_is_seen_from_the_first_record(checked, name, content, kind):
     assert (problems, list(report.fine)) == ([], [kind])
 
 
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_questions_of_a_csv_file_under_the_suffix_tsv_are_no_facts(checked, separator):
+    content = "question,A,B,answer\nWho?,x,y,A\n".replace(",", separator)
+    report, (problem,) = checked({"q.tsv": content})
+    assert problem.startswith("q.tsv:1: commas or semicolons separate its columns, not tabs; give")
+    assert not report.fine
+
+
 def test_questions_and_facts_of_one_format_need_folders_of_their_own(checked):
     _, (problem,) = checked({"a.jsonl": SEVERAL, "b.jsonl": [{"text": "Rain."}]})
     assert problem.startswith("b.jsonl: not questions as in ")

@@ -1,5 +1,6 @@
 """Whether the user's files hold questions or facts, and what reads them."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -72,6 +73,8 @@ def _kind_of_table(file: Path) -> Kind | None:
         if not isinstance(cells, KformerError):
             if not _RELATIONS.isdisjoint(map(plain_name, cells)):
                 return "facts"
+            if len(cells) == 1:  # under the suffix of the other kind of table, perhaps
+                cells = [cell.strip('" ') for cell in re.split("[,;\t]", cells[0])]
             is_odd = is_kind(file, ".csv") and known_columns(cells) is None
             return "questions" if _QUESTION_KEYS & {*map(str.lower, cells)} or is_odd else "facts"
     return None

@@ -105,10 +105,10 @@ def has_quoted_cells(path: Path) -> bool:
     spreadsheets do.
 
     Raises:
-        KformerError: all cells are quoted, but one has a quote inside that is not doubled.
+        KformerError: the cells are quoted, but a quote inside one is not doubled.
     """
-    count = rows = 0
-    has_reason = has_quotes = False
+    count = rows = rows_in_quotes = 0
+    has_reason = has_quotes = has_quoted_header = False
     all_quoted = just_commas = True
     numbered = raw_lines(path)
     for number, line in numbered:
@@ -116,18 +116,20 @@ def has_quoted_cells(path: Path) -> bool:
             continue
         cells = _cells(line)
         quoted = [cell for cell in cells if b'"' in cell]
-        rows, count = rows + 1, count or len(cells)
-        all_quoted &= rows == 1 or all(map(_IN_QUOTES_OR_NO_TEXT.fullmatch, cells))
+        in_quotes = all(map(_IN_QUOTES_OR_NO_TEXT.fullmatch, cells))
+        rows, rows_in_quotes = rows + 1, rows_in_quotes + (in_quotes and bool(quoted))
+        count, has_quoted_header = count or len(cells), has_quoted_header or rows_in_quotes == rows
+        all_quoted &= in_quotes or rows == 1
         just_commas &= all((b"," in cell) == (b'"' in cell) for cell in cells)
         if quoted and (len(cells) != count or not all(map(_QUOTED.fullmatch, quoted))):
-            if all_quoted and has_quotes and count > 1:
+            has_reason = _joins_to_a_row(line, (more for _, more in numbered), count)
+            if not has_reason and count > 1 and (has_quoted_header or (all_quoted and rows > 2)):
                 raise KformerError(
-                    f"{path}:{number}: the cells are in quotes, but one has a quote inside that is "
-                    "not doubled; double it"
+                    f"{path}:{number}: the cells are in quotes, but a quote inside one is not "
+                    "doubled, or it has both tabs and line ends; correct it"
                 )
-            if not _joins_to_a_row(line, (more for _, more in numbered), count):
+            if not has_reason:
                 return False
-            has_reason = True
         has_quotes |= bool(quoted) and rows > 1
         has_reason |= any(b'""' in cell[1:-1] for cell in quoted)
     return has_reason or (has_quotes and count > 1 and (all_quoted or just_commas))
@@ -162,9 +164,9 @@ def _refuse_joined_rows(lines: list[bytes], count: int, separator: str, where: s
         return
     if all(line.count(separator.encode()) == count - 1 for line in lines):
         raise KformerError(
-            f"{where}: a quote opens here and closes {len(lines) - 1} lines below, but each of "
-            f"these lines has {count} cells; double a quote that is text, and write a line end "
-            "within a cell as a space"
+            f"{where}: a quote opens here and closes {len(lines) - 1} lines on, but each of these "
+            f"lines has {count} cells; double a quote that is text, and write a line end within a "
+            "cell as a space"
         )
 
 

@@ -188,9 +188,13 @@ def _checked_header(cells: list[str], where: str, needed: tuple[str, ...]) -> li
             f"{where}: commas or semicolons separate its columns, not tabs; give it the suffix .csv"
         )
     if missing := [name for name in needed if name not in names]:
+        close = {name: get_close_matches(name, names, 1, _ALIKE) for name in missing if name[1:]}
+        meant = "".join(
+            f"; is {like[0]!r} meant as {name}?" for name, like in close.items() if like
+        )
         raise KformerError(
             f"{where}: no column {', '.join(missing)} in the header {' | '.join(cells)!r:.80}; "
-            "name the columns there, and separate them by commas, or by tabs in a .tsv file"
+            f"name the columns there, and separate them by commas, or by tabs in a .tsv file{meant}"
         )
     return cells
 

@@ -118,16 +118,23 @@ def looks_like_header(
 def refuse_other_separators(where: str, lines: Sequence[str], relations: Collection[str]) -> None:
     """Raises KformerError if single cells are rather rows with other separators than tabs."""
     for what, (separator, remedy) in _SEPARATORS.items():
-        rows = [re.split(separator, line) for line in lines]
-        if _look_like_a_table(rows) or (len(rows[0]) > 1 and known_columns(rows[0], relations)):
+        first = re.split(separator, lines[0])
+        if _may_be_cells(first):
+            # Commas of a sentence have a space behind them.
+            counts = [len(re.findall(rf"{separator}(?=\S)", line)) for line in lines]
+            is_table = sum(count >= len(first) - 1 for count in counts) > len(lines) / 2
+        else:
+            is_table = len(first) > 1 and known_columns(first, relations) is not None
+        if is_table:
             raise KformerError(f"{where}: {what} separate its columns, not tabs; {remedy}")
 
 
-def _look_like_a_table(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether all rows have the same number of cells, at least three, without spaces around them
-    and without the end of a sentence within."""
-    return len({len(row) for row in rows}) == 1 < len(rows[0]) - 1 and not any(
-        cell[:1].isspace() or cell[-1:] in ".!?" for row in rows for cell in row[:-1]
+def _may_be_cells(parts: Sequence[str]) -> bool:
+    """Whether parts of a line are rather cells than parts of a sentence, or sentences."""
+    return (
+        len(parts) > 2
+        and not any(part[:1].isspace() for part in parts)
+        and not any(part.endswith((".", "!", "?")) for part in parts[:-1])
     )
 
 

@@ -79,8 +79,8 @@ def test_cells_are_quoted_if_all_are_or_just_those_with_commas(rows):
 
 
 def test_quoted_cells_with_a_quote_that_is_not_doubled_are_refused(rows):
-    content = '"cat"\t"IsA"\t"pet"\n"dog"\t"IsA"\t"pet"\n"a \\"b\\""\t"IsA"\t"pet"\n'
-    with pytest.raises(KformerError, match=r"q\.tsv:3: the cells are in quotes, but one has a quo"):
+    content = '"cat"\t"IsA"\t"pet"\n"a \\"b\\""\t"IsA"\t"pet"\n"dog"\t"IsA"\t"pet"\n'
+    with pytest.raises(KformerError, match=r"q\.tsv:2: the cells are in quotes, but a quote insi"):
         rows(content)
 
 
@@ -88,7 +88,7 @@ def test_rows_of_a_csv_file_that_a_quote_may_have_joined_are_refused(rows):
     content = 'question,A,B,answer\n"I am tired.,sleep,run,A\nWe go home.",go,stay,B\nWho?,x,y,A\n'
     found = rows(content, "q.csv")
     assert found.pop(2).startswith(
-        "a quote opens here and closes 1 lines below, but each of these lines has 4 cells; double "
+        "a quote opens here and closes 1 lines on, but each of these lines has 4 cells; double a q"
     )
     assert list(found) == [1, 4]
     longer = 'question,A,B,answer\n"I am tired.\nWe go, home.",go,stay,B\n'
@@ -96,7 +96,8 @@ def test_rows_of_a_csv_file_that_a_quote_may_have_joined_are_refused(rows):
 
 
 cells = st.text(st.sampled_from('ab",\t\n .'), max_size=6).map(str.strip)
-tables = st.lists(st.lists(cells, min_size=4, max_size=4).filter(any), min_size=1, max_size=5)
+rows_of_cells = st.lists(cells, min_size=3, max_size=3).map(lambda row: [*row, "A"])
+tables = st.lists(rows_of_cells, min_size=1, max_size=5)
 
 
 @settings(max_examples=300, deadline=None)
@@ -105,7 +106,7 @@ def test_no_two_lines_become_one_row_if_each_is_a_row(rows, table):
     """Written without any quoting, cells without tabs and line ends are read as they are, or as a
     spreadsheet would have written them; but never are there fewer rows."""
     plain = [[" ".join(cell.split()) for cell in row] for row in table]
-    lines = [HEADER, *map("\t".join, filter(any, plain))]
+    lines = [HEADER, *map("\t".join, plain)]
     try:
         found = list(rows("\n".join(lines)).values())
     except KformerError:

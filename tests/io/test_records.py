@@ -193,6 +193,11 @@ class TestTables:
             with pytest.raises(KformerError, match=rf"q\.csv{problem}"):
                 list(csv_records(path, ("question",)))
 
+    def test_a_column_that_is_misspelt_is_named(self, folder_of):
+        path = folder_of({"q.csv": "question,A,B,Anwser\nWho?,x,y,A\n"}) / "q.csv"
+        with pytest.raises(KformerError, match=r"no column answer in .*; is 'anwser' meant as ans"):
+            list(csv_records(path, ("question", "answer", "a", "b")))
+
     def test_a_row_that_is_not_utf8_is_refused_and_the_next_one_read(self, rows):
         assert rows(b"a,b\n1,\xff\n3,4\n\xed\xa0\x80,5\n") == [
             (2, "not UTF-8 (invalid start byte); save the file as UTF-8"),

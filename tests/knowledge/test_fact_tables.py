@@ -225,12 +225,13 @@ class TestOtherFiles:
             lines(BOOK, BOOK, EAT, separator=separator),
             [separator.join(["text", "origin"]), separator.join(["Rain, wet.", "me"])],
             [separator.join(row) for row in (("a", "treats", "b"), ("c", "treats", "d"))],
+            [separator.join(row) for row in (("a", "b", "c"), ('"So, it is', 'so."', "x", "y"))],
         ):
             message = refusal(TSV, content)
             assert f"a.tsv:1: {what} separate its columns, not tabs; give it" in message
 
     def test_of_texts_with_commas_are_read(self, facts):
-        content = ["Rain, snow, and hail.", "Wind, sun, and fog.", "1,2,3 and 4.", "A.  B.  C."]
+        content = ["1,2,3 and 4.", "Rain, snow, and hail.", "Wind, sun, and fog.", "A.  B.  C."]
         assert [text for text, *_ in facts(TSV, content)] == content
 
     def test_of_conceptnet_are_refused_as_triples(self, refusal):
