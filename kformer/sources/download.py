@@ -30,6 +30,7 @@ from kformer.sources.pace import SLOWEST, WINDOW, Pace
 from kformer.sources.part_file import PartFile
 from kformer.sources.refusals import (
     EXPLAINED,
+    LATER,
     NotFetched,
     OtherFile,
     StartAnew,
@@ -119,8 +120,8 @@ class Download:
                 if not pace.was_too_slow:
                     raise
                 raise NotFetched(
-                    f"sends less than {SLOWEST:,} bytes/s over {WINDOW:g} s; what came is kept",
-                    "run again to go on from there",
+                    f"sends less than {SLOWEST:,} bytes/s over {WINDOW:g} s",
+                    "run again to go on from there" if self._had() else LATER,
                 ) from None
 
     def _ask(self, client: httpx.Client, headers: Mapping[str, str], pace: Pace) -> None:
