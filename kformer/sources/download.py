@@ -209,7 +209,7 @@ class Download:
                 received += len(chunk)
                 pace.count(len(chunk))
                 if max(received, piece.length or 0) > spare:
-                    raise no_room_for(f"the download of {self.title}", self.part.parent)
+                    raise no_room_for(f"the download of {self.title}", self.part.parent, spare)
                 self._refuse_if_too_large(piece.first + received)
                 if piece.length is not None and received > piece.length:
                     raise NotFetched("sends more than it says")

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from kformer.errors import KformerError
-from kformer.sources import disk_space, download, pace
+from kformer.sources import download, pace
 from kformer.sources.refusals import NotFetched
 
 from .conftest import Page, answer, gzipped, serving
@@ -277,7 +277,6 @@ def test_an_endless_body_is_bounded(known, problem, site, part, refusal):
 @pytest.mark.parametrize("headers", [{"Transfer_Encoding": "chunked"}, {"Content_Length": 10**9}])
 def test_the_disk_is_not_filled(headers, site, part, get, monkeypatch):
     monkeypatch.setattr(download, "spare_bytes", lambda _: 100_000)
-    monkeypatch.setattr(disk_space, "spare_bytes", lambda _: 100_000)
     site.scripts = [endless(**headers)]
     with pytest.raises(KformerError) as caught:
         get(site.url())
