@@ -310,6 +310,11 @@ def test_a_tar_member_with_holes_is_refused(tmp_path):
     refused((tmp_path / "holes.tar").read_bytes(), tmp_path, "member 'holes' has holes")
 
 
+def test_a_long_list_of_members_is_not_read_into_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(archives, "MAX_DIRECTORY", 100)
+    refused(zipped(TEXTS), tmp_path, r"has a list of members of \d+ bytes; refused")
+
+
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_a_zip_that_would_be_unpacked_in_memory_is_refused(method, tmp_path):
     buffer = io.BytesIO()
