@@ -3,6 +3,7 @@
 import bz2
 import errno
 import gzip
+import io
 import lzma
 import re
 import stat
@@ -21,6 +22,7 @@ from kformer.sources.unpacked_folder import BadArchive, UnpackedFolder, shown
 MAX_MEMBERS = 100_000
 MAX_UNPACKED = 2**30  # bytes; a large archive may hold up to MAX_RATIO times its own size
 MAX_RATIO = 200
+MAX_DIRECTORY = 2**26  # bytes of the list of members in a zip
 MAX_XZ_MEMORY = 2**28  # bytes; the largest of xz's presets needs a quarter of it
 
 _Member = TypeVar("_Member")
@@ -114,8 +116,20 @@ def _check_plain(start: bytes, name: str) -> None:
         raise BadArchive("is not the archive that its name says")
 
 
+class _ZipBytes(io.FileIO):
+    """A zip file, of which `zipfile` reads the list of members in one piece, and makes objects."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > MAX_DIRECTORY:
+            raise BadArchive(f"has a list of members of {size} bytes; refused")
+        content = super().read(size) or b""
+        if content.count(b"PK\1\2") > MAX_MEMBERS:
+            raise BadArchive(f"has more than {MAX_MEMBERS} members; refused")
+        return content
+
+
 def _unpack_zip(path: Path, folder: UnpackedFolder) -> None:
-    with zipfile.ZipFile(path) as archive:
+    with _ZipBytes(path) as file, zipfile.ZipFile(file) as archive:
         members = archive.infolist()
         if members and min(member.header_offset for member in members) > 0:
             raise zipfile.BadZipFile("its directory names only the last part of it")

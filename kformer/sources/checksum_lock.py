@@ -137,6 +137,7 @@ def _read_lock(path: Path) -> Mapping[str, LockedFile]:
     """The entries by address; none where there is no such file yet."""
     try:
         content = json.loads(path.read_bytes(), object_pairs_hook=_each_once)
+        json.dumps(content, ensure_ascii=False).encode()  # not half of a surrogate pair
         return _ENTRIES.validate_python(content)
     except FileNotFoundError:
         return {}
@@ -146,7 +147,7 @@ def _read_lock(path: Path) -> Mapping[str, LockedFile]:
         reason = in_one_line(error)
     except RecursionError:
         reason = "it is nested too deeply"
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeError) as error:
         reason = f"not valid JSON: {error}"
     except ValueError as error:  # an address that is there twice, a number of 5,000 digits
         reason = str(error)

@@ -18,11 +18,11 @@ def spare_bytes(folder: Path) -> int:
     return max(0, disk.free - min(RESERVE, disk.total // 20))
 
 
-def no_room_for(what: str, folder: Path) -> KformerError:
-    """The error of what would leave less than the reserve."""
+def no_room_for(what: str, folder: Path, spare: int) -> KformerError:
+    """The error of what has more than the ``spare`` bytes."""
     return KformerError(
-        f"{folder}: no room for {what}: {spare_bytes(folder):,} bytes can be spared there; make "
-        "room and run again"
+        f"{folder}: no room for {what}: {spare:,} bytes can be spared there; make room and run "
+        "again"
     )
 
 

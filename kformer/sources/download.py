@@ -30,6 +30,7 @@ from kformer.sources.pace import SLOWEST, WINDOW, Pace
 from kformer.sources.part_file import PartFile
 from kformer.sources.refusals import (
     EXPLAINED,
+    LATER,
     NotFetched,
     OtherFile,
     StartAnew,
@@ -119,8 +120,8 @@ class Download:
                 if not pace.was_too_slow:
                     raise
                 raise NotFetched(
-                    f"sends less than {SLOWEST:,} bytes/s over {WINDOW:g} s; what came is kept",
-                    "run again to go on from there",
+                    f"sends less than {SLOWEST:,} bytes/s over {WINDOW:g} s",
+                    "run again to go on from there" if self._had() else LATER,
                 ) from None
 
     def _ask(self, client: httpx.Client, headers: Mapping[str, str], pace: Pace) -> None:
@@ -208,7 +209,7 @@ class Download:
                 received += len(chunk)
                 pace.count(len(chunk))
                 if max(received, piece.length or 0) > spare:
-                    raise no_room_for(f"the download of {self.title}", self.part.parent)
+                    raise no_room_for(f"the download of {self.title}", self.part.parent, spare)
                 self._refuse_if_too_large(piece.first + received)
                 if piece.length is not None and received > piece.length:
                     raise NotFetched("sends more than it says")

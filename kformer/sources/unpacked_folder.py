@@ -87,5 +87,5 @@ class UnpackedFolder:
             if self.bytes > self.max_bytes:
                 raise BadArchive(f"unpacks to more than {self.max_bytes} bytes; refused")
             if self.bytes > self._spare:
-                raise no_room_for("what is unpacked", self.path)
+                raise no_room_for("what is unpacked", self.path.parent, self._spare)
             file.write(chunk)

@@ -138,7 +138,13 @@ def test_a_damaged_file_is_not_locked_and_a_changed_local_file_is_refused(tmp_pa
 
 WRONG_FIELDS = [
     *({"sha256": "a"}, {"sha256": None}, {"sha256": ["ab" * 32]}, {"size": -1}, {"size": "x"}),
-    *({"size": 1e400}, {"source": 7}, {"first_fetched": "yesterday"}, {"more": 1}),
+    *(
+        {"size": 1e400},
+        {"source": 7},
+        {"source": "\ud800"},
+        {"first_fetched": "yesterday"},
+        {"more": 1},
+    ),
 ]
 ENTRY = {"source": "x", "sha256": "ab" * 32, "size": 1, "first_fetched": "2026-01-01"}
 
