@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from kformer.config_section import load_section
 from kformer.errors import KformerError
+from kformer.io.normal_form import normal_form
 from kformer.io.records import JSONL, PARQUET, Record, csv_records, jsonl_records, parquet_records
 from kformer.io.text_files import decoded, files_below, is_kind, raw_lines
 from kformer.knowledge.user_files import (
@@ -190,7 +191,8 @@ class _Checker:
         for number, line in raw_lines(file):
             is_empty = is_empty and not line.strip()
             try:
-                self.report.fine["lines of text"] += bool(decoded(line, f"{file}:{number}").strip())
+                text = normal_form(decoded(line, f"{file}:{number}"))
+                self.report.fine["lines of text"] += bool(text.strip())
             except KformerError as error:
                 self.problem(error)
         if is_empty:

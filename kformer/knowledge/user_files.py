@@ -11,6 +11,7 @@ from kformer.config_section import Name, Text
 from kformer.errors import KformerError
 from kformer.io.columns import Columns
 from kformer.io.record_files import JsonlFiles, ParquetFiles, RecordFiles
+from kformer.io.normal_form import normal_form
 from kformer.io.records import Record, csv_records, refuse_repeated
 from kformer.io.text_files import decoded, name_below, raw_lines, read_lines
 from kformer.knowledge.passages import Passages
@@ -171,7 +172,8 @@ class TxtFacts(UserKnowledge, Passages):
                 yield from book_facts(self, file, title)
             else:
                 for number, line in read_lines(file):
-                    yield Fact(line, None, f"{title} {number}")
+                    if text := normal_form(line).strip():
+                        yield Fact(text, None, f"{title} {number}")
 
 
 def as_fact(row: FactRow, record: Record, triples: Triples) -> Fact:

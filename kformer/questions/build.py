@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from kformer.config_section import Text, in_one_line
 from kformer.errors import KformerError
+from kformer.io.normal_form import in_normal_form
 from kformer.io.table_schemas import SPLITS
 from kformer.io.tables import Row, write_table
 from kformer.questions import QuestionSource
@@ -37,7 +38,7 @@ class _Question(BaseModel):
 
 
 def build_questions(reader: QuestionSource, path: Path, out: Path) -> dict[str, float]:
-    """Writes the questions table of a data set.
+    """Writes the questions table of a data set, all texts in normal form.
 
     Args:
         reader: the data set.
@@ -59,7 +60,7 @@ def _checked(rows: Iterable[Row], path: Path, counts: Counter[str]) -> Iterator[
     seen = set()
     for row in rows:
         try:
-            question = _Question.model_validate(row)
+            question = _Question.model_validate(in_normal_form(row))
         except ValidationError as error:
             name = row.get("question_id")
             raise KformerError(f"{path}: question {name!r}: {in_one_line(error)}") from None
