@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from kformer.config_section import Name, Text
 from kformer.errors import KformerError
 from kformer.io.columns import Columns
-from kformer.io.record_files import JsonlFiles, ParquetFiles, RecordFiles
 from kformer.io.normal_form import normal_form
+from kformer.io.record_files import JsonlFiles, ParquetFiles, RecordFiles
 from kformer.io.records import Record, csv_records, refuse_repeated
 from kformer.io.text_files import decoded, name_below, raw_lines, read_lines
 from kformer.knowledge.passages import Passages

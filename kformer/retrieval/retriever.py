@@ -21,7 +21,7 @@ from kformer.retrieval.settings import Retrieval
 _FACTS = "facts.parquet"
 _SETTINGS = "settings.json"
 # Keys of `Retrieval` that need questions or the origins of facts; here are only texts.
-_OF_TABLES = {"query", "match", "events", "control"}
+_OF_TABLES = {"query", "match", "events", "control", "max_without_facts"}
 
 
 class Retriever:
@@ -38,7 +38,7 @@ class Retriever:
 
         Raises:
             KformerError: unknown keys or wrong values; or keys about questions (``query``,
-                ``match``, ``control``) or events, which need tables.
+                ``match``, ``max_without_facts``, ``control``) or events, which need tables.
         """
         self.settings = _settings_of(settings, "Retriever")
         self._temporary: tempfile.TemporaryDirectory[str] | None = None

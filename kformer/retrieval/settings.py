@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 else:
     Method = Literal[tuple(METHODS)]
 
+# The keys of `Retrieval` that do not change what is found.
+_NOT_OF_RESULTS = frozenset({"control", "max_without_facts"})
+
 Language = Literal[
     "danish",
     "dutch",
@@ -41,6 +44,16 @@ class Words(Section):
     """Leave out words such as "the" and "of"."""
     stemming: bool = False
     """Reduce words to their stems, by the Snowball stemmer: "wanted" and "wants" to "want"."""
+    ngrams: Annotated[int, Field(strict=True, ge=1, le=8)] | None = None
+    """For scripts without spaces between words, such as Chinese, Japanese or Thai: so many
+    characters in a row are a word, 2 being usual; null = such texts are refused."""
+
+    def relevant_settings(self) -> dict[str, Any]:
+        """The settings that words depend on: another value of the others changes nothing."""
+        content = self.model_dump(mode="json", exclude_none=True)
+        if not self.stop_words and not self.stemming:
+            del content["language"]
+        return content
 
 
 class Match(Section):
@@ -89,6 +102,9 @@ class RetrievalChange(Section):
     events: Count | None = None
     """Search in two steps: first for so many events (distinct origins of facts), then among their
     facts; null = facts are searched directly."""
+    max_without_facts: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """The run stops if a larger share of the queries finds no fact: it would compare conditions
+    that have none."""
     control: Literal["shuffle"] | None = None
     """`shuffle`: each question gets the facts of another question of its split."""
 
@@ -138,13 +154,17 @@ class Retrieval(RetrievalChange):
     def relevant_settings(self) -> dict[str, Any]:
         """The settings that the results depend on: another value of the others changes nothing."""
         unread = METHOD_SETTINGS - METHODS[self.method].settings
-        return self._dump(type(self).model_fields.keys() - unread - {"control"})
+        return self._dump(type(self).model_fields.keys() - unread - _NOT_OF_RESULTS)
+
+    def stage_settings(self) -> dict[str, Any]:
+        """The settings that `kformer.retrieval.retrieve.retrieve` reads."""
+        return self.relevant_settings() | {"max_without_facts": self.max_without_facts}
 
     def _dump(self, keys: Set[str]) -> dict[str, Any]:
         """Some keys with their values, without those within that other values make irrelevant."""
         content = self.model_dump(mode="json", include=set(keys))
         if "match" in content and self.match and self.match.mode == "filter":
             del content["match"]["boost"]
-        if "words" in content and not self.words.stop_words and not self.words.stemming:
-            del content["words"]["language"]
+        if "words" in content:
+            content["words"] = self.words.relevant_settings()
         return content

@@ -16,14 +16,17 @@ from kformer.retrieval.matching_relations import Relations
 from kformer.retrieval.quality.corpus import Corpus
 from kformer.retrieval.quality.question_results import QuestionResults
 from kformer.retrieval.settings import Retrieval
-from kformer.retrieval.words.tokenizer import tokenizer, tokenizer_without_stop_words
+from kformer.retrieval.words.tokenizer import (
+    marked_words,
+    tokenizer,
+    tokenizer_without_stop_words,
+)
 
 QUESTIONS = 20
 FACTS = 10  # shown of a query
 LONGEST = 1200  # characters of a text
 
 _RNG_SEED = 0
-_WORD_OR_NOT = re.compile(r"\w+|\W+")
 # Control characters, also those that change the direction of the text after them.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _LONGEST_WORD = 20  # characters; where a text is cut, shorter words are left out whole
@@ -160,7 +163,7 @@ class _Renderer:
 
     def _pieces(self, text: str, words: Set[str]) -> list[Piece]:
         pieces: list[Piece] = []
-        for part in _WORD_OR_NOT.findall(text):
+        for part in re.findall(rf"{marked_words().pattern}|.", text):
             kind = self._kind(part, words)
             if kind == "other" and pieces and pieces[-1].kind == "other":
                 pieces[-1] = Piece(pieces[-1].text + part, kind)
