@@ -3,10 +3,11 @@
 from collections.abc import Set
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from kformer.config_section import Section, Text
 from kformer.encoder_lookup import BUNDLED
+from kformer.io.normal_form import in_normal_form
 from kformer.retrieval.methods import INDEX_SETTINGS, METHOD_SETTINGS, METHODS, IndexKind
 
 Count = Annotated[int, Field(strict=True, gt=0)]  # strict: `true` is no number
@@ -46,7 +47,8 @@ class Words(Section):
     """Reduce words to their stems, by the Snowball stemmer: "wanted" and "wants" to "want"."""
     ngrams: Annotated[int, Field(strict=True, ge=1, le=8)] | None = None
     """For scripts without spaces between words, such as Chinese, Japanese or Thai: so many
-    characters in a row are a word, 2 being usual; null = such texts are refused."""
+    characters in a row are a word, 2 being usual; null = the run stops where many texts are
+    written so."""
 
     def relevant_settings(self) -> dict[str, Any]:
         """The settings that words depend on: another value of the others changes nothing."""
@@ -59,10 +61,11 @@ class Words(Section):
 class Match(Section):
     """Which facts may answer which question: by the question's type and the fact's relation."""
 
-    relations: (
+    relations: Annotated[
         Literal["atomic"]
-        | Annotated[dict[Text, Annotated[list[Text], Field(min_length=1)]], Field(min_length=1)]
-    ) = "atomic"
+        | Annotated[dict[Text, Annotated[list[Text], Field(min_length=1)]], Field(min_length=1)],
+        BeforeValidator(in_normal_form),  # as types and relations are in the tables
+    ] = "atomic"
     """For each type of question the relations of facts that may answer it; a question of another
     type, or of none, may have any fact. `atomic`: the table for Social IQA's types."""
     mode: Literal["filter", "boost"] = "filter"

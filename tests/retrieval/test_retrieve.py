@@ -142,7 +142,7 @@ class TestScriptsWithoutSpaces:
         asked = {"question": "血液为什么是红色的?"}
         settings = {"method": method, "encoder": str(tiny_encoder)}
         message = (
-            r"retrieval\.words: 3 of 3 facts have no spaces between words \(Han: "
+            r"retrieval\.words: 3 of 3 facts without spaces between words \(Han: "
             r"'胰岛素由胰腺分泌。'\), .* set retrieval\.words\.ngrams: 2, or use .*method: dense"
         )
         with pytest.raises(KformerError, match=message):
@@ -152,7 +152,7 @@ class TestScriptsWithoutSpaces:
 
     def test_are_refused_in_questions_too(self, retrieved, tmp_path):
         questions = [{"question": "胰岛素由哪个器官分泌?"}, *[{"question": "pet of Krez?"}] * 3]
-        message = r"retrieval\.words: 1 of 4 questions have no spaces between words \(Han: "
+        message = r"retrieval\.words: 1 of 4 questions without spaces between words \(Han: "
         with pytest.raises(KformerError, match=message):
             retrieved(*questions)
         assert not (tmp_path / "r").exists()

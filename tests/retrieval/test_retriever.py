@@ -48,6 +48,12 @@ def test_a_search_may_have_its_own_number_and_relations():
     assert [hit.id for hit in retriever.index(["a", "Krez", "b"]).search(["Krez"])[0]] == [1]
 
 
+def test_what_looks_the_same_is_found():
+    retriever = Retriever().index(["Zoe wrote the re\u0301sume\u0301.", "It rains.", "ﬁve"])
+    assert [hit.text for hit in retriever.search(["résumé?"])[0]] == ["Zoe wrote the résumé."]
+    assert [hit.text for hit in retriever.search(["fi\u00adve"])[0]] == ["five"]
+
+
 def some_of(relations):
     return Retriever().index(TEXTS, RELATIONS).search(["pet"], relations=relations)
 

@@ -52,7 +52,7 @@ def refusing_unspaced(texts: Iterable[str], what: str, words: Words) -> Iterator
     if unspaced and unspaced >= _FEW * total:
         short = " ".join(example.split())[:_EXAMPLE]
         raise KformerError(
-            f"retrieval.words: {unspaced:,} of {total:,} {what} have no spaces between words "
+            f"retrieval.words: {unspaced:,} of {total:,} {what} without spaces between words "
             f"({_name_of_script(example)}: {short!r}), so that a sentence would be one word; set "
             "retrieval.words.ngrams: 2, or use retrieval.method: dense with a sentence encoder of "
             "that language"
