@@ -4,7 +4,8 @@ The input of one choice is ``[CLS] context [SEP] Q: question [SEP] A: choice [SE
 encoder's own special tokens, single separators as in the released Kformer, and empty parts left
 out. Where an encoder has no such tokens, as decoders have not, the input starts with the token for
 the beginning of a text, line breaks separate the parts, and the token for the end of a text comes
-last; its state is scored. Facts that are given as text come first, as one more part.
+last; its state is scored. Facts that are given as text come first, as one more part. What reads
+like a special token in a text is text.
 What does not fit is cut in this order: facts from the end, then the context from its start, then
 the question from its start; the choice is never cut.
 
@@ -21,8 +22,10 @@ from torch import Tensor
 from transformers import AutoConfig, PreTrainedTokenizerBase
 
 from kformer.errors import KformerError
+from kformer.io.normal_form import normal_form
 from kformer.modeling.configuration import KformerConfig
 from kformer.modeling.injections import find_injection
+from kformer.modeling.plain_text import PlainText
 from kformer.modeling.pretrained import load_tokenizer
 
 
@@ -63,6 +66,7 @@ class KformerProcessor:
     def __init__(self, tokenizer: PreTrainedTokenizerBase, config: KformerConfig) -> None:
         self.tokenizer = tokenizer
         self.config = config
+        self._plain = PlainText(tokenizer)
         self._start = _first_known(tokenizer.cls_token_id, tokenizer.bos_token_id)
         self._separator = _first_known(tokenizer.sep_token_id) or self._tokens("\n")
         self._end = _first_known(tokenizer.sep_token_id, tokenizer.eos_token_id) or self._separator
@@ -147,8 +151,7 @@ class KformerProcessor:
         return tensors
 
     def _tokens(self, text: str) -> list[int]:
-        # Not verbose: it would warn of texts that are too long, which are cut here.
-        return self.tokenizer.encode(text, add_special_tokens=False, verbose=False) if text else []
+        return self._plain.tokens(normal_form(text)) if text else []
 
     def _as_text(self, texts: Sequence[str]) -> list[int]:
         """The tokens of the first N facts in one list, each fact cut to ``max_fact_tokens``."""
