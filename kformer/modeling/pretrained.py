@@ -4,7 +4,13 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoModel,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from kformer.encoder_lookup import BUNDLED, check_bundled_weights, locate_encoder, missing_encoder
 
@@ -42,9 +48,8 @@ def load_tokenizer(name: str | Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def longest_input(encoder: PreTrainedModel) -> int:
-    """How many tokens an encoder has positions for."""
-    config = encoder.config
+def longest_input(config: PreTrainedConfig) -> int:
+    """How many tokens an encoder has positions for, by its configuration."""
     # RoBERTa counts its positions from behind the padding id.
     skipped = config.pad_token_id + 1 if "roberta" in config.model_type else 0
     return config.max_position_embeddings - skipped

@@ -26,7 +26,7 @@ from kformer.io.normal_form import normal_form
 from kformer.modeling.configuration import KformerConfig
 from kformer.modeling.injections import find_injection
 from kformer.modeling.plain_text import PlainText
-from kformer.modeling.pretrained import load_tokenizer
+from kformer.modeling.pretrained import load_tokenizer, longest_input
 
 
 @dataclass(frozen=True)
@@ -127,9 +127,9 @@ class KformerProcessor:
         inputs, cut = [], 0
         for position, choice in enumerate(choices):
             head = heads[position if per_choice else 0]
-            ids, was_cut = self._input(
-                head, context_ids, question_ids, self._tokens(f"A: {choice}")
-            )
+            choice_ids = self._tokens(f"A: {choice}")
+            self._check_length(choice, len(self._start) + len(choice_ids) + len(self._end))
+            ids, was_cut = self._input(head, context_ids, question_ids, choice_ids)
             inputs.append(ids)
             cut += was_cut
         fact_ids = [] if self.facts_as_text else [self._facts(each) for each in texts]
@@ -168,11 +168,6 @@ class KformerProcessor:
     ) -> tuple[list[int], bool]:
         """One choice's token ids, cut to fit, and whether context or question was cut."""
         room = self.config.max_tokens - len(self._start) - len(choice) - len(self._end)
-        if room < 0:
-            raise KformerError(
-                f"model.max_tokens: a choice has {len(choice)} tokens and alone fills more than "
-                f"{self.config.max_tokens}; raise max_tokens"
-            )
         kept_parts = []
         for part, keep_end in ((question, True), (context, True), (facts, False)):
             fits = min(len(part), max(room - len(self._separator), 0))
@@ -186,6 +181,18 @@ class KformerProcessor:
         ids += choice + self._end
         was_cut = len(kept_question) < len(question) or len(kept_context) < len(context)
         return ids, was_cut
+
+    def _check_length(self, choice: str, needed: int) -> None:
+        if needed <= self.config.max_tokens:
+            return
+        longest = longest_input(self.config.encoder)
+        advice = f"set it to {needed} or more (up to {longest}), or shorten the choice"
+        if needed > longest:
+            advice = f"the encoder reads no more than {longest}, so shorten the choice"
+        raise KformerError(
+            f"model.max_tokens: the choice {choice!r:.60} alone needs {needed} tokens, and an "
+            f"input has {self.config.max_tokens}; {advice}"
+        )
 
     def _pad(self, batch: list[list[list[int]]]) -> tuple[Tensor, Tensor]:
         """Token ids and mask (B, K, longest) of K lists a question."""
