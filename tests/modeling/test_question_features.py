@@ -78,9 +78,7 @@ def test_a_question_whose_choice_is_too_long_is_named(tiny_encoder, write_questi
     processor = KformerProcessor(
         load_tokenizer(tiny_encoder), KformerConfig(injection="none", max_tokens=4)
     )
-    with pytest.raises(
-        KformerError, match="question 'train-0': model.max_tokens: the choice 'cat'"
-    ):
+    with pytest.raises(KformerError, match=r"question 'train-0': .* the choice 'cat' alone"):
         load_examples(processor, write_questions(train=2), None, "train")
 
 

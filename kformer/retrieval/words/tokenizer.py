@@ -1,7 +1,7 @@
 """How texts are tokenised into words."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from unicodedata import category
 
@@ -77,13 +77,19 @@ def _words_and_ngrams(n: int) -> Tokenizer:
     def tokenise(text: str) -> list[str]:
         if text.isascii():
             return _words(text)
-        parts = (part for word in _words(text) for part in _UNSPACED_OR_NOT.findall(word))
-        return [word for part in parts for word in _ngrams(part, n)]
+        parts = (part for word in _words(text) for part in parts_by_script(word))
+        return [word for part in parts for word in ngrams(letters_of(part), n)]
 
     return tokenise
 
 
-def _ngrams(part: str, n: int) -> list[str]:
+def parts_by_script(word: str) -> list[str]:
+    """The parts of a word that are in scripts without spaces, and those that are not."""
+    return _UNSPACED_OR_NOT.findall(word)
+
+
+def letters_of(part: str) -> list[str]:
+    """The letters of a part in a script without spaces, with their marks; another part whole."""
     if not _UNSPACED.match(part):
         return [part]
     letters: list[str] = []
@@ -92,6 +98,11 @@ def _ngrams(part: str, n: int) -> list[str]:
             letters[-1] += character
         else:
             letters.append(character)
+    return letters
+
+
+def ngrams(letters: Sequence[str], n: int) -> list[str]:
+    """All n letters in a row; all together, if there are fewer."""
     return ["".join(letters[i : i + n]) for i in range(max(len(letters) - n, 0) + 1)]
 
 
