@@ -20,6 +20,7 @@ from kformer.checking.kinds import (
 from kformer.checking.stages import rows_as_read
 from kformer.config_section import load_section
 from kformer.errors import KformerError
+from kformer.io.normal_form import normal_form
 from kformer.io.problems import Problems
 from kformer.io.records import PARQUET, Record, misspelt
 from kformer.io.text_files import decoded, files_below, is_kind, raw_lines
@@ -223,7 +224,8 @@ class _Checker:
         for number, line in raw_lines(file):
             is_empty = is_empty and not line.strip()
             try:
-                self.report.fine["lines of text"] += bool(decoded(line, f"{file}:{number}").strip())
+                text = normal_form(decoded(line, f"{file}:{number}"))
+                self.report.fine["lines of text"] += bool(text.strip())
             except KformerError as error:
                 self.problem(error)
         if is_empty:

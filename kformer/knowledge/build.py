@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from kformer.errors import KformerError, listed
+from kformer.io.normal_form import normal_form
 from kformer.io.table_schemas import SCHEMAS
 from kformer.io.tables import ROWS_PER_BATCH, write_batches
 from kformer.knowledge import KnowledgeSource
@@ -27,8 +28,9 @@ def build_facts(
 ) -> dict[str, float]:
     """Writes the facts table of one or several sources, one after the other, in bounded memory.
 
-    A fact with the text of an earlier one is dropped, within a source and across sources. How many
-    are dropped is logged, and so are the config's templates for relations that no fact has.
+    Texts are in normal form (`kformer.io.normal_form`). A fact with the text of an earlier one is
+    dropped, within a source and across sources. How many are dropped is logged, and so are the
+    config's templates for relations that no fact has.
 
     Args:
         readers: the sources in the order in which their facts are numbered.
@@ -101,12 +103,12 @@ def _unused_templates(reader: KnowledgeSource, relations: Set[str | None]) -> di
 def _batches(
     reader: KnowledgeSource, path: Path, counts: Counter[str]
 ) -> Iterator[tuple[list[Fact], list[str]]]:
-    """Facts as the reader yields them, and their texts, stripped."""
+    """Facts as the reader yields them, and their texts in normal form, stripped."""
     facts = reader.read(path, counts)
     read = 0
     ticker = Ticker(f"facts of {reader.label}")
     while batch := list(islice(facts, ROWS_PER_BATCH)):
-        texts = [fact.text.strip() for fact in batch]
+        texts = [normal_form(fact.text).strip() for fact in batch]
         if "" in texts:
             raise KformerError(
                 f"{path}: fact {read + texts.index('') + 1}: text: must not be empty; "
@@ -122,8 +124,8 @@ def _table(facts: Sequence[Fact], texts: list[str], first_id: int, source: str) 
     columns = [
         np.arange(first_id, first_id + count),
         texts,
-        [fact.relation for fact in facts],
+        [fact.relation and normal_form(fact.relation) for fact in facts],
         pa.repeat(pa.scalar(source), count),
-        [fact.origin for fact in facts],
+        [normal_form(fact.origin) for fact in facts],
     ]
     return pa.table(columns, schema=SCHEMAS["facts"])

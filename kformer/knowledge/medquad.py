@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
 from kformer.errors import KformerError
+from kformer.io.normal_form import normal_form
 from kformer.knowledge.passages import Passages
 from kformer.knowledge.reader import Fact
 from kformer.knowledge.triples import naming
@@ -95,4 +96,4 @@ def _parse(path: Path) -> ET.Element:
 
 
 def _text(element: ET.Element | None) -> str:
-    return " ".join("".join(element.itertext()).split()) if element is not None else ""
+    return " ".join(normal_form("".join(element.itertext())).split()) if element is not None else ""

@@ -14,6 +14,7 @@ from kformer.config_section import Name, Text
 from kformer.errors import KformerError, listed
 from kformer.io.columns import Columns
 from kformer.io.delimited_rows import TableRow, csv_rows, tsv_rows
+from kformer.io.normal_form import normal_form
 from kformer.io.record_files import JsonlFiles, ParquetFiles, RecordFiles
 from kformer.io.records import Record, records_with_header
 from kformer.io.text_files import name_below, read_lines
@@ -243,7 +244,8 @@ class TxtFacts(UserKnowledge, Passages):
                 yield from book_facts(self, file, title)
             else:
                 for number, line in read_lines(file):
-                    yield Fact(line, None, f"{title} {number}")
+                    if text := normal_form(line).strip():
+                        yield Fact(text, None, f"{title} {number}")
 
 
 def _refuse_table(file: Path) -> None:

@@ -140,7 +140,7 @@ class KformerForMultipleChoice(PreTrainedModel):
         pretrained = load_encoder(encoder)
         span = layer_span(layers, pretrained.config.num_hidden_layers)
         config = KformerConfig(encoder=pretrained.config, injection_layers=span, **settings)
-        config.max_tokens = min(config.max_tokens, longest_input(pretrained))
+        config.max_tokens = min(config.max_tokens, longest_input(pretrained.config))
         model = cls(config)
         model.encoder.load_state_dict(pretrained.state_dict(), strict=False)  # all but its pooler
         if model.fact_embeddings is not None:

@@ -5,7 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoModel,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from kformer.encoder_lookup import (
     BUNDLED,
@@ -94,9 +100,8 @@ def load_tokenizer(name: str | Path, **options: Any) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def longest_input(encoder: PreTrainedModel) -> int:
-    """How many tokens an encoder has positions for."""
-    config = encoder.config
+def longest_input(config: PreTrainedConfig) -> int:
+    """How many tokens an encoder has positions for, by its configuration."""
     # RoBERTa counts its positions from behind the padding id.
     skipped = config.pad_token_id + 1 if "roberta" in config.model_type else 0
     return config.max_position_embeddings - skipped

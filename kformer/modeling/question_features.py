@@ -123,11 +123,15 @@ def _examples(
         candidates = knowledge.candidates(row["question_id"]) if knowledge else []
         facts = [knowledge.texts(each) for each in candidates] if knowledge else [[]]
         given = facts[0] if len(facts) == 1 else facts
+        try:
+            features = processor(row["context"], row["question"], row["choices"], given)
+        except KformerError as error:
+            raise KformerError(f"question {row['question_id']!r}: {error}") from None
         yield Example(
             question_id=row["question_id"],
             split=split,
             choices=row["choices"],
             answer=row["answer"],
-            features=processor(row["context"], row["question"], row["choices"], given),
+            features=features,
             candidates=candidates,
         )

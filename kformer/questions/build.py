@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from kformer.config_section import Text, in_one_line
 from kformer.errors import KformerError
+from kformer.io.normal_form import in_normal_form
 from kformer.io.tables import Row, write_table
 from kformer.questions import QuestionSource
 from kformer.questions.copies import find_copies
@@ -41,7 +42,7 @@ class _Question(BaseModel):
 
 
 def build_questions(reader: QuestionSource, path: Path, out: Path) -> dict[str, float]:
-    """Writes the questions table of a data set.
+    """Writes the questions table of a data set, all texts in normal form.
 
     What makes its results doubtful is logged, with the ids of a few questions.
 
@@ -83,7 +84,7 @@ def _checked(rows: Iterable[Row], path: Path) -> Iterator[dict[str, Any]]:
     seen = set()
     for row in rows:
         try:
-            question = _Question.model_validate(row)
+            question = _Question.model_validate(in_normal_form(row))
         except ValidationError as error:
             name = row.get("question_id")
             raise KformerError(f"{path}: question {name!r}: {in_one_line(error)}") from None

@@ -23,6 +23,7 @@ from kformer.retrieval.relation_order import ByRelation
 from kformer.retrieval.settings import Retrieval
 from kformer.retrieval.words.postings import Postings, Statistics
 from kformer.retrieval.words.tokenizer import tokenizer
+from kformer.retrieval.words.unspaced_scripts import refusing_unspaced
 
 INDEX_VERSION = 2
 
@@ -142,10 +143,14 @@ def count_words(settings: Retrieval, table: Path, shard: Shard, out: Path) -> di
     """Counts the words of a shard of a table; the indexes of all shards need them to score alike.
 
     Writes `WordCounts` as JSON.
+
+    Raises:
+        KformerError: facts in a script without spaces and no ``words.ngrams``.
     """
     start, end = shard.range(count_rows(table, "facts"))
     texts = track(_texts(table, start, end), "counting words", end - start)
-    statistics = Statistics.of(texts, tokenizer(settings.words))
+    spaced = refusing_unspaced(texts, "facts", settings.words)
+    statistics = Statistics.of(spaced, tokenizer(settings.words))
     facts_sha256, of_events = facts_of_table(table)
     counts = WordCounts(
         settings.index_settings("words"),
@@ -183,13 +188,15 @@ def index_words(
             path.
 
     Raises:
-        KformerError: counts that are not those of all shards of the table.
+        KformerError: counts that are not those of all shards of the table, or facts in a script
+            without spaces and no ``words.ngrams``.
     """
     whole = _whole(settings, table, shard, counts) if shard.of > 1 or counts else None
 
     def fill(folder: Path, layout: ByRelation, texts: Iterator[str]) -> None:
         order = layout.ids - layout.first_id
-        Postings.build(texts, tokenizer(settings.words), order, whole).save(folder, len(order))
+        spaced = refusing_unspaced(texts, "facts", settings.words)
+        Postings.build(spaced, tokenizer(settings.words), order, whole).save(folder, len(order))
 
     return _build("words", settings, table, out, shard, fill, table_name)
 

@@ -266,3 +266,33 @@ class TestName:
     def test_is_one_word(self, name):
         with pytest.raises(ValidationError, match="name"):
             TsvFacts(path=".", name=name)
+
+
+ODD, NORMAL = (
+    "The ﬁrst re\u0301sume\u0301\u00a0of ulcera\u00adtion",
+    "The first résumé of ulceration",
+)
+
+
+@pytest.mark.parametrize(
+    ("reader", "content"),
+    [
+        (JSONL, [{"text": ODD, "relation": "re\u0301", "origin": ODD}]),
+        (ParquetFacts(path="."), [{"text": ODD, "relation": "re\u0301", "origin": ODD}]),
+        (CSV, f"text,relation,origin\n{ODD},re\u0301,{ODD}\n"),
+    ],
+)
+def test_facts_are_in_normal_form(facts, reader, content):
+    assert facts(reader, content) == [(NORMAL, "ré", NORMAL)]
+
+
+@pytest.mark.parametrize(("reader", "end"), [(LINES, "\u200b\u00a0"), (TXT, "\ufeff"), (TSV, "")])
+def test_texts_are_in_normal_form(folder_of, build, reader, end):
+    rows, _ = build(reader, folder_of({f"a.{reader.source}": f"{ODD}\n{end}\n"}))
+    assert [row["text"] for row in rows] == [NORMAL]
+
+
+def test_facts_that_look_the_same_are_one(folder_of, build):
+    rows, counts = build(LINES, folder_of({"a.txt": "résumé\nre\u0301sume\u0301\nre\u00adsume\n"}))
+    assert [row["text"] for row in rows] == ["résumé", "resume"]
+    assert counts["duplicates_dropped"] == 1

@@ -59,7 +59,9 @@ def test_so_it_is_for_tables(folder_of, name):
 
 def test_the_keys_of_another_form_are_named(refusal):
     message = refusal({"query": "?", "options": ["x", "y"], "gold": 1, "anwser": 1})
-    assert message.endswith("answer: Field required; there are: anwser, gold, options, query")
+    assert message.endswith(
+        "(is 'anwser' meant as answer?); there are: anwser, gold, options, query"
+    )
     message = refusal(ASKED | {"choices": {"x": "skin", "y": "bone"}, "answer": 0})
     assert (
         "choices: the letters of 2 choices must be A, B (there are: x, y); choices are" in message

@@ -427,3 +427,40 @@ class TestSplits:
     def test_have_shares_of_less_than_half(self, share, size):
         with pytest.raises(ValidationError, match=share):
             JsonlQuestions(path=".", **{share: size})
+
+
+@pytest.mark.parametrize("answer", ["Jose\u0301", "José", "Jos\u00adé", "\ufeffJosé\u00a0"])
+@pytest.mark.parametrize("columns", [None, {}, {"answer_is": "text"}])
+def test_an_answer_is_the_choice_that_looks_the_same(read, answer, columns):
+    given = question(question="ﬁrst?", choices=["José", "Ann"], answer=answer, split="test")
+    [row] = read([given], reader=JsonlQuestions(path=".", columns=columns))
+    assert (row["question"], row["choices"], row["answer"]) == ("first?", ["José", "Ann"], 0)
+    content = table(["question", "A", "B", "answer"], ["?", "José", "Ann", answer])
+    [row] = read(content, "q.csv", CsvQuestions(path=".", columns=columns))
+    assert row["answer"] == 0
+
+
+@pytest.mark.parametrize("name", ["prénom", "pre\u0301nom"])
+@pytest.mark.parametrize("named", ["prénom", "pre\u0301nom"])
+def test_a_column_is_found_by_the_name_that_looks_the_same(read, name, named):
+    rows = [{name: "Who?", "choices": ["a", "b"], "answer": 0}]
+    reader = JsonlQuestions(path=".", columns={"question": named})
+    assert [row["question"] for row in read(rows, reader=reader)] == ["Who?"]
+    content = table([name, "A", "B", "answer"], ["Who?", "x", "y", "A"])
+    reader = CsvQuestions(path=".", columns={"question": named})
+    assert [row["question"] for row in read(content, "q.csv", reader)] == ["Who?"]
+
+
+def test_two_keys_that_look_the_same_are_refused(read):
+    with pytest.raises(KformerError, match=r"q\.jsonl:1: the key 'é' is there twice; rename one"):
+        read([question(**{"é": 1, "e\u0301": 2})])
+
+
+def test_a_question_that_cannot_be_seen_is_none(read):
+    with pytest.raises(KformerError, match=r"q\.jsonl:1: question: must not be empty"):
+        read([question(question="\u200b\ufeff")])
+
+
+def test_half_of_a_surrogate_pair_is_refused_by_its_line(read):
+    with pytest.raises(KformerError, match=r"q\.jsonl:2: .*surrogate"):
+        read([question(), '{"question": "\\ud83d", "choices": ["a", "b"], "answer": 0}'])

@@ -48,6 +48,15 @@ class TestWhichFilesThereAre:
         assert len(found.retrievals) == 2  # the control shuffles what ffn retrieves
         assert len(found.facts) == len(found.indexes) == 1
 
+    def test_of_conditions_with_one_retrieval_the_strictest_decides_when_too_little_is_found(self):
+        shares = {"a": 1.0, "b": 0.25, "c": 0.5}
+        conditions = {
+            name: {**FFN, "retrieval": {"max_without_facts": share}}
+            for name, share in shares.items()
+        }
+        [found] = study(conditions={"none": {}, **conditions}).retrievals.values()
+        assert found.settings.stage_settings()["max_without_facts"] == 0.25
+
     def test_nothing_is_retrieved_where_no_condition_uses_facts(self):
         found = study(conditions={"none": {}, "static": {"model": {"injection": "static"}}})
         assert not (found.retrievals or found.facts or found.indexes)

@@ -105,7 +105,7 @@ rule retrieve_facts:
         runtime="4h",
     params:
         settings=lambda wildcards: as_json(
-            STUDY.retrievals[wildcards.key].settings.relevant_settings()
+            STUDY.retrievals[wildcards.key].settings.stage_settings()
         ),
         indexes=lambda wildcards, input: options("index", input.indexes),
     shell:
@@ -126,9 +126,11 @@ rule gather_retrieval:
         paths.log_file("gather_retrieval", "{key}"),
     conda:
         "../envs/kformer.yaml"
+    params:
+        most=lambda wildcards: STUDY.retrievals[wildcards.key].settings.max_without_facts,
     shell:
         "kformer gather {input.parts} --questions {input.questions} --out {output}"
-        " 2>&1 | tee {log}"
+        " --max-without-facts {params.most} 2>&1 | tee {log}"
 
 
 rule describe_retrieval:

@@ -6,6 +6,7 @@ Shapes: B batch, L tokens, Q queries, N documents, D width.
 import hashlib
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -14,6 +15,8 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from tokenizers import Tokenizer
+from tokenizers.models import Unigram
 from torch import Tensor
 
 from kformer.compute_precision import hardware_computes_in_bf16
@@ -69,6 +72,7 @@ class SentenceEncoder:
         self.sha256 = _sha256(self._model, self._prompts)
         hardware: Precision = "bf16" if hardware_computes_in_bf16() else "fp32"
         self.precision = precision or hardware
+        self._inside_special = _inside_special_tokens(self._model)
         # A tokenizer's maximum length must be a multiple of the length that it pads to.
         longest = self._model.get_max_seq_length()
         self._step = math.gcd(_LENGTH_STEP, longest if isinstance(longest, int) else 0)
@@ -111,9 +115,12 @@ class SentenceEncoder:
         return known[[row_of[text] for text in texts]]
 
     def _tokenise(self, texts: list[str], task: str) -> dict[str, Any]:
-        padding = {"text": {"pad_to_multiple_of": self._step}}
+        if self._inside_special:
+            texts = [self._inside_special.sub(" ", text) for text in texts]
+        # What reads like a special token in a text is text.
+        options = {"text": {"pad_to_multiple_of": self._step, "split_special_tokens": True}}
         return self._model.preprocess(
-            texts, prompt=self._prompts[task], task=task, processing_kwargs=padding
+            texts, prompt=self._prompts[task], task=task, processing_kwargs=options
         )
 
     def _batches(
@@ -151,6 +158,24 @@ class SentenceEncoder:
             embeddings = self._model(features)["sentence_embedding"].float()[:, : self.width]
         embeddings = torch.nn.functional.normalize(embeddings, dim=1)
         return rows, embeddings[: len(rows)].cpu().numpy()
+
+
+def _inside_special_tokens(model: Any) -> re.Pattern[str] | None:
+    """Matches behind the first letter of special tokens, where a space makes them text.
+
+    None where the tokenizer does so by itself, as all do but those of a vocabulary with
+    probabilities (XLM-RoBERTa's, for example), among whose words special tokens are.
+    """
+    tokenizer = getattr(model, "tokenizer", None)
+    if isinstance(tokenizer, Tokenizer):  # of an encoder of single words
+        tokenizer.encode_special_tokens = True
+    backend = getattr(tokenizer, "backend_tokenizer", tokenizer)
+    if backend is None or not isinstance(getattr(backend, "model", None), Unigram):
+        return None
+    added = backend.get_added_tokens_decoder().values()
+    names = [token.content for token in added if token.special and len(token.content) > 1]
+    inside = (f"(?<={re.escape(name[0])})(?={re.escape(name[1:])})" for name in names)
+    return re.compile("|".join(inside)) if names else None
 
 
 def _sha256(model: Any, prompts: dict[str, str | None]) -> str:

@@ -12,6 +12,7 @@ from kformer.retrieval.relation_order import ByRelation
 from kformer.retrieval.searched_documents import Documents
 from kformer.retrieval.settings import Retrieval
 from kformer.retrieval.words.tokenizer import Tokenizer, tokenizer
+from kformer.retrieval.words.unspaced_scripts import refusing_unspaced
 
 
 class RankBm25:
@@ -29,7 +30,8 @@ class RankBm25:
 
     @classmethod
     def open(cls, settings: Retrieval, documents: Documents) -> Self:
-        return cls(documents.texts, documents.relations, tokenizer(settings.words))
+        texts = refusing_unspaced(documents.texts, "facts", settings.words)
+        return cls(texts, documents.relations, tokenizer(settings.words))
 
     @property
     def relations(self) -> Relations:

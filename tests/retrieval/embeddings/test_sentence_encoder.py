@@ -10,7 +10,7 @@ from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer import modules
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoModel, AutoTokenizer, XLMRobertaConfig, XLMRobertaTokenizer
 
 from kformer.encoder_lookup import BUNDLED, locate_encoder
 from kformer.errors import KformerError
@@ -139,6 +139,44 @@ def static(tmp_path, tiny_encoder):
     SentenceTransformer(modules=[words], device="cpu").save(str(tmp_path / "static"))
     (tmp_path / "static" / "config.json").write_text("{}")
     return SentenceEncoder(str(tmp_path / "static"))
+
+
+SPECIAL = ["[SEP]", "[CLS]", "[MASK]", "</s>", "<s>", "<mask>"]
+
+
+@pytest.fixture
+def probabilistic(tmp_path):
+    """An encoder whose tokenizer knows probabilities of words, as XLM-RoBERTa's does."""
+    special = ["<s>", "<pad>", "</s>", "<unk>"]
+    letters = [(letter, -2.0) for letter in "▁abcdefghijklmnopqrstuvwxyz<>/[]"]
+    vocabulary = [*((name, 0.0) for name in special), *letters, ("<mask>", 0.0)]
+    XLMRobertaTokenizer(vocab=vocabulary).save_pretrained(tmp_path)
+    config = XLMRobertaConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=8,
+        max_position_embeddings=66,
+    )
+    AutoModel.from_config(config).save_pretrained(tmp_path)
+    return SentenceEncoder(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["tiny", "static", "probabilistic"])
+def test_what_reads_like_a_special_token_in_a_text_is_text(name, request):
+    encoder = request.getfixturevalue(name)
+    tokenizer = encoder._model.tokenizer
+    name_of = getattr(tokenizer, "id_to_token", None) or tokenizer.convert_ids_to_tokens
+
+    def special_in(text):
+        ids = encoder._tokenise([text], "document")["input_ids"].flatten().tolist()
+        return sum(name_of(each) in SPECIAL for each in ids)
+
+    usual = special_in("pet")
+    assert usual == (0 if name == "static" else 2)
+    for token in SPECIAL:
+        assert special_in(f"pet {token} pet{token}") == usual
 
 
 def test_the_sha256_is_of_what_decides_not_of_the_files(tiny, tiny_encoder, tmp_path):

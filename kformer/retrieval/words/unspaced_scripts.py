@@ -1,0 +1,70 @@
+"""Scripts that put no spaces between words, in which a sentence would be taken for one word."""
+
+import re
+from collections.abc import Iterable, Iterator
+from unicodedata import category
+
+from kformer.errors import KformerError
+from kformer.retrieval.settings import Words
+
+_SCRIPTS = {
+    "Han": "々〇〡-〩㐀-䶿一-鿿豈-\ufaff\U00020000-\U000323af",
+    "Japanese": "ぁ-ゟ゠-ヺー-ヿㇰ-ㇿ\U0001b000-\U0001b16f",
+    "Thai": "\u0e01-\u0e4f",
+    "Lao": "\u0e80-\u0ecf\u0edc-\u0edf",
+    "Burmese": "\u1000-\u103f\u104c-\u108f\u109a-\u109f\ua9e0-\ua9ef\ua9fa-\ua9fe\uaa60-\uaa7f",
+    "Khmer": "\u1780-\u17d3\u17d7\u17dc\u17dd",
+    "Tai": "\u1950-\u1974\u1980-\u19c9\u1a20-\u1a7c\uaa80-\uaac2",
+    "Javanese": "\ua980-\ua9c0",
+    "Balinese": "\u1b00-\u1b4c",
+}
+UNSPACED = "".join(_SCRIPTS.values())
+"""Their letters, to be used in a class of characters of a regular expression."""
+
+_RUN = re.compile(f"[{UNSPACED}]+")
+_NAMES = {name: re.compile(f"[{letters}]") for name, letters in _SCRIPTS.items()}
+_LONG_RUN = 5  # letters on average: longer than words between which someone has put spaces
+_FEW = 0.1  # a smaller share of the texts may be so
+_EXAMPLE = 40  # characters
+
+
+def refusing_unspaced(texts: Iterable[str], what: str, words: Words) -> Iterator[str]:
+    """The same texts; after the last one raises KformerError if too many have no spaces.
+
+    That is so if at least a tenth of them are mostly in a script without spaces between words, and
+    are written so, and the settings ask for no n-grams of characters.
+
+    Args:
+        what: the texts are, such as "facts", for the message.
+        words: the settings.
+    """
+    if words.ngrams:
+        yield from texts
+        return
+    total = unspaced = 0
+    example = ""
+    for text in texts:
+        total += 1
+        if not text.isascii() and is_unspaced(text):
+            unspaced += 1
+            example = example or text
+        yield text
+    if unspaced and unspaced >= _FEW * total:
+        short = " ".join(example.split())[:_EXAMPLE]
+        raise KformerError(
+            f"retrieval.words: {unspaced:,} of {total:,} {what} without spaces between words "
+            f"({_name_of_script(example)}: {short!r}), so that a sentence would be one word; set "
+            "retrieval.words.ngrams: 2, or use retrieval.method: dense with a sentence encoder of "
+            "that language"
+        )
+
+
+def is_unspaced(text: str) -> bool:
+    """Whether a text is mostly in scripts without spaces, and nobody has put spaces into it."""
+    runs = _RUN.findall(text)
+    letters = sum(category(letter)[0] != "M" for run in runs for letter in run)
+    return 2 * sum(map(len, runs)) > len(text) and letters >= _LONG_RUN * len(runs)
+
+
+def _name_of_script(text: str) -> str:
+    return max(_NAMES, key=lambda name: len(_NAMES[name].findall(text)))
