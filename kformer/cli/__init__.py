@@ -5,12 +5,14 @@ hands the stage its files, and a mistake that the user can correct becomes one l
 status 1. Everything heavy is imported inside the commands, so that light ones start fast.
 """
 
+import logging
 import sys
 
 import typer
 
 from kformer.cli import data, retrieval, runs
 from kformer.errors import KformerError
+from kformer.masking import MaskedLogRecord
 
 app = typer.Typer(
     help="Does knowledge injected into a Transformer's feed-forward layers help? "
@@ -26,6 +28,7 @@ for group in (data, retrieval, runs):
 
 def main() -> None:
     """Runs the command line; a mistake that the user can correct is one line and exit status 1."""
+    logging.setLogRecordFactory(MaskedLogRecord)
     try:
         app()
     except KformerError as error:

@@ -19,6 +19,7 @@ from kformer.cli.options import (
 from kformer.cli.stage import tracked_stage, tracked_training
 from kformer.errors import KformerError
 from kformer.io.output_names import ComparisonReport, RunFolder
+from kformer.masking import masked
 from kformer.study.stage_versions import train_version
 
 app = typer.Typer()
@@ -46,7 +47,7 @@ def train(
     section = load(TrainSettings, settings)
     tables = tables_of_knowledge(facts, retrieval)
     version = train_version(section.model.injection)
-    logged = {"seed": seed, **section.model_dump()}
+    logged = {"seed": seed, **section.model_dump(mode="json")}
     with tracked_training("train", RunFolder(out), logged) as stage:
         log = stage.run.log
         stage.finish(train_run(section, seed, questions, tables, out, checkpoints, log, version))
@@ -170,3 +171,4 @@ def prepare_tracking(
     except KeyError as error:
         raise KformerError(f"{error.args[0]}: set this environment variable") from None
     prepare_store(uri, name, artifacts)
+    typer.echo(f"tracking: experiment {name} in {masked(uri)}", err=True)

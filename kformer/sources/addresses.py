@@ -4,13 +4,16 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from kformer.config_section import SecretAddress
+from kformer.masking import needs_encoding
+
 
 class Address(NamedTuple):
     """One address of a file."""
 
-    text: str
+    text: SecretAddress
     """As the config or the catalogue gives it."""
-    target: str | Path
+    target: SecretAddress | Path
     """An http(s) address, or a path on this machine."""
     setting: str
     """The key of the config that gives it, such as ``sources.atomic.url``."""
@@ -20,7 +23,7 @@ class BadAddress(ValueError):
     """Why an address cannot be used."""
 
 
-def locate(text: str) -> str | Path:
+def locate(address: SecretAddress) -> SecretAddress | Path:
     """Where an address leads: to an http(s) address, or to a path on this machine.
 
     Files on the Hugging Face hub are ``hf://datasets/OWNER/NAME[@REVISION]/PATH``, or without
@@ -29,12 +32,17 @@ def locate(text: str) -> str | Path:
     Raises:
         BadAddress: the address cannot be used.
     """
+    text = address.get_secret_value()
+    if needs_encoding(text):
+        raise BadAddress(
+            "a user name or password has / as %2F, ? as %3F, # as %23, and a path has @ as %40"
+        )
     try:
         parts = urlsplit(text)
         if parts.scheme in ("http", "https"):
-            return text
+            return address
         if parts.scheme == "hf":
-            return _hub_address(text)
+            return SecretAddress(_hub_address(text))
         if parts.scheme == "file" and parts.netloc in ("", "localhost"):
             return Path(unquote(parts.path)).expanduser()
         if "://" not in text:

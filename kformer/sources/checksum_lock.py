@@ -3,7 +3,7 @@
 The lock file holds the checksums of files whose owners publish none. They are trusted on first use,
 written down, and verified ever after. It belongs under version control, next to the config: what
 one machine trusted, every other machine verifies. Entries are keyed by the address as the config
-gives it.
+gives it, without a password or a token.
 """
 
 import json
@@ -19,6 +19,7 @@ from pydantic import NonNegativeInt, TypeAdapter, ValidationError
 from kformer.config_section import Section, in_one_line
 from kformer.errors import KformerError
 from kformer.io.file_writing import sha256_of, write_json
+from kformer.masking import masked
 from kformer.sources.catalogue import Sha256, Source, SourceFile
 
 _log = logging.getLogger(__name__)
@@ -63,12 +64,12 @@ def expected_of(file: SourceFile, lock: Path) -> Expected:
     if file.sha256:
         advice = f"get it again, or set {file.setting}.sha256 if these are the bytes that you want"
         return Expected(file.sha256, file.size, advice)
-    entry = _read_lock(lock).get(file.url)
+    entry = _read_lock(lock).get(str(file.url))
     if entry is None:
         return Expected(None, file.size, "")
     advice = (
         f"get it again or, if its owners have changed it and you want it as it is now, delete the "
-        f"entry {file.url!r} from {lock}"
+        f"entry '{file.url}' from {lock}"
     )
     return Expected(entry.sha256, entry.size, advice, lock)
 
@@ -89,7 +90,7 @@ def trust(file: SourceFile, path: Path, lock: Path) -> str:
     with FileLock(lock.with_name(f".{lock.name}.lock")):
         expected = expected_of(file, lock)  # again: another process may have been faster
         if expected.sha256 is None:
-            write_json(lock, _plain({**_read_lock(lock), file.url: found}))
+            write_json(lock, _plain({**_read_lock(lock), str(file.url): found}))
             _log.warning(
                 "source %s: nobody published a checksum; from now on %s expects sha256 %s",
                 *(file.title, lock, found.sha256),
@@ -134,9 +135,14 @@ def _plain(entries: Mapping[str, LockedFile]) -> dict[str, object]:
 def _read_lock(path: Path) -> Mapping[str, LockedFile]:
     """The entries by address; none where there is no such file yet."""
     try:
-        return _ENTRIES.validate_python(json.loads(path.read_text("utf-8")))
+        entries = _ENTRIES.validate_python(json.loads(path.read_text("utf-8")))
+        return {masked(address): entry for address, entry in entries.items()}
     except FileNotFoundError:
         return {}
+    except IsADirectoryError:
+        reason = "it is a folder"
+    except RecursionError:
+        reason = "it is nested too deeply"
     except ValidationError as error:
         reason = in_one_line(error)
     except ValueError as error:  # bytes that are no text, text that is no JSON

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from kformer.config_section import SecretAddress
 from kformer.errors import KformerError
 from kformer.io.file_writing import replacing
 from kformer.io.text_files import suffix_of
@@ -81,7 +82,7 @@ def _line_by_hand(file: WantedFile) -> str:
     """The line that says where to get a file and where to put it; empty if it is there."""
     if file.kept is None or file.kept.exists():
         return ""
-    web = next(each.target for each in file.addresses if isinstance(each.target, str))
+    web = next(each.target for each in file.addresses if not isinstance(each.target, Path))
     return f"\n  {file.title}: {web}{file.facts} -> {file.kept}"
 
 
@@ -181,12 +182,14 @@ def _from_path(file: WantedFile, address: Address, path: Path) -> Path:
     return path
 
 
-def _from_web(file: WantedFile, address: Address, url: str) -> Path:
+def _from_web(file: WantedFile, address: Address, url: SecretAddress) -> Path:
     kept, expected = file.kept, file.expected
     assert kept, f"{url}: a file from the web needs a path to be kept at"
     part = kept.with_name(f".{kept.name}.part")
     checked = expected.sha256 is not None
-    download = Download(file.title, address.text, url, part, checked, expected.size)
+    download = Download(
+        *(file.title, str(address.text), url.get_secret_value(), part, checked, expected.size)
+    )
     try:
         download.run()
     except NotFetched as error:
