@@ -17,7 +17,8 @@ _SHORTEST_NUMBER = 6
 # Up to where a user name could stand, also where slashes are too many or too few.
 _SCHEME = re.compile(r"https?:/*|[a-z][a-z0-9+.-]*:/{1,2}|//", re.IGNORECASE)
 _NO_SCHEME = re.compile(r"(?=[^/@:\s]+:[^/@\s]+@)")  # user:password@host, a scheme forgotten
-_HOST = re.compile(r"(\[[^\]]*\]|[^:\[\]@]*)(:\d*)?", re.DOTALL)
+# In front of a path with an "@"; `name:12/34@` may be a name with a password.
+_HOST = re.compile(r"[^:]*|(\[[^\]]*\]|localhost|[^:]+\.[^:]+)(:\d{0,5})?")
 _FIRST_PARAMETER = re.compile(r"[?#][^=@/]*=")
 _PARAMETER = re.compile(r"(?<=[?&;#])([^?&;#=]+)=([^&;#]*)")
 _SECRET_NAME = re.compile(
@@ -45,11 +46,14 @@ def user_info(address: str) -> tuple[str, str]:
         return "", address  # a path
     rest = address[_end_of_scheme(address) :]
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    if "@" not in authority and ("@" not in rest or _HOST.fullmatch(authority)):
-        return "", rest
     parameters = _FIRST_PARAMETER.search(rest)
     end = rest.rfind("@", 0, parameters.start() if parameters else None)
-    end = end if end >= 0 else rest.rfind("@")
+    if not _HOST.fullmatch(authority):
+        end = end if end >= 0 else rest.rfind("@")
+    elif "@" not in authority and rest[len(authority) :].startswith("/"):
+        end = -1
+    if end < 0:
+        return "", rest
     return rest[:end], rest[end + 1 :]
 
 

@@ -18,9 +18,11 @@ from kformer.cli.options import (
 )
 from kformer.cli.stage import tracked_stage, tracked_training
 from kformer.errors import KformerError
+from kformer.io.file_writing import sha256_of
 from kformer.io.output_names import ComparisonReport, RunFolder
 from kformer.masking import masked
 from kformer.study.stage_versions import train_version
+from kformer.tracking import Resume
 
 app = typer.Typer()
 
@@ -47,10 +49,13 @@ def train(
     section = load(TrainSettings, settings)
     tables = tables_of_knowledge(facts, retrieval)
     version = train_version(section.model.injection)
-    logged = {"seed": seed, **section.model_dump(mode="json")}
-    with tracked_training("train", RunFolder(out), logged) as stage:
-        log = stage.run.log
-        stage.finish(train_run(section, seed, questions, tables, out, checkpoints, log, version))
+    # A killed run is resumed in MLflow only if it would come to the same numbers.
+    inputs = [sha256_of(path) for path in (questions, *(tables or ()))]
+    logged = {"seed": seed, **section.model_dump(mode="json"), "version": version, "inputs": inputs}
+    resume: Resume = "same settings" if checkpoints.exists() else "unfinished"
+    with tracked_training("train", RunFolder(out), logged, resume) as stage:
+        run = stage.run
+        stage.finish(train_run(section, seed, questions, tables, out, checkpoints, run, version))
 
 
 @app.command()

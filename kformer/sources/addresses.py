@@ -9,7 +9,7 @@ from kformer.masking import needs_encoding
 
 
 class Address(NamedTuple):
-    """One address of a file."""
+    """One address of a file; what is shown of it holds no secrets."""
 
     text: SecretAddress
     """As the config or the catalogue gives it."""
@@ -23,7 +23,7 @@ class BadAddress(ValueError):
     """Why an address cannot be used."""
 
 
-def locate(address: SecretAddress) -> SecretAddress | Path:
+def locate(text: str) -> str | Path:
     """Where an address leads: to an http(s) address, or to a path on this machine.
 
     Files on the Hugging Face hub are ``hf://datasets/OWNER/NAME[@REVISION]/PATH``, or without
@@ -32,7 +32,6 @@ def locate(address: SecretAddress) -> SecretAddress | Path:
     Raises:
         BadAddress: the address cannot be used.
     """
-    text = address.get_secret_value()
     if needs_encoding(text):
         raise BadAddress(
             "a user name or password has / as %2F, ? as %3F, # as %23, and a path has @ as %40"
@@ -40,9 +39,9 @@ def locate(address: SecretAddress) -> SecretAddress | Path:
     try:
         parts = urlsplit(text)
         if parts.scheme in ("http", "https"):
-            return address
+            return text
         if parts.scheme == "hf":
-            return SecretAddress(_hub_address(text))
+            return _hub_address(text)
         if parts.scheme == "file" and parts.netloc in ("", "localhost"):
             return Path(unquote(parts.path)).expanduser()
         if "://" not in text:

@@ -114,7 +114,9 @@ class SourceFile(Section):
     def _address(self, text: SecretAddress, key: str) -> Address:
         setting = f"{self.setting}.{key}"
         try:
-            return Address(text, locate(text), setting)
+            target = locate(text.get_secret_value())
+            hidden = target if isinstance(target, Path) else SecretAddress(target)
+            return Address(text, hidden, setting)
         except BadAddress as error:
             raise KformerError(
                 f"source {self.title}: the address '{text}' cannot be used: {error}; "

@@ -59,7 +59,8 @@ def train(
         out: the run's folder; gets ``model/`` and ``training.json``.
         checkpoints: a folder for unfinished training. The last checkpoint in it is resumed if it
             belongs to the same settings, inputs and version; the folder is removed in the end.
-        log: takes metrics and the step they were measured at, while training.
+        log: takes metrics and the step they were measured at, while training; it is flushed before
+            each checkpoint.
         version: of this stage, and of the code of an injection from another package; noted, since
             runs of different versions cannot be compared.
 

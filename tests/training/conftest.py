@@ -45,10 +45,14 @@ def train_into(tiny_tables):
     def start(settings, out, seed=1, log=None, version="1"):
         logged = []
 
-        def remember(metrics, step):
-            logged.append((step, dict(metrics)))
-            if log:
-                log(metrics, step)
+        class Remembering:
+            def log(self, metrics, step):
+                logged.append((step, dict(metrics)))
+                if log:
+                    log(metrics, step)
+
+            def flush(self):
+                pass
 
         knowledge = (tiny_tables / "facts.parquet", tiny_tables / "question.parquet")
         reads_facts = find_injection(settings.model.injection).fact_input != "none"
@@ -59,7 +63,7 @@ def train_into(tiny_tables):
             knowledge if reads_facts else None,
             out,
             out.with_name(f"{out.name}-checkpoints"),
-            remember,
+            Remembering(),
             version,
         )
         return SimpleNamespace(out=out, summary=summary, logged=logged)
