@@ -4,6 +4,7 @@ import os
 import re
 import sqlite3
 import sys
+import warnings
 from contextlib import closing
 from itertools import count
 from pathlib import Path
@@ -197,6 +198,7 @@ def _migrate(database: Path) -> None:
 
     engine = create_engine(address_of(database))
     try:
-        _upgrade_db(engine)
+        with warnings.catch_warnings(action="ignore"):
+            _upgrade_db(engine)
     finally:
         engine.dispose()

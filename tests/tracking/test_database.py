@@ -2,16 +2,16 @@
 
 import os
 import shutil
-import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from contextlib import closing
+from multiprocessing import get_context
 
 import pytest
 
 from kformer.errors import KformerError
+from kformer.tracking import database as databases
+from kformer.tracking import tracked
 from kformer.tracking.database import create_if_missing, make_usable
 
 pytestmark = pytest.mark.slow  # for the stores
@@ -29,6 +29,12 @@ def made(tmp_path_factory):
 def database(made, tmp_path):
     """A copy of it, to be damaged."""
     return shutil.copy(made, tmp_path / "mlflow.db")
+
+
+@pytest.fixture
+def copied_instead_of_made(made, monkeypatch):
+    """Making a database takes seconds."""
+    monkeypatch.setattr(databases, "_create", lambda path: shutil.copy(made, path))
 
 
 def change(database, *statements):
@@ -79,6 +85,7 @@ def test_a_good_one_is_left_as_it_is(database, capsys):
     assert not list(database.parent.glob("*aside*"))
 
 
+@pytest.mark.usefixtures("copied_instead_of_made")
 @pytest.mark.parametrize(("trouble", "wreck"), CASES)
 def test_what_cannot_be_used_is_moved_aside_and_told(database, trouble, wreck, capsys):
     wreck(database)
@@ -91,6 +98,7 @@ def test_what_cannot_be_used_is_moved_aside_and_told(database, trouble, wreck, c
     assert experiments(database) == ["Default"]
 
 
+@pytest.mark.usefixtures("copied_instead_of_made")
 @pytest.mark.parametrize(("trouble", "wreck"), CASES)
 def test_what_may_be_somebody_elses_is_left_alone(database, trouble, wreck):
     wreck(database)
@@ -117,7 +125,6 @@ def test_an_older_one_is_brought_up_to_date_and_kept(database, tmp_path, capsys)
     from alembic import command
     from mlflow.store.db.utils import _get_alembic_config
 
-    # The newest step of MLflow's that adds something, undone.
     database.unlink()
     config = _get_alembic_config(f"sqlite:///{database}")
     from mlflow.store.tracking.dbmodels.initial_models import Base
@@ -137,40 +144,40 @@ def test_an_older_one_is_brought_up_to_date_and_kept(database, tmp_path, capsys)
     assert "older" not in capsys.readouterr().err
 
 
-def processes(count, code, *arguments):
-    call = [sys.executable, "-c", code, *map(str, arguments)]
-    return [subprocess.Popen(call, stderr=subprocess.PIPE, text=True) for _ in range(count)]
+def track(database, memory):
+    """A stage that opens the store, without anybody having prepared it."""
+    os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{database}"
+    with tracked("run", memory, {}, {}) as run:
+        run.log({"did": 1.0})
 
 
-TRACK = """
-import os, sys
-from pathlib import Path
-from kformer.tracking import tracked
-os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{sys.argv[1]}"
-with tracked("run", Path(f"{sys.argv[1]}.{os.getpid()}"), {}, {}) as run:
-    run.log({"did": 1.0})
-"""
+def started(*arguments):
+    """A process of its own, which need not import MLflow again."""
+    process = get_context("fork").Process(target=track, args=arguments)
+    process.start()
+    return process
 
 
-def test_eight_processes_may_open_a_fresh_one(tmp_path):
+def test_eight_processes_may_open_a_fresh_one(made, tmp_path, capfd):
     database = tmp_path / "deep" / "mlflow.db"
-    said = [each.communicate()[1] for each in processes(8, TRACK, database)]
-    assert not [line for line in said if "not logged" in line]
+    for process in [started(database, tmp_path / f"{number}") for number in range(8)]:
+        process.join()
+    assert "not logged" not in capfd.readouterr().err
     with closing(sqlite3.connect(database)) as opened:
         ended = opened.execute("SELECT status, count(*) FROM runs GROUP BY status").fetchall()
         assert ended == [("FINISHED", 8)]
         assert opened.execute("SELECT count(*) FROM metrics").fetchone() == (8,)
 
 
-@pytest.mark.parametrize("after", [0.05, 0.4, 0.8])
-def test_a_kill_in_its_first_seconds_breaks_nothing(tmp_path, after, capsys):
+@pytest.mark.parametrize("after", [0.0, 0.2, 0.5])
+def test_a_kill_in_its_first_seconds_breaks_nothing(made, tmp_path, after, capsys):
     database = tmp_path / "mlflow.db"
-    (process,) = processes(1, TRACK, database)
-    while process.poll() is None and not list(tmp_path.glob(".mlflow.db.partial*")):
+    process = started(database, tmp_path / "memory")
+    while process.is_alive() and not list(tmp_path.glob(".mlflow.db.partial*")):
         time.sleep(0.005)
     time.sleep(after)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    process.kill()
+    process.join()
     make_usable(database, is_own=True)
     assert experiments(database)[0] == "Default"
     assert "aside" not in capsys.readouterr().err
