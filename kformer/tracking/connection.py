@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # MLflow's own 7 tries of 2 minutes keep a job waiting where a server is gone or hangs.
 _PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
-_LITTLE_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
+_LITTLE_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 # Its errors are raised, too, and become one line here.
 _QUIET = {"MLFLOW_LOGGING_LEVEL": "CRITICAL"}
 
