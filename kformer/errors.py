@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterable
 
+from kformer.masking import without_secrets
+
 _LONG_WORD = re.compile(r"(\S{300})\S+")
 
 
@@ -10,12 +12,14 @@ class KformerError(Exception):
     """A mistake that the user can correct.
 
     The message is one line: which file, where in it, what is wrong, what to do.
-    The command line prints it without a traceback and exits with status 1.
+    The command line prints it without a traceback and exits with status 1. Secrets of addresses
+    are left out of it.
     """
 
     def __init__(self, message: str) -> None:
         # Names that users give can hold line ends, half characters, and no end.
-        line = " ".join(message.split("\n")).encode("utf-8", "backslashreplace").decode()
+        line = " ".join(without_secrets(message).split("\n"))
+        line = line.encode("utf-8", "backslashreplace").decode()
         super().__init__(_LONG_WORD.sub(r"\1…", line))
 
 

@@ -5,6 +5,7 @@ hands the stage its files, and a mistake that the user can correct becomes one l
 status 1. Everything heavy is imported inside the commands, so that light ones start fast.
 """
 
+import logging
 import sys
 from importlib import metadata
 from typing import Annotated, Any, NoReturn
@@ -13,6 +14,7 @@ import typer
 
 from kformer.cli import data, encoders, retrieval, runs
 from kformer.errors import KformerError
+from kformer.masking import MaskedLogRecord
 from kformer.study.run_lock import marked_as_job
 
 app = typer.Typer(
@@ -42,6 +44,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         # A terminal that knows few letters shows the code of others; nothing fails for its sake.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    logging.setLogRecordFactory(MaskedLogRecord)
     try:
         with marked_as_job():
             sys.exit(app(standalone_mode=False))

@@ -46,7 +46,7 @@ def fetch(
     overrides = load(dict[str, UserSource], settings)
     source = resolve(name, overrides)
     needed = [resolve(each, overrides) for each in overrides]
-    with tracked_stage(f"fetch {name}", out, source.model_dump()) as stage:
+    with tracked_stage(f"fetch {name}", out, source.model_dump(mode="json")) as stage:
         stage.finish(fetch_source(source, downloads, lock, out, needed, max_download))
 
 
@@ -91,7 +91,7 @@ def demo_world(out: Out, settings: Settings = "{}") -> None:
     from kformer.demo_world import DemoWorld, write_world
 
     world = load(DemoWorld, settings)
-    with tracked_stage("demo-world", out, world.model_dump()) as stage:
+    with tracked_stage("demo-world", out, world.model_dump(mode="json")) as stage:
         stage.finish(write_world(world, out))
 
 
@@ -115,7 +115,7 @@ def questions(
 
     reader = load(QuestionSource, settings)
     check_content([path], content)
-    with tracked_stage(f"questions {reader.dataset}", out, reader.model_dump()) as stage:
+    with tracked_stage(f"questions {reader.dataset}", out, reader.model_dump(mode="json")) as stage:
         counts = build_questions(reader, path, out)
         stage.finish(counts, {name: count for name, count in counts.items() if count})
 
@@ -149,7 +149,7 @@ def facts(
             "give one for each, in their order"
         )
     check_content(paths, content)
-    plain = {"knowledge": [reader.model_dump() for reader in readers]}
+    plain = {"knowledge": [reader.model_dump(mode="json") for reader in readers]}
     labels = "+".join(reader.label for reader in readers)
     with tracked_stage(f"facts {labels}", out, plain) as stage:
         stage.finish(build_facts(readers, paths, out))

@@ -26,6 +26,7 @@ SourceSettings = Annotated[
     str,
     typer.Option(
         "--settings",
+        envvar="KFORMER_SOURCES",
         help="JSON: the sources that the experiment needs, and what differs from the catalogue, "
         'such as `{"social_iqa": {}, "atomic": {"url": "my_atomic.tgz"}}`.',
     ),

@@ -20,8 +20,11 @@ from kformer.cli.options import (
 )
 from kformer.cli.stage import tracked_stage, tracked_training
 from kformer.errors import KformerError
+from kformer.io.file_writing import sha256_of
 from kformer.io.output_names import ComparisonReport, RunFolder
+from kformer.masking import masked
 from kformer.study.stage_versions import train_version
+from kformer.tracking import Resume
 
 app = typer.Typer()
 
@@ -51,16 +54,20 @@ def train(
     check_encoder_content(section.model.encoder, content)
     tables = tables_of_knowledge(facts, retrieval)
     version = train_version(section.model.injection)
-    logged = {"seed": seed, **section.model_dump()}
+    # A killed run is resumed in MLflow only if it would come to the same numbers.
+    inputs = [sha256_of(path) for path in (questions, *(tables or ()))]
+    logged = {"seed": seed, **section.model_dump(mode="json"), "version": version, "inputs": inputs}
+    run = RunFolder(out)
     # First the lock: the run in MLflow, too, is that of one process.
-    with (
-        training_lock(out, checkpoints) as lock,
-        tracked_training("train", RunFolder(out), logged) as stage,
-    ):
-        log = stage.run.log
-        stage.finish(
-            train_run(section, seed, questions, tables, out, checkpoints, lock, log, version)
-        )
+    with training_lock(out, checkpoints) as lock:
+        is_known = checkpoints.exists() or run.finished.path.exists()
+        resume: Resume = "same settings" if is_known else "unfinished"
+        with tracked_training("train", run, logged, resume) as stage:
+            stage.finish(
+                train_run(
+                    section, seed, questions, tables, out, checkpoints, lock, stage.run, version
+                )
+            )
 
 
 @app.command()
@@ -184,3 +191,4 @@ def prepare_tracking(
     except KeyError as error:
         raise KformerError(f"{error.args[0]}: set this environment variable") from None
     prepare_store(uri, name, artifacts)
+    typer.echo(f"tracking: experiment {name} in {masked(uri)}", err=True)

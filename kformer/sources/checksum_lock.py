@@ -3,7 +3,7 @@
 The lock file holds the checksums of files whose owners publish none. They are trusted on first use,
 written down, and verified ever after. It belongs under version control, next to the config: what
 one machine trusted, every other machine verifies. Entries are keyed by the address as the config
-gives it.
+gives it, without a password or a token.
 """
 
 import json
@@ -20,6 +20,7 @@ from pydantic import NonNegativeInt, TypeAdapter, ValidationError
 from kformer.config_section import Section, in_one_line
 from kformer.errors import KformerError
 from kformer.io.file_writing import sha256_of, write_json
+from kformer.masking import masked
 from kformer.sources.catalogue import Sha256, Source, SourceFile
 
 _log = logging.getLogger(__name__)
@@ -64,12 +65,12 @@ def expected_of(file: SourceFile, lock: Path) -> Expected:
     if file.sha256:
         advice = f"get it again, or set {file.setting}.sha256 if these are the bytes that you want"
         return Expected(file.sha256, file.size, advice)
-    entry = _read_lock(lock).get(file.url)
+    entry = _read_lock(lock).get(str(file.url))
     if entry is None:
         return Expected(None, file.size, "")
     advice = (
         f"get it again or, if its owners have changed it and you want it as it is now, delete the "
-        f"entry {file.url!r} from {lock}"
+        f"entry '{file.url}' from {lock}"
     )
     return Expected(entry.sha256, entry.size, advice, lock)
 
@@ -90,7 +91,7 @@ def trust(file: SourceFile, path: Path, lock: Path) -> str:
     with FileLock(lock.with_name(f".{lock.name}.lock")):
         expected = expected_of(file, lock)  # again: another process may have been faster
         if expected.sha256 is None:
-            write_json(lock, _plain({**_read_lock(lock), file.url: found}))
+            write_json(lock, _plain({**_read_lock(lock), str(file.url): found}))
             _log.warning(
                 "source %s: nobody published a checksum; from now on %s expects sha256 %s",
                 *(file.title, lock, found.sha256),
@@ -138,7 +139,8 @@ def _read_lock(path: Path) -> Mapping[str, LockedFile]:
     try:
         content = json.loads(path.read_bytes(), object_pairs_hook=_each_once)
         json.dumps(content, ensure_ascii=False).encode()  # not half of a surrogate pair
-        return _ENTRIES.validate_python(content)
+        entries = _ENTRIES.validate_python(content)
+        return {masked(address): entry for address, entry in entries.items()}
     except FileNotFoundError:
         return {}
     except OSError as error:  # a folder, or not to be read

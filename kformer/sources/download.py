@@ -55,7 +55,7 @@ class Download:
     title: str
     """What it is, for progress and messages."""
     address: str
-    """As the config gives it."""
+    """As the config gives it, without a password or a token."""
     url: str
     """Where it leads."""
     part: Path

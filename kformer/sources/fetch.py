@@ -9,6 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from kformer.config_section import SecretAddress
 from kformer.errors import KformerError
 from kformer.io.file_writing import replacing
 from kformer.io.text_files import suffix_of
@@ -92,7 +93,7 @@ def _is_missing(file: WantedFile) -> bool:
 
 def _by_hand(file: WantedFile) -> str:
     """Where to get a file and where to put it."""
-    web = next(each.target for each in file.addresses if isinstance(each.target, str))
+    web = next(each.target for each in file.addresses if not isinstance(each.target, Path))
     return f"{file.title}: {web}{file.facts} -> {file.kept}"
 
 
@@ -188,12 +189,13 @@ def _from_path(file: WantedFile, address: Address, path: Path) -> Path:
     return path
 
 
-def _from_web(file: WantedFile, address: Address, url: str, max_bytes: int) -> Path:
+def _from_web(file: WantedFile, address: Address, url: SecretAddress, max_bytes: int) -> Path:
     kept, expected = file.kept, file.expected
     assert kept, f"{url}: a file from the web needs a path to be kept at"
     part = kept.with_name(f".{kept.name}.part")
     checked = expected.sha256 is not None
-    download = Download(file.title, address.text, url, part, checked, expected.size, max_bytes)
+    where = (str(address.text), url.get_secret_value())
+    download = Download(file.title, *where, part, checked, expected.size, max_bytes)
     try:
         download.run()
     except OtherFile as error:

@@ -5,7 +5,7 @@ from typing import Self
 
 from pydantic import model_validator
 
-from kformer.config_section import Section, Text
+from kformer.config_section import SecretAddress, Section, Text
 from kformer.errors import KformerError
 from kformer.io.text_files import files_below
 from kformer.sources.catalogue import NamedFiles, Sha256, UserSource
@@ -16,7 +16,7 @@ class UserData(Section):
 
     path: Text | None = None
     """A file, compressed or not, or a folder of such files; read where it is. `~` is your home."""
-    url: Text | None = None
+    url: SecretAddress | None = None
     """`http(s)://`, `hf://`, `file:` or a plain path of an archive or a file, which is fetched,
     verified and unpacked first."""
     sha256: Sha256 | None = None

@@ -17,7 +17,14 @@ from pydantic import (
     model_validator,
 )
 
-from kformer.config_section import Name, Section, in_one_line, or_its_text, validated
+from kformer.config_section import (
+    Name,
+    SecretAddress,
+    Section,
+    in_one_line,
+    or_its_text,
+    validated,
+)
 from kformer.demo_world import DemoWorld
 from kformer.encoder_lookup import encoder_config, encoder_depth, layer_span
 from kformer.errors import KformerError
@@ -113,8 +120,12 @@ class Condition(Section):
 class Tracking(Section):
     """Where MLflow keeps the runs."""
 
-    uri: str | None = None
-    """Address of a tracking server or store; null = results/mlflow.db, one file on this machine."""
+    uri: SecretAddress | None = None
+    """Address of a tracking server or store; null = that of `MLFLOW_TRACKING_URI`, with the
+    experiment of `MLFLOW_EXPERIMENT_NAME`, where the shell has these, else results/mlflow.db, one
+    file on this machine. Name and password belong into `MLFLOW_TRACKING_USERNAME` and
+    `MLFLOW_TRACKING_PASSWORD`, a token into `MLFLOW_TRACKING_TOKEN`; an address that has them is
+    shown without."""
 
 
 def _without_null(conditions: Any) -> Any:
@@ -127,7 +138,7 @@ class Experiment(Section):
     """A whole study: data, knowledge, conditions, seeds."""
 
     experiment: Name
-    """Name of the study: its folder under results/ and its MLflow experiment."""
+    """Name of the study: its folder under results/ and its MLflow experiment (see `tracking`)."""
     questions: QuestionSource
     """The data set and how it is read."""
     knowledge: list[KnowledgeSource]

@@ -4,6 +4,7 @@ Nobody else knows: the workflow asks here. Where the files lie is in `kformer.st
 """
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from kformer.config_section import SecretAddress
 from kformer.encoder_lookup import locate_encoder
 from kformer.io.output_names import ComparisonReport, RunFolder
 from kformer.retrieval.methods import IndexKind
@@ -127,16 +129,36 @@ class Layout:
     @property
     def environment(self) -> Mapping[str, str]:
         """What stages read from the environment: it is nobody's parameter, so that changing it
-        re-runs nothing. What a source holds is named by its checksum, not by its address."""
-        overrides = {name: each.model_dump(mode="json") for name, each in self.sources.items()}
-        store = f"sqlite:///{paths.TRACKING_STORE.resolve()}"
+        re-runs nothing. What a source holds is named by its checksum, not by its address.
+
+        Passwords and tokens are in it, and nowhere else: other users of a machine see command
+        lines, but not the environment of a process.
+        """
+        uri, name = self._tracking
+        overrides = {name: each.model_dump() for name, each in self.sources.items()}
         return {
-            "MLFLOW_TRACKING_URI": self.experiment.tracking.uri or store,
-            "MLFLOW_EXPERIMENT_NAME": self.experiment.experiment,
+            "MLFLOW_TRACKING_URI": uri,
+            "MLFLOW_EXPERIMENT_NAME": name,
             "KFORMER_CONFIG": str(self.config.resolve()),
-            "KFORMER_SOURCES": json.dumps(overrides),
+            "KFORMER_SOURCES": json.dumps(overrides, default=SecretAddress.get_secret_value),
             JOBS_LOCK_VARIABLE: str(paths.JOBS_LOCK.resolve()),
         }
+
+    @cached_property
+    def _tracking(self) -> tuple[str, str]:
+        """Address of the store and name of the MLflow experiment.
+
+        Where the config gives no address, those of the shell count, as for any use of MLflow.
+        """
+        if given := self.experiment.tracking.uri:
+            return given.get_secret_value(), self.experiment.experiment
+        store = paths.TRACKING_STORE.resolve()
+        # The address of a database cannot have a "?" in its path.
+        default = f"sqlite:///{paths.TRACKING_STORE if '?' in str(store) else store}"
+        return (
+            os.environ.get("MLFLOW_TRACKING_URI") or default,
+            os.environ.get("MLFLOW_EXPERIMENT_NAME") or self.experiment.experiment,
+        )
 
     # What it shares with others
 

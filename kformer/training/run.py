@@ -68,7 +68,8 @@ def train(
             if it belongs to the same settings, inputs and version; the folder is removed in the
             end.
         lock: that of ``out`` and ``checkpoints``, held: see `training_lock`.
-        log: takes metrics and the step they were measured at, while training.
+        log: takes metrics and the step they were measured at, while training; it is
+            flushed before each checkpoint.
         version: of this stage, and of the code of an injection from another package; noted, since
             runs of different versions cannot be compared.
 

@@ -4,9 +4,9 @@ import math
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -27,7 +27,15 @@ from kformer.modeling.question_features import Example, Examples
 from kformer.progress import SECONDS_BETWEEN_LINES
 from kformer.training.settings import Training
 
-Log = Callable[[Mapping[str, float], int], None]
+
+class Log(Protocol):
+    """Takes what is measured while training."""
+
+    def log(self, metrics: Mapping[str, float], step: int) -> None:
+        """Takes metrics and the step they were measured at; a resumed training repeats some."""
+
+    def flush(self) -> None:
+        """Keeps for good what was taken: training will not repeat what is behind a checkpoint."""
 
 
 class LengthGroupedTrainer(Trainer):
@@ -116,7 +124,10 @@ class TimedSaving(TrainerCallback):
 
 
 class Reporter(TrainerCallback):
-    """Passes Trainer's metrics to a log, and prints progress where no bar can be shown."""
+    """Passes Trainer's metrics to a log, and prints progress where no bar can be shown.
+
+    It has to be the last of the callbacks, since another one may ask for a checkpoint.
+    """
 
     _NAMES = {  # noqa: RUF012 (a constant)
         "loss": "train_loss",
@@ -140,13 +151,23 @@ class Reporter(TrainerCallback):
         logs: dict[str, float] = kwargs["logs"]
         named = {self._NAMES[key]: value for key, value in logs.items() if key in self._NAMES}
         if named:
-            self._log(named, state.global_step)
+            self._log.log(named, state.global_step)
+        self._flush_before_saving(control)
         due = time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES
         if args.disable_tqdm and named and (due or "validation_accuracy" in named):
             self._last_line = time.monotonic()
             shown = ", ".join(f"{key} {value:.4g}" for key, value in named.items())
             step = f"{self._run}: step {state.global_step}/{state.max_steps}"
             print(f"{step}: {shown}", file=sys.stderr)
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        self._flush_before_saving(control)
+
+    def _flush_before_saving(self, control: TrainerControl) -> None:
+        if control.should_save:
+            self._log.flush()
 
 
 def collate(processor: KformerProcessor, batch: list[Example]) -> dict[str, torch.Tensor]:

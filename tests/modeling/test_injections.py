@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -127,9 +128,7 @@ def test_an_injection_of_another_package_is_trained_and_predicts(
     settings = TrainSettings(model=model, training=training)
     out, steps = tmp_path / "gated" / "seed-1", []
 
-    def log(metrics, step):
-        steps.append(step)
-
+    log = SimpleNamespace(log=lambda _, step: steps.append(step), flush=lambda: None)
     train(
         settings,
         1,

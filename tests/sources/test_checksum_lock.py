@@ -55,6 +55,25 @@ def test_a_later_fetch_only_verifies(site, lock, get, caplog):
     assert caplog.messages == []
 
 
+def test_no_secret_of_an_address_is_written_and_another_one_needs_no_other_entry(site, lock, get):
+    site.content = zipped(TEXTS)
+    get(unpublished(f"{site.url()}?token=hidden-1".replace("http://", "http://me:hidden-2@")))
+    assert "hidden" not in lock.read_text()
+    before = lock.read_bytes()
+    get(unpublished(f"{site.url()}?token=hidden-3".replace("http://", "http://me:hidden-4@")))
+    assert lock.read_bytes() == before
+
+
+def test_an_entry_with_a_secret_still_holds(site, lock, get):
+    site.content = zipped(TEXTS)
+    get(unpublished(site.url()))
+    (entry,) = json.loads(lock.read_text()).values()
+    secret = f"{site.url()}?token=hidden"
+    lock.write_text(json.dumps({secret: entry | {"sha256": "ab" * 32}}))
+    with pytest.raises(KformerError, match="has sha256"):
+        get(unpublished(secret))
+
+
 def test_every_address_has_its_entry_in_order(site, lock, tmp_path, get, monkeypatch):
     site.content = zipped(TEXTS)
     monkeypatch.chdir(tmp_path)

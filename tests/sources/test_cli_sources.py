@@ -48,7 +48,7 @@ def kept(name, folder="resources/downloads"):
 
 
 def url_of(name):
-    return CATALOGUE[name].files[0].url
+    return str(CATALOGUE[name].files[0].url)
 
 
 def override(**settings):

@@ -12,7 +12,7 @@ import yaml
 from huggingface_hub import constants
 from snakemake.utils import update_config
 
-from kformer.config_section import load_section
+from kformer.config_section import SecretAddress, load_section
 from kformer.errors import KformerError
 from kformer.modeling.settings import Model
 from kformer.retrieval.settings import Retrieval
@@ -107,7 +107,7 @@ class TestSources:
             conditions={"none": {}, "ffn": FFN, "without": {"knowledge": ["conceptnet"]}},
         )
         assert list(experiment.needed_sources) == ["med_qa", "medquad"]
-        assert experiment.needed_sources["medquad"].url == "here.zip"
+        assert experiment.needed_sources["medquad"].url == SecretAddress("here.zip")
 
     def test_user_data_at_an_address_is_fetched_under_its_name(self):
         experiment = load(
@@ -116,7 +116,7 @@ class TestSources:
             conditions={"none": FFN},
         )
         needed = experiment.needed_sources
-        assert needed["jsonl_questions"].url == "https://example.org/q.jsonl"
+        assert needed["jsonl_questions"].url == SecretAddress("https://example.org/q.jsonl")
         assert needed["books"].sha256 == "ab" * 32
 
     def test_user_data_at_a_path_must_be_there(self, tmp_path):

@@ -1,6 +1,7 @@
 """The files of an experiment: which there are, what they depend on, and where they lie."""
 
 import copy
+import json
 import os
 from pathlib import Path
 
@@ -206,6 +207,57 @@ class TestWhereFilesLie:
     def test_unfinished_training_lies_outside_of_the_run(self):
         found = study()
         assert found.run("ffn", 1).path not in found.checkpoints("ffn", 1).parents
+
+
+class TestEnvironment:
+    @pytest.fixture(autouse=True)
+    def shell(self, monkeypatch, tmp_path):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
+        return monkeypatch
+
+    @staticmethod
+    def tracking(**changes):
+        environment = study(**changes).environment
+        return environment["MLFLOW_TRACKING_URI"], environment["MLFLOW_EXPERIMENT_NAME"]
+
+    def test_by_default_runs_go_to_one_file(self, tmp_path):
+        assert self.tracking() == (f"sqlite:///{tmp_path}/results/mlflow.db", "study")
+
+    def test_in_a_folder_that_no_address_can_name_it_is_found_from_there(self, tmp_path, shell):
+        (tmp_path / "why?").mkdir()
+        shell.chdir(tmp_path / "why?")
+        assert self.tracking() == ("sqlite:///results/mlflow.db", "study")
+
+    def test_the_shells_address_counts_where_the_config_has_none(self, shell):
+        shell.setenv("MLFLOW_TRACKING_URI", "http://me:pw@host:5000")
+        assert self.tracking() == ("http://me:pw@host:5000", "study")
+        shell.setenv("MLFLOW_EXPERIMENT_NAME", "ours")
+        assert self.tracking() == ("http://me:pw@host:5000", "ours")
+        assert self.tracking(tracking={"uri": "http://a:b@c"}) == ("http://a:b@c", "study")
+
+    def test_an_empty_variable_is_none(self, shell, tmp_path):
+        shell.setenv("MLFLOW_TRACKING_URI", "")
+        shell.setenv("MLFLOW_EXPERIMENT_NAME", "")
+        assert self.tracking() == (f"sqlite:///{tmp_path}/results/mlflow.db", "study")
+
+    def test_fetching_gets_whole_addresses_and_nothing_else_does(self):
+        url = "https://me:hidden@host/q.jsonl?token=hidden"
+        found = study(
+            questions={"dataset": "jsonl", "url": url}, tracking={"uri": "http://a:hidden@b"}
+        )
+        sources = json.loads(found.environment["KFORMER_SOURCES"])
+        assert sources["jsonl_questions"]["url"] == url
+        assert "hidden" not in repr(found.experiment)
+        assert "hidden" not in found.experiment.model_dump_json()
+
+    def test_just_another_password_changes_no_key(self):
+        keys = [
+            all_keys(study(questions={"dataset": "jsonl", "url": f"https://me:{password}@host/q"}))
+            for password in ("one", "two")
+        ]
+        assert keys[0] == keys[1]
 
 
 class TestKeys:

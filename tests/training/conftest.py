@@ -45,10 +45,14 @@ def train_into(tiny_tables):
     def start(settings, out, seed=1, log=None, version="1"):
         logged = []
 
-        def remember(metrics, step):
-            logged.append((step, dict(metrics)))
-            if log:
-                log(metrics, step)
+        class Remembering:
+            def log(self, metrics, step):
+                logged.append((step, dict(metrics)))
+                if log:
+                    log(metrics, step)
+
+            def flush(self):
+                pass
 
         knowledge = (tiny_tables / "facts.parquet", tiny_tables / "question.parquet")
         reads_facts = find_injection(settings.model.injection).fact_input != "none"
@@ -62,7 +66,7 @@ def train_into(tiny_tables):
                 out,
                 checkpoints,
                 lock,
-                remember,
+                Remembering(),
                 version,
             )
         return SimpleNamespace(out=out, summary=summary, logged=logged)

@@ -5,11 +5,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from transformers import EvalPrediction
+from transformers import EvalPrediction, TrainerControl, TrainerState
 
 from kformer.training import trainer
 from kformer.training.settings import Training
-from kformer.training.trainer import LengthGroupedSampler, Stopwatch, accuracy, training_arguments
+from kformer.training.trainer import (
+    LengthGroupedSampler,
+    Reporter,
+    Stopwatch,
+    accuracy,
+    training_arguments,
+)
 
 
 def epochs_of(sampler, epochs):
@@ -66,6 +72,24 @@ def test_the_measured_time_is_that_of_training_steps(monkeypatch):
         stopwatch.on_step_begin()
         stopwatch.on_step_end()
     assert stopwatch.seconds_per_step == 2.0
+
+
+@pytest.mark.parametrize("saves_at", [2, 3])
+def test_what_was_measured_is_kept_before_a_checkpoint_is_written(saves_at, monkeypatch):
+    """Whoever asks for the checkpoint, and also where nothing is logged at that step."""
+    calls = []
+    log = SimpleNamespace(
+        log=lambda metrics, step: calls.append(step), flush=lambda: calls.append("flush")
+    )
+    reporter = Reporter(log, "run")
+    control, args = TrainerControl(), SimpleNamespace(disable_tqdm=False)
+    for step in (1, 2, 3):
+        state = TrainerState(global_step=step)
+        control.should_save = step == saves_at
+        reporter.on_step_end(args, state, control)
+        if step == 2:
+            reporter.on_log(args, state, control, logs={"loss": 1.0, "epoch": 2.0})
+    assert calls == (["flush", 2, "flush"] if saves_at == 2 else [2, "flush"])
 
 
 def test_accuracy_is_the_share_of_right_choices():
