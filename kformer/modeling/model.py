@@ -25,6 +25,7 @@ from transformers.modeling_outputs import MultipleChoiceModelOutput
 
 from kformer.encoder_lookup import layer_span
 from kformer.errors import KformerError
+from kformer.io.checksums import check_saved
 from kformer.modeling.configuration import KformerConfig
 from kformer.modeling.encoder_families import adapter_for
 from kformer.modeling.fact_embeddings import FactEmbeddings, embedding_sum
@@ -100,6 +101,16 @@ class KformerForMultipleChoice(PreTrainedModel):
             self.fact_embeddings = FactEmbeddings(words.num_embeddings, words.embedding_dim)
         self.head = ScoringHead(config)
         self.post_init()
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **options: Any) -> Any:
+        """A saved model, loaded like any Hugging Face model.
+
+        Raises:
+            KformerError: a file of a run's model is not what training wrote.
+        """
+        check_saved(pretrained_model_name_or_path)
+        return super().from_pretrained(pretrained_model_name_or_path, *args, **options)
 
     @classmethod
     def from_encoder(

@@ -21,6 +21,7 @@ from torch import Tensor
 from transformers import AutoConfig, PreTrainedTokenizerBase
 
 from kformer.errors import KformerError
+from kformer.io.checksums import check_saved
 from kformer.modeling.configuration import KformerConfig
 from kformer.modeling.injections import find_injection
 from kformer.modeling.pretrained import load_tokenizer
@@ -74,8 +75,10 @@ class KformerProcessor:
         """The processor of a saved model.
 
         Raises:
-            KformerError: this is no folder of a Kformer model, or it has no tokenizer.
+            KformerError: this is no folder of a Kformer model, or it has no tokenizer, or a file
+                of a run's model is not what training wrote.
         """
+        check_saved(folder)
         tokenizer, config = load_tokenizer(folder), AutoConfig.from_pretrained(folder)
         if not isinstance(config, KformerConfig):
             raise KformerError(f"{folder}: this is a {config.model_type} model, not a kformer one")

@@ -7,6 +7,7 @@ from functools import cache
 
 import pytest
 import torch
+from transformers import AutoModelForMultipleChoice
 
 from kformer.errors import KformerError
 from kformer.evaluation.predict import predict
@@ -224,6 +225,22 @@ def test_a_damaged_run_is_refused_in_one_line(name, damage, copied, predicted, t
     assert message.startswith(f"{copied}/") and "\n" not in message
     assert "train" in message.rpartition(";")[2]
     assert not (tmp_path / "predictions.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "load"),
+    [
+        ("model.safetensors", KformerForMultipleChoice.from_pretrained),
+        ("model.safetensors", AutoModelForMultipleChoice.from_pretrained),
+        ("tokenizer.json", KformerProcessor.from_pretrained),
+    ],
+)
+def test_a_damaged_model_cannot_be_loaded_without_its_run_either(name, load, copied, tmp_path):
+    model = (copied / "model").rename(tmp_path / "mine")
+    load(model)
+    flip_a_bit(model / name)
+    with pytest.raises(KformerError, match=rf"^{model}: damaged \({name} is not what was written"):
+        load(model)
 
 
 def test_a_model_that_is_missing_added_to_or_of_another_run_is_refused(copied, trained, predicted):
