@@ -4,9 +4,11 @@ import hashlib
 import json
 import stat
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from kformer.errors import KformerError
 from kformer.io.file_writing import sha256_of, synced, write_json
 
 CHECKSUMS = "checksums.json"
@@ -58,11 +60,27 @@ def damage_in(folder: Path) -> str | None:
     for name, checksum in sorted(notes["files"].items()):
         if name not in found:
             return f"{name} is missing"
-        if sha256_of(folder / name) != checksum:
+        if _sha256_of(folder / name) != checksum:
             return f"{name} is not what was written (its checksum differs)"
     if added := sorted(found - notes["files"].keys()):
         return f"{added[0]} was added to it"
     return None
+
+
+def check_saved(folder: str | Path) -> None:
+    """Raises KformerError if a folder has checksums, as a run's model has, and is damaged."""
+    if (Path(folder) / CHECKSUMS).is_file() and (damage := damage_in(Path(folder))):
+        raise KformerError(f"{folder}: damaged ({damage}); delete it and make it again")
+
+
+def _sha256_of(path: Path) -> str:
+    state = path.stat()
+    return _cached_sha256(path.absolute(), state.st_ino, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)  # model and tokenizer are read from one folder
+def _cached_sha256(path: Path, inode: int, size: int, mtime_ns: int) -> str:
+    return sha256_of(path)
 
 
 def _names_in(folder: Path) -> list[str]:

@@ -58,6 +58,12 @@ def replacing(path: Path) -> Iterator[Path]:
             remove(partial)
 
 
+def remove_leftovers(path: Path) -> None:
+    """Removes what a killed process left while it replaced a path that nobody writes now."""
+    for kind in ("partial", "lock"):
+        remove(path.with_name(f".{path.name}.{kind}"))
+
+
 def _failed_write(error: BaseException) -> OSError | None:
     """The failed write that an exception is owed to, if it is; libraries have types of their own.
 

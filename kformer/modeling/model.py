@@ -26,6 +26,7 @@ from transformers.modeling_outputs import MultipleChoiceModelOutput
 from kformer.encoder_lookup import layer_span
 from kformer.encoder_weights import load_checked
 from kformer.errors import KformerError
+from kformer.io.checksums import check_saved
 from kformer.modeling.configuration import KformerConfig
 from kformer.modeling.encoder_families import adapter_for
 from kformer.modeling.fact_embeddings import FactEmbeddings, embedding_sum
@@ -108,10 +109,11 @@ class KformerForMultipleChoice(PreTrainedModel):
 
         Raises:
             KformerError: it cannot be loaded, or weights are missing, left over, of another shape
-                or no finite numbers.
+                or no finite numbers; or a file of a run's model is not what training wrote.
         """
         with_report = options.pop("output_loading_info", False)
         folder = next(iter(args), options.get("pretrained_model_name_or_path"))
+        check_saved(str(folder))
         load = partial(super().from_pretrained, *args, **options)
         model, report = load_checked(load, str(folder), "model", ours=True)
         return (model, report) if with_report else model

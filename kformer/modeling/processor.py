@@ -23,6 +23,7 @@ from transformers import AutoConfig, PreTrainedTokenizerBase
 
 from kformer.encoder_weights import check_vocabulary, loading
 from kformer.errors import KformerError
+from kformer.io.checksums import check_saved
 from kformer.io.normal_form import normal_form
 from kformer.modeling.configuration import KformerConfig
 from kformer.modeling.injections import find_injection
@@ -84,8 +85,10 @@ class KformerProcessor:
         """The processor of a saved model.
 
         Raises:
-            KformerError: this is no folder of a Kformer model, or it has no tokenizer.
+            KformerError: this is no folder of a Kformer model, or it has no tokenizer, or a file
+                of a run's model is not what training wrote.
         """
+        check_saved(folder)
         tokenizer = load_tokenizer(folder)
         with loading(folder, "model"):
             config = AutoConfig.from_pretrained(folder)

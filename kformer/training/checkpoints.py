@@ -7,11 +7,11 @@ damaged, training is resumed from a whole state, or not at all.
 
 import json
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from sys import stderr
 
 from kformer.errors import KformerError
 from kformer.io.checksums import damage_in, read_notes, write_checksums
@@ -66,7 +66,7 @@ class Checkpoints:
             try:
                 checkpoint = self._read(found[step], step)
             except _Unusable as problem:
-                print(f"{found[step]}: {problem}; not resumed, removed", file=stderr)
+                print(f"{found[step]}: {problem}; not resumed, removed", file=sys.stderr)
                 continue
             best = checkpoint.best
             if best is not None and best != step:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from kformer.errors import KformerError
 from kformer.io.checksums import CHECKSUMS, write_checksums
-from kformer.io.file_writing import remove, replacing, sha256_of
+from kformer.io.file_writing import remove, remove_leftovers, replacing, sha256_of
 from kformer.io.output_names import RunFolder
 from kformer.io.training_summary import TrainingSummary, read_trained
 from kformer.modeling import KformerForMultipleChoice, KformerProcessor
@@ -44,6 +44,8 @@ def finished_before(run: RunFolder, identity: str) -> TrainingSummary | None:
         run: the run.
         identity: of the training, see `TrainingSummary`; another one does not count.
     """
+    for written in (run.finished.path, run.model, run.summary):
+        remove_leftovers(written)
     for place in (run.finished, run):
         if not place.path.is_dir() or not place.summary.is_file():
             continue

@@ -37,12 +37,11 @@ class ResumableTrainer(LengthGroupedTrainer):
 
         Args:
             unfinished: where checkpoints are written and resumed from.
-            stopwatch: counts on where a checkpoint was written.
+            stopwatch: one of the callbacks; a resumed training counts what it took before.
             arguments: those of `Trainer`; the data sets are `Examples`.
         """
         super().__init__(compute_metrics=self._validated, **arguments)
         self._unfinished, self._stopwatch = unfinished, stopwatch
-        self.add_callback(stopwatch)
 
     def fit(self) -> None:
         """Trains to the end, from the newest checkpoint on; the best weights are then loaded.

@@ -182,7 +182,7 @@ def _trained(
         data_collator=lambda batch: collate(processor, batch),
         train_dataset=training_set,
         eval_dataset=validation_set,
-        callbacks=[TimedSaving(settings.training.checkpoint_minutes), reporter],
+        callbacks=[stopwatch, TimedSaving(settings.training.checkpoint_minutes), reporter],
     )
     trainer.remove_callback(PrinterCallback)  # `Reporter` prints the same, readably
     trainer.fit()

@@ -63,6 +63,14 @@ class TestWhichFilesThereAre:
         assert not (found.retrievals or found.facts or found.indexes)
         assert found.tables_of_facts("none") == found.tables_of_facts("static") == {}
 
+    def test_training_depends_on_all_that_it_is_started_with_but_how_often_it_is_saved(self):
+        found = study(training={"checkpoint_minutes": 3, "batch_size": 8})
+        depends, given = found.train_settings("none"), found.train_options("none")
+        assert depends["model"] == given["model"]
+        assert given["training"] == {**depends["training"], "checkpoint_minutes": 3}
+        assert depends["training"]["batch_size"] == 8
+        assert depends == study(training={"batch_size": 8}).train_settings("none")
+
     def test_a_control_reads_the_shuffled_table_of_the_same_retrieval(self):
         found = study()
         plain, control = found.tables_of_facts("ffn"), found.tables_of_facts("shuffled")

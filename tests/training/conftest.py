@@ -12,6 +12,10 @@ from kformer.training.run import train, training_lock
 from kformer.training.settings import Training, TrainSettings
 
 
+class Killed(BaseException):
+    """What stops a run in the middle, as no handler of errors would."""
+
+
 @pytest.fixture(autouse=True)
 def always_one_thread(one_thread):
     """The same run has the same bits."""

@@ -14,11 +14,7 @@ from kformer.training import resumable_trainer
 from kformer.training import run as run_module
 from kformer.training.run import build_model, parameter_counts
 
-from .conftest import assert_same_weights, of_steps, weights
-
-
-class Killed(BaseException):
-    """What stops a run in the middle, as no handler of errors would."""
+from .conftest import Killed, assert_same_weights, of_steps, weights
 
 
 def kill(*_, **__):

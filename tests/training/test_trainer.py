@@ -1,5 +1,6 @@
 """Batches of similar length in an order of their own, how many steps, what is measured."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +14,7 @@ from kformer.training.trainer import (
     LengthGroupedSampler,
     Reporter,
     Stopwatch,
+    TimedSaving,
     accuracy,
     training_arguments,
 )
@@ -63,15 +65,51 @@ def test_training_ends_after_max_steps_or_epochs_whichever_comes_first(
     assert training_arguments(settings, questions, 1, tmp_path, bf16=False).max_steps == steps
 
 
-def test_the_measured_time_is_that_of_training_steps(monkeypatch):
-    clock = iter([0.0, 1.0, 10.0, 12.0, 20.0, 120.0])
-    monkeypatch.setattr(trainer, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that the test sets."""
+    now = SimpleNamespace(seconds=0.0)
+    monkeypatch.setattr(trainer, "time", SimpleNamespace(monotonic=lambda: now.seconds))
+    return now
+
+
+def steps_of(stopwatch, clock, *steps):
+    for begin, end in steps:
+        clock.seconds = begin
+        stopwatch.on_step_begin()
+        clock.seconds = end
+        stopwatch.on_step_end()
+
+
+def test_the_measured_time_is_that_of_training_steps(clock):
     stopwatch = Stopwatch()
     assert stopwatch.seconds_per_step is None
-    for _ in range(3):
-        stopwatch.on_step_begin()
-        stopwatch.on_step_end()
-    assert stopwatch.seconds_per_step == 2.0
+    steps_of(stopwatch, clock, (0.0, 1.0), (10.0, 12.0), (20.0, 120.0))
+    assert (stopwatch.seconds_per_step, stopwatch.seconds) == (2.0, 120.0)
+
+
+def test_a_resumed_stopwatch_counts_what_came_before(clock):
+    stopwatch = Stopwatch()
+    steps_of(stopwatch, clock, (10.0, 14.0), (20.0, 22.0))
+    kept = json.loads(json.dumps(stopwatch.state()))
+    clock.seconds = 1000.0
+    again = Stopwatch()
+    again.resume(kept)
+    steps_of(again, clock, (1003.0, 1006.0))
+    assert (again.seconds_per_step, again.seconds) == (3.0, 28.0)
+
+
+def test_a_checkpoint_is_due_when_the_last_one_is_some_time_ago(clock):
+    saving, due = TimedSaving(minutes=2), []
+    saving.on_train_begin()
+    for seconds in (60.0, 119.0, 120.0, 130.0, 200.0, 240.0):
+        clock.seconds = seconds
+        control = TrainerControl()
+        saving.on_step_end(None, None, control)
+        due.append(control.should_save)
+        if control.should_save:
+            saving.on_save()
+    assert due == [False, False, True, False, False, True]
 
 
 @pytest.mark.parametrize("saves_at", [2, 3])
