@@ -18,10 +18,16 @@ if TYPE_CHECKING:
 # MLflow's own 7 tries of 2 minutes keep a job waiting where a server is gone or hangs.
 _PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
 _LITTLE_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
-# Its errors are raised, too, and become one line here.
-_QUIET = {"MLFLOW_LOGGING_LEVEL": "CRITICAL"}
 
 _reported: set[str] = set()
+
+
+def be_quiet() -> None:
+    """Lets MLflow log nothing: its errors are raised, too, and become one line here.
+
+    It has to be called before MLflow is imported.
+    """
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")
 
 
 def connect(uri: str, soon: bool = False) -> "MlflowClient":
@@ -35,7 +41,7 @@ def connect(uri: str, soon: bool = False) -> "MlflowClient":
         KformerError: MLflow would misunderstand the address.
     """
     remember_secrets(uri)
-    for name, value in {**_QUIET, **(_LITTLE_PATIENCE if soon else _PATIENCE)}.items():
+    for name, value in (_LITTLE_PATIENCE if soon else _PATIENCE).items():
         os.environ.setdefault(name, value)
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # which says every retry
     if is_server(uri):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from kformer.io.file_writing import write_json
-from kformer.tracking.connection import connect, report, reporting_failures
+from kformer.tracking.connection import be_quiet, connect, report, reporting_failures
 from kformer.tracking.metrics import Metrics
 from kformer.tracking.names import fit_name, fit_value, flat
 from kformer.tracking.store import create_if_missing, experiment_id
@@ -114,6 +114,7 @@ def _open(
     tags: Mapping[str, str],
     resume: Resume,
 ) -> TrackedRun:
+    be_quiet()
     create_if_missing(uri)
     client = connect(uri)
     remembered = _remembered(memory)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from kformer.errors import KformerError
 from kformer.masking import masked, remember_secrets
 from kformer.tracking import database
-from kformer.tracking.connection import connect, first_line, is_server
+from kformer.tracking.connection import be_quiet, connect, first_line, is_server
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -38,6 +38,7 @@ def prepare_store(uri: str, experiment: str, artifacts: Path) -> None:
         KformerError: the address cannot be reached or used, or the experiment was deleted.
     """
     remember_secrets(uri)
+    be_quiet()
     with _one_line(uri):
         file = database.database_of(uri)
         is_own = file is not None and _lies_with(file, artifacts)
