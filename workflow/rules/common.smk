@@ -37,6 +37,12 @@ def or_exit(function, *arguments):
         sys.exit(f"error: {error.filename}: {error.strerror}")
 
 
+def run_or_exit(*command):
+    """Runs a command of kformer; where it fails it has printed why, and all ends."""
+    if subprocess.run(["kformer", *command]).returncode:
+        sys.exit(1)
+
+
 def read_study():
     given = [word.partition("=")[0] for word in sys.argv]
     if given.count("--configfile") + given.count("--configfiles") > 1:
@@ -160,10 +166,14 @@ onstart:
     # Global, since the lock is held for as long as this lives.
     global RUN_LOCK
     RUN_LOCK = or_exit(lock_run, paths.RUN_LOCK, paths.JOBS_LOCK)
+    encoders = [
+        f"--{option}={name}"
+        for option, names in EXPERIMENT.encoders.items()
+        for name in names
+    ]
+    run_or_exit("check-encoders", *encoders)
+    run_or_exit("prepare-tracking", f"--artifacts={STUDY.artifacts}")
     or_exit(tell_or_keep, STUDY, finished_runs_to_replace())
-    prepare = ["kformer", "prepare-tracking", "--artifacts", str(STUDY.artifacts)]
-    if subprocess.run(prepare).returncode:
-        sys.exit(1)  # the reason is printed
     # Without the tracking address, which may hold a password.
     write_json(
         STUDY.config,
