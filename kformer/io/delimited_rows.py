@@ -12,7 +12,7 @@ from kformer.io.text_files import MAX_LINE, decoded, raw_lines
 
 _QUOTED = re.compile(rb'"(?:[^"]|"")*"')
 _IN_QUOTES_OR_NO_TEXT = re.compile(rb'".*"|[-+\d.eE]*|NA|NULL')
-_FEW_COLUMNS = 3  # a cell with commas and line ends may look like several rows of so few cells
+_FEW_COLUMNS = 3  # a text with commas and line ends may look like several rows of so few cells
 
 csv.field_size_limit(MAX_LINE)
 
@@ -159,10 +159,15 @@ def _cells(line: bytes) -> list[bytes]:
 
 
 def _refuse_joined_rows(lines: list[bytes], count: int, separator: str, where: str) -> None:
-    """Raises KformerError for a row over several lines each of which looks like a row itself."""
-    if len(lines) < 2 or count <= _FEW_COLUMNS:
+    """Raises KformerError for a row over several lines each of which looks like a row itself.
+
+    Of few cells, these must have no space behind their separators, unlike commas in a text.
+    """
+    separators = re.compile(rf"{separator}(?!\s)" if count <= _FEW_COLUMNS else separator)
+    if len(lines) < 2 or count < 2:
         return
-    if all(line.count(separator.encode()) == count - 1 for line in lines):
+    texts = [line.rstrip(b"\r\n").decode(errors="replace") for line in lines]
+    if all(len(separators.findall(text)) == count - 1 for text in texts):
         raise KformerError(
             f"{where}: a quote opens here and closes {len(lines) - 1} lines on, but each of these "
             f"lines has {count} cells; double a quote that is text, and write a line end within a "

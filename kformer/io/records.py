@@ -6,6 +6,7 @@ stage stops at the first.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -88,10 +89,15 @@ class Record(NamedTuple):
 
 def misspelt(content: Mapping[str, Any], model: type[BaseModel]) -> dict[str, str]:
     """The keys of a record that are like those of fields which it lacks, with these."""
-    lacking = [name for name in model.model_fields if name not in content]
+    lacking = tuple(name for name in model.model_fields if name not in content)
     unknown = (key for key in content if key not in model.model_fields)
-    close = {key: get_close_matches(key.lower(), lacking, 1, _ALIKE) for key in unknown}
-    return {key: names[0] for key, names in close.items() if names}
+    meant = ((key, _closest(key, lacking)) for key in unknown)
+    return {key: name for key, name in meant if name}
+
+
+@lru_cache
+def _closest(key: str, names: tuple[str, ...]) -> str | None:
+    return next(iter(get_close_matches(key.lower(), names, 1, _ALIKE)), None)
 
 
 def _inside(value: Any, path: str, parent: str = "") -> Any:

@@ -82,17 +82,16 @@ def table_in_order(path: Path, rows: Sequence[TableRow], order: Sequence[str | N
     """
     where, cells = _first(path, rows)
     names = [name or f"column {number}" for number, name in enumerate(order, start=1)]
-    columns = known_columns(cells)
-    has_header = columns is not None and (len(cells) > 1 or "text" in columns)
-    if has_header and any(
-        name and name in TRIPLE and name != column
-        for name, column in zip(order, columns or (), strict=False)
-    ):
+    header = known_columns(cells)
+    if header is None or ("text" in header and "text" not in order):
+        return FactTable(names, False)  # a first cell "text" may as well be the head of a fact
+    wanted = [name for name in order if name in ("text", *TRIPLE)]
+    if any(name not in header or header.index(name) != order.index(name) for name in wanted):
         raise KformerError(
             f"{where}: the header {' | '.join(cells)!r:.80} says otherwise than columns: "
             f"{', '.join(names)}; correct columns, or leave them out"
         )
-    return FactTable(names, has_header)
+    return FactTable(names, True)
 
 
 def table_of_any_kind(

@@ -84,15 +84,37 @@ def test_quoted_cells_with_a_quote_that_is_not_doubled_are_refused(rows):
         rows(content)
 
 
-def test_rows_of_a_csv_file_that_a_quote_may_have_joined_are_refused(rows):
-    content = 'question,A,B,answer\n"I am tired.,sleep,run,A\nWe go home.",go,stay,B\nWho?,x,y,A\n'
-    found = rows(content, "q.csv")
-    assert found.pop(2).startswith(
-        "a quote opens here and closes 1 lines on, but each of these lines has 4 cells; double a q"
-    )
-    assert list(found) == [1, 4]
-    longer = 'question,A,B,answer\n"I am tired.\nWe go, home.",go,stay,B\n'
-    assert rows(longer, "q.csv")[2] == ["I am tired.\nWe go, home.", "go", "stay", "B"]
+@pytest.mark.parametrize(
+    ("count", "lines"),
+    [
+        (4, ['"I am tired.,sleep,run,A', 'We go home.",go,stay,B']),
+        (4, ['"I am tired., sleep, run, A', 'We go home.", go, stay, B']),
+        (4, ['x,"a,b,c', "1,2,3,4", '1,5",6,7']),
+        (3, ['"cat,IsA,pet', 'dog",IsA,pet']),
+        (2, ['"Rain is wet.,me', 'Sun is hot.",me']),
+    ],
+)
+def test_rows_of_a_csv_file_that_a_quote_may_have_joined_are_refused(rows, count, lines):
+    header = ",".join("ABCD"[:count])
+    found = rows("\n".join([header, *lines, header]), "q.csv")
+    assert f"lines on, but each of these lines has {count} cells; double a quote" in found.pop(2)
+    assert list(found.values()) == [header.split(",")] * 2
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        ["I am tired.\nWe go, home.", "go", "stay", "B"],
+        ["Apples, pears, figs\nare fruits.", "IsA", "me"],
+        ["Rain, snow\nand hail", "me"],
+        ["Who?", "a\nb", "c", "d\ne"],
+        ["One\ntwo"],
+    ],
+)
+def test_cells_of_a_csv_file_may_have_line_ends(rows, row):
+    file = io.StringIO()
+    csv.writer(file).writerows([["question", *"ABC"][: len(row)], row])
+    assert rows(file.getvalue(), "q.csv")[2] == row
 
 
 cells = st.text(st.sampled_from('ab",\t\n .'), max_size=6).map(str.strip)

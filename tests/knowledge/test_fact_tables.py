@@ -169,6 +169,15 @@ class TestOrder:
         assert facts(own, ["rel\tsubject\tobject", *rows]) == SENTENCES
         message = refusal(own, ["head\trelation\ttail", *rows])
         assert "a.tsv:1: the header 'head | relation | tail' says otherwise than col" in message
+        texts = TsvFacts(path=".", columns=[None, "text"])
+        assert facts(texts, "id\tsentence\n1\tRain.\n") == [("Rain.", None, "a.tsv:2")]
+        assert "says otherwise than columns: column 1, text;" in refusal(texts, "text\tid\nA.\t1\n")
+
+    def test_that_is_said_takes_a_first_line_for_a_fact(self, facts):
+        own = TsvFacts(path=".", columns=["head", "relation", "tail"])
+        for line in ("text\tis made of\tletters", "drug\teffect\tillness"):
+            first = facts(own, [line, *treatments(own.columns)])[0]
+            assert first[1:] == (line.split("\t")[1], line.split("\t")[0])
 
     @pytest.mark.parametrize("order", [("relation", "head", "tail"), ("head", "tail", "relation")])
     def test_that_is_not_known_and_looks_wrong_is_refused_with_the_row_as_read(
