@@ -17,13 +17,14 @@ from kformer.errors import KformerError
 from kformer.io.file_writing import replacing, sha256_of, write_json
 from kformer.io.output_names import INDEX_DESCRIPTION
 from kformer.io.tables import count_rows, provenance, read_column, read_columns
+from kformer.io.unspaced_scripts import UnspacedTexts
 from kformer.progress import track
 from kformer.retrieval.methods import IndexKind
 from kformer.retrieval.relation_order import ByRelation
 from kformer.retrieval.settings import Retrieval
+from kformer.retrieval.words.need_of_ngrams import check_unspaced, refusing_unspaced
 from kformer.retrieval.words.postings import Postings, Statistics
 from kformer.retrieval.words.tokenizer import tokenizer
-from kformer.retrieval.words.unspaced_scripts import UnspacedTexts, refusing_unspaced
 
 INDEX_VERSION = 2
 
@@ -221,7 +222,8 @@ def _whole(settings: Retrieval, table: Path, shard: Shard, counts: Sequence[Path
             f"--counts: {len(counts)} files are given, for {len(parts)} of {shard.of} shards; give "
             "one for each shard"
         )
-    UnspacedTexts.total(each.unspaced for each in parts.values()).check("facts", settings.words)
+    unspaced = UnspacedTexts.total(each.unspaced for each in parts.values())
+    check_unspaced(unspaced, "facts", settings.words)
     return Statistics.total(part.statistics for part in parts.values())
 
 

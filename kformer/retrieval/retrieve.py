@@ -23,6 +23,7 @@ from kformer.io.tables import (
     write_batches,
     write_table,
 )
+from kformer.io.unspaced_scripts import UnspacedTexts
 from kformer.progress import track
 from kformer.retrieval.combined.events import FactsOfEvents
 from kformer.retrieval.index import WHOLE, Shard
@@ -32,7 +33,7 @@ from kformer.retrieval.query import Hits, query_of
 from kformer.retrieval.searchers import open_searcher
 from kformer.retrieval.settings import Retrieval
 from kformer.retrieval.without_facts import WithoutFacts
-from kformer.retrieval.words.unspaced_scripts import UnspacedTexts
+from kformer.retrieval.words.need_of_ngrams import check_unspaced
 
 
 def list_events(facts: Path, out: Path) -> dict[str, float]:
@@ -124,7 +125,7 @@ def _check_scripts(questions: Path, settings: Retrieval) -> None:
     for batch in read_columns(questions, "questions", ["context", "question"]):
         texts = (f"{row['context']} {row['question']}" for row in batch.to_pylist())
         deque(counted.counting(texts), maxlen=0)
-    counted.check("questions", settings.words)
+    check_unspaced(counted, "questions", settings.words)
 
 
 def settings_of_table(retrieval: Path) -> Retrieval:

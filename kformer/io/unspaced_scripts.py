@@ -6,9 +6,6 @@ from dataclasses import dataclass
 from typing import Self
 from unicodedata import category
 
-from kformer.errors import KformerError
-from kformer.retrieval.settings import Words
-
 _SCRIPTS = {
     "Han": "々〇〡-〩㐀-䶿一-鿿豈-\ufaff\U00020000-\U000323af",
     "Japanese": "ぁ-ゟ゠-ヺー-ヿㇰ-ㇿ\U0001b000-\U0001b16f",
@@ -63,29 +60,19 @@ class UnspacedTexts:
             next((each.example for each in counted if each.example), ""),
         )
 
-    def check(self, what: str, words: Words) -> None:
-        """Raises KformerError if a tenth is so, and the settings ask for no n-grams.
+    def described(self, what: str) -> str | None:
+        """Says so if at least a tenth is so; None otherwise.
 
         Args:
-            what: the texts are, such as "facts", for the message.
-            words: the settings.
+            what: the texts are, such as "facts".
         """
-        if words.ngrams or not self.unspaced or self.unspaced < _FEW * self.texts:
-            return
+        if not self.unspaced or self.unspaced < _FEW * self.texts:
+            return None
         short = " ".join(self.example.split())[:_EXAMPLE]
-        raise KformerError(
-            f"retrieval.words: {self.unspaced:,} of {self.texts:,} {what} without spaces between "
-            f"words ({_name_of_script(self.example)}: {short!r}), so that a sentence would be one "
-            "word; set retrieval.words.ngrams: 2, or use retrieval.method: dense with a sentence "
-            "encoder of that language"
+        return (
+            f"{self.unspaced:,} of {self.texts:,} {what} without spaces between words "
+            f"({_name_of_script(self.example)}: {short!r})"
         )
-
-
-def refusing_unspaced(texts: Iterable[str], what: str, words: Words) -> Iterator[str]:
-    """The same texts, checked after the last one as `UnspacedTexts.check` does."""
-    counted = UnspacedTexts()
-    yield from counted.counting(texts)
-    counted.check(what, words)
 
 
 def is_unspaced(text: str) -> bool:
