@@ -125,7 +125,9 @@ rule gather_retrieval:
     conda:
         "../envs/kformer.yaml"
     params:
-        most=lambda wildcards: STUDY.retrievals[wildcards.key].settings.max_without_facts,
+        most=lambda wildcards: STUDY.retrievals[
+            wildcards.key
+        ].settings.max_without_facts,
     shell:
         "kformer gather {input.parts} --questions {input.questions} --out {output}"
         " --max-without-facts {params.most} 2>&1 | tee {log}"
