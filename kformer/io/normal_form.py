@@ -83,16 +83,23 @@ def in_normal_form(value: Any) -> Any:
     """Data as JSON has it with all texts in normal form, also those that are keys.
 
     Raises:
-        ValueError: two keys of an object have the same normal form.
+        ValueError: two keys of an object have the same normal form, or it is nested too deeply.
     """
+    try:
+        return _in_normal_form(value)
+    except RecursionError:
+        raise ValueError("nested too deeply; flatten it") from None
+
+
+def _in_normal_form(value: Any) -> Any:
     if isinstance(value, str):
         return normal_form(value)
     if isinstance(value, list):
-        return [in_normal_form(each) for each in value]
+        return [_in_normal_form(each) for each in value]
     if isinstance(value, dict):
-        content = {in_normal_form(key): in_normal_form(each) for key, each in value.items()}
+        content = {_in_normal_form(key): _in_normal_form(each) for key, each in value.items()}
         if len(content) < len(value):
-            twice = next(key for key in value if key != in_normal_form(key))
+            twice = next(key for key in value if key != _in_normal_form(key))
             raise ValueError(f"the key {normal_form(twice)!r} is there twice; rename one")
         return content
     return value

@@ -23,6 +23,7 @@ from kformer.io.tables import (
     write_batches,
     write_table,
 )
+from kformer.io.unspaced_scripts import UnspacedTexts
 from kformer.progress import track
 from kformer.retrieval.combined.events import FactsOfEvents
 from kformer.retrieval.index import WHOLE, Shard
@@ -32,7 +33,7 @@ from kformer.retrieval.query import Hits, query_of
 from kformer.retrieval.searchers import open_searcher
 from kformer.retrieval.settings import Retrieval
 from kformer.retrieval.without_facts import WithoutFacts
-from kformer.retrieval.words.unspaced_scripts import refusing_unspaced
+from kformer.retrieval.words.need_of_ngrams import check_unspaced
 
 
 def list_events(facts: Path, out: Path) -> dict[str, float]:
@@ -95,9 +96,7 @@ def retrieve(
         check_match(settings.match, distinct, searcher.relations)
     start, end = shard.range(count_rows(questions, "questions"))
     if "words" in METHODS[settings.method].settings:
-        rows = read_rows(questions, "questions", start, end)
-        texts = (query_of(question, settings).shared_text for question in rows)
-        deque(refusing_unspaced(texts, "questions", settings.words), maxlen=0)
+        _check_scripts(questions, settings)
     searched = 0
     without_facts = WithoutFacts()
 
@@ -118,6 +117,15 @@ def retrieve(
     origin = {"settings": settings.relevant_settings(), "facts_sha256": sha256_of(facts)}
     written = write_batches(out, "retrieval", rebatched(tables()), origin)
     return {"queries": written, "queries_searched": searched}
+
+
+def _check_scripts(questions: Path, settings: Retrieval) -> None:
+    """Checks all questions, so that every shard comes to the same result."""
+    counted = UnspacedTexts()
+    for batch in read_columns(questions, "questions", ["context", "question"]):
+        texts = (f"{row['context']} {row['question']}" for row in batch.to_pylist())
+        deque(counted.counting(texts), maxlen=0)
+    check_unspaced(counted, "questions", settings.words)
 
 
 def settings_of_table(retrieval: Path) -> Retrieval:

@@ -102,3 +102,11 @@ def test_data_are_normal_with_all_their_keys():
 def test_two_keys_that_look_the_same_are_refused():
     with pytest.raises(ValueError, match="the key 'é' is there twice"):
         in_normal_form({"é": 1, "e\u0301": 2})
+
+
+def test_data_that_are_nested_too_deeply_are_refused():
+    nested: list = []
+    for _ in range(10_000):
+        nested = [nested]
+    with pytest.raises(ValueError, match="nested too deeply"):
+        in_normal_form({"a": nested})

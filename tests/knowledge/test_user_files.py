@@ -296,3 +296,11 @@ def test_facts_that_look_the_same_are_one(folder_of, build):
     rows, counts = build(LINES, folder_of({"a.txt": "résumé\nre\u0301sume\u0301\nre\u00adsume\n"}))
     assert [row["text"] for row in rows] == ["résumé", "resume"]
     assert counts["duplicates_dropped"] == 1
+
+
+def test_text_without_spaces_is_not_split_into_passages(folder_of, build):
+    path = folder_of({"a.txt": "血红蛋白使血液呈红色。\n\n胰岛素由胰腺分泌。\n"})
+    message = r"a\.txt: 2 of 2 paragraphs without spaces .*\(Han: .* set unit: line"
+    with pytest.raises(KformerError, match=message):
+        build(TXT, path)
+    assert len(build(LINES, path)[0]) == 2

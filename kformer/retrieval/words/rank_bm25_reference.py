@@ -11,8 +11,8 @@ from kformer.retrieval.query import Hits, Query, best
 from kformer.retrieval.relation_order import ByRelation
 from kformer.retrieval.searched_documents import Documents
 from kformer.retrieval.settings import Retrieval
+from kformer.retrieval.words.need_of_ngrams import refusing_unspaced
 from kformer.retrieval.words.tokenizer import Tokenizer, tokenizer
-from kformer.retrieval.words.unspaced_scripts import refusing_unspaced
 
 
 class RankBm25:

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from unicodedata import category
 
+from kformer.io.unspaced_scripts import UNSPACED
 from kformer.retrieval.settings import Words
-from kformer.retrieval.words.unspaced_scripts import UNSPACED
 
 _WORD = re.compile(r"\w+")
 _UNSPACED = re.compile(f"[{UNSPACED}]+")

@@ -2,10 +2,9 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Self
 from unicodedata import category
-
-from kformer.errors import KformerError
-from kformer.retrieval.settings import Words
 
 _SCRIPTS = {
     "Han": "々〇〡-〩㐀-䶿一-鿿豈-\ufaff\U00020000-\U000323af",
@@ -28,34 +27,51 @@ _FEW = 0.1  # a smaller share of the texts may be so
 _EXAMPLE = 40  # characters
 
 
-def refusing_unspaced(texts: Iterable[str], what: str, words: Words) -> Iterator[str]:
-    """The same texts; after the last one raises KformerError if too many have no spaces.
+@dataclass
+class UnspacedTexts:
+    """How many texts are in scripts without spaces between words, and are written so.
 
-    That is so if at least a tenth of them are mostly in a script without spaces between words, and
-    are written so, and the settings ask for no n-grams of characters.
-
-    Args:
-        what: the texts are, such as "facts", for the message.
-        words: the settings.
+    Attributes:
+        texts: how many there are in all.
+        unspaced: how many of them are so.
+        example: the first that is.
     """
-    if words.ngrams:
-        yield from texts
-        return
-    total = unspaced = 0
-    example = ""
-    for text in texts:
-        total += 1
-        if not text.isascii() and is_unspaced(text):
-            unspaced += 1
-            example = example or text
-        yield text
-    if unspaced and unspaced >= _FEW * total:
-        short = " ".join(example.split())[:_EXAMPLE]
-        raise KformerError(
-            f"retrieval.words: {unspaced:,} of {total:,} {what} without spaces between words "
-            f"({_name_of_script(example)}: {short!r}), so that a sentence would be one word; set "
-            "retrieval.words.ngrams: 2, or use retrieval.method: dense with a sentence encoder of "
-            "that language"
+
+    texts: int = 0
+    unspaced: int = 0
+    example: str = ""
+
+    def counting(self, texts: Iterable[str]) -> Iterator[str]:
+        """The same texts, counted."""
+        for text in texts:
+            self.texts += 1
+            if not text.isascii() and is_unspaced(text):
+                self.unspaced += 1
+                self.example = self.example or text
+            yield text
+
+    @classmethod
+    def total(cls, parts: Iterable["UnspacedTexts"]) -> Self:
+        """Those of several shards together."""
+        counted = list(parts)
+        return cls(
+            sum(each.texts for each in counted),
+            sum(each.unspaced for each in counted),
+            next((each.example for each in counted if each.example), ""),
+        )
+
+    def described(self, what: str) -> str | None:
+        """Says so if at least a tenth is so; None otherwise.
+
+        Args:
+            what: the texts are, such as "facts".
+        """
+        if not self.unspaced or self.unspaced < _FEW * self.texts:
+            return None
+        short = " ".join(self.example.split())[:_EXAMPLE]
+        return (
+            f"{self.unspaced:,} of {self.texts:,} {what} without spaces between words "
+            f"({_name_of_script(self.example)}: {short!r})"
         )
 
 

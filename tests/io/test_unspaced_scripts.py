@@ -2,9 +2,7 @@
 
 import pytest
 
-from kformer.errors import KformerError
-from kformer.retrieval.settings import Words
-from kformer.retrieval.words.unspaced_scripts import is_unspaced, refusing_unspaced
+from kformer.io.unspaced_scripts import UnspacedTexts, is_unspaced
 
 UNSPACED = {
     "Han": "胰岛素由胰腺分泌。",
@@ -16,12 +14,21 @@ UNSPACED = {
 }
 
 
+def described(texts):
+    counted = UnspacedTexts()
+    assert list(counted.counting(texts)) == texts
+    halves = [UnspacedTexts(), UnspacedTexts()]
+    for half, part in zip(halves, (texts[:1], texts[1:]), strict=True):
+        list(half.counting(part))
+    assert UnspacedTexts.total(halves) == counted
+    return counted.described("facts")
+
+
 @pytest.mark.parametrize(("script", "text"), UNSPACED.items(), ids=list(UNSPACED))
-def test_texts_without_spaces_are_refused(script, text):
-    given = [text, "Rain.", f"1. {text}"]
-    with pytest.raises(KformerError, match=rf"2 of 3 facts .* \({script}: '{text}"):
-        list(refusing_unspaced(given, "facts", Words()))
-    assert list(refusing_unspaced(given, "facts", Words(ngrams=2))) == given
+def test_texts_without_spaces_are_described(script, text):
+    assert described([text, "Rain.", f"1. {text}"]) == (
+        f"2 of 3 facts without spaces between words ({script}: {text!r})"
+    )
 
 
 @pytest.mark.parametrize(
@@ -40,11 +47,10 @@ def test_texts_without_spaces_are_refused(script, text):
 )
 def test_texts_with_words_between_spaces_are_not(text):
     assert not is_unspaced(text)
-    assert list(refusing_unspaced([text], "facts", Words())) == [text]
+    assert described([text]) is None
 
 
 def test_a_few_such_texts_among_many_are_not():
     texts = [UNSPACED["Han"], *["Rain."] * 10]
-    assert list(refusing_unspaced(texts, "facts", Words())) == texts
-    with pytest.raises(KformerError, match="1 of 10 facts"):
-        list(refusing_unspaced(texts[:10], "facts", Words()))
+    assert described(texts) is None
+    assert described(texts[:10]).startswith("1 of 10 facts")
