@@ -37,9 +37,11 @@ def write_checksums(folder: Path, **notes: str) -> None:
 
 def read_notes(folder: Path) -> Mapping[str, Any]:
     """What `write_checksums` noted of a folder; nothing if that is missing or damaged."""
+    if not (folder / CHECKSUMS).is_file():
+        return {}
     try:
         content = json.loads((folder / CHECKSUMS).read_text("utf-8"))
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError, RecursionError):
+    except (ValueError, RecursionError):
         return {}
     is_whole = isinstance(content, dict) and isinstance(content.get("files"), dict)
     return content if is_whole else {}

@@ -80,6 +80,8 @@ class TrainingSummary(BaseModel):
             raise KformerError(f"{path}: there is no such file; train this run first") from None
         except ValidationError as error:
             reason = in_one_line(error)
+        except IsADirectoryError:
+            reason = "this is a folder"
         except (ValueError, RecursionError) as error:
             reason = f"not JSON in UTF-8: {error}"
         raise KformerError(f"{path}: damaged ({reason}); delete this run and train it again")

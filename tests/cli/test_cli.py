@@ -253,3 +253,27 @@ def test_without_tracking_a_light_stage_does_not_load_mlflow(tmp_path):
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (
+            OSError(28, "No space left on device"),
+            "error: No space left on device; correct",
+        ),
+        (
+            OSError(28, "No space left", "some/file"),
+            "error: some/file: No space left; correct",
+        ),
+        (OSError("odd\nindeed"), "error: odd indeed; correct that"),
+    ],
+)
+def test_an_error_of_the_system_is_one_line_with_or_without_a_file(
+    error, line, mistake, monkeypatch
+):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr("kformer.demo_world.write_world", fail)
+    assert mistake("demo-world", "--out", "world").startswith(line)

@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import shutil
 
 import pytest
 import torch
@@ -190,10 +191,11 @@ def test_a_run_killed_after_its_last_step_only_saves_its_model(
     assert_same_weights(weights(resumed.out), weights(whole.out))
 
 
-def test_a_checkpoint_of_another_run_is_not_resumed(settings, run):
+def test_a_checkpoint_of_another_run_is_not_resumed(settings, run, tmp_path):
     short = {"max_steps": 4, "evaluations": 2}
 
     def first_step_after(seed=1, version="1", **changed):
+        shutil.rmtree(tmp_path / "same", ignore_errors=True)  # what is finished already
         with pytest.raises(Killed):
             run(settings("none", **short), "same", log=kill_at_validation(4))
         again = settings("none", **short | changed)
@@ -204,3 +206,12 @@ def test_a_checkpoint_of_another_run_is_not_resumed(settings, run):
     assert first_step_after(seed=2) == 1
     assert first_step_after(version="1 outside 1.0 0123456789") == 1
     assert first_step_after(learning_rate=2e-3) == 1
+    assert first_step_after(precision="bf16") == 1
+    assert first_step_after(checkpoint_minutes=5) == 3
+
+
+def test_a_path_that_is_no_folder_is_said_before_training(settings, run, tmp_path):
+    (tmp_path / "file").write_text("precious")
+    with pytest.raises(KformerError, match="file: this is no folder; name another one"):
+        run(settings(), "file")
+    assert (tmp_path / "file").read_text() == "precious"
