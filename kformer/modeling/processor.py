@@ -82,6 +82,9 @@ class KformerProcessor:
         Raises:
             KformerError: this is no folder of a Kformer model, or it has no tokenizer.
         """
+        if Path(folder).is_dir() and not (Path(folder) / "tokenizer_config.json").is_file():
+            # transformers would make up a tokenizer without the tokens around each part.
+            raise KformerError(f"{folder}: its tokenizer_config.json is missing; train it again")
         tokenizer = load_tokenizer(folder)
         with loading(folder, "model"):
             config = AutoConfig.from_pretrained(folder)

@@ -285,6 +285,15 @@ def test_a_tokenizer_of_single_words_has_no_more_tokens_than_are_embedded(static
     assert "the tokenizer has" in refusal(tmp_path / "static")
 
 
+@pytest.mark.parametrize("file", ["tokenizer.json", "modules.json"])
+def test_what_would_be_made_up_must_be_there(file, saved):
+    _, folder = saved()
+    (folder / file).unlink()
+    assert re.search(
+        f"{folder}.* cannot be loaded .*(no tokenizer|no modules.json)", refusal(folder)
+    )
+
+
 def test_only_safetensors_are_loaded(saved):
     _, folder = saved()
     weights = folder / "model.safetensors"
