@@ -71,6 +71,7 @@ def _load(name: str, weights: dict[str, Any], **options: Any) -> Any:
         rows = _embedded_tokens(module)
         if rows is not None and model.tokenizer is not None:
             check_vocabulary(model.tokenizer, rows, KEY, name)
+    _cut_at_last_position(model, name)
     return model.eval()
 
 
@@ -85,6 +86,24 @@ def _check_nothing_is_made_up(model: Any, name: str) -> None:
             lacking = "modules.json for its modules"
     if lacking:
         raise missing_encoder(name, ValueError(f"it has no {lacking}"), KEY)
+
+
+def _cut_at_last_position(model: Any, name: str) -> None:
+    """Makes sure that texts are cut where an encoder's positions end; longer ones would fail."""
+    for module in model.modules():
+        positions = getattr(module, "position_embeddings", None)
+        longest = model.get_max_seq_length()
+        if longest is None or not isinstance(positions, torch.nn.Embedding):
+            continue
+        if longest > positions.num_embeddings:
+            raise KformerError(
+                f"{KEY}: texts are cut at {longest:,} tokens, the weights in {name} have "
+                f"{positions.num_embeddings:,} positions; correct its max_seq_length"
+            )
+        # RoBERTa's positions start behind the padding id, which its own limit leaves out.
+        skipped = 0 if positions.padding_idx is None else positions.padding_idx + 1
+        if longest > positions.num_embeddings - skipped:
+            model.max_seq_length = positions.num_embeddings - skipped
 
 
 def _reads_pooler(module: Any) -> bool:
