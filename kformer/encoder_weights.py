@@ -164,6 +164,14 @@ def check_vocabulary(tokenizer: Any, rows: int, key: str, place: str) -> None:
         )
 
 
+def knows_words(tokenizer: Any) -> bool:
+    """Whether a tokenizer has more than special tokens.
+
+    Without its files, transformers makes up one that reads all else as unknown.
+    """
+    return len(tokenizer.get_vocab()) > len(getattr(tokenizer, "all_special_ids", ()))
+
+
 def rows_for(tokenizer: Any) -> int:
     """How many rows a table of embeddings must have for all tokens of a tokenizer."""
     return max(tokenizer.get_vocab().values(), default=-1) + 1

@@ -91,6 +91,34 @@ def test_a_folder_with_a_damaged_file_is_refused_in_one_line(file, content, copi
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("file", ["model.safetensors", "tokenizer.json", "pytorch_model.bin"])
+def test_a_pointer_of_git_lfs_is_told(file, copied):
+    (copied / "model.safetensors").unlink()
+    (copied / file).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:53\n")
+    load = load_tokenizer if file == "tokenizer.json" else load_encoder
+    with pytest.raises(KformerError, match=f"\\({file} in it .* Git LFS; run: git lfs pull\\)"):
+        load(copied)
+
+
+def test_pickled_weights_are_data_only(copied):
+    class Attack:
+        def __reduce__(self):
+            return open, (str(copied / "trap_was_run"), "w")
+
+    (copied / "model.safetensors").unlink()
+    torch.save({"weights": Attack()}, copied / "pytorch_model.bin")
+    with pytest.raises(KformerError, match=r"hold code, of which none was run\)"):
+        load_encoder(copied)
+    assert not (copied / "trap_was_run").exists()
+
+
+@pytest.mark.parametrize("load", [locate_encoder, load_encoder, load_tokenizer])
+def test_an_adapter_is_no_encoder(load, copied):
+    (copied / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+    with pytest.raises(KformerError, match=f"{copied} holds an adapter"):
+        load(str(copied))
+
+
 def test_a_folder_without_a_tokenizer_is_refused(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')  # weights may be there
     with pytest.raises(KformerError, match=str(tmp_path)):

@@ -20,7 +20,7 @@ from kformer.encoder_lookup import (
     locate_encoder,
     missing_encoder,
 )
-from kformer.encoder_weights import check_vocabulary, load_checked, loading
+from kformer.encoder_weights import check_vocabulary, knows_words, load_checked, loading
 from kformer.errors import KformerError
 from kformer.modeling.encoder_families import check_family
 
@@ -94,8 +94,7 @@ def load_tokenizer(name: str | Path, **options: Any) -> PreTrainedTokenizerBase:
         tokenizer = AutoTokenizer.from_pretrained(
             locate_encoder(str(name)), trust_remote_code=False, **options
         )
-    # Without its files transformers makes up a tokenizer that knows special tokens alone.
-    if len(tokenizer) <= len(tokenizer.all_special_ids):
+    if not knows_words(tokenizer):
         raise missing_encoder(name, ValueError("it has no tokenizer"))
     return tokenizer
 

@@ -89,6 +89,9 @@ class KformerProcessor:
                 of a run's model is not what training wrote.
         """
         check_saved(folder)
+        if Path(folder).is_dir() and not (Path(folder) / "tokenizer_config.json").is_file():
+            # transformers would make up a tokenizer without the tokens around each part.
+            raise KformerError(f"{folder}: its tokenizer_config.json is missing; train it again")
         tokenizer = load_tokenizer(folder)
         with loading(folder, "model"):
             config = AutoConfig.from_pretrained(folder)

@@ -255,3 +255,14 @@ def test_a_saved_processor_reads_the_same(make, tiny_encoder, tmp_path):
 def test_a_folder_of_another_model_is_refused(tiny_encoder):
     with pytest.raises(KformerError, match="this is a bert model, not a kformer one"):
         KformerProcessor.from_pretrained(tiny_encoder)
+
+
+@pytest.mark.parametrize("file", ["tokenizer.json", "tokenizer_config.json", "config.json"])
+def test_a_saved_model_that_lacks_a_file_has_no_processor(file, make, tmp_path):
+    processor = make()
+    processor.config.save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    (tmp_path / file).unlink()
+    with pytest.raises(KformerError, match=str(tmp_path)) as error:
+        KformerProcessor.from_pretrained(tmp_path)
+    assert "\n" not in str(error.value)

@@ -8,11 +8,18 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from transformers import PreTrainedModel
 
-from kformer.encoder_lookup import BUNDLED, check_bundled_weights, locate_encoder
+from kformer.encoder_lookup import (
+    BUNDLED,
+    check_bundled_weights,
+    is_on_this_machine,
+    locate_encoder,
+    missing_encoder,
+)
 from kformer.encoder_weights import (
     check_numbers,
     check_vocabulary,
     checking_all_models,
+    knows_words,
     loading,
 )
 from kformer.errors import KformerError
@@ -53,6 +60,7 @@ def _load(name: str, weights: dict[str, Any], **options: Any) -> Any:
             model_kwargs={"dtype": torch.float32, "use_safetensors": True, **weights},
             **options,
         )
+    _check_nothing_is_made_up(model, name)
     # Weights of a pooler may be missing where the states of tokens are pooled instead.
     if missing and any(map(_reads_pooler, model.modules())):
         raise KformerError(
@@ -63,7 +71,39 @@ def _load(name: str, weights: dict[str, Any], **options: Any) -> Any:
         rows = _embedded_tokens(module)
         if rows is not None and model.tokenizer is not None:
             check_vocabulary(model.tokenizer, rows, KEY, name)
+    _cut_at_last_position(model, name)
     return model.eval()
+
+
+def _check_nothing_is_made_up(model: Any, name: str) -> None:
+    """Refuses an encoder for whose missing files the libraries have put something else."""
+    lacking = None
+    if model.tokenizer is not None and not knows_words(model.tokenizer):
+        lacking = "tokenizer"
+    if is_on_this_machine(name):
+        folder = Path(locate_encoder(name, KEY))
+        if any(folder.glob("*_*/config.json")) and not (folder / "modules.json").is_file():
+            lacking = "modules.json for its modules"
+    if lacking:
+        raise missing_encoder(name, ValueError(f"it has no {lacking}"), KEY)
+
+
+def _cut_at_last_position(model: Any, name: str) -> None:
+    """Makes sure that texts are cut where an encoder's positions end; longer ones would fail."""
+    for module in model.modules():
+        positions = getattr(module, "position_embeddings", None)
+        longest = model.get_max_seq_length()
+        if longest is None or not isinstance(positions, torch.nn.Embedding):
+            continue
+        if longest > positions.num_embeddings:
+            raise KformerError(
+                f"{KEY}: texts are cut at {longest:,} tokens, the weights in {name} have "
+                f"{positions.num_embeddings:,} positions; correct its max_seq_length"
+            )
+        # RoBERTa's positions start behind the padding id, which its own limit leaves out.
+        skipped = 0 if positions.padding_idx is None else positions.padding_idx + 1
+        if longest > positions.num_embeddings - skipped:
+            model.max_seq_length = positions.num_embeddings - skipped
 
 
 def _reads_pooler(module: Any) -> bool:

@@ -10,7 +10,14 @@ from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer import modules
-from transformers import AutoModel, AutoTokenizer, XLMRobertaConfig, XLMRobertaTokenizer
+from transformers import (
+    AutoModel,
+    AutoTokenizer,
+    RobertaConfig,
+    RobertaModel,
+    XLMRobertaConfig,
+    XLMRobertaTokenizer,
+)
 
 from kformer.encoder_lookup import BUNDLED, locate_encoder
 from kformer.errors import KformerError
@@ -321,6 +328,34 @@ def test_a_tokenizer_of_single_words_has_no_more_tokens_than_are_embedded(static
     weights = load_file(file)
     save_file({name: weight[:40] for name, weight in weights.items()}, file)
     assert "the tokenizer has" in refusal(tmp_path / "static")
+
+
+def test_a_length_beyond_the_positions_is_refused(saved):
+    _, folder = saved()
+    change(folder / "sentence_bert_config.json", max_seq_length=97)
+    message = refusal(folder)
+    assert "texts are cut at 97 tokens" in message and "have 96 positions" in message
+
+
+def test_positions_behind_the_padding_are_those_that_count(tiny_encoder, some_texts, tmp_path):
+    tokenizer = AutoTokenizer.from_pretrained(tiny_encoder)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = RobertaConfig(
+        vocab_size=len(tokenizer), intermediate_size=32, max_position_embeddings=66, **sizes
+    )
+    RobertaModel(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    texts = some_texts(3, longest=200)
+    assert SentenceEncoder(str(tmp_path)).embed_documents(texts).shape == (3, 32)
+
+
+@pytest.mark.parametrize("file", ["tokenizer.json", "modules.json"])
+def test_what_would_be_made_up_must_be_there(file, saved):
+    _, folder = saved()
+    (folder / file).unlink()
+    assert re.search(
+        f"{folder}.* cannot be loaded .*(no tokenizer|no modules.json)", refusal(folder)
+    )
 
 
 def test_only_safetensors_are_loaded(saved):
