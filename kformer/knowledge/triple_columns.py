@@ -116,7 +116,11 @@ def looks_like_header(
 
 
 def refuse_other_separators(where: str, lines: Sequence[str], relations: Collection[str]) -> None:
-    """Raises KformerError if single cells are rather rows with other separators than tabs."""
+    """Raises KformerError if single cells are rather rows with other separators than tabs.
+
+    Or JSON objects, see `refuse_json`.
+    """
+    refuse_json(where, "".join(lines[:3]))
     for what, (separator, remedy) in _SEPARATORS.items():
         first = re.split(separator, lines[0])
         if _may_be_cells(first):
@@ -127,6 +131,12 @@ def refuse_other_separators(where: str, lines: Sequence[str], relations: Collect
             is_table = len(first) > 1 and known_columns(first, relations) is not None
         if is_table:
             raise KformerError(f"{where}: {what} separate its columns, not tabs; {remedy}")
+
+
+def refuse_json(where: str, line: str) -> None:
+    """Raises KformerError if a line of text is rather a JSON object, or begins a list of them."""
+    if re.match(r'\[?\s*\{\s*"[^"]*"\s*:', line):
+        raise KformerError(f"{where}: JSON, not text; give it the suffix .jsonl")
 
 
 def _may_be_cells(parts: Sequence[str]) -> bool:
