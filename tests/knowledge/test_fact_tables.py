@@ -135,6 +135,8 @@ class TestHeaders:
             ("word\tlink\tother\tsure", [f"{line}\t1.5" for line in lines(BOOK, BOOK, EAT)]),
             ("drug\teffect\tillness", treatments(tuple(BOOK))),
             ("text\tbrings\twhat", treatments(tuple(BOOK))),
+            ("concept\trelation\tvalue", ["zinc\ttreats\tcolds"]),
+            ("concept\trelation\ttail\tsource", ["zinc\ttreats\tcolds\t1"]),
             ("Wissen", ["It rains.", "It is wet!", 'Why "so?"']),
         ],
     )
