@@ -425,8 +425,9 @@ def test_any_bytes_are_fine_or_problems(content, suffix, tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / f"any.{suffix}"
     path.write_bytes(content)
     problems: list[str] = []
-    check(path, None, problems.append)
+    report = check(path, None, problems.append)
     assert all(problem.startswith(str(path)) for problem in problems)
+    assert bool(report.rows) == (not problems)
     assert all("\n" not in problem for problem in problems)
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
@@ -54,9 +54,7 @@ def fact_records(
             yield Record(path, line, error or content, tuple(columns))
 
 
-def table_with_header(
-    path: Path, rows: Sequence[TableRow], relations: Collection[str]
-) -> FactTable:
+def table_with_header(path: Path, rows: Sequence[TableRow], relations: Set[str]) -> FactTable:
     """The columns of a table whose first line has to be a header.
 
     Raises:
@@ -94,9 +92,7 @@ def table_in_order(path: Path, rows: Sequence[TableRow], order: Sequence[str | N
     return FactTable(names, True)
 
 
-def table_of_any_kind(
-    path: Path, rows: Sequence[TableRow], relations: Collection[str]
-) -> FactTable:
+def table_of_any_kind(path: Path, rows: Sequence[TableRow], relations: Set[str]) -> FactTable:
     """The columns of a table with or without a header.
 
     Without one, a single column is the text; of three columns, and a fourth with weights, the one

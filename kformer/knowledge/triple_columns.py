@@ -2,13 +2,13 @@
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from itertools import islice
 from math import isnan
 from pathlib import Path
 
 from kformer.errors import KformerError
-from kformer.knowledge.column_names import TRIPLE, known_columns
+from kformer.knowledge.column_names import TRIPLE, known_columns, names_columns
 from kformer.knowledge.triples import plain_name
 
 WEIGHT = "weight"
@@ -25,7 +25,7 @@ _SEPARATORS = {
 _NAME_THEM = "name the columns in their order, such as columns: [relation, head, tail]"
 
 
-def relation_column(rows: Sequence[Sequence[str]], relations: Collection[str]) -> int | None:
+def relation_column(rows: Sequence[Sequence[str]], relations: Set[str]) -> int | None:
     """The column most of whose values are names of relations; None if there is not just one."""
     shares = [
         sum(plain_name(cell) in relations for cell in column) / len(rows)
@@ -36,7 +36,7 @@ def relation_column(rows: Sequence[Sequence[str]], relations: Collection[str]) -
     return shares.index(best) if best >= 0.5 and len(others) == 1 else None
 
 
-def order_of(where: str, rows: Sequence[Sequence[str]], relations: Collection[str]) -> list[str]:
+def order_of(where: str, rows: Sequence[Sequence[str]], relations: Set[str]) -> list[str]:
     """What the columns of triples are; raises KformerError if that cannot be told."""
     count = len(rows[0])
     has_weights = count == 4 and all(is_number(row[3]) for row in rows[1:] or rows)
@@ -56,7 +56,7 @@ def order_of(where: str, rows: Sequence[Sequence[str]], relations: Collection[st
 
 
 def refuse_other_order(
-    path: Path, rows: Iterable[Sequence[str]], at: int, relations: Collection[str]
+    path: Path, rows: Iterable[Sequence[str]], at: int, relations: Set[str]
 ) -> None:
     """Raises KformerError for a file with a header, or with its relations in another column.
 
@@ -91,20 +91,24 @@ def _refuse_unlikely_relations(where: str, triples: Sequence[Sequence[str]]) -> 
 
 
 def looks_like_header(
-    rows: Sequence[Sequence[str]], columns: Sequence[str], relations: Collection[str]
+    rows: Sequence[Sequence[str]], columns: Sequence[str], relations: Set[str]
 ) -> bool:
     """Whether the first row is unlike all others, as a header of other names than known ones is."""
     first, *others = rows
     if len(columns) == 1:
         ends = [text[0].rstrip("\"')”’")[-1:] in ".!?" for text in rows]
         return len(others) >= 3 and not ends[0] and all(ends[1:])
+    if not relations.isdisjoint(map(plain_name, first)):
+        return False
+    if names_columns(first):
+        return True
     if not others:
         return False
     if WEIGHT in columns and not is_number(first[-1]):
         return True
     at = columns.index("relation")
     of_others = Counter(row[at] for row in others)
-    if plain_name(first[at]) in relations or first[at] in of_others:
+    if first[at] in of_others:
         return False
     if all(plain_name(relation) in relations for relation in of_others):
         return True
@@ -115,8 +119,12 @@ def looks_like_header(
     return len(others) >= 3 and min(of_others.values()) > 1 and not occurs_again
 
 
-def refuse_other_separators(where: str, lines: Sequence[str], relations: Collection[str]) -> None:
-    """Raises KformerError if single cells are rather rows with other separators than tabs."""
+def refuse_other_separators(where: str, lines: Sequence[str], relations: Set[str]) -> None:
+    """Raises KformerError if single cells are rather rows with other separators than tabs.
+
+    Or JSON objects, see `refuse_json`.
+    """
+    refuse_json(where, "".join(lines[:3]))
     for what, (separator, remedy) in _SEPARATORS.items():
         first = re.split(separator, lines[0])
         if _may_be_cells(first):
@@ -127,6 +135,12 @@ def refuse_other_separators(where: str, lines: Sequence[str], relations: Collect
             is_table = len(first) > 1 and known_columns(first, relations) is not None
         if is_table:
             raise KformerError(f"{where}: {what} separate its columns, not tabs; {remedy}")
+
+
+def refuse_json(where: str, line: str) -> None:
+    """Raises KformerError if a line of text is rather a JSON object, or begins a list of them."""
+    if re.match(r'\[?\s*\{\s*"[^"]*"\s*:', line):
+        raise KformerError(f"{where}: JSON, not text; give it the suffix .jsonl")
 
 
 def _may_be_cells(parts: Sequence[str]) -> bool:

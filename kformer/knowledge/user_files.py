@@ -29,7 +29,7 @@ from kformer.knowledge.fact_tables import (
 from kformer.knowledge.passages import Passages
 from kformer.knowledge.reader import Fact, KnowledgeReader
 from kformer.knowledge.textbooks import book_facts
-from kformer.knowledge.triple_columns import SAMPLE
+from kformer.knowledge.triple_columns import SAMPLE, refuse_json
 from kformer.knowledge.triples import Triples
 from kformer.sources.catalogue import CATALOGUE
 from kformer.sources.user_data import UserData
@@ -239,7 +239,7 @@ class TxtFacts(UserKnowledge, Passages):
     def read(self, path: Path, counts: Counter[str]) -> Iterator[Fact]:
         for file in self.files_at(path, self.suffixes):
             title = name_below(path, file)
-            _refuse_table(file)
+            _refuse_other_formats(file)
             if self.unit == "passage":
                 yield from book_facts(self, file, title)
             else:
@@ -248,9 +248,11 @@ class TxtFacts(UserKnowledge, Passages):
                         yield Fact(text, None, f"{title} {number}")
 
 
-def _refuse_table(file: Path) -> None:
-    """Raises KformerError for a text that is a table: with as many tabs in each line."""
-    tabs = [line.count("\t") for _, line in islice(read_lines(file), SAMPLE)]
+def _refuse_other_formats(file: Path) -> None:
+    """Raises KformerError for JSON, or a table: with as many tabs in each line."""
+    lines = [line for _, line in islice(read_lines(file), SAMPLE)]
+    refuse_json(f"{file}:1", "".join(lines[:3]))
+    tabs = [line.count("\t") for line in lines]
     if len(tabs) > 1 and min(tabs) == max(tabs) > 1:
         raise KformerError(
             f"{file}: each line has {tabs[0]} tabs: rather a table than text; give it the suffix "

@@ -135,6 +135,8 @@ class TestHeaders:
             ("word\tlink\tother\tsure", [f"{line}\t1.5" for line in lines(BOOK, BOOK, EAT)]),
             ("drug\teffect\tillness", treatments(tuple(BOOK))),
             ("text\tbrings\twhat", treatments(tuple(BOOK))),
+            ("concept\trelation\tvalue", ["zinc\ttreats\tcolds"]),
+            ("concept\trelation\ttail\tsource", ["zinc\ttreats\tcolds\t1"]),
             ("Wissen", ["It rains.", "It is wet!", 'Why "so?"']),
         ],
     )
@@ -256,6 +258,13 @@ class TestOtherFiles:
             text = TxtFacts(path=".", unit=unit)
             assert "each line has 2 tabs: rather a table" in refusal(text, content, "a.txt")
         assert facts(TxtFacts(path="."), "One\ttwo.\nThree\tfour.\n", "a.txt")
+
+    def test_of_json_under_another_suffix_are_no_text(self, refusal, facts):
+        for content in ('{"text": "Rain."}\n', '[{"text": "Rain."}]', '[\n {\n  "text": "Rain."'):
+            assert "a.tsv:1: JSON, not text; give it the suffix .jsonl" in refusal(TSV, content)
+            text = TxtFacts(path=".", unit="line")
+            assert "a.txt:1: JSON, not text; give it the suffix" in refusal(text, content, "a.txt")
+        assert facts(TSV, "{x} is a set.\n")
 
     def test_with_quoted_cells_are_read_without_the_quotes(self, facts):
         content = ['"book"\t"AtLocation"\t"table"', '"a ""b"""\t"IsA"\t"c"']
