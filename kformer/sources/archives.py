@@ -40,9 +40,10 @@ _NO_DATA = {
     re.compile(rb"7z\xbc\xaf"): "is a 7z archive, which cannot be unpacked; make it a zip",
     re.compile(rb"\x28\xb5\x2f\xfd"): "is packed with zstd; pack it with gzip",
     re.compile(
-        rb"(\xef\xbb\xbf)?\s*<(!--|!doctype\s|\?xml\s|(html|head|body|title|meta|script|style)[\s>])",
-        re.I,
-    ): ("is a web page or another XML document, not the file"),
+        rb"(\xef\xbb\xbf)?\s*"
+        rb"<(!--|!doctype\s|\?xml\s|(html|head|body|title|meta|script|style)[\s>])",
+        re.IGNORECASE,
+    ): "is a web page or another XML document, not the file",
     re.compile(rb"PK\x03\x04|PK\x05\x06|\x1f\x8b\x08|BZh[1-9]1AY&SY|\xfd7zXZ\0"): (
         "holds another archive; unpack that one"
     ),

@@ -44,7 +44,7 @@ def refusal_of(error: BaseException, from_hub: bool = False) -> NotFetched:
         from_hub: whether the address is one of the Hugging Face hub.
     """
     if isinstance(error, httpx.HTTPStatusError):
-        return _of_status(error.response, from_hub)
+        return _of_status(error, from_hub)
     if isinstance(error, StartAnew):
         return NotFetched(f"cannot be fetched: {error}", LATER)
     if isinstance(error, UnicodeError | httpx.InvalidURL | httpx.UnsupportedProtocol):
@@ -94,14 +94,15 @@ def requested_wait(error: BaseException | None) -> float:
     return float(seconds) if seconds.isascii() and seconds.isdecimal() else 0.0
 
 
-def _of_status(response: httpx.Response, from_hub: bool) -> NotFetched:
-    status = response.status_code
-    message = f"cannot be fetched: HTTP {status} {response.reason_phrase[:80]}".rstrip()
+def _of_status(error: httpx.HTTPStatusError, from_hub: bool) -> NotFetched:
+    status = error.response.status_code
+    message = f"cannot be fetched: HTTP {status} {error.response.reason_phrase[:80]}".rstrip()
     if status in (401, 403):
         hint = "for a private or gated repository set HF_TOKEN" if from_hub else "access is denied"
         return NotFetched(f"{message} ({hint})", "ask its owners for access")
-    if status in (408, 429) or status >= 500:
-        return NotFetched(message, LATER)
+    if may_pass(error):
+        wait = requested_wait(error)
+        return NotFetched(message, f"run again in {wait:,.0f} s" if wait else LATER)
     return NotFetched(message)
 
 

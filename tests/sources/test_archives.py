@@ -397,7 +397,13 @@ def test_any_names_are_safe(members, pack):
 
 @properties
 @given(
-    st.sampled_from([zipped(TEXTS), tarred(TEXTS), tarred(TEXTS, "w"), gzipped({"a": b"x" * 99})]),
+    st.sampled_from(
+        [
+            *(zipped(TEXTS), gzipped({"a": b"x" * 99})),
+            *(tarred(TEXTS, mode) for mode in ("w", "w:gz", "w:bz2", "w:xz")),
+            tarred({"long/" * 30 + "ü": b"x"}, "w"),  # with a PAX header
+        ]
+    ),
     edits,
     st.integers(0, 2**20),
 )

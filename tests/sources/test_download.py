@@ -103,11 +103,17 @@ def test_an_ill_server_is_tried_again(status, site, get, caplog):
     assert "trying again in 0 s (try 2 of 5 failed)" in caplog.text
 
 
-@pytest.mark.parametrize(("retry_after", "tries"), [(None, download.TRIES), ("86400", 1)])
-def test_it_is_not_tried_for_ever_nor_after_too_long_a_wait(site, refusal, retry_after, tries):
+@pytest.mark.parametrize(
+    ("retry_after", "tries", "advice"),
+    [(None, download.TRIES, "run again later"), ("86400", 1, "run again in 86,400 s")],
+)
+def test_it_is_not_tried_for_ever_nor_after_too_long_a_wait(
+    site, refusal, retry_after, tries, advice
+):
     site.statuses, site.retry_after = [503] * 100, retry_after
     error = refusal(site.url())
     assert str(error) == "cannot be fetched: HTTP 503 Service Unavailable"
+    assert error.advice == advice
     assert error.reached
     assert len(site.requests) == tries
 
