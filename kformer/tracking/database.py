@@ -18,7 +18,8 @@ from kformer.io.file_writing import replacing
 
 _SCHEME = "sqlite:///"
 _BESIDE = ("", "-journal", "-wal", "-shm")  # a database and what SQLite keeps beside it
-_NO_DATABASE, _CORRUPT = 26, 11  # SQLite's codes of errors
+# SQLite's codes of errors: an error in the tables' own definitions, damage, no database.
+_ERROR, _CORRUPT, _NO_DATABASE = 1, 11, 26
 _LOCK_SECONDS = 120  # eight that make a database wait for the first
 
 Trouble = Literal[
@@ -153,9 +154,11 @@ def _trouble_with(database: Path) -> Trouble | None:
         code = error.sqlite_errorcode & 0xFF
         if code == _NO_DATABASE and not _begins_as_database(database):
             return "no SQLite database"
-        if code in (_NO_DATABASE, _CORRUPT):
+        if code in (_ERROR, _CORRUPT, _NO_DATABASE):
             return "damaged"
         raise
+    except UnicodeDecodeError:  # SQLite's message repeats what is damaged
+        return "damaged"
     if revisions == [(_get_latest_schema_revision(),)]:
         return None
     return _upgrade(database)

@@ -136,13 +136,13 @@ def _open(
         of_experiment, run_name=fit_value(name, _LONGEST_RUN_NAME), tags=fitting
     )
     run_id = run.info.run_id
+    if former:  # first, since nobody knows it once the new one is remembered
+        with reporting_failures():
+            client.set_tag(former.info.run_id, "superseded_by", run_id)
     with reporting_failures():
         write_json(memory, {"run_id": run_id, "settings": settings})
     with reporting_failures():
         _log_settings(client, run_id, settings, tags)
-    if former:
-        with reporting_failures():
-            client.set_tag(former.info.run_id, "superseded_by", run_id)
     return TrackedRun(client, run)
 
 

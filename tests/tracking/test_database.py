@@ -63,8 +63,20 @@ def scribble(database):
         file.write(b"\xff" * 65536)
 
 
+def misspell(database):
+    """A definition of a table that is no SQL, nor text."""
+    content = database.read_bytes()
+    database.write_bytes(content.replace(b"REFERENCES", b"\xd2EFERENCES"))
+
+
+def unknown_format(database):
+    with database.open("r+b") as file:
+        file.seek(47)
+        file.write(b"\xee")
+
+
 WRECKS = {
-    "damaged": [cut, scribble],
+    "damaged": [cut, scribble, misspell, unknown_format],
     "half migrated": [half_migrate],
     "no SQLite database": [lambda database: database.write_text("no database " * 500)],
     "of another version of MLflow": [

@@ -43,6 +43,14 @@ class TestPrepareStore:
         assert "\n" not in str(told.value)
 
 
+@pytest.mark.slow  # for the store
+def test_the_command_says_where_runs_go(store, kformer, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "study")
+    done = kformer("prepare-tracking", "--artifacts", store.artifacts)
+    assert done == (0, "", f"tracking: experiment study in {store.uri}\n")
+
+
 class TestAddresses:
     @pytest.mark.parametrize(
         "why",
