@@ -91,6 +91,11 @@ def test_questions_of_a_csv_file_under_the_suffix_tsv_are_no_facts(checked, sepa
     assert not report.fine
 
 
+def test_a_table_with_a_relation_has_facts_though_its_other_columns_have_odd_names(checked):
+    _, (problem,) = checked({"f.csv": "relation,first thing,second thing\nIsA,cat,pet\n"})
+    assert problem.startswith("f.csv:1: no column text, nor head, relation and tail, in the header")
+
+
 def test_questions_and_facts_of_one_format_need_folders_of_their_own(checked):
     _, (problem,) = checked({"a.jsonl": SEVERAL, "b.jsonl": [{"text": "Rain."}]})
     assert problem.startswith("b.jsonl: not questions as in ")

@@ -40,6 +40,7 @@ SUFFIXES = (*JSONL, ".csv", ".tsv", *PARQUET, ".txt")
 _QUESTIONS = (JsonlQuestions, CsvQuestions, ParquetQuestions)
 _FACTS = (JsonlFacts, CsvFacts, TsvFacts, ParquetFacts, TxtFacts)
 _QUESTION_KEYS = {"question", "choices", "answer"}
+_FACT_KEYS = {"text", "head", "relation", "tail"}
 _RELATIONS = TsvFacts(path=".").known_relations
 
 
@@ -75,8 +76,10 @@ def _kind_of_table(file: Path) -> Kind | None:
                 return "facts"
             if len(cells) == 1:  # under the suffix of the other kind of table, perhaps
                 cells = [cell.strip('" ') for cell in re.split("[,;\t]", cells[0])]
-            is_odd = is_kind(file, ".csv") and known_columns(cells) is None
-            return "questions" if _QUESTION_KEYS & {*map(str.lower, cells)} or is_odd else "facts"
+            keys = {cell.lower() for cell in cells}
+            has_facts = keys & _FACT_KEYS or known_columns(cells)
+            is_odd = is_kind(file, ".csv") and not has_facts
+            return "questions" if keys & _QUESTION_KEYS or is_odd else "facts"
     return None
 
 
