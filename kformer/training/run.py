@@ -16,6 +16,7 @@ from transformers import PrinterCallback, set_seed
 from transformers.utils import logging as transformers_logging
 
 from kformer.compute_precision import computes_in_bf16
+from kformer.encoder_lookup import locate_encoder
 from kformer.errors import KformerError
 from kformer.io.checksums import checksum_of
 from kformer.io.file_writing import sha256_of
@@ -130,12 +131,20 @@ def _identity(
             "version": version,
             "inputs": {name: sha256_of(path) for name, path in tables.items()},
             "model": settings.model.model_dump(mode="json"),
+            "encoder": _content_of_encoder(settings.model.encoder),
             "training": settings.training.relevant_settings(),
             # Half of a run on a GPU and half on a CPU would be neither.
             "precision": _precision(settings),
             "device": _device_type(),
         }
     )
+
+
+def _content_of_encoder(name: str) -> dict[str, str]:
+    """The checksums of an encoder's files, for it may be trained anew in its folder; nothing is
+    known of one on a hub."""
+    folder = Path(locate_encoder(name))
+    return {file.name: sha256_of(file) for file in sorted(folder.glob("[!.]*")) if file.is_file()}
 
 
 def _precision(settings: TrainSettings) -> str:

@@ -8,6 +8,7 @@ import shutil
 import signal
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from kformer.training import resumable_trainer
 from kformer.training import run as run_module
@@ -109,6 +110,17 @@ def test_other_settings_train_again(done, again):
     changed = content_of(out)
     assert changed.keys() == content.keys()
     assert changed["model.safetensors"] != content["model.safetensors"]
+
+
+def test_an_encoder_that_was_trained_anew_in_its_folder_trains_again(
+    settings, run, tiny_encoder, tmp_path
+):
+    encoder = shutil.copytree(tiny_encoder, tmp_path / "encoder")
+    short = settings("none", {"encoder": str(encoder)}, max_steps=2, evaluations=1)
+    first = content_of(run(short).out)
+    changed = {name: 2 * value for name, value in load_file(encoder / "model.safetensors").items()}
+    save_file(changed, encoder / "model.safetensors", metadata={"format": "pt"})
+    assert content_of(run(short).out)["model.safetensors"] != first["model.safetensors"]
 
 
 @pytest.mark.parametrize("name", ["model/model.safetensors", "training.json"])
