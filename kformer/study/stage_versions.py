@@ -33,7 +33,7 @@ VERSIONS: dict[StageName, int] = {
     "demo_world": 1,
     "questions": 2,
     "facts": 2,
-    "events": 1,
+    "events": 2,
     "index_words": 2,
     "index_embeddings": 2,
     "retrieve": 2,
