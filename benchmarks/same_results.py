@@ -18,7 +18,7 @@ KINDS = {
     "events": "shared/facts/*/events.parquet",
     "index": "shared/index/*/*/*.npy",
     "retrieval": "shared/retrieval/*/retrieval.parquet",
-    "shuffled": "shared/retrieval/*/shuffled.parquet",
+    "shuffled": "shared/retrieval/*/shuffled*.parquet",
     "retrieval report": "shared/retrieval/*/retrieval.json",
     "model": "*/runs/*/*/model/model.safetensors",
     "predictions": "*/runs/*/*/predictions.parquet",

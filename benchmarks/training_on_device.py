@@ -35,15 +35,13 @@ from model import Training
 from rich.console import Console
 from rich.table import Table
 from safetensors.torch import load_file
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tiny_encoder import write_tiny_encoder
 from torch.profiler import ProfilerActivity, profile
-from transformers import PreTrainedTokenizerFast, RobertaConfig, RobertaModel
 from transformers.utils import logging
 
 from kformer.compute_precision import computes_in_bf16
 from kformer.demo_world import DemoWorld, write_world
 from kformer.io.output_names import RunFolder
-from kformer.io.tables import read_column, read_rows
 from kformer.io.training_summary import TrainingSummary
 from kformer.knowledge.build import build_facts
 from kformer.knowledge.demo import DemoFacts
@@ -54,7 +52,7 @@ from kformer.retrieval.index import index_words
 from kformer.retrieval.retrieve import retrieve
 from kformer.retrieval.settings import Retrieval
 from kformer.training.determinism import use_deterministic_kernels
-from kformer.training.run import train
+from kformer.training.run import train, training_lock
 from kformer.training.settings import Training as TrainingSection
 from kformer.training.settings import TrainSettings
 
@@ -231,26 +229,18 @@ def where_time_goes(training: Training, device: Device) -> list[str]:
 # --- the same bits
 
 
-def write_encoder(folder: Path, texts: list[str], layers: int, width: int) -> None:
-    """A random encoder, and a tokenizer that knows the words of the texts."""
-    split = pre_tokenizers.Whitespace()
-    words = {word for text in texts for word, _ in split.pre_tokenize_str(text.lower())}
-    special = ["<s>", "<pad>", "</s>", "<unk>"]
-    vocabulary = {word: i for i, word in enumerate([*special, *sorted(words)])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = split
-    names = dict(zip(("cls_token", "pad_token", "sep_token", "unk_token"), special, strict=True))
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names).save_pretrained(folder)
-    torch.manual_seed(0)
-    config = RobertaConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=width,
-        intermediate_size=4 * width,
-        num_hidden_layers=layers,
-        num_attention_heads=width // 64,
-        max_position_embeddings=130,
-    )
-    RobertaModel(config).save_pretrained(folder)
+@dataclass(frozen=True)
+class KilledAt:
+    """A log of training that ends its process by SIGKILL after the validation at a step."""
+
+    step: int | None
+
+    def log(self, metrics: Mapping[str, float], step: int) -> None:
+        if step == self.step and "validation_accuracy" in metrics:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def flush(self) -> None:
+        pass
 
 
 @dataclass(frozen=True)
@@ -269,10 +259,7 @@ class World:
         index_words(Retrieval(), self.facts, self.folder / "index")
         found = self.folder / "retrieval.parquet"
         retrieve(Retrieval(top_k=6), self.questions, self.facts, [self.folder / "index"], found)
-        rows = read_rows(self.questions, "questions")
-        texts = [f"{row['context']} {row['question']} {' '.join(row['choices'])}" for row in rows]
-        texts += read_column(self.facts, "text").to_pylist()
-        write_encoder(self.folder / "encoder", [*texts, "Q: A:"], layers, sizes.width)
+        write_tiny_encoder(self.folder / "encoder", world, layers, sizes.width)
 
     @property
     def questions(self) -> Path:
@@ -287,23 +274,21 @@ class World:
 
     def train(self, name: str, limits: Mapping[str, int], killed_at: int | None = None) -> None:
         """Trains `ffn`; the process ends by SIGKILL after the validation at a step."""
-
-        def log(metrics: Mapping[str, float], now: int) -> None:
-            if now == killed_at and "validation_accuracy" in metrics:
-                os.kill(os.getpid(), signal.SIGKILL)
-
         model = Model(encoder=str(self.folder / "encoder"), injection="ffn", max_tokens=128)
         training = TrainingSection(**limits, learning_rate=1e-4, warmup_steps=2)
-        train(
-            TrainSettings(model=model, training=training),
-            SEED,
-            self.questions,
-            (self.facts, self.folder / "retrieval.parquet"),
-            self.run(name).path,
-            self.folder / "checkpoints" / name,
-            log,
-            version="1",
-        )
+        out, checkpoints = self.run(name).path, self.folder / "checkpoints" / name
+        with training_lock(out, checkpoints) as lock:
+            train(
+                TrainSettings(model=model, training=training),
+                SEED,
+                self.questions,
+                (self.facts, self.folder / "retrieval.parquet"),
+                out,
+                checkpoints,
+                lock,
+                KilledAt(killed_at),
+                version="1",
+            )
 
     def train_in_processes(self, trainings: Mapping[str, int | None]) -> list[int]:
         """Trains side by side; the exit status of each, negative = the signal that ended it."""

@@ -1,43 +1,37 @@
 """Checking the user's own data: all problems at once, where a stage stops at the first."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from kformer.checking.kinds import (
+    SUFFIXES,
+    Columns,
+    Kind,
+    UserReader,
+    first_kind,
+    kind_of,
+    kind_of_columns,
+    reader_of,
+)
+from kformer.checking.stages import rows_as_read
 from kformer.config_section import load_section
 from kformer.errors import KformerError
-from kformer.io.records import JSONL, PARQUET, Record, csv_records, jsonl_records, parquet_records
+from kformer.io.normal_form import normal_form
+from kformer.io.problems import Problems
+from kformer.io.records import PARQUET, Record, misspelt
 from kformer.io.text_files import decoded, files_below, is_kind, raw_lines
-from kformer.knowledge.user_files import (
-    CsvFacts,
-    FactColumns,
-    FactRow,
-    JsonlFacts,
-    ParquetFacts,
-    TsvFacts,
-    UserFacts,
-    as_fact,
-)
+from kformer.knowledge.user_files import FactRow, NamesOrOrder, TxtFacts, UserFacts
 from kformer.questions.columns import QuestionColumns
-from kformer.questions.user_files import (
-    CsvQuestions,
-    JsonlQuestions,
-    ParquetQuestions,
-    QuestionRow,
-    SplitNames,
-    UserQuestions,
-    as_row,
-)
-
-Kind = Literal["questions", "facts"]
-
-_SUFFIXES = (*JSONL, ".csv", ".tsv", *PARQUET, ".txt")
-_QUESTION_KEYS, _FACT_KEYS = {"question", "choices", "answer"}, {"text", "head", "tail"}
-_QUESTIONS: Sequence[type[UserQuestions]] = (JsonlQuestions, CsvQuestions, ParquetQuestions)
-_FACTS: Sequence[type[UserFacts]] = (JsonlFacts, CsvFacts, TsvFacts, ParquetFacts)
+from kformer.questions.copies import find_copies
+from kformer.questions.equal_choices import find_equal_choices
+from kformer.questions.question_set import QuestionSet
+from kformer.questions.split_names import SplitNames
+from kformer.questions.split_sizes import split_sizes
+from kformer.questions.user_files import QuestionRow, UserQuestions
 
 
 @dataclass
@@ -49,15 +43,19 @@ class Report:
     problems: int = 0
     splits: Counter[str] = field(default_factory=Counter)
     """Questions by split; ``no split`` for those that will get one at random."""
-    identical_choices: int = 0
-    """Questions that have the same choice twice."""
+    doubts: list[str] = field(default_factory=list)
+    """What makes a result on these questions doubtful, though each of them is fine."""
     duplicates: int = 0
     """Facts with the text of an earlier one, which will be dropped."""
     unread_columns: Counter[str] = field(default_factory=Counter)
     """Keys or columns that are not read, with how many records have them."""
+    misspelt_columns: dict[str, str] = field(default_factory=dict)
+    """Those of them that are like one that is read but missing, with that one."""
+    rows: list[str] = field(default_factory=list)
+    """The first rows of each format as the stage has read them."""
 
 
-def parse_columns(text: str, kind: Kind | None, path: Path) -> QuestionColumns | FactColumns:
+def parse_columns(text: str, kind: Kind | None, path: Path) -> Columns:
     """Reads ``columns:`` from JSON text, as the config has it.
 
     Args:
@@ -71,10 +69,10 @@ def parse_columns(text: str, kind: Kind | None, path: Path) -> QuestionColumns |
             seen from a file, and there is none.
     """
     if kind is None:
-        keys = load_section(dict[str, Any], text, "--columns").keys()
-        kind = _kind_of_columns(keys) or _first_kind(files_below(path, _SUFFIXES))
-    section = QuestionColumns if kind == "questions" else FactColumns
-    columns: QuestionColumns | FactColumns = load_section(section, text, "--columns")
+        content = load_section(dict[str, Any] | list[Any], text, "--columns")
+        kind = kind_of_columns(content) or first_kind(files_below(path, SUFFIXES))
+    section = QuestionColumns if kind == "questions" else NamesOrOrder
+    columns: Columns = load_section(section, text, "--columns")
     return columns
 
 
@@ -82,31 +80,35 @@ def check(
     path: Path,
     kind: Kind | None,
     on_problem: Callable[[str], None],
-    columns: QuestionColumns | FactColumns | None = None,
+    columns: Columns | None = None,
 ) -> Report:
-    """Reads the user's own questions or facts to the end.
+    """Reads the user's own questions or facts to the end, as the stage does.
 
     Args:
         path: a file, compressed or not, or a folder of them.
         kind: what they are; None = see from ``columns`` or each file.
-        on_problem: is called with every problem, one line that starts with file and line.
+        on_problem: is called with every kind of problem, one line that starts with file and line.
         columns: which field is what, if they do not have the usual names.
 
     Raises:
         KformerError: there is nothing to read at ``path``, or ``columns`` are of the other kind.
     """
-    checker = _Checker(path, on_problem, columns)
     if columns:
-        kind_of_columns: Kind = "questions" if isinstance(columns, QuestionColumns) else "facts"
-        if kind not in (None, kind_of_columns):
-            raise KformerError(f"--columns: these are columns of {kind_of_columns}, not of {kind}")
-        kind = kind_of_columns
-    for file in files_below(path, _SUFFIXES):
+        of_columns: Kind = "questions" if isinstance(columns, QuestionColumns) else "facts"
+        if kind not in (None, of_columns):
+            raise KformerError(f"--columns: these are columns of {of_columns}, not of {kind}")
+        kind = of_columns
+    files = files_below(path, SUFFIXES)
+    checker = _Checker(path, columns, files)
+    for file in files:
         try:
             checker.check(file, kind)
         except KformerError as error:  # of the whole file: damaged, or without a header
             checker.problem(error)
-    checker.check_splits()
+    checker.check_question_sets()
+    checker.check_stages()
+    for message in checker.problems.messages():
+        on_problem(message)
     return checker.report
 
 
@@ -119,12 +121,15 @@ def summary(report: Report) -> str:
         splits = ", ".join(f"{split} {count:,}" for split, count in report.splits.items())
         parts[-1] += f" ({splits})"
     parts.append(f"{report.problems:,} {'problem' if report.problems == 1 else 'problems'}")
-    if report.identical_choices:
-        parts.append(f"{report.identical_choices:,} questions have the same choice twice")
+    parts += report.doubts
     if report.duplicates:
         parts.append(f"{report.duplicates:,} facts are there twice and will be dropped")
     if report.unread_columns:
-        keys = ", ".join(f"{key} ({count:,})" for key, count in report.unread_columns.most_common())
+        meant = {key: f"; is it {name}?" for key, name in report.misspelt_columns.items()}
+        keys = ", ".join(
+            f"{' '.join(key.split()) or 'no name':.60} ({count:,}{meant.get(key, '')})"
+            for key, count in report.unread_columns.most_common()
+        )
         parts.append(f"not read: {keys}")
     return "; ".join(parts)
 
@@ -133,33 +138,44 @@ class _Checker:
     def __init__(
         self,
         path: Path,
-        on_problem: Callable[[str], None],
-        columns: QuestionColumns | FactColumns | None,
+        columns: Columns | None,
+        files: Sequence[Path],
     ) -> None:
         self.report = Report()
+        self.problems = Problems()
         self._path = path
-        self._on_problem = on_problem
         self._columns = columns
-        self._first_with_id: dict[str, str] = {}  # file and line, by question id
+        self._question_sets: dict[type[UserQuestions], QuestionSet] = {}
+        self._told: set[str] = set()
         self._facts: set[bytes] = set()
-        self._split_names = SplitNames(path)
+        self._split_names = SplitNames(path, files)
+        self._files: dict[tuple[type[UserReader], Kind], list[Path]] = {}  # by what reads them
 
     def problem(self, error: KformerError) -> None:
-        self.report.problems += 1
-        self._on_problem(str(error))
+        """Notes a problem; one of a whole file is met again at each of its records."""
+        if str(error) not in self._told:
+            self._told.add(str(error))
+            self.report.problems += 1
+            self.problems.add(str(error))
 
     def check(self, file: Path, kind: Kind | None) -> None:
-        if is_kind(file, ".txt"):
+        if not is_kind(file, *PARQUET):
+            next(raw_lines(file), None)  # which says what it is if it is no text
+        wanted, kind = kind or "questions or facts", kind or kind_of(file)
+        reader = reader_of(file, kind, self._columns, file)
+        self._files.setdefault((type(reader), kind), []).append(file)
+        if isinstance(reader, TxtFacts):
             self._check_text(file)
             return
-        wanted, kind = kind or "questions or facts", kind or _kind_of(file)
-        reader = _reader_of(file, kind, self._columns)
+        if isinstance(reader, UserQuestions):
+            self._question_sets.setdefault(type(reader), QuestionSet()).files.append(file)
         is_empty = True
         for record in reader.records(file):
             is_empty = False
+            self._count_unread(record, QuestionRow if kind == "questions" else FactRow)
             try:
                 if isinstance(reader, UserQuestions):
-                    self._check_question(record)
+                    self._check_question(record, reader)
                 else:
                     self._check_fact(record, reader)
             except KformerError as error:
@@ -169,103 +185,65 @@ class _Checker:
         if is_empty:
             raise KformerError(f"{file}: no {wanted} in it; add some, or remove the file")
 
-    def check_splits(self) -> None:
-        """Splits are named by all files or by none; if every question has one, each needs some."""
-        try:
-            self._split_names.check()
-        except KformerError as error:
-            self.problem(error)
-        splits = self.report.splits
-        for split in ("train", "test"):
-            if splits and not splits["no split"] and not splits[split]:
-                self.problem(
-                    KformerError(
-                        f"{self._path}: no question is in the split {split}; give some to it, or "
-                        "leave the split out of all"
+    def check_question_sets(self) -> None:
+        """Checks what the stage of questions does once it has read all files of a format."""
+        for kind, questions in self._question_sets.items():
+            reader = kind.model_validate({"path": str(self._path)})
+            try:
+                rows = reader.in_splits(questions)
+                self.report.doubts += find_copies(rows).lines()
+                if not self.report.problems:  # else there may be more once they are corrected
+                    split_sizes(rows, self._path)
+            except KformerError as error:
+                self.problem(error)
+            self.report.doubts += find_equal_choices(questions.rows).lines()
+
+    def check_stages(self) -> None:
+        """What is fine so far is so only if the stage takes it, which reads all files of a format.
+
+        Its first rows show how it reads them.
+        """
+        if self.report.problems:
+            return
+        for (reads, kind), files in self._files.items():
+            others = [each for each in files_below(self._path, reads.suffixes) if each not in files]
+            try:
+                if others:
+                    raise KformerError(
+                        f"{others[0]}: not {kind} as in {files[0]}, but a stage reads all files of "
+                        "a format below a folder; give it a folder of its own"
                     )
-                )
+                reader = reader_of(self._path, kind, self._columns, files[0])
+                self.report.rows += rows_as_read(reader, self._path)
+            except KformerError as error:
+                self.problem(error)
+                return
 
     def _check_text(self, file: Path) -> None:
         is_empty = True
         for number, line in raw_lines(file):
             is_empty = is_empty and not line.strip()
             try:
-                self.report.fine["lines of text"] += bool(decoded(line, f"{file}:{number}").strip())
+                text = normal_form(decoded(line, f"{file}:{number}"))
+                self.report.fine["lines of text"] += bool(text.strip())
             except KformerError as error:
                 self.problem(error)
         if is_empty:
             raise KformerError(f"{file}: no text in it; add some, or remove the file")
 
-    def _check_question(self, record: Record) -> None:
-        row = as_row(record.parse(QuestionRow), record, self._path)
-        name = row["question_id"]
-        first = self._first_with_id.setdefault(name, record.where)
-        if first != record.where:
-            raise KformerError(
-                f"{record.where}: id: {name!r} is that of {first} too; give each question its own"
-            )
-        self._split_names.add(record.file, row["split"])
+    def _check_question(self, record: Record, reader: UserQuestions) -> None:
+        row = reader.as_row(record, self._path, self._split_names)
+        self._question_sets[type(reader)].add(row, record)
         self.report.splits[row["split"] or "no split"] += 1
-        self.report.identical_choices += len(set(row["choices"])) < len(row["choices"])
-        self._count_unread(record, QuestionRow)
 
     def _check_fact(self, record: Record, reader: UserFacts) -> None:
-        text = as_fact(record.parse(FactRow), record, reader).text.strip()
+        text = reader.fact(record).text.strip()
         digest = blake2b(text.encode(), digest_size=16).digest()
         self.report.duplicates += digest in self._facts
         self._facts.add(digest)
-        self._count_unread(record, FactRow)
 
     def _count_unread(self, record: Record, model: type[QuestionRow | FactRow]) -> None:
-        assert isinstance(record.content, dict)
-        unread = record.content.keys() - model.model_fields.keys()
-        self.report.unread_columns.update(sorted(unread))
-
-
-def _first_kind(files: Iterable[Path]) -> Kind:
-    """What the first file that is not empty has."""
-    return next(filter(None, map(_kind_of_records, files)), "facts")
-
-
-def _kind_of(file: Path) -> Kind:
-    """Whether a file has questions or facts, by its first record or else by its suffix."""
-    return _kind_of_records(file) or ("questions" if is_kind(file, ".csv") else "facts")
-
-
-def _kind_of_records(file: Path) -> Kind | None:
-    """Whether a file has questions or facts, by its first record; None without a good one."""
-    if is_kind(file, ".txt"):
-        return "facts"
-    if is_kind(file, ".csv", ".tsv"):
-        records = csv_records(file)
-    elif is_kind(file, *PARQUET):
-        records = parquet_records(file)
-    else:
-        records = jsonl_records(file)
-    for record in records:
         if isinstance(record.content, dict):
-            keys = {key.lower() for key in record.columns or record.content}
-            is_odd_table = is_kind(file, ".csv") and not keys & _FACT_KEYS
-            return "questions" if keys & _QUESTION_KEYS or is_odd_table else "facts"
-    return None
-
-
-def _kind_of_columns(keys: Iterable[str]) -> Kind | None:
-    """What ``columns:`` with these keys are of; None where no key is of one kind only."""
-    of_questions, of_facts = (
-        section.model_fields.keys() for section in (QuestionColumns, FactColumns)
-    )
-    if (of_questions - of_facts) & set(keys):
-        return "questions"
-    return "facts" if (of_facts - of_questions) & set(keys) else None
-
-
-def _reader_of(
-    file: Path, kind: Kind, columns: QuestionColumns | FactColumns | None
-) -> UserQuestions | UserFacts:
-    """The reader that a config would choose for a file."""
-    readers = _QUESTIONS if kind == "questions" else _FACTS
-    reader = next((each for each in readers if is_kind(file, *each.suffixes)), None)
-    if reader is None:
-        raise KformerError(f"{file}: unknown suffix; known are {', '.join(_SUFFIXES)}")
-    return reader.model_validate({"path": str(file), "columns": columns})
+            unread = record.content.keys() - model.model_fields.keys()
+            self.report.unread_columns.update(sorted(unread))
+            self.report.misspelt_columns |= misspelt(record.content, model)

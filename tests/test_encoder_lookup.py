@@ -60,6 +60,15 @@ def test_a_local_folder_is_loaded(tiny_encoder, monkeypatch):
     assert locate_encoder(f"~/{tiny_encoder.name}") == str(tiny_encoder)
 
 
+def test_a_folder_comes_before_a_hugging_face_id(tiny_encoder, copied, monkeypatch):
+    monkeypatch.chdir(copied.parent)
+    assert locate_encoder(copied.name) == copied.name
+    assert encoder_depth(copied.name) == 4
+    (copied / "config.json").unlink()
+    with pytest.raises(KformerError, match=f"{copied.name} is no encoder folder"):
+        locate_encoder(copied.name)
+
+
 @pytest.mark.parametrize("name", ["{tmp}", "{tmp}/nowhere", "./nowhere", "../nowhere", "~/nowhere"])
 @pytest.mark.parametrize("load", [locate_encoder, load_encoder, load_tokenizer])
 def test_a_folder_that_holds_no_encoder_is_refused(load, name, tmp_path):
@@ -80,6 +89,34 @@ def test_a_folder_with_a_damaged_file_is_refused_in_one_line(file, content, copi
     with pytest.raises(KformerError, match=f"{copied}.* cannot be loaded") as error:
         load_encoder(copied)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "tokenizer.json", "pytorch_model.bin"])
+def test_a_pointer_of_git_lfs_is_told(file, copied):
+    (copied / "model.safetensors").unlink()
+    (copied / file).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:53\n")
+    load = load_tokenizer if file == "tokenizer.json" else load_encoder
+    with pytest.raises(KformerError, match=f"\\({file} in it .* Git LFS; run: git lfs pull\\)"):
+        load(copied)
+
+
+def test_pickled_weights_are_data_only(copied):
+    class Attack:
+        def __reduce__(self):
+            return open, (str(copied / "trap_was_run"), "w")
+
+    (copied / "model.safetensors").unlink()
+    torch.save({"weights": Attack()}, copied / "pytorch_model.bin")
+    with pytest.raises(KformerError, match=r"hold code, of which none was run\)"):
+        load_encoder(copied)
+    assert not (copied / "trap_was_run").exists()
+
+
+@pytest.mark.parametrize("load", [locate_encoder, load_encoder, load_tokenizer])
+def test_an_adapter_is_no_encoder(load, copied):
+    (copied / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+    with pytest.raises(KformerError, match=f"{copied} holds an adapter"):
+        load(str(copied))
 
 
 def test_a_folder_without_a_tokenizer_is_refused(tmp_path):
@@ -103,7 +140,7 @@ def test_code_that_comes_with_an_encoder_is_never_run(copied):
 
 def test_a_hugging_face_id_stays_as_it_is():
     assert locate_encoder("roberta-base") == "roberta-base"
-    assert encoder_depth("some-org/some-model") is None
+    assert encoder_depth("no-org/no-model") is None
 
 
 @pytest.mark.parametrize("load", [load_encoder, load_tokenizer])

@@ -5,12 +5,17 @@ hands the stage its files, and a mistake that the user can correct becomes one l
 status 1. Everything heavy is imported inside the commands, so that light ones start fast.
 """
 
+import logging
 import sys
+from importlib import metadata
+from typing import Annotated, Any, NoReturn
 
 import typer
 
-from kformer.cli import data, retrieval, runs
+from kformer.cli import data, encoders, retrieval, runs
 from kformer.errors import KformerError
+from kformer.masking import MaskedLogRecord
+from kformer.study.run_lock import marked_as_job
 
 app = typer.Typer(
     help="Does knowledge injected into a Transformer's feed-forward layers help? "
@@ -20,17 +25,48 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for group in (data, retrieval, runs):
+for group in (data, encoders, retrieval, runs):
     app.add_typer(group.app)
 
 
+@app.callback(invoke_without_command=True)
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"kformer {metadata.version('kformer')}")
+        raise typer.Exit
+
+
 def main() -> None:
-    """Runs the command line; a mistake that the user can correct is one line and exit status 1."""
+    """Runs the command line; a mistake that the user can correct is one line and exit status 1,
+    or 2 where an option or an argument is wrong."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that knows few letters shows the code of others; nothing fails for its sake.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    logging.setLogRecordFactory(MaskedLogRecord)
     try:
-        app()
+        with marked_as_job():
+            sys.exit(app(standalone_mode=False))
     except KformerError as error:
         sys.exit(f"error: {error}")
+    except typer.TyperException as error:
+        _end_with_usage(error)
+    except typer.Abort:
+        sys.exit(130)
     except OSError as error:
+        reason = error.strerror or " ".join(str(error).split()) or type(error).__name__
         if error.filename is None:
-            raise
-        sys.exit(f"error: {error.filename}: {error.strerror}; correct that or name another path")
+            sys.exit(f"error: {reason}; correct that and start the same command again")
+        sys.exit(f"error: {error.filename}: {reason}; correct that or name another path")
+
+
+def _end_with_usage(error: Any) -> NoReturn:
+    """One line for an option or an argument that is wrong; the help where nothing is given."""
+    command = error.ctx.command_path if error.ctx else "kformer"
+    if not error.format_message() or not sys.argv[1:]:
+        error.show()
+    else:
+        message = " ".join(error.format_message().split()).removesuffix(".")
+        print(f"error: {message}; see {command} --help", file=sys.stderr)
+    sys.exit(error.exit_code)

@@ -8,16 +8,20 @@ from typing import Annotated, Any, Literal
 import typer
 
 from kformer.cli.options import (
+    Content,
     Downloads,
     Lock,
+    MaxDownload,
     Out,
     Settings,
     SourceSettings,
+    check_content,
     keep_input,
     load,
 )
 from kformer.cli.stage import tracked_stage
 from kformer.errors import KformerError
+from kformer.sources.disk_space import MAX_DOWNLOAD
 from kformer.study.paths import DOWNLOADS, SOURCES_LOCK
 
 app = typer.Typer()
@@ -30,6 +34,7 @@ def fetch(
     settings: SourceSettings = "{}",
     downloads: Downloads = DOWNLOADS,
     lock: Lock = SOURCES_LOCK,
+    max_download: MaxDownload = MAX_DOWNLOAD,
 ) -> None:
     """Download a source, verify its sha256, and unpack it.
 
@@ -41,8 +46,8 @@ def fetch(
     overrides = load(dict[str, UserSource], settings)
     source = resolve(name, overrides)
     needed = [resolve(each, overrides) for each in overrides]
-    with tracked_stage(f"fetch {name}", out, source.model_dump()) as stage:
-        stage.finish(fetch_source(source, downloads, lock, out, needed))
+    with tracked_stage(f"fetch {name}", out, source.model_dump(mode="json")) as stage:
+        stage.finish(fetch_source(source, downloads, lock, out, needed, max_download))
 
 
 @app.command()
@@ -86,7 +91,7 @@ def demo_world(out: Out, settings: Settings = "{}") -> None:
     from kformer.demo_world import DemoWorld, write_world
 
     world = load(DemoWorld, settings)
-    with tracked_stage("demo-world", out, world.model_dump()) as stage:
+    with tracked_stage("demo-world", out, world.model_dump(mode="json")) as stage:
         stage.finish(write_world(world, out))
 
 
@@ -98,6 +103,7 @@ def questions(
     ],
     out: Out,
     settings: Settings,
+    content: Content = None,
 ) -> None:
     """Turn a data set into the questions table.
 
@@ -108,8 +114,10 @@ def questions(
     from kformer.questions.build import build_questions
 
     reader = load(QuestionSource, settings)
-    with tracked_stage(f"questions {reader.dataset}", out, reader.model_dump()) as stage:
-        stage.finish(build_questions(reader, path, out))
+    check_content([path], content)
+    with tracked_stage(f"questions {reader.dataset}", out, reader.model_dump(mode="json")) as stage:
+        counts = build_questions(reader, path, out)
+        stage.finish(counts, {name: count for name, count in counts.items() if count})
 
 
 @app.command()
@@ -124,6 +132,7 @@ def facts(
     ],
     out: Out,
     settings: Settings,
+    content: Content = None,
 ) -> None:
     """Turn knowledge sources into the facts table.
 
@@ -139,7 +148,8 @@ def facts(
             f"--input: {len(paths)} given for {len(readers)} sources in --settings; "
             "give one for each, in their order"
         )
-    plain = {"knowledge": [reader.model_dump() for reader in readers]}
+    check_content(paths, content)
+    plain = {"knowledge": [reader.model_dump(mode="json") for reader in readers]}
     labels = "+".join(reader.label for reader in readers)
     with tracked_stage(f"facts {labels}", out, plain) as stage:
         stage.finish(build_facts(readers, paths, out))
@@ -158,7 +168,8 @@ def check(
         str | None, typer.Option(help="JSON: which field is what, as `columns` of the config.")
     ] = None,
 ) -> None:
-    """Check questions or facts of your own: list every problem, and count what is fine.
+    """Check questions or facts of your own: list every problem, count what is fine, show how it
+    is read.
 
     The exit status is 1 if there are any.
 
@@ -169,6 +180,8 @@ def check(
 
     fields = parse_columns(columns, kind, path) if columns else None
     report = check_data(path, kind, typer.echo, fields)
+    for row in report.rows:
+        typer.echo(row)
     typer.echo(f"{path}: {summary(report)}")
     if report.problems or not report.fine:
         raise typer.Exit(1)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from kformer.errors import KformerError
+from kformer.sources.disk_space import MAX_DOWNLOAD_VARIABLE
 
 
 def keep_input(ctx: typer.Context, param: typer.CallbackParam, value: Any) -> Any:
@@ -25,12 +26,21 @@ SourceSettings = Annotated[
     str,
     typer.Option(
         "--settings",
+        envvar="KFORMER_SOURCES",
         help="JSON: the sources that the experiment needs, and what differs from the catalogue, "
         'such as `{"social_iqa": {}, "atomic": {"url": "my_atomic.tgz"}}`.',
     ),
 ]
 Downloads = Annotated[
     Path, typer.Option(envvar="KFORMER_DOWNLOADS", help="Where archives are kept.")
+]
+MaxDownload = Annotated[
+    int,
+    typer.Option(
+        envvar=MAX_DOWNLOAD_VARIABLE,
+        min=1,
+        help="Bytes that are fetched at most of a file whose size nobody published.",
+    ),
 ]
 Lock = Annotated[
     Path,
@@ -56,6 +66,29 @@ Indexes = Annotated[
 Threads = Annotated[
     int | None, typer.Option(min=1, help="How many work at once; by default one a core.")
 ]
+Content = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="The checksum that each input, or the encoder, had when the workflow was planned, or "
+        "- for none; another one stops the stage, since its results would bear the wrong name.",
+    ),
+]
+
+
+def check_content(paths: list[Path], planned: list[str] | None) -> None:
+    """Raises KformerError for a file or folder that has changed since the workflow was planned."""
+    from kformer.study.content import Contents
+
+    for path, expected in zip(paths, planned or [], strict=False):
+        if expected not in ("-", Contents().checksum(path)):
+            raise KformerError(f"{path}: changed since the run was planned; start the run again")
+
+
+def check_encoder_content(name: str, planned: list[str] | None) -> None:
+    """Raises KformerError for an encoder that has changed since the workflow was planned."""
+    from kformer.encoder_lookup import locate_encoder
+
+    check_content([Path(locate_encoder(name))], planned)
 
 
 def load(kind: Any, text: str, option: str = "--settings") -> Any:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from kformer.cli.options import (
+    Content,
     FactsFile,
     Indexes,
     Out,
@@ -14,6 +15,7 @@ from kformer.cli.options import (
     Settings,
     ShardOption,
     Threads,
+    check_encoder_content,
     cores,
     keep_input,
     load,
@@ -67,6 +69,7 @@ def index(
         list[Path] | None,
         typer.Option(help="What `count-words` wrote, once for each shard; for words only."),
     ] = None,
+    content: Content = None,
 ) -> None:
     """Index facts, or events, so that they can be searched.
 
@@ -80,6 +83,8 @@ def index(
     section, part = load(Retrieval, settings), Shard.parse(shard)
     if counts and kind != "words":
         raise KformerError("--counts: an index of embeddings needs none; leave it out")
+    if kind == "embeddings":
+        check_encoder_content(section.encoder, content)
     with tracked_stage(f"index {kind} {part}", out, section.index_settings(kind)) as stage:
         if kind == "words":
             stage.finish(index_words(section, facts, out, part, counts or []))
@@ -123,6 +128,10 @@ def gather(
     ],
     questions: QuestionsFile,
     out: Out,
+    max_without_facts: Annotated[
+        float,
+        typer.Option(help="Stop if a larger share of the queries found no fact.", min=0, max=1),
+    ] = 1.0,
 ) -> None:
     """Join what was retrieved for the shards of the questions.
 
@@ -131,7 +140,7 @@ def gather(
     """
     from kformer.retrieval.retrieve import gather as join
 
-    print_summary("gather", join(questions, parts, out))
+    print_summary("gather", join(questions, parts, out, max_without_facts))
 
 
 @app.command()

@@ -7,19 +7,24 @@ from typing import Annotated, Literal
 import typer
 
 from kformer.cli.options import (
+    Content,
     MaybeFacts,
     MaybeRetrieval,
     Out,
     QuestionsFile,
     RetrievalFile,
     Settings,
+    check_encoder_content,
     load,
     tables_of_knowledge,
 )
 from kformer.cli.stage import tracked_stage, tracked_training
 from kformer.errors import KformerError
+from kformer.io.file_writing import sha256_of
 from kformer.io.output_names import ComparisonReport, RunFolder
+from kformer.masking import masked
 from kformer.study.stage_versions import train_version
+from kformer.tracking import Resume
 
 app = typer.Typer()
 
@@ -27,12 +32,13 @@ app = typer.Typer()
 @app.command()
 def train(
     questions: QuestionsFile,
-    out: Annotated[Path, typer.Option(help="The run's folder, …/<condition>/seed-<seed>.")],
+    out: Annotated[Path, typer.Option(help="The run's folder, …/CONDITION/seed-SEED.")],
     checkpoints: Annotated[Path, typer.Option(help="Where unfinished training is kept.")],
     settings: Settings,
     seed: Annotated[int, typer.Option(help="Of initialisation, dropout and order.")],
     facts: MaybeFacts = None,
     retrieval: MaybeRetrieval = None,
+    content: Content = None,
 ) -> None:
     """Train one condition with one seed; a killed training is resumed.
 
@@ -41,15 +47,27 @@ def train(
     --seed 1 --settings '{"model": {"injection": "ffn"}, "training": {"epochs": 3}}'`
     """
     from kformer.training.run import train as train_run
+    from kformer.training.run import training_lock
     from kformer.training.settings import TrainSettings
 
     section = load(TrainSettings, settings)
+    check_encoder_content(section.model.encoder, content)
     tables = tables_of_knowledge(facts, retrieval)
     version = train_version(section.model.injection)
-    logged = {"seed": seed, **section.model_dump()}
-    with tracked_training("train", RunFolder(out), logged) as stage:
-        log = stage.run.log
-        stage.finish(train_run(section, seed, questions, tables, out, checkpoints, log, version))
+    # A killed run is resumed in MLflow only if it would come to the same numbers.
+    inputs = [sha256_of(path) for path in (questions, *(tables or ()))]
+    logged = {"seed": seed, **section.model_dump(mode="json"), "version": version, "inputs": inputs}
+    run = RunFolder(out)
+    # First the lock: the run in MLflow, too, is that of one process.
+    with training_lock(out, checkpoints) as lock:
+        is_known = checkpoints.exists() or run.finished.path.exists()
+        resume: Resume = "same settings" if is_known else "unfinished"
+        with tracked_training("train", run, logged, resume) as stage:
+            stage.finish(
+                train_run(
+                    section, seed, questions, tables, out, checkpoints, lock, stage.run, version
+                )
+            )
 
 
 @app.command()
@@ -87,7 +105,7 @@ def answer_by_retrieval(questions: QuestionsFile, retrieval: RetrievalFile, out:
 
 @app.command()
 def compare(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders, …/<condition>/seed-<seed>.")],
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, …/CONDITION/seed-SEED.")],
     experiment: Annotated[str, typer.Option(help="The experiment's name.")],
     baseline: Annotated[str, typer.Option(help="The condition to compare with.")],
     out: Annotated[Path, typer.Option(help="Folder for comparison.json, .md and figures.")],
@@ -107,7 +125,7 @@ def compare(
 
 @app.command()
 def show(
-    comparison: Annotated[Path, typer.Argument(help="A comparison.json.")],
+    comparison: Annotated[Path, typer.Argument(help="A comparison.json, or its folder.")],
 ) -> None:
     """Print a finished comparison as a table.
 
@@ -118,7 +136,10 @@ def show(
     from kformer.evaluation.compare import read_comparison
     from kformer.evaluation.report import render_table
 
-    Console().print(render_table(read_comparison(comparison)))
+    numbers = ComparisonReport(comparison).numbers if comparison.is_dir() else comparison
+    console = Console()
+    table = render_table(read_comparison(numbers), plain=console.options.ascii_only)
+    console.print(table)
 
 
 @app.command()
@@ -170,3 +191,4 @@ def prepare_tracking(
     except KeyError as error:
         raise KformerError(f"{error.args[0]}: set this environment variable") from None
     prepare_store(uri, name, artifacts)
+    typer.echo(f"tracking: experiment {name} in {masked(uri)}", err=True)

@@ -11,7 +11,7 @@ import typer
 
 from kformer.errors import KformerError
 from kformer.io.output_names import RunFolder
-from kformer.tracking import TrackedRun, tracked
+from kformer.tracking import Resume, TrackedRun, tracked
 
 
 @dataclass
@@ -44,13 +44,13 @@ def tracked_stage(name: str, out: Path, settings: Mapping[str, Any]) -> Iterator
 
 @contextmanager
 def tracked_training(
-    name: str, folder: RunFolder, settings: Mapping[str, Any]
+    name: str, folder: RunFolder, settings: Mapping[str, Any], resume: Resume = "always"
 ) -> Iterator[RunningStage]:
     """Training or evaluation: both are in the one MLflow run of their condition and seed."""
     tags = {"stage": "run", "condition": folder.condition}
     if folder.seed is not None:
         tags["seed"] = str(folder.seed)
-    memory, resume = folder.path / ".mlflow_run.json", name == "evaluate"
+    memory = folder.path / ".mlflow_run.json"
     with tracked(folder.title, memory, settings, tags, resume) as run:
         yield RunningStage(f"{name} {folder.title}", run, time.monotonic())
 

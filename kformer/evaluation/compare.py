@@ -1,5 +1,6 @@
 """The last stage of an experiment: from every run's predictions to one comparison."""
 
+import math
 import platform
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -83,17 +84,17 @@ def _metrics(comparison: Comparison) -> dict[str, float]:
 def _read_runs(folders: Sequence[RunFolder]) -> tuple[AnsweredQuestions, list[RunAnswers]]:
     """Reads all runs and makes sure that they can be compared."""
     first = folders[0].predictions
-    questions, _ = _read_predictions(first)
+    questions, *_ = _read_predictions(first)
     runs = []
     for folder in folders:
-        own_questions, predictions = _read_predictions(folder.predictions)
+        own_questions, predictions, tied = _read_predictions(folder.predictions)
         if difference := _difference(questions, own_questions):
             raise KformerError(
                 f"{first} and {folder.predictions} cannot be compared: {difference}; delete both "
                 "and run again"
             )
-        training = TrainingSummary.read(folder.summary) if folder.summary.exists() else None
-        runs.append(RunAnswers(folder.condition, folder.seed, predictions, training))
+        training = None if folder.seed is None else TrainingSummary.read(folder.summary)
+        runs.append(RunAnswers(folder.condition, folder.seed, predictions, tied, training))
     _check_versions(folders, runs)
     return questions, runs
 
@@ -131,8 +132,8 @@ def _check_versions(folders: Sequence[RunFolder], runs: Sequence[RunAnswers]) ->
             )
 
 
-def _read_predictions(path: Path) -> tuple[AnsweredQuestions, Ints]:
-    """The questions of one run, ordered by their ids, and (Q,) what it chose."""
+def _read_predictions(path: Path) -> tuple[AnsweredQuestions, Ints, float]:
+    """The questions of one run, ordered by their ids, (Q,) what it chose, and the share of ties."""
     rows = read_table(path, "predictions").sort_by("question_id").to_pylist()
     if not rows:
         raise KformerError(f"{path}: holds no predictions")
@@ -142,6 +143,16 @@ def _read_predictions(path: Path) -> tuple[AnsweredQuestions, Ints]:
                 f"{path}: question {row['question_id']} has no answer to compare with; "
                 "evaluate on a labelled split"
             )
+        if not all(map(math.isfinite, row["logits"])):
+            raise KformerError(
+                f"{path}: the logits of question {row['question_id']} are not numbers; delete "
+                f"{path.parent} and run again with a lower training.learning_rate"
+            )
+        if not 0 <= row["prediction"] < len(row["logits"]):
+            raise KformerError(
+                f"{path}: question {row['question_id']} has no choice {row['prediction']}; delete "
+                "the file and evaluate again"
+            )
         if following and row["question_id"] == following["question_id"]:
             raise KformerError(f"{path}: question {row['question_id']} occurs more than once")
     questions = AnsweredQuestions(
@@ -150,7 +161,8 @@ def _read_predictions(path: Path) -> tuple[AnsweredQuestions, Ints]:
         answers=np.array([row["answer"] for row in rows], dtype=np.int64),
         choices=np.array([len(row["logits"]) for row in rows], dtype=np.int64),
     )
-    return questions, np.array([row["prediction"] for row in rows], dtype=np.int64)
+    tied = sum(row["logits"].count(max(row["logits"])) > 1 for row in rows) / len(rows)
+    return questions, np.array([row["prediction"] for row in rows], dtype=np.int64), tied
 
 
 def _difference(one: AnsweredQuestions, other: AnsweredQuestions) -> str | None:

@@ -1,5 +1,6 @@
 """Answering the test questions with a trained model."""
 
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -7,9 +8,11 @@ from typing import Any
 
 import torch
 
+from kformer.errors import KformerError
+from kformer.evaluation.choice import NotNumbers, choose
 from kformer.io.output_names import RunFolder
 from kformer.io.tables import Row, write_table
-from kformer.io.training_summary import TrainingSummary
+from kformer.io.training_summary import read_trained
 from kformer.modeling import KformerForMultipleChoice, KformerProcessor
 from kformer.modeling.question_features import Example, Knowledge, load_examples
 from kformer.progress import track
@@ -33,11 +36,11 @@ def predict(
         accuracy, questions, inputs cut, and seconds per question.
 
     Raises:
-        KformerError: the run was not trained, its summary is damaged, or the tables do not fit
-            together.
+        KformerError: the run was not trained, its model or summary is damaged, its logits are not
+            finite, or the tables do not fit together.
     """
     trained = RunFolder(run)
-    bf16 = TrainingSummary.read(trained.summary).precision == "bf16"
+    bf16 = read_trained(trained).precision == "bf16"
     model = KformerForMultipleChoice.from_pretrained(trained.model)
     torch.nn.Module.to(model, torch.accelerator.current_accelerator() or "cpu").eval()
     processor = KformerProcessor.from_pretrained(trained.model)
@@ -45,9 +48,17 @@ def predict(
     test = load_examples(processor, questions, facts, "test")
 
     began = time.perf_counter()
-    rows = {row["question_id"]: row for row in _rows(model, processor, test.examples, bf16)}
+    try:
+        rows = {row["question_id"]: row for row in _rows(model, processor, test.examples, bf16)}
+    except NotNumbers as error:
+        raise KformerError(
+            f"{run}: {error}; delete this run and train it again with a lower "
+            "training.learning_rate"
+        ) from None
     seconds = time.perf_counter() - began
     write_table(out, "predictions", (rows[example.question_id] for example in test.examples))
+    # Now nobody deletes the outputs of training any more as those of a job that was killed.
+    shutil.rmtree(trained.finished.path, ignore_errors=True)
     right = sum(row["prediction"] == row["answer"] for row in rows.values())
     return {
         "test_accuracy": right / len(rows),
@@ -78,7 +89,9 @@ def _rows(
                 "question_id": example.question_id,
                 "split": example.split,
                 "answer": example.answer,
-                "prediction": logits.index(max(logits)),
+                "prediction": choose(
+                    example.question_id, example.choices, example.answer, logits
+                ).chosen,
                 "logits": logits,
                 "fact_ids": _read_facts(example, processor, kept[position] if kept else None),
             }

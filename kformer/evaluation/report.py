@@ -39,17 +39,22 @@ _HOW_TO_READ = """\
   against its control, make the control the `baseline`."""
 
 
-def render_table(comparison: Comparison) -> Table:
-    """The comparison as a table that fits a terminal of 80 columns."""
+def render_table(comparison: Comparison, plain: bool = False) -> Table:
+    """The comparison as a table that fits a terminal of 80 columns.
+
+    Args:
+        plain: whether the terminal shows ASCII alone.
+    """
+    delta = "delta" if plain else "Δ"
     table = Table(
-        title=f"{comparison.experiment}: {_statement(comparison)}",
+        title=f"{comparison.experiment}: {_statement(comparison).replace('Δ', delta)}",
         title_justify="left",
         title_style="",
         box=box.SIMPLE_HEAD,
         show_edge=False,
         padding=0,
     )
-    name, *numbers = _HEADER
+    name, *numbers = (each.replace("Δ", delta) for each in _HEADER)
     table.add_column(name, overflow="fold", vertical="bottom")
     for header in numbers:
         table.add_column(Text(header, justify="right"), justify="right", no_wrap=True)
@@ -105,7 +110,8 @@ def _trained_with(seeds: tuple[int, ...]) -> str:
 
 def _finding(result: ConditionResult, comparison: Comparison) -> str:
     """One sentence on one condition."""
-    return f"`{result.condition}`: {_finding_against(result, comparison)}{_finding_chance(result)}."
+    finding = _finding_against(result, comparison) + _finding_chance(result)
+    return f"`{result.condition}`: {finding}{_finding_ties(result)}."
 
 
 def _finding_against(result: ConditionResult, comparison: Comparison) -> str:
@@ -125,6 +131,15 @@ def _finding_against(result: ConditionResult, comparison: Comparison) -> str:
 
 def _finding_chance(result: ConditionResult) -> str:
     return "; no difference from chance detected" if result.p_chance >= _SIGNIFICANT else ""
+
+
+def _finding_ties(result: ConditionResult) -> str:
+    if not result.tied:
+        return ""
+    return (
+        f"; for {percent(result.tied)} % of the questions several choices share the best score, "
+        "and the id of the question draws one"
+    )
 
 
 def _cells(result: ConditionResult, comparison: Comparison) -> list[str]:

@@ -5,16 +5,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kformer.errors import KformerError
+from kformer.evaluation.choice import choose
 from kformer.io.tables import Row, read_rows, write_table
 
 
 def answer_by_retrieval(questions: Path, retrieval: Path, out: Path) -> dict[str, float]:
     """Writes predictions for the test questions; a choice's logit is its query's best score.
 
-    Where choices tie, or nothing was found, the first one is chosen.
+    Where choices tie, or nothing was found, one of them is drawn, see `choose`.
 
     Returns:
-        accuracy and number of questions.
+        accuracy, number of questions, and how many of them were tied.
 
     Raises:
         KformerError: the retrieval has one query per question, or is of other questions.
@@ -27,10 +28,10 @@ def answer_by_retrieval(questions: Path, retrieval: Path, out: Path) -> dict[str
                 "set retrieval.query: choice"
             )
         found[row["question_id"]][row["choice"]] = row
-    right = 0
+    right = tied = 0
 
     def rows() -> Iterator[Row]:
-        nonlocal right
+        nonlocal right, tied
         for question in read_rows(questions, "questions"):
             if question["split"] != "test":
                 continue
@@ -42,16 +43,22 @@ def answer_by_retrieval(questions: Path, retrieval: Path, out: Path) -> dict[str
                 )
             per_choice = [by_choice[i] for i in range(len(by_choice))]
             logits = [max(row["scores"], default=0.0) for row in per_choice]
-            prediction = logits.index(max(logits))
-            right += prediction == question["answer"]
+            name, answer = question["question_id"], question["answer"]
+            prediction, is_tied = choose(name, question["choices"], answer, logits)
+            right += prediction == answer
+            tied += is_tied
             yield {
-                "question_id": question["question_id"],
+                "question_id": name,
                 "split": "test",
-                "answer": question["answer"],
+                "answer": answer,
                 "prediction": prediction,
                 "logits": logits,
                 "fact_ids": [row["fact_ids"][:1] for row in per_choice],
             }
 
     written = write_table(out, "predictions", rows())
-    return {"test_questions": written, "test_accuracy": right / max(written, 1)}
+    return {
+        "test_questions": written,
+        "test_accuracy": right / max(written, 1),
+        "test_questions_tied": tied,
+    }

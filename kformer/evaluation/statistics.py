@@ -55,6 +55,8 @@ class RunAnswers:
     """null: nothing was trained, so there is no seed"""
     predictions: Ints
     """(Q,) the index of the chosen choice, in the order of the `AnsweredQuestions`"""
+    tied: float
+    """for which share of the questions several choices have the highest logit"""
     training: TrainingSummary | None
     """what training measured; None where nothing was trained"""
 
@@ -73,6 +75,7 @@ class ConditionResult(BaseModel):
     accuracy_mean: FiniteFloat
     accuracy_std: FiniteFloat | None
     ci95: Interval
+    tied: FiniteFloat
     delta: FiniteFloat
     delta_ci95: Interval | None
     p_value: FiniteFloat | None
@@ -223,6 +226,7 @@ def _accuracy(runs: Sequence[RunAnswers], questions: AnsweredQuestions) -> dict[
         "accuracy_mean": float(scores.mean()),
         "accuracy_std": float(np.std(by_run, ddof=1)) if len(by_run) > 1 else None,
         "ci95": mean_interval(scores, 0, 1),
+        "tied": float(np.mean([run.tied for run in runs])),
         "p_chance": chance_p_value(_votes(runs, questions), questions),
     }
 

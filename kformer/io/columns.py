@@ -4,8 +4,11 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
+from pydantic import model_validator
+
 from kformer.config_section import Section
 from kformer.errors import KformerError
+from kformer.io.normal_form import in_normal_form
 from kformer.io.records import NoSuchColumn, Record
 
 
@@ -14,6 +17,11 @@ class Columns(Section):
 
     A field that has its usual name may be missing; one that the config names must be there.
     """
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_in_normal_form(cls, names: Any) -> Any:
+        return in_normal_form(names)  # as records are
 
     @abstractmethod
     def is_required(self, key: str, position: int) -> bool:

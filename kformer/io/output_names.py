@@ -39,6 +39,14 @@ class RunFolder:
         return self.path / "training.json"
 
     @property
+    def finished(self) -> "RunFolder":
+        """Model and summary once more, until the run was evaluated: hard links, no bytes.
+
+        Who runs the stages may delete the outputs of a job that was killed, finished or not.
+        """
+        return RunFolder(self.path / ".finished")
+
+    @property
     def predictions(self) -> Path:
         """The predictions table."""
         return self.path / "predictions.parquet"

@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from kformer.config_section import Section
+from kformer.errors import KformerError
+from kformer.io.columns import Columns
+from kformer.io.normal_form import in_normal_form, normal_form
 from kformer.io.records import JSONL, PARQUET, Record, jsonl_records, parquet_records
 
 
@@ -24,13 +27,15 @@ class RecordFiles(Section, ABC):
         """Streams the records of a file as they are."""
 
     def records(self, path: Path) -> Iterator[Record]:
-        """Streams the records of a file under the names that are known.
+        """Streams the records of a file in normal form, under the names that are known.
 
         Raises:
             KformerError: the file cannot be read, or lacks a column that the config names.
         """
-        records = self.raw_records(path)
-        return self.columns.apply(records, self.have_header) if self.columns else records
+        records = map(_in_normal_form, self.raw_records(path))
+        if isinstance(self.columns, Columns):
+            return self.columns.apply(records, self.have_header)
+        return records
 
 
 class JsonlFiles(RecordFiles):
@@ -49,3 +54,14 @@ class ParquetFiles(RecordFiles):
 
     def raw_records(self, path: Path) -> Iterator[Record]:
         return parquet_records(path)
+
+
+def _in_normal_form(record: Record) -> Record:
+    if isinstance(record.content, KformerError):
+        return record
+    try:
+        content = in_normal_form(record.content)
+    except ValueError as error:
+        content = KformerError(f"{record.where}: {error}")
+    columns = record.columns and tuple(map(normal_form, record.columns))
+    return record._replace(content=content, columns=columns)

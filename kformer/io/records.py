@@ -4,8 +4,9 @@ A record that cannot be read is a value too, so that `kformer check` can list al
 stage stops at the first.
 """
 
-import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -15,15 +16,17 @@ from pydantic import BaseModel, ValidationError
 
 from kformer.config_section import in_one_line
 from kformer.errors import KformerError, listed
+from kformer.io.delimited_rows import TableRow, csv_rows, tsv_rows
+from kformer.io.file_kinds import START, refuse_known_kind
+from kformer.io.json_lists import is_list, list_elements
 from kformer.io.tables import parquet_errors
-from kformer.io.text_files import MAX_LINE, decoded, is_kind, parse_object, raw_lines
+from kformer.io.text_files import decoded, is_kind, parse_object, raw_lines
 
-JSONL = (".jsonl", ".ndjson")
+JSONL = (".jsonl", ".ndjson", ".json")
 PARQUET = (".parquet",)
 
 _ROWS_PER_BATCH = 1_000
-
-csv.field_size_limit(MAX_LINE)
+_ALIKE = 0.75  # how much a misspelt name has in common with the right one, as difflib counts
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -37,7 +40,7 @@ class Record(NamedTuple):
 
     file: Path
     line: int
-    """From 1; in a Parquet file the row."""
+    """From 1; in a Parquet file the row, in a JSON list the element."""
     content: dict[str, Any] | KformerError
     columns: tuple[str, ...] | None = None
     """Of a table: all its columns, also those that are empty in this record."""
@@ -53,7 +56,13 @@ class Record(NamedTuple):
         try:
             return model.model_validate(self.content)
         except ValidationError as error:
-            raise KformerError(f"{self.where}: {in_one_line(error)}") from None
+            meant = "; ".join(
+                f"is {key!r:.60} meant as {name}?"
+                for key, name in misspelt(self.content, model).items()
+            )
+            raise KformerError(
+                f"{self.where}: {in_one_line(error)}{f' ({meant})' if meant else ''}"
+            ) from None
 
     def field(self, path: str) -> Any:
         """The value of a field; None where it is null or an empty cell.
@@ -78,6 +87,19 @@ class Record(NamedTuple):
             ) from None
 
 
+def misspelt(content: Mapping[str, Any], model: type[BaseModel]) -> dict[str, str]:
+    """The keys of a record that are like those of fields which it lacks, with these."""
+    lacking = tuple(name for name in model.model_fields if name not in content)
+    unknown = (key for key in content if key not in model.model_fields)
+    meant = ((key, _closest(key, lacking)) for key in unknown)
+    return {key: name for key, name in meant if name}
+
+
+@lru_cache
+def _closest(key: str, names: tuple[str, ...]) -> str | None:
+    return next(iter(get_close_matches(key.lower(), names, 1, _ALIKE)), None)
+
+
 def _inside(value: Any, path: str, parent: str = "") -> Any:
     """The value at a path below ``parent``; raises KeyError with a list of what there is."""
     if value is None:
@@ -94,69 +116,91 @@ def _inside(value: Any, path: str, parent: str = "") -> Any:
 
 
 def jsonl_records(path: Path) -> Iterator[Record]:
-    """Streams the objects of a JSON-lines file; blank lines are none."""
+    """Streams the objects of a JSON file: one on each line, or all in one list.
+
+    Blank lines are none. The elements of a list are numbered instead of lines.
+
+    Raises:
+        KformerError: it is one object over several lines, or not a valid list.
+    """
+    if is_list(path):
+        for number, element in enumerate(list_elements(path), start=1):
+            yield _json_record(path, number, element)
+        return
     for number, line in raw_lines(path):
         if line.strip():
-            where = f"{path}:{number}"
-            try:
-                yield Record(path, number, parse_object(decoded(line, where), where))
-            except KformerError as error:
-                yield Record(path, number, error)
+            yield _json_record(path, number, line)
+
+
+def _json_record(path: Path, number: int, text: str | bytes) -> Record:
+    where = f"{path}:{number}"
+    try:
+        text = decoded(text, where) if isinstance(text, bytes) else text
+        return Record(path, number, parse_object(text, where))
+    except KformerError as error:
+        return Record(path, number, error)
 
 
 def csv_records(path: Path, needed: tuple[str, ...] = ()) -> Iterator[Record]:
     """Streams the rows of a table with a header: tabs in a ``.tsv`` file, else commas.
 
-    A quoted cell may hold line ends; a record's line is then its first one. Empty cells are left
-    out.
+    Instead of commas there may be semicolons. Empty cells are left out.
 
     Raises:
-        KformerError: the header is missing, names a column twice, or lacks one of ``needed``.
+        KformerError: the header is missing, names a column twice, lacks one of ``needed``, or has
+            tabs where there should be commas or the other way round.
     """
-    delimiter = "\t" if is_kind(path, ".tsv") else ","
-    # Bytes that are not UTF-8 are an error of their record, so they must pass the parser first.
-    lines = (line.decode(errors="surrogateescape") for _, line in raw_lines(path))
-    rows = csv.reader(lines, delimiter=delimiter, strict=True)
+    rows = tsv_rows(path) if is_kind(path, ".tsv") else csv_rows(path)
+    return records_with_header(path, rows, needed)
+
+
+def records_with_header(
+    path: Path, rows: Iterator[TableRow], needed: tuple[str, ...] = ()
+) -> Iterator[Record]:
+    """Streams the rows of a table as records under the names in its first row.
+
+    Raises:
+        KformerError: as `csv_records` does.
+    """
     header: list[str] = []
-    while True:
-        line = rows.line_num + 1
-        where = f"{path}:{line}"
-        try:
-            cells = [cell.strip() for cell in next(rows)]
-            decoded(delimiter.join(cells).encode(errors="surrogateescape"), where)
-        except StopIteration:
-            break
-        except csv.Error as error:
-            until = (
-                f"; the quote is open up to line {rows.line_num}" if rows.line_num > line else ""
-            )
-            problem = f"{where}: not valid CSV ({error}{until}); correct the quotes"
-            yield Record(path, line, KformerError(problem))
-            continue
-        except KformerError as error:
-            yield Record(path, line, error)
-            continue
-        if not any(cells):
-            continue
-        if not header:
-            header = _checked_header(cells, where, needed)
-        elif len(cells) > len(header):
-            more = f"{where}: {len(cells)} cells, but the header names {len(header)} columns"
-            yield Record(path, line, KformerError(f"{more}; quote cells with {delimiter!r}"))
+    for line, cells in rows:
+        if isinstance(cells, KformerError):
+            yield Record(path, line, cells)
+        elif not header:
+            header = _checked_header(cells, f"{path}:{line}", needed)
         else:
-            content = {name: cell for name, cell in zip(header, cells, strict=False) if cell}
-            yield Record(path, line, content, tuple(header))
+            yield _table_record(path, line, cells, header)
     if not header:
         raise KformerError(f"{path}: empty; the first line must name the columns")
+
+
+def _table_record(path: Path, line: int, cells: Sequence[str], header: Sequence[str]) -> Record:
+    """A row as a record, without its empty cells; not one if it has not a cell for each column."""
+    if len(cells) == len(header):
+        content = {name: cell for name, cell in zip(header, cells, strict=True) if cell}
+        return Record(path, line, content, tuple(header))
+    problem = (
+        f"{path}:{line}: {len(cells)} cells, but the header names {len(header)} columns; correct "
+        f"the row (columns: {' | '.join(header)!r:.80})"
+    )
+    return Record(path, line, KformerError(problem))
 
 
 def _checked_header(cells: list[str], where: str, needed: tuple[str, ...]) -> list[str]:
     names = [cell.lower() for cell in cells]
     refuse_repeated(names, where)
+    if len(cells) == 1 and any(separator in cells[0] for separator in ",;"):
+        raise KformerError(
+            f"{where}: commas or semicolons separate its columns, not tabs; give it the suffix .csv"
+        )
     if missing := [name for name in needed if name not in names]:
+        close = {name: get_close_matches(name, names, 1, _ALIKE) for name in missing if name[1:]}
+        meant = "".join(
+            f"; is {like[0]!r} meant as {name}?" for name, like in close.items() if like
+        )
         raise KformerError(
             f"{where}: no column {', '.join(missing)} in the header {' | '.join(cells)!r:.80}; "
-            "name the columns there, and separate them by commas, or by tabs in a .tsv file"
+            f"name the columns there, and separate them by commas, or by tabs in a .tsv file{meant}"
         )
     return cells
 
@@ -175,6 +219,9 @@ def parquet_records(path: Path) -> Iterator[Record]:
     """
     row = 0
     with parquet_errors(path):
+        with path.open("rb") as opened:
+            if not (start := opened.read(START)).startswith(b"PAR1"):
+                refuse_known_kind(path, start)
         file = pq.ParquetFile(path)
         columns = tuple(file.schema_arrow.names)
         for names in _names_at_each_level(file.schema_arrow):

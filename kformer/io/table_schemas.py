@@ -6,7 +6,7 @@ import pyarrow as pa
 
 TableName = Literal["questions", "facts", "retrieval", "predictions"]
 
-TABLES_VERSION = "1"
+TABLES_VERSION = "2"
 SPLITS = ("train", "validation", "test")
 
 

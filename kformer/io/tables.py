@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from kformer.errors import KformerError
 from kformer.io.file_writing import replacing, sha256_of
+from kformer.io.sealed_parquet import is_whole, seal
 from kformer.io.table_schemas import SCHEMAS, TABLES_VERSION, TableName
 
 Row = Mapping[str, Any]
@@ -61,24 +62,25 @@ def write_batches(
         metadata["kformer_made_of"] = json.dumps(provenance, sort_keys=True)
     schema = SCHEMAS[name].with_metadata(metadata)
     written = 0
-    with (
-        replacing(path) as partial,
-        partial.open("wb") as file,  # whose errors name it, while Arrow's do not
-        pq.ParquetWriter(
-            file,
-            schema,
-            compression="zstd",
-            use_dictionary=_REPETITIVE,
-            write_statistics=False,
-            write_page_checksum=True,
-        ) as writer,
-    ):
-        for batch in batches:
-            for field in schema:
-                if not field.nullable and batch[field.name].null_count:
-                    raise KformerError(f"{path}: column {field.name} may not be empty")
-            writer.write_table(batch.replace_schema_metadata(metadata))
-            written += batch.num_rows
+    with replacing(path) as partial:
+        with (
+            partial.open("wb") as file,  # whose errors name it, while Arrow's do not
+            pq.ParquetWriter(
+                file,
+                schema,
+                compression="zstd",
+                use_dictionary=_REPETITIVE,
+                write_statistics=False,
+                write_page_checksum=True,
+            ) as writer,
+        ):
+            for batch in batches:
+                for field in schema:
+                    if not field.nullable and batch[field.name].null_count:
+                        raise KformerError(f"{path}: column {field.name} may not be empty")
+                writer.write_table(batch.replace_schema_metadata(metadata))
+                written += batch.num_rows
+        seal(partial)
     return written
 
 
@@ -184,19 +186,35 @@ def read_column(
 def _open(path: Path, name: TableName) -> pq.ParquetFile:
     if not path.exists():
         raise KformerError(f"{path}: there is no such file; expected a {name} table")
+    damaged = KformerError(f"{path}: damaged (its checksum differs); delete the file and run again")
     with parquet_errors(path):
+        whole = is_whole(path)
+        if whole is False:
+            raise damaged
         file = pq.ParquetFile(path, page_checksum_verification=True)
     metadata = file.schema_arrow.metadata or {}
-    found = metadata.get(b"kformer_table", b"no table of kformer").decode()
+    found = _as_text(metadata.get(b"kformer_table", b"no table of kformer"))
     if found != name:
         raise KformerError(f"{path}: holds {found}, but a {name} table is needed here")
-    version = metadata.get(b"kformer_version", b"?").decode()
+    version = _as_text(metadata.get(b"kformer_version", b"?"))
     if version != TABLES_VERSION or not file.schema_arrow.equals(SCHEMAS[name]):
         raise KformerError(
             f"{path}: a {name} table of version {version}, but this program reads "
             f"version {TABLES_VERSION}; delete the file and run again"
         )
+    if not whole:
+        raise KformerError(f"{path}: damaged (its checksum differs); delete the file and run again")
     return file
+
+
+def _as_text(metadata: bytes) -> str:
+    """Metadata of a file that may be anybody's, or damaged, for a message."""
+    return _as_line(metadata.decode("utf-8", "replace"))[:80]
+
+
+def _as_line(text: str) -> str:
+    printable = "".join(char if char.isprintable() else " " for char in text)
+    return " ".join(printable.split())
 
 
 @contextmanager
@@ -204,8 +222,8 @@ def parquet_errors(path: Path) -> Iterator[None]:
     """Turns what pyarrow raises for a damaged file into a KformerError that names it."""
     try:
         yield
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
+    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+        reason = _as_line(str(error))
         raise KformerError(f"{path}: not a readable Parquet file ({reason})") from None
 
 

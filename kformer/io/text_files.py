@@ -8,17 +8,19 @@ import lzma
 import re
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, cast
 
 from kformer.errors import KformerError
+from kformer.io.file_kinds import START, refuse_unless_text
 
 MAX_LINE = 16 * 2**20  # bytes; so a file without line ends cannot fill the memory
 
 _PIECE = 2**18  # bytes
 _BOM = b"\xef\xbb\xbf"
 _SUFFIXES = (".gz", ".bz2", ".xz")
+_DAMAGED = (EOFError, OSError, zlib.error, lzma.LZMAError)  # what unpacking raises
 _COMPRESSED: dict[re.Pattern[bytes], Callable[[Path], Any]] = {
     re.compile(rb"\x1f\x8b"): gzip.GzipFile,
     re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)"): bz2.BZ2File,
@@ -29,8 +31,9 @@ _COMPRESSED: dict[re.Pattern[bytes], Callable[[Path], Any]] = {
 def files_below(path: Path, suffixes: tuple[str, ...]) -> list[Path]:
     """The files of a folder with one of these suffixes, in the order of their paths.
 
-    A compressed file may have a further suffix, as in ``facts.tsv.gz``. Hidden files are left out.
-    For a file it is the file itself, whatever its name.
+    A compressed file may have a further suffix, as in ``facts.tsv.gz``. Hidden files are left out,
+    and beside JSON lines files with the suffix ``.json``, which describe the others. For a file it
+    is the file itself, whatever its name.
 
     Raises:
         KformerError: ``path`` does not exist, or is a folder without such a file.
@@ -44,6 +47,8 @@ def files_below(path: Path, suffixes: tuple[str, ...]) -> list[Path]:
         and file.is_file()
         and not any(part.startswith(".") for part in file.relative_to(path).parts)
     ]
+    if any(is_kind(file, ".jsonl", ".ndjson") for file in found):
+        found = [file for file in found if not is_kind(file, ".json")]
     if not found:
         state = f"no {' or '.join(suffixes)} file below it" if path.is_dir() else "does not exist"
         raise KformerError(f"{path}: {state}; name a file or a folder with such files")
@@ -111,7 +116,8 @@ def raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     gzip, bzip2 and xz are recognised by content.
 
     Raises:
-        KformerError: there is no such file, it is damaged, or a line is longer than `MAX_LINE`.
+        KformerError: there is no such file, it is damaged or no text, or a line is longer than
+            `MAX_LINE`.
     """
     number = 0
     with _opened(path, lambda: number) as file:
@@ -163,7 +169,7 @@ def parse_object(text: str, where: str) -> dict[str, Any]:
     """Parses a JSON object; raises as `parse_json` does, also for anything but an object."""
     value = parse_json(text, where)
     if not isinstance(value, dict):
-        raise KformerError(f"{where}: not a JSON object; each line must be one {{…}}")
+        raise KformerError(f"{where}: not a JSON object; each must be one {{…}}")
     return value
 
 
@@ -186,14 +192,17 @@ def parse_json(text: str, where: str) -> Any:
 
 
 def _open(path: Path) -> IO[bytes]:
+    """Opens a file to be read from its start, unpacked; refuses one that is no text."""
     with path.open("rb") as file:
         start = file.read(10)
-    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise KformerError(f"{path}: UTF-16 text, not UTF-8; save the file as UTF-8")
-    for magic, opened in _COMPRESSED.items():
-        if magic.match(start):
-            return cast(IO[bytes], opened(path))
-    return path.open("rb")
+    unpack = next((how for magic, how in _COMPRESSED.items() if magic.match(start)), None)
+    with suppress(*_DAMAGED), _unpacked(path, unpack) as file:
+        refuse_unless_text(path, file.read(START))
+    return _unpacked(path, unpack)
+
+
+def _unpacked(path: Path, unpack: Callable[[Path], Any] | None) -> IO[bytes]:
+    return cast(IO[bytes], unpack(path)) if unpack else path.open("rb")
 
 
 @contextmanager
@@ -204,7 +213,7 @@ def _opened(path: Path, line: Callable[[], int]) -> Iterator[IO[bytes]]:
     try:
         with _open(path) as file:
             yield file
-    except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
+    except _DAMAGED as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the disk's own; gzip and bzip2 have only these without a number
         reason = str(error) or type(error).__name__

@@ -3,15 +3,17 @@
 import json
 import math
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kformer.config_section import in_one_line
 from kformer.errors import KformerError
-from kformer.io.file_writing import write_json
+from kformer.io.checksums import CHECKSUMS, damage_in, is_sealed, sealed
+from kformer.io.file_writing import sha256_of, write_json
+from kformer.io.output_names import RunFolder
 
-_NOT_MEASURED = {"seed", "precision", "device", "version"}
+_NOT_MEASURED = {"seed", "precision", "device", "version", "identity", "model_checksums"}
 
 
 class TrainingSummary(BaseModel):
@@ -25,6 +27,8 @@ class TrainingSummary(BaseModel):
         added_parameters: those that the injection adds to encoder and head.
         version: of the training stage; for an injection of another package that of the stage
             and, after a space, what the package's code is.
+        identity: stands for all that the run depends on.
+        model_checksums: SHA-256 of the list of checksums in the model's folder.
     """
 
     model_config = ConfigDict(frozen=True, coerce_numbers_to_str=True)
@@ -43,6 +47,8 @@ class TrainingSummary(BaseModel):
     precision: Literal["bf16", "fp32"]
     device: str
     version: str
+    identity: str = ""
+    model_checksums: str = ""
 
     @property
     def measured(self) -> dict[str, float | None]:
@@ -55,7 +61,7 @@ class TrainingSummary(BaseModel):
         return self.version.partition(" ")[0]
 
     def write(self, path: Path) -> None:
-        write_json(path, self.model_dump())
+        write_json(path, sealed(self.model_dump()))
 
     @classmethod
     def read(cls, path: Path) -> "TrainingSummary":
@@ -65,19 +71,47 @@ class TrainingSummary(BaseModel):
             KformerError: there is none, or it is damaged.
         """
         try:
-            text = path.read_text("utf-8")
-            content = json.loads(text, parse_float=_finite, parse_constant=_finite)
-            return cls.model_validate(content)
+            content = json.loads(path.read_text("utf-8"))
+            if isinstance(content, dict) and not is_sealed(content):
+                reason = "its checksum differs"
+            else:
+                return cls.model_validate(_finite(content))
         except FileNotFoundError:
             raise KformerError(f"{path}: there is no such file; train this run first") from None
         except ValidationError as error:
             reason = in_one_line(error)
+        except IsADirectoryError:
+            reason = "this is a folder"
         except (ValueError, RecursionError) as error:
             reason = f"not JSON in UTF-8: {error}"
         raise KformerError(f"{path}: damaged ({reason}); delete this run and train it again")
 
 
-def _finite(number: str) -> float | None:
-    """A number; None for NaN and infinity, as Python writes what is not defined."""
-    value = float(number)
-    return value if math.isfinite(value) else None
+def read_trained(run: RunFolder) -> TrainingSummary:
+    """The summary of a run whose model is what was trained, to the last bit.
+
+    Raises:
+        KformerError: the run was not trained, or its summary or model is damaged.
+    """
+    summary = TrainingSummary.read(run.summary)
+    if not run.model.is_dir():
+        problem = "there is no such folder"
+    elif damage := damage_in(run.model):
+        problem = f"damaged ({damage})"
+    elif sha256_of(run.model / CHECKSUMS) != summary.model_checksums:
+        problem = f"this is not the model of {run.summary}"
+    else:
+        return summary
+    raise KformerError(f"{run.model}: {problem}; delete {run.path} and train it again")
+
+
+def _finite(content: Any) -> Any:
+    """JSON with null for NaN and infinity, as Python writes what is not defined."""
+    if not isinstance(content, dict):
+        return content
+    undefined = {key for key, value in content.items() if _is_undefined(value)}
+    return content | dict.fromkeys(undefined)
+
+
+def _is_undefined(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)

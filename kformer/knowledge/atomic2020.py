@@ -9,6 +9,7 @@ from kformer.errors import KformerError
 from kformer.io.text_files import find_files, read_lines
 from kformer.knowledge.atomic import to_sentence
 from kformer.knowledge.reader import Fact
+from kformer.knowledge.triple_columns import refuse_other_order
 from kformer.knowledge.triples import Triples
 
 _FILES = ("train.tsv", "dev.tsv", "test.tsv")
@@ -23,9 +24,12 @@ class Atomic2020(Triples):
         """Streams the facts, of the train file first; tails that say "none" are skipped.
 
         Raises:
-            KformerError: none of the files is there, or a line is malformed.
+            KformerError: none of the files is there, one has another order of columns or a header,
+                or a line is malformed.
         """
         for path in find_files(folder, _FILES, "the official ATOMIC-2020 archive"):
+            rows = (line.split("\t") for _, line in read_lines(path))
+            refuse_other_order(path, rows, 1, self.known_relations)
             for number, line in read_lines(path):
                 cells = [cell.strip() for cell in line.split("\t")]
                 if len(cells) == 2:  # the tail is empty, and the line was stripped

@@ -8,6 +8,7 @@ from typing import Literal
 from kformer.errors import KformerError
 from kformer.io.text_files import files_below, read_lines
 from kformer.knowledge.reader import Fact
+from kformer.knowledge.triple_columns import is_number, refuse_other_order
 from kformer.knowledge.triples import Triples
 
 
@@ -15,9 +16,9 @@ class ConceptNet(Triples):
     """The English part of the official assertions, or of files with relation, head and tail.
 
     A line of the assertions has five columns: the assertion's address, relation, start, end, and
-    JSON with its sources. A line of the other files starts with relation, head and tail; what
-    follows, such as a weight, is not read. Addresses (`/r/IsA`, `/c/en/car/n`) and plain words
-    (`IsA`, `car`) may stand in either.
+    JSON with its sources. A line of the other files starts with relation, head and tail; of what
+    follows only a weight is read: a triple whose weight is not above 0 is not true, and skipped.
+    Addresses (`/r/IsA`, `/c/en/car/n`) and plain words (`IsA`, `car`) may stand in either.
     """
 
     source: Literal["conceptnet"] = "conceptnet"
@@ -26,13 +27,12 @@ class ConceptNet(Triples):
         """Streams the facts; assertions about words of other languages are skipped.
 
         Raises:
-            KformerError: there is no file, or a line has too few columns.
+            KformerError: there is no file, one has another order of columns or a header, or a line
+                has too few columns.
         """
         for path in files_below(folder, (".csv", ".tsv", ".txt")):
-            for number, line in read_lines(path):
-                cells = [cell.strip() for cell in line.split("\t")]
-                if cells[0].startswith("/a/"):
-                    del cells[0]
+            refuse_other_order(path, (row for _, row in _rows(path)), 0, self.known_relations)
+            for number, cells in _rows(path):
                 if len(cells) < 3:
                     raise KformerError(
                         f"{path}:{number}: {len(cells)} columns, expected relation, head and tail "
@@ -43,9 +43,18 @@ class ConceptNet(Triples):
                     counts["not_english"] += 1
                 elif not (relation and head and tail):
                     counts["empty"] += 1
+                elif len(cells) > 3 and is_number(cells[3]) and float(cells[3]) <= 0:
+                    counts["not_true"] += 1
                 else:
                     text = self.sentence(head, relation, tail)
                     yield Fact(text, relation, head)
+
+
+def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The cells of each line, without the address of an assertion."""
+    for number, line in read_lines(path):
+        cells = [cell.strip() for cell in line.split("\t")]
+        yield number, cells[1:] if cells[0].startswith("/a/") else cells
 
 
 def _term(address: str) -> str | None:

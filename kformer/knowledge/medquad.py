@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
 from kformer.errors import KformerError
+from kformer.io.normal_form import normal_form
 from kformer.knowledge.passages import Passages
 from kformer.knowledge.reader import Fact
 from kformer.knowledge.triples import naming
@@ -15,7 +16,7 @@ from kformer.knowledge.triples import naming
 # A document type may define entities that expand without bound; MedQuAD has none.
 _DOCTYPE = re.compile(rb"<!(?:DOCTYPE|ENTITY)", re.IGNORECASE)
 
-_QUESTION_MARKS = re.compile(r"[\s?]*\?$")  # "What causes gout? ?"
+_QUESTION_MARKS = re.compile(r"(?<![\s?])[\s?]*\?$")  # "What causes gout? ?"
 
 
 class _Markup(NamedTuple):
@@ -95,4 +96,4 @@ def _parse(path: Path) -> ET.Element:
 
 
 def _text(element: ET.Element | None) -> str:
-    return " ".join("".join(element.itertext()).split()) if element is not None else ""
+    return " ".join(normal_form("".join(element.itertext())).split()) if element is not None else ""

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import NonNegativeInt, PositiveInt, model_validator
 
+from kformer.io.normal_form import normal_form
 from kformer.io.text_files import read_pieces
 from kformer.knowledge.reader import KnowledgeReader
 
@@ -147,6 +148,8 @@ class Passages(KnowledgeReader):
 def paragraphs_of(path: Path) -> Iterator[str]:
     """Streams the paragraphs of a text file, which blank lines separate, each on one line.
 
+    They are in normal form: words that are broken at a line's end are joined.
+
     Raises:
         KformerError: as `read_pieces` does.
     """
@@ -261,7 +264,7 @@ def _looks_like_heading(paragraph: str) -> bool:
 
 
 def _in_one_line(paragraph: str) -> str:
-    text = paragraph.strip()
+    text = normal_form(paragraph).strip()
     if "\n" in text or "  " in text or not (text.isascii() or text.isprintable()):
         return " ".join(text.split())  # of all spaces only the common one is printable
     return text

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from kformer.errors import KformerError
+from kformer.io.unspaced_scripts import UnspacedTexts
 from kformer.knowledge.passages import Passages, paragraphs_of
 from kformer.knowledge.reader import Fact
 
@@ -38,7 +39,17 @@ class Textbooks(Passages):
 
 
 def book_facts(passages: Passages, path: Path, title: str) -> Iterator[Fact]:
-    """The passages of one book; their origin is its title and the numbers of their paragraphs."""
-    for text, first, last in passages.split(paragraphs_of(path)):
+    """The passages of one book; their origin is its title and the numbers of their paragraphs.
+
+    Raises:
+        KformerError: words have no spaces between them, so passages of so many cannot be made.
+    """
+    counted = UnspacedTexts()
+    for text, first, last in passages.split(counted.counting(paragraphs_of(path))):
         span = str(first) if first == last else f"{first}-{last}"
         yield Fact(text, None, f"{title} {span}")
+    if described := counted.described("paragraphs"):
+        raise KformerError(
+            f"{path}: {described}, so they cannot be split into passages of a number of words; "
+            "write each passage on a line of its own, and set unit: line"
+        )

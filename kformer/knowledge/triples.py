@@ -95,6 +95,11 @@ class Triples(KnowledgeReader):
     templates: dict[str, Annotated[str, naming("head", "tail")]] = Field(default_factory=dict)
     """Sentences for relations, over the built-in ones: `xNeed: "{head} needs {tail}."`."""
 
+    @property
+    def known_relations(self) -> frozenset[str]:
+        """The names of all relations with a template, as `plain_name` writes them."""
+        return frozenset(map(plain_name, (*TEMPLATES, *self.templates)))
+
     def sentence(self, head: str, relation: str, tail: str) -> str:
         """Writes a triple as a sentence; a relation without a template is written as words."""
         template = self.templates.get(relation) or TEMPLATES.get(relation)
@@ -102,6 +107,11 @@ class Triples(KnowledgeReader):
             template = f"{{head}} {_as_words(relation)} {{tail}}."
         text = template.format(head=head.rstrip(" ."), tail=tail.rstrip(" ."))
         return text[:1].upper() + text[1:]
+
+
+def plain_name(text: str) -> str:
+    """A name in small letters without anything else: ``/r/AtLocation`` is atlocation."""
+    return re.sub(r"[\W_]", "", text.lower().removeprefix("/r/"))
 
 
 def _as_words(relation: str) -> str:

@@ -1,26 +1,38 @@
 """The user's own knowledge: JSON lines, tables, Parquet, or plain text."""
 
+from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Tag, model_validator
 
 from kformer.config_section import Name, Text
-from kformer.errors import KformerError
+from kformer.errors import KformerError, listed
 from kformer.io.columns import Columns
+from kformer.io.delimited_rows import TableRow, csv_rows, tsv_rows
+from kformer.io.normal_form import normal_form
 from kformer.io.record_files import JsonlFiles, ParquetFiles, RecordFiles
-from kformer.io.records import Record, csv_records, refuse_repeated
-from kformer.io.text_files import decoded, name_below, raw_lines, read_lines
+from kformer.io.records import Record, records_with_header
+from kformer.io.text_files import name_below, read_lines
+from kformer.knowledge.column_names import TRIPLE, ColumnOrder
+from kformer.knowledge.fact_tables import (
+    FactTable,
+    fact_records,
+    table_in_order,
+    table_of_any_kind,
+    table_with_header,
+)
 from kformer.knowledge.passages import Passages
 from kformer.knowledge.reader import Fact, KnowledgeReader
 from kformer.knowledge.textbooks import book_facts
+from kformer.knowledge.triple_columns import SAMPLE, refuse_json
 from kformer.knowledge.triples import Triples
 from kformer.sources.catalogue import CATALOGUE
 from kformer.sources.user_data import UserData
-
-_TRIPLE = ("head", "relation", "tail")
 
 
 class FactRow(BaseModel):
@@ -30,7 +42,7 @@ class FactRow(BaseModel):
         frozen=True,
         use_attribute_docstrings=True,
         title="Fact",
-        json_schema_extra={"oneOf": [{"required": ["text"]}, {"required": list(_TRIPLE)}]},
+        json_schema_extra={"oneOf": [{"required": ["text"]}, {"required": list(TRIPLE)}]},
     )
 
     text: Text | None = None
@@ -49,7 +61,7 @@ class FactRow(BaseModel):
         is_triple = self.head is not None or self.tail is not None
         if (self.text is None) != is_triple:
             raise ValueError("give either text, or head, relation and tail")
-        if is_triple and None in (missing := {key: getattr(self, key) for key in _TRIPLE}).values():
+        if is_triple and None in (missing := {key: getattr(self, key) for key in TRIPLE}).values():
             lacking = ", ".join(key for key, value in missing.items() if value is None)
             raise ValueError(f"a triple has head, relation and tail; {lacking} is missing")
         return self
@@ -74,6 +86,12 @@ class FactColumns(Columns):
 
     def content_of(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         return dict(fields)
+
+
+NamesOrOrder = Annotated[
+    Annotated[FactColumns, Tag("[by name]")] | Annotated[ColumnOrder, Tag("[in order]")],
+    Discriminator(lambda value: "[in order]" if isinstance(value, list) else "[by name]"),
+]
 
 
 class UserKnowledge(UserData, KnowledgeReader):
@@ -106,58 +124,112 @@ class UserKnowledge(UserData, KnowledgeReader):
 class UserFacts(UserKnowledge, Triples, RecordFiles):
     """The user's own facts, texts or triples, in files of one format."""
 
-    columns: FactColumns | None = None
-    """Which field is what, for files with other names than those in docs/bring-your-own-data.md."""
-
     def read(self, path: Path, counts: Counter[str]) -> Iterator[Fact]:
         for file in self.files_at(path, self.suffixes):
             for record in self.records(file):
-                yield as_fact(record.parse(FactRow), record, self)
+                yield self.fact(record)
+
+    def fact(self, record: Record) -> Fact:
+        """A record as a fact; without an origin it gets its head, or else file and line.
+
+        Raises:
+            KformerError: it is no fact.
+        """
+        try:
+            row = record.parse(FactRow)
+        except KformerError as error:
+            content = record.content
+            if isinstance(content, KformerError) or {"text", *TRIPLE} & content.keys():
+                raise
+            raise KformerError(f"{error}; there are: {listed(content)}") from None
+        head, relation = (row.head or "").strip(), row.relation and row.relation.strip()
+        text = row.text
+        if text is None:
+            assert relation and row.tail
+            text = self.sentence(head, relation, row.tail.strip())
+        return Fact(text, relation, row.origin or head or f"{record.file.name}:{record.line}")
 
 
-class JsonlFacts(UserFacts, JsonlFiles):
+class NamedFacts(UserFacts):
+    """Facts in files that name the fields of each record."""
+
+    columns: FactColumns | None = None
+    """Which field is what, for files with other names than those in docs/bring-your-own-data.md."""
+
+
+class JsonlFacts(NamedFacts, JsonlFiles):
     """JSON lines; `workflow/schemas/fact.schema.json` says what a line may hold."""
 
     source: Literal["jsonl"] = "jsonl"
 
 
-class ParquetFacts(UserFacts, ParquetFiles):
+class ParquetFacts(NamedFacts, ParquetFiles):
     """Parquet, as data sets on the Hugging Face hub have it; a row is like a JSON line."""
 
     source: Literal["parquet"] = "parquet"
 
 
-class CsvFacts(UserFacts):
+class TableFacts(UserFacts):
+    """Facts in tables of text."""
+
+    have_header = True
+
+    columns: NamesOrOrder | None = None
+    """Which column is what, for files with other names than those in
+    docs/bring-your-own-data.md; or a list of what the columns are in files without a header, such
+    as `[relation, head, tail]`, with null for one that is not read."""
+
+    @abstractmethod
+    def rows(self, path: Path) -> Iterator[TableRow]:
+        """Streams the rows of a file."""
+
+    @abstractmethod
+    def table_of(self, path: Path, rows: Sequence[TableRow]) -> FactTable:
+        """What the columns of a file are where the config does not say so."""
+
+    def raw_records(self, path: Path) -> Iterator[Record]:
+        rows = self.rows(path)
+        match self.columns:
+            case FactColumns():
+                return records_with_header(path, rows)
+            case None:
+                return fact_records(path, rows, partial(self.table_of, path))
+            case order:
+                return fact_records(path, rows, partial(table_in_order, path, order=order))
+
+
+class CsvFacts(TableFacts):
     """A table with a header, with commas between the columns: text, or head, relation, tail."""
 
     suffixes = (".csv",)
-    have_header = True
 
     source: Literal["csv"] = "csv"
 
-    def raw_records(self, path: Path) -> Iterator[Record]:
-        for record in csv_records(path):
-            if self.columns or isinstance(record.content, KformerError):
-                yield record
-            else:
-                content = {name.lower(): cell for name, cell in record.content.items()}
-                yield record._replace(content=content)
+    def rows(self, path: Path) -> Iterator[TableRow]:
+        return csv_rows(path)
+
+    def table_of(self, path: Path, rows: Sequence[TableRow]) -> FactTable:
+        return table_with_header(path, rows, self.known_relations)
 
 
-class TsvFacts(UserFacts):
+class TsvFacts(TableFacts):
     """Tab-separated values: head, relation, tail; or one column with texts; or with a header."""
 
     suffixes = (".tsv",)
-    have_header = True
 
     source: Literal["tsv"] = "tsv"
 
-    def raw_records(self, path: Path) -> Iterator[Record]:
-        return _tsv_records(path, has_header=self.columns is not None)
+    def rows(self, path: Path) -> Iterator[TableRow]:
+        return tsv_rows(path)
+
+    def table_of(self, path: Path, rows: Sequence[TableRow]) -> FactTable:
+        return table_of_any_kind(path, rows, self.known_relations)
 
 
 class TxtFacts(UserKnowledge, Passages):
     """Plain text: running text to be split into passages, or a fact a line."""
+
+    suffixes: ClassVar[tuple[str, ...]] = (".txt",)
 
     source: Literal["txt"] = "txt"
     unit: Literal["passage", "line"] = "passage"
@@ -165,64 +237,24 @@ class TxtFacts(UserKnowledge, Passages):
     `line`: every line is a fact."""
 
     def read(self, path: Path, counts: Counter[str]) -> Iterator[Fact]:
-        for file in self.files_at(path, (".txt",)):
+        for file in self.files_at(path, self.suffixes):
             title = name_below(path, file)
+            _refuse_other_formats(file)
             if self.unit == "passage":
                 yield from book_facts(self, file, title)
             else:
                 for number, line in read_lines(file):
-                    yield Fact(line, None, f"{title} {number}")
+                    if text := normal_form(line).strip():
+                        yield Fact(text, None, f"{title} {number}")
 
 
-def as_fact(row: FactRow, record: Record, triples: Triples) -> Fact:
-    """A record as a fact; without an origin it gets its head, or else file and line."""
-    text, relation = row.text, row.relation and row.relation.strip()
-    if text is None:
-        assert row.head and relation and row.tail
-        text = triples.sentence(row.head.strip(), relation, row.tail.strip())
-    origin = row.origin or (row.head or "").strip() or f"{record.file.name}:{record.line}"
-    return Fact(text, relation, origin)
-
-
-def _tsv_records(path: Path, has_header: bool) -> Iterator[Record]:
-    """Streams the lines of a tab-separated file without quotes; blank lines are left out.
-
-    Empty cells are left out.
-
-    Args:
-        path: the file.
-        has_header: whether the first line is surely a header. Otherwise it is one if it names
-            known columns; without a header, three columns are head, relation and tail, and a
-            single one is the text.
-    """
-    header: list[str] | None = None
-    for number, line in raw_lines(path):
-        if not line.strip():
-            continue
-        where = f"{path}:{number}"
-        try:
-            cells = [cell.strip() for cell in decoded(line, where).split("\t")]
-        except KformerError as error:
-            yield Record(path, number, error)
-            continue
-        if header is None:
-            if has_header:
-                refuse_repeated([cell.lower() for cell in cells], where)
-                header = cells
-                continue
-            if _is_header(cells):
-                header = [cell.lower() for cell in cells]
-                continue
-            header = ["text"] if len(cells) == 1 else list(_TRIPLE)
-        if len(cells) != len(header):
-            expected = f"expected {len(header)} ({', '.join(header)}) with tabs between them"
-            problem = KformerError(f"{where}: {len(cells)} columns, {expected}")
-            yield Record(path, number, problem)
-        else:
-            content = {name: cell for name, cell in zip(header, cells, strict=True) if cell}
-            yield Record(path, number, content, tuple(header))
-
-
-def _is_header(cells: list[str]) -> bool:
-    names = {cell.lower() for cell in cells}
-    return len(names) == len(cells) and ("text" in names or names >= set(_TRIPLE))
+def _refuse_other_formats(file: Path) -> None:
+    """Raises KformerError for JSON, or a table: with as many tabs in each line."""
+    lines = [line for _, line in islice(read_lines(file), SAMPLE)]
+    refuse_json(f"{file}:1", "".join(lines[:3]))
+    tabs = [line.count("\t") for line in lines]
+    if len(tabs) > 1 and min(tabs) == max(tabs) > 1:
+        raise KformerError(
+            f"{file}: each line has {tabs[0]} tabs: rather a table than text; give it the suffix "
+            ".tsv and read it with source: tsv"
+        )

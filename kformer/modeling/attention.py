@@ -17,8 +17,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 from transformers.models.deberta_v2.modeling_deberta_v2 import DisentangledSelfAttention
 
-ATTENTION_WITH_FACTS = "kformer_sdpa"
-"""The name under which transformers finds scaled dot-product attention with facts."""
+from kformer.modeling.encoder_families import ATTENTION_WITH_FACTS
 
 
 class Slots(Protocol):

@@ -1,15 +1,21 @@
-"""The modules of each family of encoders that injections attach to, by their names."""
+"""The modules of each family of encoders that injections attach to, by their names.
+
+This module loads neither torch nor transformers, so that reading a config can tell whether a family
+is supported.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
-
-from torch import nn
-from transformers import PreTrainedConfig
+from typing import TYPE_CHECKING, Any, Literal
 
 from kformer.errors import KformerError
-from kformer.modeling.attention import ATTENTION_WITH_FACTS, DisentangledAttentionWithFacts
-from kformer.modeling.mpnet import prepare_mpnet
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import PreTrainedConfig
+
+ATTENTION_WITH_FACTS = "kformer_sdpa"
+"""The name under which transformers finds scaled dot-product attention with facts."""
 
 
 @dataclass(frozen=True)
@@ -23,9 +29,9 @@ class LayerSites:
             and values are attended to.
     """
 
-    feed_forward_in: nn.Module
-    feed_forward_out: nn.Module
-    attention: nn.Module
+    feed_forward_in: "nn.Module"
+    feed_forward_out: "nn.Module"
+    attention: "nn.Module"
 
 
 def _leave(encoder: Any) -> None:
@@ -64,6 +70,8 @@ def _bert_sites(encoder: Any) -> list[LayerSites]:
 
 
 def _prepare_deberta(encoder: Any) -> None:
+    from kformer.modeling.attention import DisentangledAttentionWithFacts
+
     for layer in encoder.encoder.layer:  # the same parameters, another forward
         layer.attention.self.__class__ = DisentangledAttentionWithFacts
 
@@ -73,6 +81,12 @@ def _mpnet_sites(encoder: Any) -> list[LayerSites]:
         LayerSites(layer.intermediate, layer.output.dense, layer.attention.attn)
         for layer in encoder.encoder.layer
     ]
+
+
+def _prepare_mpnet(encoder: Any) -> None:
+    from kformer.modeling.mpnet import prepare_mpnet
+
+    prepare_mpnet(encoder)
 
 
 def _modernbert_sites(encoder: Any) -> list[LayerSites]:
@@ -97,7 +111,7 @@ ADAPTERS = {
     "electra": Adapter(_bert_sites, projection="embeddings_project"),
     "llama": _DECODER,
     "mistral": _DECODER,
-    "mpnet": Adapter(_mpnet_sites, attention_with_facts=None, prepare=prepare_mpnet),
+    "mpnet": Adapter(_mpnet_sites, attention_with_facts=None, prepare=_prepare_mpnet),
     "modernbert": Adapter(_modernbert_sites, activation="hidden_activation"),
     "qwen2": _DECODER,
     "qwen3": _DECODER,
@@ -106,16 +120,20 @@ ADAPTERS = {
 }
 
 
-def adapter_for(encoder: PreTrainedConfig) -> Adapter:
+def adapter_for(encoder: "PreTrainedConfig") -> Adapter:
     """The adapter of an encoder's family.
 
     Raises:
         KformerError: no adapter knows this family.
     """
-    family = encoder.model_type
-    if family not in ADAPTERS:
+    check_family(encoder.model_type)
+    return ADAPTERS[encoder.model_type]
+
+
+def check_family(family: object) -> None:
+    """Raises KformerError for a family, the ``model_type`` of a config, that no adapter knows."""
+    if family not in list(ADAPTERS):  # it may be no text
         raise KformerError(
             f"model.encoder: the family {family!r} is not supported; "
             f"supported are {', '.join(sorted(ADAPTERS))}"
         )
-    return ADAPTERS[family]

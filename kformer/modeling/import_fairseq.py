@@ -7,7 +7,9 @@ Unpickling may run any code, so only what the format needs is allowed, and all e
 import argparse
 import pickle
 import re
-from collections.abc import Mapping
+import textwrap
+import zipfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,8 @@ from huggingface_hub.errors import StrictDataclassError
 from torch import Tensor
 from transformers import RobertaConfig
 
-from kformer.errors import KformerError
+from kformer.encoder_weights import rows_for
+from kformer.errors import KformerError, listed
 from kformer.io.file_writing import replacing
 from kformer.modeling.configuration import KformerConfig
 from kformer.modeling.model import KformerForMultipleChoice
@@ -33,6 +36,7 @@ _ALLOWED: list[Any] = [
     (_NUMPY_NUMBER, "numpy._core.multiarray.scalar"),
 ]
 _FACTS_KEPT = 5
+_LONGEST_NAME = _LONGEST_REASON = 200  # characters in a message
 _LONGEST_FACT = {"med_qa": 256}  # tokens; of all other tasks 45
 _NAMES = (  # ours, and those of the released checkpoint
     (r"^fact_embeddings\.", "encoder.sentence_encoder.kembed_tokens."),
@@ -50,10 +54,12 @@ _NAMES = (  # ours, and those of the released checkpoint
     (r"\.output\.LayerNorm\.", ".final_layer_norm."),
     (r"^head\.", "classification_heads.sentence_classification_head."),
 )
+_LAYER = re.compile(r"encoder\.sentence_encoder\.layers\.(\d+)\.")
 _TABLES = ("embed_tokens", "embed_positions")
 # What settings raise from which no model can be built.
 _IMPOSSIBLE = (
     AttributeError,
+    OverflowError,
     TypeError,
     ValueError,
     RuntimeError,
@@ -81,8 +87,9 @@ def import_checkpoint(
             ``roberta-base``; a checkpoint holds none.
 
     Raises:
-        KformerError: not such a checkpoint, something in it that is not part of the format,
-            weights missing, unknown or of another shape, or ``out`` is not empty.
+        KformerError: not such a checkpoint, a damaged one, something in it that is not part of
+            the format, weights missing, unknown, of another shape or no finite numbers, or ``out``
+            is not empty.
     """
     settings, weights = _read(checkpoint)
     model = _build(checkpoint, settings, weights, injection)
@@ -93,7 +100,7 @@ def import_checkpoint(
         except KformerError as error:
             reason = str(error).removeprefix("model.encoder: ")
             raise KformerError(f"--tokenizer: {reason}") from None
-        tokens, rows = len(saved_tokenizer), model.config.encoder.vocab_size
+        tokens, rows = rows_for(saved_tokenizer), model.config.encoder.vocab_size
         if tokens > rows:
             raise KformerError(
                 f"--tokenizer: {tokenizer} has {tokens} tokens, {checkpoint} embeds {rows}; "
@@ -108,8 +115,11 @@ def import_checkpoint(
 
 def _read(path: Path) -> tuple[argparse.Namespace, dict[str, Tensor]]:
     try:
+        _check_archive(path)
         with path.open("rb") as file, torch.serialization.safe_globals(_ALLOWED):
             content = torch.load(file, map_location="cpu", weights_only=True)
+    except KformerError:
+        raise
     except pickle.UnpicklingError as error:
         foreign = re.search(r"GLOBAL (\S+)", str(error))
         reason = f"it holds {foreign[1]}, which" if foreign else "it holds something that"
@@ -128,10 +138,27 @@ def _read(path: Path) -> tuple[argparse.Namespace, dict[str, Tensor]]:
             f"{path}: this is no released checkpoint: it must hold `args`, a Namespace, and "
             "`model`, a state dict"
         )
-    strange = [str(name) for name, value in weights.items() if not _is_weight(name, value)]
-    if strange:
-        raise KformerError(f"{path}: model: no tensor of finite numbers: {', '.join(strange)}")
+    _refuse(path, [name for name, value in weights.items() if not _is_weight(name, value)])
     return settings, dict(weights)
+
+
+def _check_archive(path: Path) -> None:
+    """Refuses an archive in which a bit is another one than was written: PyTorch would read it."""
+    if not zipfile.is_zipfile(path):
+        raise KformerError(
+            f"{path}: this is no whole archive as torch.save writes it since PyTorch 1.6; get it "
+            "again, or load and save it with PyTorch where it is from before"
+        )
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        stored = all(member.compress_type == zipfile.ZIP_STORED for member in members)
+        if not stored or sum(member.file_size for member in members) > path.stat().st_size:
+            raise KformerError(f"{path}: refused: torch.save does not write such an archive")
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise KformerError(
+            f"{path}: {damaged} in it is damaged: its checksum differs; get it again"
+        )
 
 
 def _is_weight(name: Any, value: Any) -> bool:
@@ -140,16 +167,27 @@ def _is_weight(name: Any, value: Any) -> bool:
         and isinstance(value, Tensor)
         and (value.layout, value.device.type) == (torch.strided, "cpu")
         and value.is_floating_point()
-        and bool(value.isfinite().all())
+        # A few bytes can be shown as a tensor of any size.
+        and value.numel() * value.element_size() <= value.untyped_storage().nbytes()
     )
+
+
+def _refuse(path: Path, strange: list[Any]) -> None:
+    if strange:
+        raise KformerError(f"{path}: model: no tensor of finite numbers: {_named(strange)}")
+
+
+def _named(names: Iterable[Any]) -> str:
+    return listed(str(name)[:_LONGEST_NAME] for name in names)
 
 
 def _build(
     path: Path, settings: argparse.Namespace, weights: dict[str, Tensor], injection: str
 ) -> KformerForMultipleChoice:
-    model = _untrained(path, settings, weights, injection).eval()
-    first_layer = model.config.injection_layers[0]
-    ours = model.state_dict()
+    with torch.device("meta"):  # whatever sizes the settings claim
+        expected = _untrained(path, settings, weights, injection)
+    first_layer = expected.config.injection_layers[0]
+    ours = expected.state_dict()
     theirs = {_released(name, first_layer): name for name in ours if name != _TOKEN_TYPES}
     unread = _NEVER_READ if injection != "none" else _NEVER_READ_WITHOUT_FACTS
     problems = {
@@ -161,11 +199,14 @@ def _build(
             if weights[name].shape != ours[theirs[name]].shape
         },
     }
-    found = [f"{kind}: {', '.join(sorted(names))}" for kind, names in problems.items() if names]
+    found = [f"{kind}: {_named(names)}" for kind, names in problems.items() if names]
     if found:
         raise KformerError(f"{path}: model: {'; '.join(found)}")
     loaded = {theirs[name]: weights[name].float() for name in theirs}
-    model.load_state_dict({_TOKEN_TYPES: torch.zeros_like(ours[_TOKEN_TYPES])} | loaded)
+    _refuse(path, [name for name in theirs if not loaded[theirs[name]].isfinite().all()])
+    model = _untrained(path, settings, weights, injection).eval()
+    token_types = torch.zeros(ours[_TOKEN_TYPES].shape)
+    model.load_state_dict({_TOKEN_TYPES: token_types} | loaded)
     return model
 
 
@@ -181,7 +222,12 @@ def _untrained(
     if missing:
         raise KformerError(f"{path}: model: missing: {', '.join(missing)}")
     words, positions = (weights[name] for name in tables)
+    layers = {found[1] for name in weights if (found := _LAYER.match(name))}
     try:
+        if settings.encoder_layers != len(layers):
+            raise ValueError(f"encoder_layers: the weights are of {len(layers)} layers")
+        if len(words) <= 2:  # the last of the special tokens below
+            raise ValueError(f"embed_tokens embeds {len(words)} tokens")
         start, end = (int(layer) for layer in settings.knowledge_layer)
         encoder = RobertaConfig(
             vocab_size=len(words),
@@ -189,8 +235,8 @@ def _untrained(
             num_hidden_layers=settings.encoder_layers,
             num_attention_heads=settings.encoder_attention_heads,
             intermediate_size=settings.encoder_ffn_embed_dim,
-            hidden_dropout_prob=getattr(settings, "dropout", 0.1),
-            attention_probs_dropout_prob=getattr(settings, "attention_dropout", 0.1),
+            hidden_dropout_prob=_share(settings, "dropout", 0.1),
+            attention_probs_dropout_prob=_share(settings, "attention_dropout", 0.1),
             max_position_embeddings=len(positions),
             type_vocab_size=1,
             layer_norm_eps=1e-5,
@@ -205,12 +251,19 @@ def _untrained(
             facts=_FACTS_KEPT,
             max_tokens=len(positions) - 2,  # they are counted from behind the padding id
             max_fact_tokens=_LONGEST_FACT.get(getattr(settings, "task", ""), 45),
-            head_dropout=getattr(settings, "pooler_dropout", 0.0),
+            head_dropout=_share(settings, "pooler_dropout", 0.0),
         )
         return KformerForMultipleChoice(config)
     except _IMPOSSIBLE as error:
-        reason = " ".join(str(error).split())
+        reason = textwrap.shorten(str(error), _LONGEST_REASON, placeholder=" …")
         raise KformerError(f"{path}: args: {reason}; this is no released checkpoint") from None
+
+
+def _share(settings: argparse.Namespace, name: str, usual: float) -> float:
+    share = getattr(settings, name, usual)
+    if not 0 <= share <= 1:  # as NaN is not
+        raise ValueError(f"{name}: {share!r} is no share, from 0 to 1")
+    return share
 
 
 def _released(name: str, first_layer: int) -> str:

@@ -24,7 +24,9 @@ from transformers import AutoModel, AutoModelForMultipleChoice, PreTrainedModel
 from transformers.modeling_outputs import MultipleChoiceModelOutput
 
 from kformer.encoder_lookup import layer_span
+from kformer.encoder_weights import load_checked
 from kformer.errors import KformerError
+from kformer.io.checksums import check_saved
 from kformer.modeling.configuration import KformerConfig
 from kformer.modeling.encoder_families import adapter_for
 from kformer.modeling.fact_embeddings import FactEmbeddings, embedding_sum
@@ -88,9 +90,8 @@ class KformerForMultipleChoice(PreTrainedModel):
         self.adapter = adapter_for(config.encoder)
         config.encoder.use_cache = False  # a decoder reads each input once
         attention = self._attention_with_facts or config.encoder._attn_implementation
-        # A copy: another model of the same config may need another attention.
-        encoder_config = copy.deepcopy(config.encoder)
-        self.encoder = AutoModel.from_config(encoder_config, attn_implementation=attention)
+        encoder = copy.deepcopy(config.encoder)  # another model of it may need another attention
+        self.encoder = AutoModel.from_config(encoder, attn_implementation=attention)
         if getattr(self.encoder, "pooler", None) is not None:
             self.encoder.pooler = None  # ours is the scoring head
         self.adapter.prepare(self.encoder)
@@ -101,6 +102,21 @@ class KformerForMultipleChoice(PreTrainedModel):
             self.fact_embeddings = FactEmbeddings(words.num_embeddings, words.embedding_dim)
         self.head = ScoringHead(config)
         self.post_init()
+
+    @classmethod
+    def from_pretrained(cls, *args: Any, **options: Any) -> Any:
+        """A saved model, loaded like any Hugging Face model.
+
+        Raises:
+            KformerError: it cannot be loaded, or weights are missing, left over, of another shape
+                or no finite numbers; or a file of a run's model is not what training wrote.
+        """
+        with_report = options.pop("output_loading_info", False)
+        folder = next(iter(args), options.get("pretrained_model_name_or_path"))
+        check_saved(str(folder))
+        load = partial(super().from_pretrained, *args, **options)
+        model, report = load_checked(load, str(folder), "model", ours=True)
+        return (model, report) if with_report else model
 
     @classmethod
     def from_encoder(
@@ -126,7 +142,7 @@ class KformerForMultipleChoice(PreTrainedModel):
         pretrained = load_encoder(encoder)
         span = layer_span(layers, pretrained.config.num_hidden_layers)
         config = KformerConfig(encoder=pretrained.config, injection_layers=span, **settings)
-        config.max_tokens = min(config.max_tokens, longest_input(pretrained))
+        config.max_tokens = min(config.max_tokens, longest_input(pretrained.config))
         model = cls(config)
         model.encoder.load_state_dict(pretrained.state_dict(), strict=False)  # all but its pooler
         if model.fact_embeddings is not None:
@@ -277,8 +293,7 @@ def _check_facts(inputs: torch.Size, facts: Tensor, mask: Tensor) -> None:
     """Asserts that facts (B, M, T) or (B, C, M, T) and their mask belong to inputs (B, C, L)."""
     assert facts.shape == mask.shape, f"facts and their mask differ: {facts.shape, mask.shape}"
     assert facts.shape[:-2] in (inputs[:1], inputs[:2]), (
-        f"facts {tuple(facts.shape)} are neither per question nor per choice of inputs "
-        f"{tuple(inputs)}"
+        f"facts {tuple(facts.shape)}: neither per question nor per choice of inputs {tuple(inputs)}"
     )
 
 

@@ -4,7 +4,8 @@ The input of one choice is ``[CLS] context [SEP] Q: question [SEP] A: choice [SE
 encoder's own special tokens, single separators as in the released Kformer, and empty parts left
 out. Where an encoder has no such tokens, as decoders have not, the input starts with the token for
 the beginning of a text, line breaks separate the parts, and the token for the end of a text comes
-last; its state is scored. Facts that are given as text come first, as one more part.
+last; its state is scored. Facts that are given as text come first, as one more part. What reads
+like a special token in a text is text.
 What does not fit is cut in this order: facts from the end, then the context from its start, then
 the question from its start; the choice is never cut.
 
@@ -20,10 +21,14 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig, PreTrainedTokenizerBase
 
+from kformer.encoder_weights import check_vocabulary, loading
 from kformer.errors import KformerError
+from kformer.io.checksums import check_saved
+from kformer.io.normal_form import normal_form
 from kformer.modeling.configuration import KformerConfig
 from kformer.modeling.injections import find_injection
-from kformer.modeling.pretrained import load_tokenizer
+from kformer.modeling.plain_text import PlainText
+from kformer.modeling.pretrained import load_tokenizer, longest_input
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,9 @@ class KformerProcessor:
     Attributes:
         facts_as_text: whether the model reads facts as a part of its input.
 
+    Raises:
+        KformerError: the tokenizer has more tokens than the model embeds.
+
     Example:
         >>> processor = KformerProcessor.from_pretrained("results/demo/runs/kformer/seed-1/model")
         >>> features = processor("", "What is the pet of Zorbak?", ["cat", "dog"], ["..."])
@@ -61,8 +69,11 @@ class KformerProcessor:
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, config: KformerConfig) -> None:
+        rows = config.encoder.vocab_size
+        check_vocabulary(tokenizer, rows, "model.encoder", tokenizer.name_or_path)
         self.tokenizer = tokenizer
         self.config = config
+        self._plain = PlainText(tokenizer)
         self._start = _first_known(tokenizer.cls_token_id, tokenizer.bos_token_id)
         self._separator = _first_known(tokenizer.sep_token_id) or self._tokens("\n")
         self._end = _first_known(tokenizer.sep_token_id, tokenizer.eos_token_id) or self._separator
@@ -74,9 +85,16 @@ class KformerProcessor:
         """The processor of a saved model.
 
         Raises:
-            KformerError: this is no folder of a Kformer model, or it has no tokenizer.
+            KformerError: this is no folder of a Kformer model, or it has no tokenizer, or a file
+                of a run's model is not what training wrote.
         """
-        tokenizer, config = load_tokenizer(folder), AutoConfig.from_pretrained(folder)
+        check_saved(folder)
+        if Path(folder).is_dir() and not (Path(folder) / "tokenizer_config.json").is_file():
+            # transformers would make up a tokenizer without the tokens around each part.
+            raise KformerError(f"{folder}: its tokenizer_config.json is missing; train it again")
+        tokenizer = load_tokenizer(folder)
+        with loading(folder, "model"):
+            config = AutoConfig.from_pretrained(folder)
         if not isinstance(config, KformerConfig):
             raise KformerError(f"{folder}: this is a {config.model_type} model, not a kformer one")
         return cls(tokenizer, config)
@@ -123,9 +141,9 @@ class KformerProcessor:
         inputs, cut = [], 0
         for position, choice in enumerate(choices):
             head = heads[position if per_choice else 0]
-            ids, was_cut = self._input(
-                head, context_ids, question_ids, self._tokens(f"A: {choice}")
-            )
+            choice_ids = self._tokens(f"A: {choice}")
+            self._check_length(choice, len(self._start) + len(choice_ids) + len(self._end))
+            ids, was_cut = self._input(head, context_ids, question_ids, choice_ids)
             inputs.append(ids)
             cut += was_cut
         fact_ids = [] if self.facts_as_text else [self._facts(each) for each in texts]
@@ -147,8 +165,7 @@ class KformerProcessor:
         return tensors
 
     def _tokens(self, text: str) -> list[int]:
-        # Not verbose: it would warn of texts that are too long, which are cut here.
-        return self.tokenizer.encode(text, add_special_tokens=False, verbose=False) if text else []
+        return self._plain.tokens(normal_form(text)) if text else []
 
     def _as_text(self, texts: Sequence[str]) -> list[int]:
         """The tokens of the first N facts in one list, each fact cut to ``max_fact_tokens``."""
@@ -165,11 +182,6 @@ class KformerProcessor:
     ) -> tuple[list[int], bool]:
         """One choice's token ids, cut to fit, and whether context or question was cut."""
         room = self.config.max_tokens - len(self._start) - len(choice) - len(self._end)
-        if room < 0:
-            raise KformerError(
-                f"model.max_tokens: a choice has {len(choice)} tokens and alone fills more than "
-                f"{self.config.max_tokens}; raise max_tokens"
-            )
         kept_parts = []
         for part, keep_end in ((question, True), (context, True), (facts, False)):
             fits = min(len(part), max(room - len(self._separator), 0))
@@ -183,6 +195,18 @@ class KformerProcessor:
         ids += choice + self._end
         was_cut = len(kept_question) < len(question) or len(kept_context) < len(context)
         return ids, was_cut
+
+    def _check_length(self, choice: str, needed: int) -> None:
+        if needed <= self.config.max_tokens:
+            return
+        longest = longest_input(self.config.encoder)
+        advice = f"set it to {needed} or more (up to {longest}), or shorten the choice"
+        if needed > longest:
+            advice = f"the encoder reads no more than {longest}, so shorten the choice"
+        raise KformerError(
+            f"model.max_tokens: the choice {choice!r:.60} alone needs {needed} tokens, and an "
+            f"input has {self.config.max_tokens}; {advice}"
+        )
 
     def _pad(self, batch: list[list[list[int]]]) -> tuple[Tensor, Tensor]:
         """Token ids and mask (B, K, longest) of K lists a question."""

@@ -20,11 +20,13 @@ class Example:
     """One tokenised question, with what its predictions are reported by.
 
     Attributes:
+        choices: their texts.
         candidates: the ids of its candidate facts: one list, or one per choice.
     """
 
     question_id: str
     split: str
+    choices: Sequence[str]
     answer: int
     features: Features
     candidates: list[list[int]]
@@ -121,10 +123,15 @@ def _examples(
         candidates = knowledge.candidates(row["question_id"]) if knowledge else []
         facts = [knowledge.texts(each) for each in candidates] if knowledge else [[]]
         given = facts[0] if len(facts) == 1 else facts
+        try:
+            features = processor(row["context"], row["question"], row["choices"], given)
+        except KformerError as error:
+            raise KformerError(f"question {row['question_id']!r}: {error}") from None
         yield Example(
             question_id=row["question_id"],
             split=split,
+            choices=row["choices"],
             answer=row["answer"],
-            features=processor(row["context"], row["question"], row["choices"], given),
+            features=features,
             candidates=candidates,
         )

@@ -12,7 +12,7 @@ from pydantic import (
     model_validator,
 )
 
-from kformer.config_section import Section, Share, Text
+from kformer.config_section import Reference, Section, Share
 from kformer.errors import KformerError
 from kformer.modeling.injections import (
     INJECTION_SETTINGS,
@@ -54,7 +54,7 @@ Layers = Annotated[
 class Model(Section):
     """The encoder, and what is injected where."""
 
-    encoder: Text = "roberta-base"
+    encoder: Reference = "roberta-base"
     """A Hugging Face id, a local folder, or `bundled/all-MiniLM-L6-v2`."""
     injection: InjectionName = "none"
     """How facts get in: not at all, as text, as attention keys and values, as FFN slots; `static`:

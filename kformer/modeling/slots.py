@@ -19,6 +19,7 @@ from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.activations import ACT2FN
 
+import kformer.modeling.attention  # noqa: F401 (registers the attention that facts join)
 from kformer.encoder_lookup import layer_span
 from kformer.modeling.configuration import KformerConfig
 from kformer.modeling.encoder_families import LayerSites, adapter_for

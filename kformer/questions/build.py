@@ -1,17 +1,22 @@
 """The stage that turns a data set into the questions table."""
 
-from collections import Counter
+import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from kformer.config_section import Text, in_one_line
 from kformer.errors import KformerError
-from kformer.io.table_schemas import SPLITS
+from kformer.io.normal_form import in_normal_form
 from kformer.io.tables import Row, write_table
 from kformer.questions import QuestionSource
+from kformer.questions.copies import find_copies
+from kformer.questions.equal_choices import find_equal_choices
+from kformer.questions.split_sizes import split_sizes
+
+_log = logging.getLogger(__name__)
 
 
 class _Question(BaseModel):
@@ -37,7 +42,9 @@ class _Question(BaseModel):
 
 
 def build_questions(reader: QuestionSource, path: Path, out: Path) -> dict[str, float]:
-    """Writes the questions table of a data set.
+    """Writes the questions table of a data set, all texts in normal form.
+
+    What makes its results doubtful is logged, with the ids of a few questions.
 
     Args:
         reader: the data set.
@@ -45,31 +52,43 @@ def build_questions(reader: QuestionSource, path: Path, out: Path) -> dict[str, 
         out: the table to write.
 
     Returns:
-        the number of questions per split.
+        the number of questions per split, and of those that are in two splits or have the same
+        choice twice.
 
     Raises:
         KformerError: a row that is not a proper question, or a split without questions.
     """
-    counts: Counter[str] = Counter()
-    write_table(out, "questions", _checked(reader.read(path), path, counts))
-    return {f"{split}_questions": counts[split] for split in SPLITS}
+    questions = list(_checked(reader.read(path), path))
+    sizes = split_sizes(questions, path)
+    copies, equal_choices = find_copies(questions), find_equal_choices(questions)
+    for line in (*copies.lines(), *equal_choices.lines()):
+        _log.warning("%s: %s", path, line)
+    dropped = copies.unwanted if reader.overlap == "drop" else frozenset()
+    for row in questions:
+        sizes[row["split"]] -= row["question_id"] in dropped
+    if emptied := [split for split, size in sizes.items() if not size]:
+        raise KformerError(
+            f"{path}: every question of {emptied[0]} is in another split too, so overlap: drop "
+            "would leave none; add others, or set overlap: keep"
+        )
+    write_table(out, "questions", (row for row in questions if row["question_id"] not in dropped))
+    return {
+        **{f"{split}_questions": size for split, size in sizes.items()},
+        **copies.counts,
+        "copies_dropped": len(dropped),
+        **equal_choices.counts,
+    }
 
 
-def _checked(rows: Iterable[Row], path: Path, counts: Counter[str]) -> Iterator[Row]:
+def _checked(rows: Iterable[Row], path: Path) -> Iterator[dict[str, Any]]:
     seen = set()
     for row in rows:
         try:
-            question = _Question.model_validate(row)
+            question = _Question.model_validate(in_normal_form(row))
         except ValidationError as error:
             name = row.get("question_id")
             raise KformerError(f"{path}: question {name!r}: {in_one_line(error)}") from None
         if question.question_id in seen:
             raise KformerError(f"{path}: question {question.question_id!r} is there twice")
         seen.add(question.question_id)
-        counts[question.split] += 1
         yield question.model_dump()
-    for split in SPLITS:
-        if not counts[split]:
-            raise KformerError(
-                f"{path}: the split {split} has no questions; every split needs some"
-            )

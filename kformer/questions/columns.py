@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from kformer.config_section import Text
+from kformer.errors import listed
 from kformer.io.columns import Columns
 
 AnswerForm = Literal["letter", "text", "index_from_0", "index_from_1"]
@@ -110,15 +111,25 @@ def in_order_of_letters(choices: Mapping[str, Any]) -> list[Any]:
     """Choices that are given by the letters A, B, … as a list; raises ValueError for other keys."""
     letters = ascii_uppercase[: len(choices)]
     if sorted(choices) != list(letters):
-        raise ValueError(f"the letters of {len(choices)} choices must be {', '.join(letters)}")
+        raise ValueError(
+            f"the letters of {len(choices)} choices must be {', '.join(letters)} (there are: "
+            f"{listed(map(str, choices), 5):.60}); choices are a list of texts, or an object with "
+            "a text for each letter"
+        )
     return [choices[letter] for letter in letters]
 
 
-def _only_index(answer: Any, names: Sequence[Any], what: str) -> int:
-    """The index of the one choice whose name is the answer; raises ValueError if none is."""
+def _only_index(answer: Any, names: Sequence[Any], what: str) -> int | None:
+    """The index of the one choice whose name is the answer; None for what stands for no answer.
+
+    Raises:
+        ValueError: no choice has that name, or several.
+    """
     given = str(answer).strip()
     matches = [index for index, name in enumerate(names) if str(name).strip() == given]
     if len(matches) != 1:
+        if not matches and given in ("", "-1"):  # -1: as on the Hugging Face hub
+            return None
         count = "is no" if not matches else "is more than one"
         known = ", ".join(" ".join(str(name).split()) for name in names)
         raise ValueError(f"answer: {given!r:.60} {count} {what}; there are {known:.200}")

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 from string import ascii_uppercase
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from kformer.config_section import or_its_text
 from kformer.errors import KformerError
 from kformer.io.tables import Row
 from kformer.io.text_files import read_jsonl
@@ -22,7 +23,7 @@ class MedQa(QuestionReader):
     """The official archive and its splits; dev is our validation split."""
 
     dataset: Literal["med_qa"] = "med_qa"
-    options: Literal[4, 5] = 4
+    options: Annotated[Literal[4, 5], or_its_text(Literal[4, 5])] = 4
     """How many choices each question has."""
 
     def read(self, folder: Path) -> Iterator[Row]:

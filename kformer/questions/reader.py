@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from kformer.config_section import Section
 from kformer.io.tables import Row
@@ -15,6 +15,10 @@ class QuestionReader(Section, ABC):
 
     dataset: str
     """Which questions to answer."""
+    overlap: Literal["keep", "drop"] = "keep"
+    """Whether questions of train that are in validation or test too, and those of validation that
+    are in test, are left out; they are counted in any case. Such a question has the same context,
+    text and choices, but for case, spaces, punctuation at the end and the order of choices."""
     is_generated: ClassVar[bool] = False
     """Whether `kformer.demo_world` writes its files, so that there is nothing to fetch."""
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from kformer.errors import KformerError
+from kformer.errors import KformerError, listed
 from kformer.io.tables import Row
 from kformer.io.text_files import read_jsonl, read_lines
 from kformer.questions.reader import QuestionReader, hash_fraction
@@ -83,7 +83,10 @@ def _texts(question: dict[str, Any], where: str) -> dict[str, str]:
     texts = {}
     for key in ("context", "question", *_CHOICES):
         if key not in question:
-            raise KformerError(f"{where}: no {key}; expected the keys of the official Social IQA")
+            raise KformerError(
+                f"{where}: no {key}, only {listed(question)}; expected the keys of the official "
+                "Social IQA (files with other keys are read with dataset: jsonl and columns)"
+            )
         if not isinstance(question[key], str):
             raise KformerError(f"{where}: {key} must be text, not {question[key]!r:.40}")
         texts[key] = question[key].strip()
@@ -111,6 +114,8 @@ _WORDINGS = {
     r"\W*$",
 }
 _PRONOUN = re.compile(r"(?:you|i|he|she|they|we|it|him|her|them)")
+# Matching takes time that grows faster than the text. No question of Social IQA has 100 characters.
+_LONGEST_QUESTION = 300
 # Capitalised words at the start of a sentence that are nobody's name.
 _OPENING = re.compile(
     r"\b(?:(?:A|An|The|It|I|In|On|At|As|By|For|To|With|After|Before|When|While|Whenever|During"
@@ -120,12 +125,15 @@ _OPENING = re.compile(
 
 
 def question_type(question: str, context: str) -> str | None:
-    """The ATOMIC dimension that a question asks for, such as ``xWant``, or None if it is unclear.
+    """The ATOMIC dimension that a question asks for, such as ``xWant``, or None if it is unclear,
+    or the question is longer than any of Social IQA.
 
     ATOMIC asks for intents, needs and attributes only of X, the person that the event is about;
     reactions, wants and effects are also asked of others.
     """
     wording = _normalised(question)
+    if len(wording) > _LONGEST_QUESTION:
+        return None
     for kind, pattern in _WORDINGS.items():
         if match := re.match(pattern, wording):
             who = match.groupdict().get("who")

@@ -1,8 +1,7 @@
 """The user's own questions: JSON lines, a table (CSV) or Parquet."""
 
-import math
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Annotated, Any, Literal, Self
@@ -10,25 +9,24 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, model_validator
 
 from kformer.config_section import Text
-from kformer.errors import KformerError
+from kformer.errors import KformerError, listed
 from kformer.io.record_files import JsonlFiles, ParquetFiles, RecordFiles
-from kformer.io.records import Record, csv_records
-from kformer.io.table_schemas import SPLITS
+from kformer.io.records import NoSuchColumn, Record, csv_records
 from kformer.io.tables import Row
 from kformer.io.text_files import name_below
 from kformer.questions.columns import QuestionColumns, in_order_of_letters
-from kformer.questions.reader import QuestionReader, hash_fraction
+from kformer.questions.known_forms import columns_for
+from kformer.questions.question_set import QuestionSet
+from kformer.questions.reader import QuestionReader
+from kformer.questions.split_names import SPLIT_OF, SplitNames
 from kformer.sources.user_data import UserData
 
-# What the splits are called, here and elsewhere, also as names of files.
 _AnySplit = Literal["train", "validation", "dev", "val", "valid", "test"]
-_SPLITS = {name: name for name in SPLITS} | dict.fromkeys(("dev", "val", "valid"), "validation")
-_SHARD = re.compile(r"-\d{5}-of-\d{5}$")  # as the Hugging Face hub numbers the parts of a split
 _LETTERS = frozenset(ascii_uppercase)
 
 
 def _as_split(value: Any) -> Any:
-    return _SPLITS.get(value.lower(), value) if isinstance(value, str) else value
+    return SPLIT_OF.get(value.lower(), value) if isinstance(value, str) else value
 
 
 def _as_list(choices: Any) -> Any:
@@ -45,6 +43,8 @@ _ListOrLetters = (
 def _number_or_text(answer: Any) -> Any:
     if isinstance(answer, bool) or not isinstance(answer, int | str):
         raise ValueError(f"must be an index from 0, a letter or a text (not {answer!r:.60})")
+    if isinstance(answer, str) and not answer.strip():
+        raise ValueError("must not be empty")
     return answer
 
 
@@ -132,38 +132,65 @@ class UserQuestions(UserData, QuestionReader, RecordFiles):
         """Yields rows of the questions table.
 
         Raises:
-            KformerError: there is no file, a record is not a question, or only some files are named
-            after a split and records of others have none.
+            KformerError: there is no file, a record is not a question, or not every question can
+                be given a split.
         """
-        rows = []
-        named = SplitNames(path)
-        for file in self.files_at(path, self.suffixes):
+        files = self.files_at(path, self.suffixes)
+        names, questions = SplitNames(path, files), QuestionSet()
+        for file in files:
+            questions.files.append(file)
             for record in self.records(file):
-                row = as_row(record.parse(QuestionRow), record, path)
-                named.add(file, row["split"])
-                rows.append(row)
-        named.check()
-        without_split = [row for row in rows if row["split"] is None]
-        shares = {"test": self.test_share, "validation": self.validation_share}
-        self._assign_splits(without_split, shares)
-        if not without_split and not any(row["split"] == "validation" for row in rows):
-            train = [row for row in rows if row["split"] == "train"]
-            self._assign_splits(train, {"validation": self.validation_share})
-        yield from rows
+                questions.add(self.as_row(record, path, names), record)
+        yield from self.in_splits(questions)
 
-    def _assign_splits(self, rows: Iterable[dict[str, Any]], shares: dict[str, float]) -> None:
-        """Gives each split its share of the rows, in a random order, and train the rest."""
-        groups: dict[str, list[dict[str, Any]]] = {}
-        for row in rows:
-            text = row["context"] or row["question"]
-            groups.setdefault(" ".join(text.split()).casefold(), []).append(row)
-        order = sorted(groups, key=lambda text: (hash_fraction(text, self.split_seed), text))
-        splits = [
-            split for split, share in shares.items() for _ in range(math.ceil(share * len(order)))
-        ]
-        for position, text in enumerate(order):
-            for row in groups[text]:
-                row["split"] = splits[position] if position < len(splits) else "train"
+    def as_row(self, record: Record, path: Path, names: SplitNames) -> dict[str, Any]:
+        """A row of the questions table.
+
+        Its split is None where neither the record nor the name of its file gives one. Without an
+        id, a question is named by its line and by its file's path below ``path``.
+
+        Raises:
+            KformerError: the record is no question.
+        """
+        try:
+            question = record.parse(QuestionRow)
+        except KformerError as error:
+            raise KformerError(f"{error}{self._hint(record, names)}") from None
+        file = name_below(path, record.file)
+        name = f"{file}-{record.line:06d}" if question.id is None else str(question.id)
+        return {
+            "question_id": name,
+            "split": question.split or names.split_of(record.file),
+            "context": (question.context or "").strip(),
+            "question": question.question.strip(),
+            "choices": [choice.strip() for choice in question.choices],
+            "answer": question.answer_index,
+            "type": question.type,
+            "gold_facts": question.gold_facts and [fact.strip() for fact in question.gold_facts],
+        }
+
+    def _hint(self, record: Record, names: SplitNames) -> str:
+        """What helps with a record that is no question, to be put behind the error."""
+        content = record.content
+        if isinstance(content, NoSuchColumn):
+            is_of_answer = self.columns and repr(self.columns.answer) in str(content)
+            return _on_unlabelled({}, record.file, names) if is_of_answer else ""
+        if isinstance(content, KformerError):
+            return ""
+        if not self.columns and (known := columns_for(record, QuestionRow)):
+            return f"; {known}"
+        hint = ""
+        there = {*content, *map(str.lower, record.columns or ())}
+        if not self.columns and not there.issuperset(("question", "choices", "answer")):
+            hint = f"; there are: {listed(content)}"
+        answer = content.get("answer")
+        if answer is None or str(answer).strip() in ("", "-1"):  # -1: as on the Hugging Face hub
+            hint += _on_unlabelled(content, record.file, names)
+        return hint
+
+    def in_splits(self, questions: QuestionSet) -> list[dict[str, Any]]:
+        """All questions, each in a split; raises as `QuestionSet.in_splits` does."""
+        return questions.in_splits(self.test_share, self.validation_share, self.split_seed)
 
 
 class JsonlQuestions(UserQuestions, JsonlFiles):
@@ -187,12 +214,28 @@ class CsvQuestions(UserQuestions):
     dataset: Literal["csv"] = "csv"
 
     def raw_records(self, path: Path) -> Iterator[Record]:
-        needed = () if self.columns else ("question", "answer", "a", "b")
-        for record in csv_records(path, needed):
-            if self.columns or isinstance(record.content, KformerError):
-                yield record
-            else:
-                yield record._replace(content=_with_choices(record.content))
+        if self.columns:
+            yield from csv_records(path)
+            return
+        try:
+            for record in csv_records(path, ("question", "answer", "a", "b")):
+                if isinstance(record.content, KformerError):
+                    yield record
+                else:
+                    yield record._replace(content=_with_choices(record.content))
+        except KformerError as error:  # of the header
+            raise KformerError(f"{error}{_hint_on_header(path)}") from None
+
+
+def _hint_on_header(path: Path) -> str:
+    """What helps with a table that lacks a column, to be put behind the error."""
+    first = next(csv_records(path), None)
+    if first is None:
+        return ""
+    if known := columns_for(first, QuestionRow):
+        return f"; {known}"
+    has_answers = "answer" in map(str.lower, first.columns or ())
+    return "" if has_answers else _on_unlabelled({}, path, SplitNames(path, [path]))
 
 
 def _with_choices(cells: dict[str, Any]) -> dict[str, Any]:
@@ -203,63 +246,12 @@ def _with_choices(cells: dict[str, Any]) -> dict[str, Any]:
     return content
 
 
-class SplitNames:
-    """Which files are named after a split, and which have questions without one.
-
-    Where some are named, the others are hardly meant to be dealt out at random.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._named: Path | None = None
-        self._without: Path | None = None
-
-    def add(self, file: Path, split: str | None) -> None:
-        """Notes the split of a question of a file."""
-        if split is None:
-            self._without = self._without or file
-        elif split_of_file(self._path, file):
-            self._named = self._named or file
-
-    def check(self) -> None:
-        """Raises KformerError if there are files of both kinds."""
-        if self._named and self._without:
-            raise KformerError(
-                f"{self._without}: has questions without a split, while {self._named} is named "
-                "after one; name each file after its split, or give every question a split"
+def _on_unlabelled(content: dict[str, Any], file: Path, names: SplitNames) -> str:
+    """What to do with a question without an answer, if it is of the test split."""
+    with suppress(KformerError):  # it is not plain which split the file holds
+        if (_as_split(content.get("split")) or names.split_of(file)) == "test":
+            return (
+                "; unlabelled test questions cannot be scored; leave them out, and take the "
+                "validation file as test"
             )
-
-
-def split_of_file(path: Path, file: Path) -> str | None:
-    """The split after which a file of a folder is named: ``dev.csv``, ``dev-00000-of-00002.csv``.
-
-    Args:
-        path: the folder; a file that is itself the path is not named after a split.
-    """
-    if not path.is_dir():
-        return None
-    name = name_below(path, file).rpartition("/")[2].lower()
-    return _SPLITS.get(_SHARD.sub("", name))
-
-
-def as_row(question: QuestionRow, record: Record, path: Path) -> dict[str, Any]:
-    """A row of the questions table.
-
-    Its split is None where neither the record nor, in a folder, the name of its file gives one.
-
-    Args:
-        path: the file or folder that is read; questions without an id are named by their file's
-            path below it.
-    """
-    file = name_below(path, record.file)
-    name = f"{file}-{record.line:06d}" if question.id is None else str(question.id)
-    return {
-        "question_id": name,
-        "split": question.split or split_of_file(path, record.file),
-        "context": (question.context or "").strip(),
-        "question": question.question.strip(),
-        "choices": [choice.strip() for choice in question.choices],
-        "answer": question.answer_index,
-        "type": question.type,
-        "gold_facts": question.gold_facts and [fact.strip() for fact in question.gold_facts],
-    }
+    return ""

@@ -17,10 +17,12 @@ from kformer.errors import KformerError
 from kformer.io.file_writing import replacing, sha256_of, write_json
 from kformer.io.output_names import INDEX_DESCRIPTION
 from kformer.io.tables import count_rows, provenance, read_column, read_columns
+from kformer.io.unspaced_scripts import UnspacedTexts
 from kformer.progress import track
 from kformer.retrieval.methods import IndexKind
 from kformer.retrieval.relation_order import ByRelation
 from kformer.retrieval.settings import Retrieval
+from kformer.retrieval.words.need_of_ngrams import check_unspaced, refusing_unspaced
 from kformer.retrieval.words.postings import Postings, Statistics
 from kformer.retrieval.words.tokenizer import tokenizer
 
@@ -101,6 +103,7 @@ class WordCounts:
     number: int
     shards: int
     statistics: Statistics
+    unspaced: UnspacedTexts
 
 
 def facts_of_table(table: Path) -> tuple[str, bool]:
@@ -139,13 +142,11 @@ def read_index(folder: Path) -> Index:
 
 
 def count_words(settings: Retrieval, table: Path, shard: Shard, out: Path) -> dict[str, float]:
-    """Counts the words of a shard of a table; the indexes of all shards need them to score alike.
-
-    Writes `WordCounts` as JSON.
-    """
+    """Writes `WordCounts` of a shard of a table as JSON; all shards need them to score alike."""
     start, end = shard.range(count_rows(table, "facts"))
     texts = track(_texts(table, start, end), "counting words", end - start)
-    statistics = Statistics.of(texts, tokenizer(settings.words))
+    unspaced = UnspacedTexts()
+    statistics = Statistics.of(unspaced.counting(texts), tokenizer(settings.words))
     facts_sha256, of_events = facts_of_table(table)
     counts = WordCounts(
         settings.index_settings("words"),
@@ -154,6 +155,7 @@ def count_words(settings: Retrieval, table: Path, shard: Shard, out: Path) -> di
         shard.number,
         shard.of,
         statistics,
+        unspaced,
     )
     write_json(out, asdict(counts))
     return {
@@ -183,12 +185,15 @@ def index_words(
             path.
 
     Raises:
-        KformerError: counts that are not those of all shards of the table.
+        KformerError: counts that are not those of all shards of the table, or facts in a script
+            without spaces and no ``words.ngrams``.
     """
     whole = _whole(settings, table, shard, counts) if shard.of > 1 or counts else None
 
     def fill(folder: Path, layout: ByRelation, texts: Iterator[str]) -> None:
         order = layout.ids - layout.first_id
+        if whole is None:  # or `_whole` has checked all shards together
+            texts = refusing_unspaced(texts, "facts", settings.words)
         Postings.build(texts, tokenizer(settings.words), order, whole).save(folder, len(order))
 
     return _build("words", settings, table, out, shard, fill, table_name)
@@ -198,7 +203,7 @@ def _whole(settings: Retrieval, table: Path, shard: Shard, counts: Sequence[Path
     """The statistics of a whole table, from the counts of its shards."""
     facts_sha256, of_events = facts_of_table(table)
     wanted = (settings.index_settings("words"), facts_sha256, of_events, shard.of)
-    parts: dict[int, Statistics] = {}
+    parts: dict[int, WordCounts] = {}
     for path in counts:
         try:
             part = TypeAdapter(WordCounts).validate_json(path.read_text("utf-8"))
@@ -211,13 +216,15 @@ def _whole(settings: Retrieval, table: Path, shard: Shard, counts: Sequence[Path
                 f"{path}: counts of other facts, other shards or other settings; count the "
                 f"words of each of the {shard.of} shards of {table} with the same settings"
             )
-        parts[part.number] = part.statistics
+        parts[part.number] = part
     if len(parts) < shard.of or len(parts) < len(counts):
         raise KformerError(
             f"--counts: {len(counts)} files are given, for {len(parts)} of {shard.of} shards; give "
             "one for each shard"
         )
-    return Statistics.total(parts.values())
+    unspaced = UnspacedTexts.total(each.unspaced for each in parts.values())
+    check_unspaced(unspaced, "facts", settings.words)
+    return Statistics.total(part.statistics for part in parts.values())
 
 
 def index_embeddings(

@@ -1,5 +1,6 @@
 """The stages of retrieval: facts are retrieved for shards of questions, then gathered."""
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, groupby, islice
 from pathlib import Path
@@ -22,13 +23,17 @@ from kformer.io.tables import (
     write_batches,
     write_table,
 )
+from kformer.io.unspaced_scripts import UnspacedTexts
 from kformer.progress import track
 from kformer.retrieval.combined.events import FactsOfEvents
 from kformer.retrieval.index import WHOLE, Shard
 from kformer.retrieval.matching_relations import check_match
+from kformer.retrieval.methods import METHODS
 from kformer.retrieval.query import Hits, query_of
 from kformer.retrieval.searchers import open_searcher
 from kformer.retrieval.settings import Retrieval
+from kformer.retrieval.without_facts import WithoutFacts
+from kformer.retrieval.words.need_of_ngrams import check_unspaced
 
 
 def list_events(facts: Path, out: Path) -> dict[str, float]:
@@ -75,7 +80,9 @@ def retrieve(
         threads: how many threads may search at once.
 
     Raises:
-        KformerError: as `open_searcher` and `check_match` do, or the settings ask for a control.
+        KformerError: as `open_searcher` and `check_match` do; or the settings ask for a control;
+            or questions are in a script without spaces, and the search reads words; or more than
+            ``settings.max_without_facts`` of the queries of all questions find nothing.
     """
     if settings.control:
         raise KformerError(
@@ -88,7 +95,10 @@ def retrieve(
         distinct = {kind for batch in types for kind in batch["type"].unique().to_pylist()}
         check_match(settings.match, distinct, searcher.relations)
     start, end = shard.range(count_rows(questions, "questions"))
+    if "words" in METHODS[settings.method].settings:
+        _check_scripts(questions, settings)
     searched = 0
+    without_facts = WithoutFacts()
 
     def tables() -> Iterator[pa.Table]:
         nonlocal searched
@@ -98,11 +108,24 @@ def retrieve(
             distinct = list(dict.fromkeys(queries))
             hits = dict(zip(distinct, searcher.search(distinct, settings.top_k), strict=True))
             searched += sum(len(query.suffixes) for query in distinct)
-            yield _table(settings, batch, [hits[query] for query in queries])
+            found = _table(settings, batch, [hits[query] for query in queries])
+            without_facts.add(found)
+            yield found
+        if shard.of == 1:  # or `gather` judges all of them together
+            without_facts.check(settings.max_without_facts, questions, bool(settings.match))
 
     origin = {"settings": settings.relevant_settings(), "facts_sha256": sha256_of(facts)}
     written = write_batches(out, "retrieval", rebatched(tables()), origin)
     return {"queries": written, "queries_searched": searched}
+
+
+def _check_scripts(questions: Path, settings: Retrieval) -> None:
+    """Checks all questions, so that every shard comes to the same result."""
+    counted = UnspacedTexts()
+    for batch in read_columns(questions, "questions", ["context", "question"]):
+        texts = (f"{row['context']} {row['question']}" for row in batch.to_pylist())
+        deque(counted.counting(texts), maxlen=0)
+    check_unspaced(counted, "questions", settings.words)
 
 
 def settings_of_table(retrieval: Path) -> Retrieval:
@@ -140,15 +163,19 @@ def _table(
     return pa.table(columns, schema=SCHEMAS["retrieval"])
 
 
-def gather(questions: Path, parts: Sequence[Path], out: Path) -> dict[str, float]:
+def gather(
+    questions: Path, parts: Sequence[Path], out: Path, max_without_facts: float = 1.0
+) -> dict[str, float]:
     """Joins the tables that `retrieve` wrote for the shards of the questions, in their order.
 
     The result has the same bytes as if there had been one shard.
 
     Raises:
         KformerError: the parts are out of order, are not those of all questions, or were retrieved
-            with different settings or from different facts.
+            with different settings or from different facts; or more than ``max_without_facts`` of
+            the queries found nothing.
     """
+    without_facts = WithoutFacts()
     origins = [provenance(part, "retrieval") for part in parts]
     for part, origin in zip(parts, origins, strict=True):
         if origin != origins[0]:
@@ -166,12 +193,15 @@ def gather(questions: Path, parts: Sequence[Path], out: Path) -> dict[str, float
                     if question_id != last and question_id != (expected := next(remaining, None)):
                         raise _misplaced(part, question_id, expected)
                     last = question_id
-                yield pa.Table.from_batches([batch])
+                without_facts.add(table := pa.Table.from_batches([batch]))
+                yield table
         if (missing := next(remaining, None)) is not None:
             raise KformerError(
                 f"{questions}: question {missing!r} and those after it are in no part; "
                 "give the parts of all shards"
             )
+        has_match = any(origin.get("settings", {}).get("match") for origin in origins)
+        without_facts.check(max_without_facts, questions, has_match)
 
     return {
         "queries": write_batches(out, "retrieval", rebatched(tables()), next(iter(origins), None))

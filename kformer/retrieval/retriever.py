@@ -12,6 +12,7 @@ from typing import Any, Self
 from kformer.config_section import validated
 from kformer.errors import KformerError, listed
 from kformer.io.file_writing import replacing, write_json
+from kformer.io.normal_form import normal_form
 from kformer.io.tables import write_table
 from kformer.retrieval.index import BUILDERS
 from kformer.retrieval.query import FactHit, Query, Searcher, read_fact_hits
@@ -21,7 +22,7 @@ from kformer.retrieval.settings import Retrieval
 _FACTS = "facts.parquet"
 _SETTINGS = "settings.json"
 # Keys of `Retrieval` that need questions or the origins of facts; here are only texts.
-_OF_TABLES = {"query", "match", "events", "control"}
+_OF_TABLES = {"query", "match", "events", "control", "max_without_facts"}
 
 
 class Retriever:
@@ -38,7 +39,7 @@ class Retriever:
 
         Raises:
             KformerError: unknown keys or wrong values; or keys about questions (``query``,
-                ``match``, ``control``) or events, which need tables.
+                ``match``, ``max_without_facts``, ``control``) or events, which need tables.
         """
         self.settings = _settings_of(settings, "Retriever")
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
@@ -55,7 +56,7 @@ class Retriever:
         When it fails, no new folder is left, and the texts indexed before can still be searched.
 
         Args:
-            texts: what is searched.
+            texts: what is searched; they are kept in normal form (`kformer.io.normal_form`).
             relations: of each text or None; a search may ask for some of them.
             folder: where the index is kept, to be opened by `load`; None = a temporary folder
                 that is deleted with the retriever.
@@ -151,7 +152,8 @@ class Retriever:
                     f"Retriever.search: relations: no text has {listed(map(str, unknown))}; there "
                     f"are {listed(map(str, searcher.relations))}"
                 )
-        found = searcher.search([Query(text, relations=wanted) for text in queries], settings.top_k)
+        normal = [Query(normal_form(text), relations=wanted) for text in queries]
+        found = searcher.search(normal, settings.top_k)
         return read_fact_hits(folder / _FACTS, [hits for [hits] in found])
 
     def _write(
@@ -162,10 +164,11 @@ class Retriever:
         relations: Sequence[str | None] | None,
     ) -> None:
         """Fills a folder that will be renamed to ``final``."""
+        normal = map(normal_form, texts)
         rows = (
             {"fact_id": i, "text": text, "relation": relation, "source": "texts", "origin": ""}
             for i, (text, relation) in enumerate(
-                zip(texts, relations or repeat(None, len(texts)), strict=True)
+                zip(normal, relations or repeat(None, len(texts)), strict=True)
             )
         )
         write_table(folder / _FACTS, "facts", rows)

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from kformer.config_section import in_one_line
 from kformer.errors import KformerError, listed
+from kformer.io.normal_form import normal_form
 from kformer.retrieval.index import Index, facts_of_table, read_index
 from kformer.retrieval.query import FactHit, Query, read_fact_hits
 from kformer.retrieval.searched_documents import Documents
@@ -36,8 +37,13 @@ def search_for(
         relations: the facts' relation must be one of these; None = any.
 
     Raises:
-        KformerError: a folder is no index, or the facts table is missing or another one.
+        KformerError: a folder is no index, the facts table is missing or another one, or the query
+            is not UTF-8.
     """
+    try:
+        query = normal_form(query.encode().decode())
+    except UnicodeEncodeError:  # of bytes that the shell gave
+        raise KformerError(f"{query!r}: not UTF-8; write the query in UTF-8") from None
     indexes = [read_index(folder) for folder in folders]
     facts = indexes[0].table
     if not facts.is_file():
@@ -49,7 +55,7 @@ def search_for(
     settings = _settings_of(indexes, top_k)
     documents = Documents(facts, indexes=checked_indexes(settings, indexes), for_one_query=True)
     searcher = open_method(settings, documents)
-    wanted = frozenset(relations) if relations else None
+    wanted = frozenset(map(normal_form, relations)) if relations else None
     if wanted and not wanted <= searcher.relations:
         raise KformerError(
             f"--relation: no fact has {listed(wanted - searcher.relations)}; there are "

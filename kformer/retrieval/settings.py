@@ -3,18 +3,24 @@
 from collections.abc import Set
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from kformer.config_section import Section, Text
+from kformer.config_section import Reference, Section, Text, or_its_text
 from kformer.encoder_lookup import BUNDLED
+from kformer.io.normal_form import in_normal_form
 from kformer.retrieval.methods import INDEX_SETTINGS, METHOD_SETTINGS, METHODS, IndexKind
 
-Count = Annotated[int, Field(strict=True, gt=0)]  # strict: `true` is no number
+Count = Annotated[
+    int, Field(strict=True, gt=0), or_its_text(Annotated[int, Field(gt=0)])
+]  # strict: `true` is no number
 
 if TYPE_CHECKING:
     Method = str
 else:
     Method = Literal[tuple(METHODS)]
+
+# The keys of `Retrieval` that do not change what is found.
+_NOT_OF_RESULTS = frozenset({"control", "max_without_facts"})
 
 Language = Literal[
     "danish",
@@ -41,15 +47,27 @@ class Words(Section):
     """Leave out words such as "the" and "of"."""
     stemming: bool = False
     """Reduce words to their stems, by the Snowball stemmer: "wanted" and "wants" to "want"."""
+    ngrams: Annotated[int, Field(strict=True, ge=1, le=8)] | None = None
+    """For scripts without spaces between words, such as Chinese, Japanese or Thai: so many
+    characters in a row are a word, 2 being usual; null = the run stops where many texts are
+    written so."""
+
+    def relevant_settings(self) -> dict[str, Any]:
+        """The settings that words depend on: another value of the others changes nothing."""
+        content = self.model_dump(mode="json", exclude_none=True)
+        if not self.stop_words and not self.stemming:
+            del content["language"]
+        return content
 
 
 class Match(Section):
     """Which facts may answer which question: by the question's type and the fact's relation."""
 
-    relations: (
+    relations: Annotated[
         Literal["atomic"]
-        | Annotated[dict[Text, Annotated[list[Text], Field(min_length=1)]], Field(min_length=1)]
-    ) = "atomic"
+        | Annotated[dict[Text, Annotated[list[Text], Field(min_length=1)]], Field(min_length=1)],
+        BeforeValidator(in_normal_form),  # as types and relations are in the tables
+    ] = "atomic"
     """For each type of question the relations of facts that may answer it; a question of another
     type, or of none, may have any fact. `atomic`: the table for Social IQA's types."""
     mode: Literal["filter", "boost"] = "filter"
@@ -73,7 +91,7 @@ class RetrievalChange(Section):
     one per question, of its context alone if it has one, for use with a `match` by types."""
     words: Words = Words()
     """How texts are tokenised, for all methods but `dense`."""
-    encoder: Text = BUNDLED
+    encoder: Reference = BUNDLED
     """The sentence encoder of `dense` and `hybrid`: a Hugging Face id, a local folder, or
     `bundled/all-MiniLM-L6-v2`."""
     nearest: Literal["exact", "faiss"] = "exact"
@@ -89,6 +107,9 @@ class RetrievalChange(Section):
     events: Count | None = None
     """Search in two steps: first for so many events (distinct origins of facts), then among their
     facts; null = facts are searched directly."""
+    max_without_facts: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """The run stops if a larger share of the queries finds no fact: it would compare conditions
+    that have none."""
     control: Literal["shuffle"] | None = None
     """`shuffle`: each question gets the facts of another question of its split."""
 
@@ -138,13 +159,17 @@ class Retrieval(RetrievalChange):
     def relevant_settings(self) -> dict[str, Any]:
         """The settings that the results depend on: another value of the others changes nothing."""
         unread = METHOD_SETTINGS - METHODS[self.method].settings
-        return self._dump(type(self).model_fields.keys() - unread - {"control"})
+        return self._dump(type(self).model_fields.keys() - unread - _NOT_OF_RESULTS)
+
+    def stage_settings(self) -> dict[str, Any]:
+        """The settings that `kformer.retrieval.retrieve.retrieve` reads."""
+        return self.relevant_settings() | {"max_without_facts": self.max_without_facts}
 
     def _dump(self, keys: Set[str]) -> dict[str, Any]:
         """Some keys with their values, without those within that other values make irrelevant."""
         content = self.model_dump(mode="json", include=set(keys))
         if "match" in content and self.match and self.match.mode == "filter":
             del content["match"]["boost"]
-        if "words" in content and not self.words.stop_words and not self.words.stemming:
-            del content["words"]["language"]
+        if "words" in content:
+            content["words"] = self.words.relevant_settings()
         return content

@@ -4,13 +4,16 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from kformer.config_section import SecretAddress
+from kformer.masking import needs_encoding
+
 
 class Address(NamedTuple):
-    """One address of a file."""
+    """One address of a file; what is shown of it holds no secrets."""
 
-    text: str
+    text: SecretAddress
     """As the config or the catalogue gives it."""
-    target: str | Path
+    target: SecretAddress | Path
     """An http(s) address, or a path on this machine."""
     setting: str
     """The key of the config that gives it, such as ``sources.atomic.url``."""
@@ -29,9 +32,16 @@ def locate(text: str) -> str | Path:
     Raises:
         BadAddress: the address cannot be used.
     """
+    if needs_encoding(text):
+        raise BadAddress(
+            "a user name or password has / as %2F, ? as %3F, # as %23, and a path has @ as %40"
+        )
     try:
         parts = urlsplit(text)
         if parts.scheme in ("http", "https"):
+            _ = parts.port  # which has to be a number
+            if not parts.hostname:
+                raise ValueError("it names no host")
             return text
         if parts.scheme == "hf":
             return _hub_address(text)

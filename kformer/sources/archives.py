@@ -1,173 +1,159 @@
 """Unpacking archives that may be broken or hostile."""
 
+import bz2
 import errno
 import gzip
+import io
 import lzma
+import re
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
-from pathlib import Path, PureWindowsPath
-from typing import IO, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from kformer.sources.tar_archives import is_tar, tar_members
+from kformer.sources.unpacked_folder import BadArchive, UnpackedFolder, shown
 
 # Limits beyond which an archive is refused as a bomb.
 MAX_MEMBERS = 100_000
 MAX_UNPACKED = 2**30  # bytes; a large archive may hold up to MAX_RATIO times its own size
 MAX_RATIO = 200
-MAX_TAR_HEADER = 2**20  # bytes; tarfile reads long names and attributes into memory
+MAX_DIRECTORY = 2**26  # bytes of the list of members in a zip
+MAX_XZ_MEMORY = 2**28  # bytes; the largest of xz's presets needs a quarter of it
 
-_CHUNK = 2**20
 _Member = TypeVar("_Member")
 
-
-class BadArchive(Exception):
-    """What is wrong with an archive; the message follows the archive's name."""
-
-
-class _Readable(Protocol):
-    def read(self, size: int, /) -> bytes: ...
-
-
-class _Folder:
-    """The folder to unpack to: counts members, writes plain files only, and only inside itself."""
-
-    def __init__(self, path: Path, max_bytes: int) -> None:
-        self.path = path
-        self.max_bytes = max_bytes
-        self.files = 0
-        self.bytes = 0
-
-    def add(self, name: str, content: _Readable) -> None:
-        # Windows paths know both slashes, drives and shares.
-        path = PureWindowsPath(name)
-        if path.anchor or not path.parts or ".." in path.parts or "\0" in name:
-            raise BadArchive(f"member {name!r} would be written outside its folder; refused")
-        if path.parts[0] == "__MACOSX":
-            return
-        self.files += 1
-        target = self.path.joinpath(*path.parts)
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with target.open("wb") as file:
-                self._copy(content, file)
-        except OSError as error:
-            if error.errno == errno.ENAMETOOLONG:
-                raise BadArchive(f"member {name[:80]!r}… has too long a name; refused") from error
-            if not isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError):
-                raise
-            raise BadArchive(f"member {name!r} is both a file and a folder; refused") from error
-
-    def _copy(self, content: _Readable, file: IO[bytes]) -> None:
-        while chunk := content.read(_CHUNK):
-            self.bytes += len(chunk)  # the real bytes: sizes in headers may lie
-            if self.bytes > self.max_bytes:
-                raise BadArchive(f"unpacks to more than {self.max_bytes} bytes; refused")
-            file.write(chunk)
-
-
+# By content, not by name: how to read a compressed file, and the suffix that is then no more true.
+_COMPRESSED: dict[re.Pattern[bytes], tuple[Callable[[Path], Any], str]] = {
+    re.compile(rb"\x1f\x8b"): (gzip.GzipFile, ".gz"),
+    re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)"): (bz2.BZ2File, ".bz2"),
+    re.compile(rb"\xfd7zXZ\0"): (lzma.LZMAFile, ".xz"),
+}
 # A plain file of such a name is not an archive but, say, the login page of a proxy.
 _ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".xz", ".bz2")
+_NO_DATA = {
+    re.compile(rb"Rar!"): "is a rar archive, which cannot be unpacked; make it a zip",
+    re.compile(rb"7z\xbc\xaf"): "is a 7z archive, which cannot be unpacked; make it a zip",
+    re.compile(rb"\x28\xb5\x2f\xfd"): "is packed with zstd; pack it with gzip",
+    re.compile(
+        rb"(\xef\xbb\xbf)?\s*"
+        rb"<(!--|!doctype\s|\?xml\s|(html|head|body|title|meta|script|style)[\s>])",
+        re.IGNORECASE,
+    ): "is a web page or another XML document, not the file",
+    re.compile(rb"PK\x03\x04|PK\x05\x06|\x1f\x8b\x08|BZh[1-9]1AY&SY|\xfd7zXZ\0"): (
+        "holds another archive; unpack that one"
+    ),
+    re.compile(rb"version https://git-lfs"): "is a pointer of Git LFS, not the file itself",
+}
+_START = 512  # bytes that show what a file is
 
 # What the standard library is known to raise for broken bytes.
 _DAMAGED = (
-    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError),
-    *(EOFError, UnicodeDecodeError, NotImplementedError),
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error),
+    *(EOFError, ValueError, IndexError, OverflowError, NotImplementedError, RecursionError),
 )
 
 
 def unpack(archive: Path, name: str, out: Path) -> tuple[int, int]:
-    """Unpacks by content: zip, tar, gzip; any other file is copied as ``name``.
+    """Unpacks by content: zip, tar, gzip, bzip2, xz; any other file is copied as ``name``.
 
     Returns:
         how many files were written into the folder ``out``, and how many bytes.
 
     Raises:
-        BadArchive: it is truncated or damaged, or holds what should not be unpacked.
+        BadArchive: it is truncated or damaged, or holds what should not be unpacked, or is not
+            what its name says.
+        KformerError: the disk has no room for what it holds.
     """
-    folder = _Folder(out, max(MAX_UNPACKED, MAX_RATIO * archive.stat().st_size))
-    with archive.open("rb") as file:
-        magic = file.read(4)
+    folder = UnpackedFolder(out, max(MAX_UNPACKED, MAX_RATIO * archive.stat().st_size))
     try:
-        if magic in (b"PK\3\4", b"PK\5\6"):
-            _unpack_zip(archive, folder)
-        elif _is_tar(archive):
-            _unpack_tar(archive, folder)
-        elif magic.startswith(b"\x1f\x8b"):
-            with gzip.open(archive) as content:
-                folder.add(name.removesuffix(".gz"), content)
-        else:
-            _check_plain(magic, name)
-            with archive.open("rb") as content:
-                folder.add(name, content)
+        _unpack(archive, name, folder)
     except (OSError, *_DAMAGED) as error:
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise  # the disk's own; gzip, bzip2 and zip have only these two
-        raise BadArchive(f"is truncated or damaged ({error or type(error).__name__})") from None
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise BadArchive(f"is truncated or damaged ({reason})") from None
     if not folder.files:
         raise BadArchive("holds no files")
     return folder.files, folder.bytes
 
 
-def _check_plain(magic: bytes, name: str) -> None:
-    """Refuses what is meant to be an archive, or is one that cannot be unpacked."""
-    if not magic:
+def _unpack(archive: Path, name: str, folder: UnpackedFolder) -> None:
+    with archive.open("rb") as file:
+        start = file.read(_START)
+    if start.startswith((b"PK\3\4", b"PK\5\6")):
+        _unpack_zip(archive, folder)
+        return
+    opened, suffix = next(
+        (how for magic, how in _COMPRESSED.items() if magic.match(start)), (None, "")
+    )
+    if suffix == ".xz":
+        lzma.LZMADecompressor(memlimit=MAX_XZ_MEMORY).decompress(start, 1)
+    with opened(archive) if opened else archive.open("rb") as content:
+        unpacked_start = content.read(_START)
+    with opened(archive) if opened else archive.open("rb") as content:
+        if is_tar(unpacked_start):
+            for member, inside in _counted(tar_members(content, folder.max_bytes)):
+                if inside is not None:
+                    folder.add(member, inside)
+            return
+        _check_plain(unpacked_start, name.removesuffix(suffix))
+        folder.add(name.removesuffix(suffix), content)
+
+
+def _check_plain(start: bytes, name: str) -> None:
+    """Refuses what is meant to be an archive, or is none of the files that can be read."""
+    if not start:
         raise BadArchive("is empty")
-    if magic in (b"Rar!", b"7z\xbc\xaf"):
-        raise BadArchive("is a rar or 7z archive, which cannot be unpacked; make it a zip")
+    # Without the zeros of UTF-16 and its byte-order mark.
+    text = start.replace(b"\0", b"").removeprefix(b"\xff\xfe").removeprefix(b"\xfe\xff")
+    for magic, problem in _NO_DATA.items():
+        if magic.match(text):
+            raise BadArchive(problem)
     if name.lower().endswith(_ARCHIVES):
-        raise BadArchive("is no archive, whatever its name says")
+        raise BadArchive("is not the archive that its name says")
 
 
-def _unpack_zip(path: Path, folder: _Folder) -> None:
-    with zipfile.ZipFile(path) as archive:
-        for info in _counted(archive.infolist()):
+class _ZipBytes(io.FileIO):
+    """A zip file, of which `zipfile` reads the list of members in one piece, and makes objects."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > MAX_DIRECTORY:
+            raise BadArchive(f"has a list of members of {size} bytes; refused")
+        content = super().read(size) or b""
+        if content.count(b"PK\1\2") > MAX_MEMBERS:
+            raise BadArchive(f"has more than {MAX_MEMBERS} members; refused")
+        return content
+
+
+def _unpack_zip(path: Path, folder: UnpackedFolder) -> None:
+    with _ZipBytes(path) as file, zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
+        if members and min(member.header_offset for member in members) > 0:
+            raise zipfile.BadZipFile("its directory names only the last part of it")
+        for info in _counted(members):
             if info.filename.endswith("/"):
                 continue
             if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
-                raise BadArchive(f"member {info.filename!r} is a link or a device; refused")
+                raise BadArchive(f"member {shown(info.filename)} is a link or a device; refused")
+            # zipfile unpacks the others without a bound to its memory.
+            if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise BadArchive(
+                    f"member {shown(info.filename)} is packed in a way that few programs read "
+                    f"(method {info.compress_type}); make it a usual zip"
+                )
             try:
                 content = archive.open(info)
-            except RuntimeError as error:  # it has a password, or an unknown compression
-                raise BadArchive(f"member {info.filename!r} cannot be read: {error}") from error
+            except RuntimeError as error:  # it has a password
+                raise BadArchive(
+                    f"member {shown(info.filename)} cannot be read: {error}"
+                ) from error
             with content:
                 folder.add(info.filename, content)
-
-
-class _TarInfo(tarfile.TarInfo):
-    """Refuses headers that would fill the memory before the first member is read."""
-
-    _IN_MEMORY = (
-        *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
-        *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
-    )
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_TarInfo":
-        info = super().frombuf(buf, encoding, errors)
-        if info.type in cls._IN_MEMORY and info.size > MAX_TAR_HEADER:
-            raise BadArchive(f"has a header of {info.size} bytes; refused")
-        return info
-
-
-def _is_tar(path: Path) -> bool:
-    try:
-        with tarfile.open(path, tarinfo=_TarInfo):
-            return True
-    except tarfile.TarError:
-        return False
-
-
-def _unpack_tar(path: Path, folder: _Folder) -> None:
-    with tarfile.open(path, tarinfo=_TarInfo) as archive:
-        for info in _counted(archive):
-            if info.isdir():
-                continue
-            content = archive.extractfile(info) if info.isreg() else None
-            if content is None:
-                raise BadArchive(f"member {info.name!r} is a link or a device; refused")
-            folder.add(info.name, content)
-        _check_end(archive)
 
 
 def _counted(members: Iterable[_Member]) -> Iterator[_Member]:
@@ -176,14 +162,3 @@ def _counted(members: Iterable[_Member]) -> Iterator[_Member]:
         if count > MAX_MEMBERS:
             raise BadArchive(f"has more than {MAX_MEMBERS} members; refused")
         yield member
-
-
-def _check_end(archive: tarfile.TarFile) -> None:
-    """tarfile takes a broken header for the end, and gzip checks its sum only at the very end."""
-    stream = archive.fileobj
-    assert stream is not None
-    stream.seek(archive.offset)
-    if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-        raise tarfile.ReadError("no end mark")
-    while stream.read(_CHUNK):
-        pass

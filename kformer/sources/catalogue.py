@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import BeforeValidator, Field, StringConstraints, ValidationError
 
-from kformer.config_section import Name, Section, Text, in_one_line
+from kformer.config_section import Name, SecretAddress, Section, Text, in_one_line
 from kformer.errors import KformerError
 from kformer.sources.addresses import Address, BadAddress, locate
 
@@ -20,9 +20,9 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$", to_lower
 class FileAddress(Section):
     """Where one file is, and what it must be."""
 
-    url: Text
+    url: SecretAddress
     """`http(s)://`, `hf://`, `file:` or a plain path (relative to the working directory)."""
-    mirrors: tuple[Text, ...] = ()
+    mirrors: tuple[SecretAddress, ...] = ()
     """Other addresses of the same file, tried in this order where the url does not give it."""
     sha256: Sha256 | None = None
     """Of the file; without one, the first file fetched is the one expected ever after."""
@@ -68,9 +68,9 @@ NamedFiles = Annotated[
 class SourceOverride(Section):
     """Points a source elsewhere. With a url alone, the official checksum must still hold."""
 
-    url: Text | None = None
+    url: SecretAddress | None = None
     """`http(s)://`, `hf://`, `file:` or a plain path (relative to the working directory)."""
-    mirrors: tuple[Text, ...] = ()
+    mirrors: tuple[SecretAddress, ...] = ()
     """Other addresses of the same file, tried in this order where the url does not give it."""
     sha256: Sha256 | None = None
     """Of the file at the other address, where its bytes are not the official ones."""
@@ -92,8 +92,8 @@ class SourceFile(Section):
     """Its name where a source has several; it is unpacked under this name."""
     setting: str
     """The key of the config below which its addresses are, such as ``sources.atomic``."""
-    url: str
-    mirrors: tuple[str, ...] = ()
+    url: SecretAddress
+    mirrors: tuple[SecretAddress, ...] = ()
     """Other addresses of the same bytes, tried in this order where ``url`` does not give them."""
     sha256: Sha256 | None = None
     """Of the file as published; None when nobody published one."""
@@ -111,13 +111,15 @@ class SourceFile(Section):
         texts = [self.url, *self.mirrors]
         return tuple(self._address(text, key) for text, key in zip(texts, keys, strict=True))
 
-    def _address(self, text: str, key: str) -> Address:
+    def _address(self, text: SecretAddress, key: str) -> Address:
         setting = f"{self.setting}.{key}"
         try:
-            return Address(text, locate(text), setting)
+            target = locate(text.get_secret_value())
+            hidden = target if isinstance(target, Path) else SecretAddress(target)
+            return Address(text, hidden, setting)
         except BadAddress as error:
             raise KformerError(
-                f"source {self.title}: the address {text!r} cannot be used: {error}; "
+                f"source {self.title}: the address '{text}' cannot be used: {error}; "
                 f"correct {setting}"
             ) from None
 
@@ -127,18 +129,19 @@ class SourceFile(Section):
         target = self.addresses[0].target
         if isinstance(target, Path):
             return target.name
-        return PurePosixPath(unquote(urlsplit(target).path)).name or self.title
+        return PurePosixPath(unquote(urlsplit(target.get_secret_value()).path)).name or self.title
 
     @property
     def key(self) -> str:
-        """Twelve hex digits for names of files: of the sha256 or, without one, of the url's.
+        """Twelve hex digits for names of files: of the sha256 or, without one, of the url's, which
+        stays the same where just a password in it changes.
 
         A file on this machine may change under its name: without a checksum, its age and size
         count as well.
         """
         if self.sha256:
             return self.sha256[:12]
-        identity, target = self.url, self.addresses[0].target
+        identity, target = str(self.url), self.addresses[0].target
         if isinstance(target, Path) and target.is_file():
             identity += f"\n{target.stat().st_size}\n{target.stat().st_mtime_ns}"
         return hashlib.sha256(identity.encode()).hexdigest()[:12]

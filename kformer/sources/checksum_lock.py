@@ -3,7 +3,7 @@
 The lock file holds the checksums of files whose owners publish none. They are trusted on first use,
 written down, and verified ever after. It belongs under version control, next to the config: what
 one machine trusted, every other machine verifies. Entries are keyed by the address as the config
-gives it.
+gives it, without a password or a token.
 """
 
 import json
@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 from pydantic import NonNegativeInt, TypeAdapter, ValidationError
@@ -19,6 +20,7 @@ from pydantic import NonNegativeInt, TypeAdapter, ValidationError
 from kformer.config_section import Section, in_one_line
 from kformer.errors import KformerError
 from kformer.io.file_writing import sha256_of, write_json
+from kformer.masking import masked
 from kformer.sources.catalogue import Sha256, Source, SourceFile
 
 _log = logging.getLogger(__name__)
@@ -63,12 +65,12 @@ def expected_of(file: SourceFile, lock: Path) -> Expected:
     if file.sha256:
         advice = f"get it again, or set {file.setting}.sha256 if these are the bytes that you want"
         return Expected(file.sha256, file.size, advice)
-    entry = _read_lock(lock).get(file.url)
+    entry = _read_lock(lock).get(str(file.url))
     if entry is None:
         return Expected(None, file.size, "")
     advice = (
         f"get it again or, if its owners have changed it and you want it as it is now, delete the "
-        f"entry {file.url!r} from {lock}"
+        f"entry '{file.url}' from {lock}"
     )
     return Expected(entry.sha256, entry.size, advice, lock)
 
@@ -89,7 +91,7 @@ def trust(file: SourceFile, path: Path, lock: Path) -> str:
     with FileLock(lock.with_name(f".{lock.name}.lock")):
         expected = expected_of(file, lock)  # again: another process may have been faster
         if expected.sha256 is None:
-            write_json(lock, _plain({**_read_lock(lock), file.url: found}))
+            write_json(lock, _plain({**_read_lock(lock), str(file.url): found}))
             _log.warning(
                 "source %s: nobody published a checksum; from now on %s expects sha256 %s",
                 *(file.title, lock, found.sha256),
@@ -110,9 +112,10 @@ def check_unpacked(source: Source, folder: Path, lock: Path) -> None:
     note = _note_of(folder)
     if all(file.sha256 for file in source.files) or not (folder.is_dir() and note.is_file()):
         return
-    noted = note.read_text("utf-8").split("\n")
+    noted = [line.strip() for line in note.read_text("utf-8", "replace").split("\n")]
+    noted += ["unknown"] * (len(source.files) - len(noted))
     for file, expected, found in zip(source.files, all_expected, noted, strict=False):
-        if expected.sha256 and found.strip() != expected.sha256:
+        if expected.sha256 and found != expected.sha256:
             raise KformerError(
                 f"source {file.title}: {folder} is of a file with sha256 {found}, but {lock} "
                 f"expects {expected.sha256}; delete that folder to fetch it again, or correct "
@@ -134,14 +137,32 @@ def _plain(entries: Mapping[str, LockedFile]) -> dict[str, object]:
 def _read_lock(path: Path) -> Mapping[str, LockedFile]:
     """The entries by address; none where there is no such file yet."""
     try:
-        return _ENTRIES.validate_python(json.loads(path.read_text("utf-8")))
+        content = json.loads(path.read_bytes(), object_pairs_hook=_each_once)
+        json.dumps(content, ensure_ascii=False).encode()  # not half of a surrogate pair
+        entries = _ENTRIES.validate_python(content)
+        return {masked(address): entry for address, entry in entries.items()}
     except FileNotFoundError:
         return {}
+    except OSError as error:  # a folder, or not to be read
+        reason = error.strerror or type(error).__name__
     except ValidationError as error:
         reason = in_one_line(error)
-    except ValueError as error:  # bytes that are no text, text that is no JSON
+    except RecursionError:
+        reason = "it is nested too deeply"
+    except (json.JSONDecodeError, UnicodeError) as error:
         reason = f"not valid JSON: {error}"
+    except ValueError as error:  # an address that is there twice, a number of 5,000 digits
+        reason = str(error)
     raise KformerError(
-        f"{path}: not a lock file of sources: {reason}; restore it from version control, or delete "
-        "it to trust anew what is fetched next"
+        f"{path}: not a lock file of sources: {reason[:500]}; restore it from version control, or "
+        "delete it to trust anew what is fetched next"
     )
+
+
+def _each_once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuses what a merge may leave: two entries for one address, of which the last would win."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key in found if [each for each, _ in pairs].count(key) > 1)
+        raise ValueError(f"{twice!r} is there twice")
+    return found

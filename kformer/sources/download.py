@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import httpx
@@ -17,33 +18,44 @@ from tenacity import (
 )
 
 from kformer.errors import KformerError
+from kformer.sources.answers import Piece, answer, piece_of, refuse_what_could_be_anything
+from kformer.sources.disk_space import (
+    MAX_DOWNLOAD,
+    MAX_DOWNLOAD_VARIABLE,
+    naming,
+    no_room_for,
+    spare_bytes,
+)
+from kformer.sources.pace import SLOWEST, WINDOW, Pace
+from kformer.sources.part_file import PartFile
+from kformer.sources.refusals import (
+    EXPLAINED,
+    LATER,
+    NotFetched,
+    OtherFile,
+    StartAnew,
+    may_pass,
+    refusal_of,
+    requested_wait,
+)
 
 TRIES = 5
 RETRY_WAIT = wait_exponential(multiplier=1, max=30)  # seconds
 LONGEST_WAIT = 120.0  # seconds; if a server asks for a longer wait, the download fails
-TIMEOUT = httpx.Timeout(60.0, connect=15.0)  # seconds without a byte, and without an answer
+TIMEOUT = httpx.Timeout(45.0, connect=15.0)  # seconds without a byte, and without an answer
 SHOWN_FROM = 5_000_000  # bytes; a smaller download needs no progress bar
 
 _log = logging.getLogger(__name__)
 
 
-class NotFetched(Exception):
-    """Why an address gave no file; the message follows the address."""
-
-    def __init__(self, message: str, reached: bool) -> None:
-        super().__init__(message)
-        self.reached = reached
-        """Whether a server answered at all."""
-
-
 @dataclass(frozen=True)
 class Download:
-    """The transfer of one file from an address to ``part``, where an interrupted one is resumed."""
+    """The transfer of one file from an address to a part file, where an interrupted one goes on."""
 
     title: str
     """What it is, for progress and messages."""
     address: str
-    """As the config gives it."""
+    """As the config gives it, without a password or a token."""
     url: str
     """Where it leads."""
     part: Path
@@ -51,13 +63,16 @@ class Download:
     """Whether its checksum is known, so that a mixture of two versions would be noticed."""
     size: int | None
     """In bytes, if known."""
+    max_bytes: int = MAX_DOWNLOAD
+    """More are not transferred where the size is not known."""
 
     def run(self) -> None:
         """Transfers the file; on a return ``part`` is complete.
 
         Raises:
             NotFetched: it cannot be had from this address.
-            KformerError: the proxy that the environment names cannot be used.
+            KformerError: the proxy that the environment names cannot be used, or the disk has no
+                room.
         """
         retrying = Retrying(
             stop=stop_after_attempt(TRIES),
@@ -69,19 +84,17 @@ class Download:
         try:
             with _client() as client:
                 retrying(self._transfer, client, self._headers())
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            reached = not isinstance(error, httpx.TransportError)
-            raise NotFetched(f"cannot be fetched: {self._reason(error)}", reached) from error
+        except EXPLAINED as error:
+            raise refusal_of(error, self._from_hub) from error
 
-    def forget(self) -> None:
-        """Removes what was transferred."""
-        self.part.unlink(missing_ok=True)
-        self._version_file.unlink(missing_ok=True)
+    @cached_property
+    def file(self) -> PartFile:
+        """The part and what is known of it."""
+        return PartFile(self.part, self.address)
 
-    def move_to(self, path: Path) -> None:
-        """Moves the complete file to ``path``."""
-        self.part.replace(path)
-        self._version_file.unlink(missing_ok=True)
+    @property
+    def _from_hub(self) -> bool:
+        return self.address.startswith("hf:")
 
     def _headers(self) -> Mapping[str, str]:
         if not self._from_hub:
@@ -89,96 +102,145 @@ class Download:
         from huggingface_hub import constants, get_token
 
         if constants.HF_HUB_OFFLINE:
-            raise NotFetched("cannot be fetched: HF_HUB_OFFLINE is set", reached=False)
+            raise NotFetched(
+                "cannot be fetched: HF_HUB_OFFLINE is set", "unset HF_HUB_OFFLINE", reached=False
+            )
         # Not build_hf_headers: it may ask the hub for more than the file, for its statistics.
         token = None if constants.HF_HUB_DISABLE_IMPLICIT_TOKEN else get_token()
         # httpx takes the token out where a redirect leads to another host.
         return {"Authorization": f"Bearer {token}"} if token else {}
 
     def _transfer(self, client: httpx.Client, headers: Mapping[str, str]) -> None:
-        """One try, from where ``part`` ends."""
-        had = self.part.stat().st_size if self.part.exists() else 0
-        request = {**headers, **self._range_headers(had)}
-        with client.stream("GET", self.url, headers=request) as response:
-            content_range = response.headers.get("Content-Range", "")
-            if response.status_code == 416:
-                if had and content_range == f"bytes */{had}":
-                    return
-                self.part.unlink(missing_ok=True)
-            response.raise_for_status()
-            if response.status_code == 206:
-                if not content_range.startswith(f"bytes {had}-"):
-                    self.part.unlink(missing_ok=True)
-                    raise httpx.RemoteProtocolError(f"asked from byte {had}, got {content_range!r}")
-            else:  # the whole: nothing was asked for, or no resuming there, or it has changed
-                self._refuse_web_page(response)
-                had = 0
-                self.part.write_bytes(b"")
-                self._version_file.write_text(f"{self.address}\n{_version(response)}", "utf-8")
-            self._append(response, had)
+        """One try, from where the part ends; several requests where a server gives pieces."""
+        with Pace() as pace:
+            try:
+                while not self.file.is_complete:
+                    self._ask(client, headers, pace)
+            except httpx.HTTPError:
+                if not pace.was_too_slow:
+                    raise
+                raise NotFetched(
+                    f"sends less than {SLOWEST:,} bytes/s over {WINDOW:g} s",
+                    "run again to go on from there" if self._had() else LATER,
+                ) from None
+
+    def _ask(self, client: httpx.Client, headers: Mapping[str, str], pace: Pace) -> None:
+        """One request, for what is missing."""
+        had = self._had()
+        asked = {**headers, **(self._range_headers(had) if had else {})}
+        request = client.build_request(
+            "GET",
+            self.url,
+            headers=httpx.Headers(asked, encoding="iso-8859-1"),  # as the ETag has come
+            extensions={"trace": pace.trace},
+        )
+        with answer(client, request) as response:
+            if not (response.status_code == 416 and had):
+                response.raise_for_status()
+            try:
+                piece = piece_of(response, had)
+                self._accept(response, piece)
+                pace.begin_body()
+                self._append(response, piece, pace)
+            except NotFetched as error:
+                self.file.forget()  # or each later start would end here
+                if not had:
+                    raise
+                raise StartAnew(str(error)) from error
+
+    def _had(self) -> int:
+        """How many bytes are there already, the rest of which would surely be of the same file."""
+        version, size = self.file.version, self.file.size
+        if version is None or not (version.if_range or self.checked):
+            return 0
+        return size if version.total is None or size < version.total else 0
 
     def _range_headers(self, had: int) -> dict[str, str]:
         """Asks for the rest of the same version of the same file."""
-        if not had or not self._version_file.exists():
-            return {}
-        address, _, version = self._version_file.read_text("utf-8").partition("\n")
-        if address != self.address or not (version or self.checked):
-            return {}
-        return {"Range": f"bytes={had}-"} | ({"If-Range": version} if version else {})
+        version = self.file.version
+        assert version
+        unchanged = {"If-Range": version.if_range} if version.if_range else {}
+        return {"Range": f"bytes={had}-", **unchanged}
 
-    def _refuse_web_page(self, response: httpx.Response) -> None:
-        """A login page must not become the data that is trusted on first use."""
-        if not self.checked and response.headers.get("Content-Type", "").startswith("text/html"):
-            raise NotFetched("answers with a web page instead of the file", reached=True)
+    def _accept(self, response: httpx.Response, piece: Piece) -> None:
+        """Checks what is coming against what is there, and makes the part ready for it."""
+        if not self.checked:
+            refuse_what_could_be_anything(response)
+        new, old = piece.version, self.file.version
+        if piece.first == 0 or old is None:
+            old = new
+        elif old.differs(new) or not (self.checked or new.if_range == old.if_range):
+            raise NotFetched("has changed since the first try")
+        total = new.total if old.total is None else old.total
+        if piece.is_partial and total is None:
+            raise NotFetched("does not say how long the file is")
+        self._refuse_if_too_large(total or 0)
+        known = old.model_copy(update={"total": total})
+        if piece.first == 0:
+            self.file.begin(known)
+        else:
+            self.file.note(known)
 
-    @property
-    def _from_hub(self) -> bool:
-        return self.address.startswith("hf:")
+    def _refuse_if_too_large(self, size: int) -> None:
+        if self.size is not None and size > self.size:
+            raise OtherFile(f"has more than the {self.size:,} bytes that are expected")
+        if self.size is None and size > self.max_bytes:
+            raise NotFetched(
+                f"has more than {self.max_bytes:,} bytes, and nobody published its size",
+                f"set {MAX_DOWNLOAD_VARIABLE} to more bytes if it is so large",
+            )
 
-    @property
-    def _version_file(self) -> Path:
-        return self.part.with_suffix(".version")
-
-    def _append(self, response: httpx.Response, had: int) -> None:
-        length = response.headers.get("Content-Length", "")
-        total = had + int(length) if length.isdigit() else self.size
+    def _append(self, response: httpx.Response, piece: Piece, pace: Pace) -> None:
+        version = self.file.version
+        assert version
+        received, spare = 0, spare_bytes(self.part.parent)
         with (
+            naming(self.part),
             self.part.open("ab") as file,
             Progress(
                 *Progress.get_default_columns(),
                 DownloadColumn(),
                 console=Console(stderr=True),
-                disable=total is not None and total < SHOWN_FROM,
+                disable=version.total is not None and version.total < SHOWN_FROM,
             ) as progress,
         ):
-            task = progress.add_task(self.title, total=total, completed=had)
+            task = progress.add_task(self.title, total=version.total, completed=piece.first)
             for chunk in response.iter_raw():
+                received += len(chunk)
+                pace.count(len(chunk))
+                if max(received, piece.length or 0) > spare:
+                    raise no_room_for(f"the download of {self.title}", self.part.parent, spare)
+                self._refuse_if_too_large(piece.first + received)
+                if piece.length is not None and received > piece.length:
+                    raise NotFetched("sends more than it says")
                 file.write(chunk)
                 progress.advance(task, len(chunk))
+        if pace.was_too_slow or received < (piece.length or 0):
+            raise httpx.RemoteProtocolError("the transfer was cut off")
+        if version.total is None:  # what marks the end has come
+            self.file.note(version.model_copy(update={"total": received}))
+        elif not self.file.is_complete and not self._had():
+            raise NotFetched(
+                "gives the file in pieces, and nothing that tells whether all are of the same one"
+            )
 
     def _log_retry(self, state: RetryCallState) -> None:
-        assert state.outcome
+        error = state.outcome and state.outcome.exception()
+        assert error
         _log.warning(
-            "source %s: %s: %s; trying again in %.0f s (try %d of %d failed)",
-            *(self.title, self.address, self._reason(state.outcome.exception())),
+            "source %s: %s %s; trying again in %.0f s (try %d of %d failed)",
+            *(self.title, self.address, refusal_of(error, self._from_hub)),
             *(state.upcoming_sleep, state.attempt_number, TRIES),
         )
-
-    def _reason(self, error: BaseException | None) -> str:
-        if not isinstance(error, httpx.HTTPStatusError):
-            return " ".join(f"{type(error).__name__}: {error}".split())
-        status = error.response.status_code
-        reason = f"HTTP {status} {error.response.reason_phrase}".rstrip()
-        if status in (401, 403) and self._from_hub:
-            reason += " (for a private or gated repository set HF_TOKEN)"
-        return reason
 
 
 def _client() -> httpx.Client:
     """Asks for the bytes as they are stored, through the proxies that the environment names."""
     try:
         return httpx.Client(
-            headers={"Accept-Encoding": "identity"}, follow_redirects=True, timeout=TIMEOUT
+            headers={"Accept-Encoding": "identity"},
+            timeout=TIMEOUT,
+            limits=httpx.Limits(max_keepalive_connections=0),  # `Pace` knows the last one
         )
     except (ImportError, ValueError) as error:
         raise KformerError(
@@ -188,33 +250,10 @@ def _client() -> httpx.Client:
 
 
 def _is_worth_retrying(error: BaseException) -> bool:
-    """Whether the next try may succeed."""
-    if isinstance(error, httpx.HTTPStatusError):
-        # 416: the part file did not fit and is gone now.
-        status = error.response.status_code
-        return (status >= 500 or status in (408, 416, 429)) and _requested_wait(
-            error
-        ) <= LONGEST_WAIT
-    return isinstance(error, httpx.TransportError)
+    return may_pass(error) and requested_wait(error) <= LONGEST_WAIT
 
 
 def _wait(state: RetryCallState) -> float:
     """Seconds until the next try: our own, or the server's if it asks for more."""
     assert state.outcome
-    return max(RETRY_WAIT(state), _requested_wait(state.outcome.exception()))
-
-
-def _requested_wait(error: BaseException | None) -> float:
-    """Seconds that the server asks to wait; 0 if it does not say."""
-    if not isinstance(error, httpx.HTTPStatusError):
-        return 0.0
-    seconds = error.response.headers.get("Retry-After", "")
-    return float(seconds) if seconds.isdecimal() else 0.0
-
-
-def _version(response: httpx.Response) -> str:
-    """What If-Range may name: a strong ETag, else the date."""
-    etag: str = response.headers.get("ETag", "")
-    if etag and not etag.startswith("W/"):
-        return etag
-    return str(response.headers.get("Last-Modified", ""))
+    return max(RETRY_WAIT(state), requested_wait(state.outcome.exception()))

@@ -9,21 +9,30 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from kformer.config_section import SecretAddress
 from kformer.errors import KformerError
 from kformer.io.file_writing import replacing
 from kformer.io.text_files import suffix_of
 from kformer.sources.addresses import Address
-from kformer.sources.archives import BadArchive, unpack
+from kformer.sources.archives import unpack
 from kformer.sources.catalogue import Source
 from kformer.sources.checksum_lock import trust, write_note
-from kformer.sources.download import Download, NotFetched
+from kformer.sources.disk_space import MAX_DOWNLOAD
+from kformer.sources.download import Download
+from kformer.sources.refusals import NotFetched, OtherFile
+from kformer.sources.unpacked_folder import BadArchive
 from kformer.sources.wanted_files import WantedFile, wanted_files
 
 _log = logging.getLogger(__name__)
 
 
 def fetch_source(
-    source: Source, downloads: Path, lock: Path, out: Path, needed: Sequence[Source] = ()
+    source: Source,
+    downloads: Path,
+    lock: Path,
+    out: Path,
+    needed: Sequence[Source] = (),
+    max_bytes: int = MAX_DOWNLOAD,
 ) -> dict[str, float]:
     """Gets the files of ``source``, verifies their checksums and unpacks them to ``out``.
 
@@ -38,6 +47,7 @@ def fetch_source(
         lock: the lock file, with the checksums of files whose owners publish none.
         out: the folder to make.
         needed: what else the same experiment reads, to be named too where there is no internet.
+        max_bytes: that are fetched at most of a file whose size nobody published.
 
     Returns:
         ``bytes`` (of the files as published), ``files`` and ``unpacked_bytes`` (in ``out``),
@@ -45,18 +55,18 @@ def fetch_source(
 
     Raises:
         KformerError: a file cannot be had, is not the expected one, is damaged, or holds
-            what should not be unpacked. Only where there is no internet it has several lines, one
-            for each file that has to be put in place by hand.
+            what should not be unpacked; or the disk has no room.
     """
     start = time.perf_counter()
     files = wanted_files(source, downloads, lock)
 
-    def by_hand() -> str:
+    def others_by_hand(title: str) -> str:
         sources = {each.name: each for each in (source, *needed)}.values()
         wanted = [file for each in sources for file in wanted_files(each, downloads, lock)]
-        return "".join(map(_line_by_hand, wanted))
+        missing = [_by_hand(file) for file in wanted if file.title != title and _is_missing(file)]
+        return f"; missing, too: {'; '.join(missing)}" if missing else ""
 
-    archives = [_obtain(file, by_hand) for file in files]
+    archives = [_obtain(file, max_bytes, others_by_hand) for file in files]
     with replacing(out) as partial:
         partial.mkdir()
         sizes = [
@@ -77,12 +87,14 @@ def fetch_source(
     }
 
 
-def _line_by_hand(file: WantedFile) -> str:
-    """The line that says where to get a file and where to put it; empty if it is there."""
-    if file.kept is None or file.kept.exists():
-        return ""
-    web = next(each.target for each in file.addresses if isinstance(each.target, str))
-    return f"\n  {file.title}: {web}{file.facts} -> {file.kept}"
+def _is_missing(file: WantedFile) -> bool:
+    return file.kept is not None and not file.kept.exists()
+
+
+def _by_hand(file: WantedFile) -> str:
+    """Where to get a file and where to put it."""
+    web = next(each.target for each in file.addresses if not isinstance(each.target, Path))
+    return f"{file.title}: {web}{file.facts} -> {file.kept}"
 
 
 @contextmanager
@@ -99,16 +111,16 @@ def _permissions_named(file: WantedFile) -> Iterator[None]:
 # Obtaining and verifying
 
 
-def _obtain(file: WantedFile, by_hand: Callable[[], str]) -> Path:
+def _obtain(file: WantedFile, max_bytes: int, others_by_hand: Callable[[str], str]) -> Path:
     """Returns the verified file: the kept one, or from the first address that has it."""
     kept = file.kept
     with _permissions_named(file):
         if kept is None:
-            return _from_addresses(file, by_hand)
+            return _from_addresses(file, max_bytes, others_by_hand)
         if not kept.exists():
             with _one_process_at_a_time(file.title, kept):
                 if not kept.exists():  # still
-                    return _from_addresses(file, by_hand)
+                    return _from_addresses(file, max_bytes, others_by_hand)
         if wrong := file.expected.wrong(kept):
             raise KformerError(f"source {file.title}: {kept} {wrong}; {_clear(file, kept)}")
         return kept
@@ -152,7 +164,7 @@ class _Failed(Exception):
         """Whether a server answered at all."""
 
 
-def _from_addresses(file: WantedFile, by_hand: Callable[[], str]) -> Path:
+def _from_addresses(file: WantedFile, max_bytes: int, others_by_hand: Callable[[str], str]) -> Path:
     failures: list[_Failed] = []
     for address in file.addresses:
         if failures:
@@ -160,16 +172,12 @@ def _from_addresses(file: WantedFile, by_hand: Callable[[], str]) -> Path:
         try:
             if isinstance(address.target, Path):
                 return _from_path(file, address, address.target)
-            return _from_web(file, address, address.target)
+            return _from_web(file, address, address.target, max_bytes)
         except _Failed as failure:
             failures.append(failure)
-    what = f"source {file.title}: {'; '.join(map(str, failures))}; "
-    if all(failure.reached for failure in failures):
-        raise KformerError(what + failures[-1].advice)
-    raise KformerError(
-        f"{what}without internet, get each file below elsewhere, put it where its arrow "
-        f"points, and run again; or set its url in the config to its path{by_hand()}"
-    )
+    others = "" if all(each.reached for each in failures) else others_by_hand(file.title)
+    reasons = "; ".join(map(str, failures))
+    raise KformerError(f"source {file.title}: {reasons}; {failures[-1].advice}{others}")
 
 
 def _from_path(file: WantedFile, address: Address, path: Path) -> Path:
@@ -181,25 +189,25 @@ def _from_path(file: WantedFile, address: Address, path: Path) -> Path:
     return path
 
 
-def _from_web(file: WantedFile, address: Address, url: str) -> Path:
+def _from_web(file: WantedFile, address: Address, url: SecretAddress, max_bytes: int) -> Path:
     kept, expected = file.kept, file.expected
     assert kept, f"{url}: a file from the web needs a path to be kept at"
     part = kept.with_name(f".{kept.name}.part")
     checked = expected.sha256 is not None
-    download = Download(file.title, address.text, url, part, checked, expected.size)
+    where = (str(address.text), url.get_secret_value())
+    download = Download(file.title, *where, part, checked, expected.size, max_bytes)
     try:
         download.run()
+    except OtherFile as error:
+        raise _Failed(f"{address.text} {error}", expected.advice) from error
     except NotFetched as error:
-        raise _Failed(
-            f"{address.text} {error}",
-            f"get it by hand{file.facts} and put it at {kept}, or set {file.spec.setting}.url to "
-            "its path",
-            error.reached,
-        ) from error
+        by_hand = f"get it by hand{file.facts} and put it at {kept}"
+        advice = f"{error.advice}, or {by_hand}, or set {file.spec.setting}.url to its path"
+        raise _Failed(f"{address.text} {error}", advice, error.reached) from error
     if wrong := expected.wrong(part):
-        download.forget()
+        download.file.forget()
         raise _Failed(f"the file from {address.text} {wrong}; deleted it", expected.advice)
-    download.move_to(kept)
+    download.file.move_to(kept)
     return kept
 
 

@@ -5,7 +5,7 @@ from typing import Self
 
 from pydantic import model_validator
 
-from kformer.config_section import Section, Text
+from kformer.config_section import SecretAddress, Section, Text
 from kformer.errors import KformerError
 from kformer.io.text_files import files_below
 from kformer.sources.catalogue import NamedFiles, Sha256, UserSource
@@ -15,8 +15,8 @@ class UserData(Section):
     """Data of the user: at a path, to be read in place, or at addresses, to be fetched."""
 
     path: Text | None = None
-    """A file, compressed or not, or a folder of such files; read where it is."""
-    url: Text | None = None
+    """A file, compressed or not, or a folder of such files; read where it is. `~` is your home."""
+    url: SecretAddress | None = None
     """`http(s)://`, `hf://`, `file:` or a plain path of an archive or a file, which is fetched,
     verified and unpacked first."""
     sha256: Sha256 | None = None
@@ -34,7 +34,17 @@ class UserData(Section):
             )
         if self.sha256 and not self.url:
             raise ValueError("sha256: belongs to a url; a path is read without a check")
+        try:
+            _ = self.path and self.place
+        except RuntimeError:  # ~somebody
+            raise ValueError(f"path: {self.path}: there is no such home folder") from None
         return self
+
+    @property
+    def place(self) -> Path:
+        """Where ``path`` leads."""
+        assert self.path is not None
+        return Path(self.path).expanduser()
 
     def files_at(self, path: Path, suffixes: tuple[str, ...]) -> list[Path]:
         """The files to read at a path, in the order of their paths.

@@ -8,7 +8,6 @@ training run. ``workflow/schemas/config.schema.json`` is generated from these cl
 
 from collections.abc import Mapping
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -18,11 +17,19 @@ from pydantic import (
     model_validator,
 )
 
-from kformer.config_section import Name, Section, in_one_line, validated
+from kformer.config_section import (
+    Name,
+    SecretAddress,
+    Section,
+    in_one_line,
+    or_its_text,
+    validated,
+)
 from kformer.demo_world import DemoWorld
-from kformer.encoder_lookup import encoder_depth, layer_span, locate_encoder
+from kformer.encoder_lookup import encoder_config, encoder_depth, layer_span
 from kformer.errors import KformerError
 from kformer.knowledge import KnowledgeSource
+from kformer.modeling.encoder_families import check_family
 from kformer.modeling.settings import Model
 from kformer.questions import QuestionSource
 from kformer.retrieval.settings import Retrieval, RetrievalChange
@@ -30,7 +37,11 @@ from kformer.sources.catalogue import CATALOGUE, SourceOverride, resolve
 from kformer.sources.user_data import UserData
 from kformer.training.settings import Training
 
-Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]
+Seed = Annotated[
+    int,
+    Field(strict=True, ge=0, lt=2**32),
+    or_its_text(Annotated[int, Field(ge=0, lt=2**32)]),
+]
 _RESERVED = ("shared", "logs", "mlflow.db")  # other things that lie in results/
 
 
@@ -58,8 +69,15 @@ class Condition(Section):
     def uses_facts(self) -> bool:
         return self.answer_by == "retrieval" or self.model.method.fact_input != "none"
 
+    @property
+    def embeds_facts(self) -> bool:
+        """Whether facts are found with the sentence encoder `retrieval.encoder`."""
+        return self.uses_facts and "embeddings" in self.retrieval.index_kinds
+
     @model_validator(mode="after")
     def _is_possible(self) -> Self:
+        if self.uses_facts and not self.knowledge:
+            raise ValueError("knowledge: no source is given, but the condition uses facts; add one")
         labels = [reader.label for reader in self.knowledge]
         if len(set(labels)) != len(labels):
             raise ValueError(
@@ -79,15 +97,21 @@ class Condition(Section):
         return self
 
     def check_encoders(self) -> None:
-        """Raises KformerError for an encoder on this machine that is missing or too shallow."""
-        if self.uses_facts and "embeddings" in self.retrieval.index_kinds:
-            locate_encoder(self.retrieval.encoder, "retrieval.encoder")
+        """Raises KformerError for an encoder that cannot be used, as its config.json tells.
+
+        Of one that has yet to be downloaded nothing is known.
+        """
+        if self.embeds_facts:
+            encoder_config(self.retrieval.encoder, "retrieval.encoder")
             if self.retrieval.nearest == "faiss" and find_spec("faiss") is None:
                 raise KformerError(
                     "retrieval.nearest: faiss is not installed; run: pip install -c "
                     "constraints.txt -e '.[faiss]'"
                 )
         if self.answer_by == "model":
+            config = encoder_config(self.model.encoder)
+            if config is not None:
+                check_family(config.get("model_type"))
             depth = encoder_depth(self.model.encoder)
             if depth is not None and self.model.method.has_slots:
                 layer_span(self.model.layers, depth)
@@ -96,8 +120,12 @@ class Condition(Section):
 class Tracking(Section):
     """Where MLflow keeps the runs."""
 
-    uri: str | None = None
-    """Address of a tracking server or store; null = results/mlflow.db, one file on this machine."""
+    uri: SecretAddress | None = None
+    """Address of a tracking server or store; null = that of `MLFLOW_TRACKING_URI`, with the
+    experiment of `MLFLOW_EXPERIMENT_NAME`, where the shell has these, else results/mlflow.db, one
+    file on this machine. Name and password belong into `MLFLOW_TRACKING_USERNAME` and
+    `MLFLOW_TRACKING_PASSWORD`, a token into `MLFLOW_TRACKING_TOKEN`; an address that has them is
+    shown without."""
 
 
 def _without_null(conditions: Any) -> Any:
@@ -110,11 +138,12 @@ class Experiment(Section):
     """A whole study: data, knowledge, conditions, seeds."""
 
     experiment: Name
-    """Name of the study: its folder under results/ and its MLflow experiment."""
+    """Name of the study: its folder under results/ and its MLflow experiment (see `tracking`)."""
     questions: QuestionSource
     """The data set and how it is read."""
-    knowledge: Annotated[list[KnowledgeSource], Field(min_length=1)]
-    """The knowledge sources; duplicate facts across them are dropped."""
+    knowledge: list[KnowledgeSource]
+    """The knowledge sources; duplicate facts across them are dropped. `[]` = none, where no
+    condition uses facts."""
     demo_world: DemoWorld = DemoWorld()
     """The generated world, for `questions: {dataset: demo}` and `knowledge: [demo]`."""
     sources: dict[str, SourceOverride] = Field(default_factory=dict)
@@ -138,6 +167,9 @@ class Experiment(Section):
     another config file has."""
     tracking: Tracking = Tracking()
     """Where MLflow keeps the runs."""
+    keep: Name | None = None
+    """Where finished runs would be made again, their results are first kept under this name, a
+    folder under results/; usually given as `--config keep=NAME`. null = they are replaced."""
 
     @model_validator(mode="after")
     def _is_possible(self) -> Self:
@@ -146,6 +178,8 @@ class Experiment(Section):
             raise ValueError(f"baseline: {self.baseline!r} is not a condition; there are {known}")
         if self.experiment in _RESERVED:
             raise ValueError(f"experiment: {self.experiment!r} is taken; choose another name")
+        if self.keep in (*_RESERVED, self.experiment):
+            raise ValueError(f"keep: {self.keep!r} is taken; choose another name")
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError("seeds: the same seed is given twice")
         _ = self.needed_sources  # which checks every condition
@@ -170,6 +204,14 @@ class Experiment(Section):
                 raise ValueError(f"knowledge: two sources are called {reader.archive}; name one")
         return needed
 
+    @property
+    def encoders(self) -> dict[str, list[str]]:
+        """All encoders that are loaded, by the option of `kformer check-encoders` for them."""
+        conditions = [self.condition(name) for name in self.conditions]
+        trained = {each.model.encoder for each in conditions if each.answer_by == "model"}
+        embedding = {each.retrieval.encoder for each in conditions if each.embeds_facts}
+        return {"model": sorted(trained), "retrieval": sorted(embedding)}
+
     def check_encoders(self) -> None:
         """Raises KformerError as `Condition.check_encoders` does, naming the condition."""
         for name in self.conditions:
@@ -186,7 +228,7 @@ class Experiment(Section):
                 (f"conditions.{name}.knowledge", each) for each in self.condition(name).knowledge
             ]
         for key, reader in readers:
-            if isinstance(reader, UserData) and reader.path and not Path(reader.path).exists():
+            if isinstance(reader, UserData) and reader.path and not reader.place.exists():
                 raise KformerError(
                     f"{key}: path: there is nothing at {reader.path}; correct it, or put a file "
                     "or a folder there"

@@ -4,21 +4,25 @@ Nobody else knows: the workflow asks here. Where the files lie is in `kformer.st
 """
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from hashlib import sha256
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from kformer.config_section import SecretAddress
+from kformer.encoder_lookup import locate_encoder
 from kformer.io.output_names import ComparisonReport, RunFolder
 from kformer.retrieval.methods import IndexKind
 from kformer.retrieval.settings import Retrieval
 from kformer.sources.catalogue import resolve
 from kformer.sources.checksum_lock import check_unpacked
 from kformer.study import paths
+from kformer.study.content import Contents
 from kformer.study.experiment import Condition, Experiment
+from kformer.study.run_lock import JOBS_LOCK_VARIABLE
 from kformer.study.stage_versions import StageName, key_of, train_version
 
 
@@ -27,7 +31,7 @@ class SourceFiles:
     """The files that a reader reads.
 
     Attributes:
-        key: stands for their content where they are fetched or generated, else for their path.
+        key: stands for their content.
         path: the file or folder.
         in_place: whether the user keeps them there; otherwise the workflow makes the folder.
     """
@@ -37,12 +41,9 @@ class SourceFiles:
     in_place: bool
 
     @property
-    def state(self) -> Sequence[tuple[str, int, int]]:
-        """Names, sizes and ages of files that are read in place, so that any change shows."""
-        if not self.in_place:
-            return []
-        below = (path for path in sorted([self.path, *self.path.rglob("[!.]*")]) if path.is_file())
-        return [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in below]
+    def planned_content(self) -> str:
+        """What a stage must find there, as its ``--content``: the user's files can change."""
+        return self.key if self.in_place else "-"
 
 
 @dataclass(frozen=True)
@@ -56,11 +57,18 @@ class FactsFiles:
 
 @dataclass(frozen=True)
 class IndexFiles:
-    """An index of facts or events: the settings that it reads, and the table that it indexes."""
+    """An index of facts or events.
+
+    Attributes:
+        settings: those that it reads.
+        documents: the table that it indexes.
+        encoder: stands for the content of the encoder that it uses; None = none, or a hub's.
+    """
 
     key: str
     settings: Mapping[str, Any]
     documents: Path
+    encoder: str | None
 
 
 @dataclass(frozen=True)
@@ -80,6 +88,7 @@ class Layout:
         self.experiment = experiment
         self.conditions = {name: experiment.condition(name) for name in experiment.conditions}
         self.sources = experiment.needed_sources
+        self._contents = Contents(paths.CHECKSUMS)
 
     def check_sources(self) -> None:
         """Raises KformerError for a source unpacked from another file than the locked one."""
@@ -120,15 +129,36 @@ class Layout:
     @property
     def environment(self) -> Mapping[str, str]:
         """What stages read from the environment: it is nobody's parameter, so that changing it
-        re-runs nothing. What a source holds is named by its checksum, not by its address."""
-        overrides = {name: each.model_dump(mode="json") for name, each in self.sources.items()}
-        store = f"sqlite:///{paths.TRACKING_STORE.resolve()}"
+        re-runs nothing. What a source holds is named by its checksum, not by its address.
+
+        Passwords and tokens are in it, and nowhere else: other users of a machine see command
+        lines, but not the environment of a process.
+        """
+        uri, name = self._tracking
+        overrides = {name: each.model_dump() for name, each in self.sources.items()}
         return {
-            "MLFLOW_TRACKING_URI": self.experiment.tracking.uri or store,
-            "MLFLOW_EXPERIMENT_NAME": self.experiment.experiment,
+            "MLFLOW_TRACKING_URI": uri,
+            "MLFLOW_EXPERIMENT_NAME": name,
             "KFORMER_CONFIG": str(self.config.resolve()),
-            "KFORMER_SOURCES": json.dumps(overrides),
+            "KFORMER_SOURCES": json.dumps(overrides, default=SecretAddress.get_secret_value),
+            JOBS_LOCK_VARIABLE: str(paths.JOBS_LOCK.resolve()),
         }
+
+    @cached_property
+    def _tracking(self) -> tuple[str, str]:
+        """Address of the store and name of the MLflow experiment.
+
+        Where the config gives no address, those of the shell count, as for any use of MLflow.
+        """
+        if given := self.experiment.tracking.uri:
+            return given.get_secret_value(), self.experiment.experiment
+        store = paths.TRACKING_STORE.resolve()
+        # The address of a database cannot have a "?" in its path.
+        default = f"sqlite:///{paths.TRACKING_STORE if '?' in str(store) else store}"
+        return (
+            os.environ.get("MLFLOW_TRACKING_URI") or default,
+            os.environ.get("MLFLOW_EXPERIMENT_NAME") or self.experiment.experiment,
+        )
 
     # What it shares with others
 
@@ -156,8 +186,12 @@ class Layout:
 
     @cached_property
     def retrievals(self) -> Mapping[str, RetrievalFiles]:
-        """The retrievals by key."""
-        return {each.key: each for each in self.retrieval_of.values()}
+        """The retrievals by key; of those that are the same, the one that may find least often
+        nothing."""
+        strictest_last = sorted(
+            self.retrieval_of.values(), key=lambda each: -each.settings.max_without_facts
+        )
+        return {each.key: each for each in strictest_last}
 
     @cached_property
     def facts(self) -> Mapping[str, FactsFiles]:
@@ -179,6 +213,11 @@ class Layout:
             for seed in self._seeds(condition)
         ]
 
+    def outputs(self, run: RunFolder) -> Sequence[Path]:
+        """What a finished run consists of."""
+        trained = [run.model, run.summary] if run.seed is not None else []
+        return [*trained, run.predictions]
+
     def tables_of_facts(self, condition: str) -> Mapping[str, Path]:
         """The facts and the retrieval table that a condition reads; none if it uses no facts."""
         if condition not in self.retrieval_of:
@@ -193,19 +232,33 @@ class Layout:
         settings = self.conditions[condition]
         return {
             "model": settings.model.relevant_settings(),
-            "training": settings.training.model_dump(mode="json"),
+            "training": settings.training.relevant_settings(),
         }
+
+    def train_options(self, condition: str) -> Mapping[str, Any]:
+        """The settings that training is started with: also those that no result depends on."""
+        training = self.conditions[condition].training.model_dump(mode="json")
+        return {**self.train_settings(condition), "training": training}
 
     def train_version(self, condition: str) -> str:
         """The version of training a condition, see `kformer.study.stage_versions.train_version`."""
         return train_version(self.conditions[condition].model.injection)
+
+    def encoder(self, condition: str) -> str | None:
+        """What stands for the content of a condition's encoder; None = a hub has it."""
+        return self._encoder(self.conditions[condition].model.encoder)
+
+    def _encoder(self, name: str) -> str | None:
+        folder = Path(locate_encoder(name))
+        return self._contents.checksum(folder) if folder.is_dir() else None
 
     def _seeds(self, condition: Condition) -> Iterable[int | None]:
         return self.experiment.seeds if condition.answer_by == "model" else [None]
 
     def _files(self, reader: Any) -> SourceFiles:
         if reader.archive is None:
-            return SourceFiles(reader.path, Path(reader.path), in_place=True)
+            path = reader.place
+            return SourceFiles(self._contents.checksum(path), path, in_place=True)
         if reader.is_generated:
             key = f"demo-{key_of('demo_world', self.experiment.demo_world)}"
         else:
@@ -223,7 +276,9 @@ class Layout:
         read = settings.index_settings(kind)
         documents = (paths.events_table if settings.events else paths.facts_table)(facts.key)
         events = key_of("events") if settings.events else None
-        return IndexFiles(f"{kind}-{key_of(stage, read, facts.key, events)}", read, documents)
+        encoder = self._encoder(settings.encoder) if kind == "embeddings" else None
+        key = key_of(stage, read, facts.key, events, *filter(None, [encoder]))
+        return IndexFiles(f"{kind}-{key}", read, documents, encoder)
 
     def _retrieval(self, condition: Condition) -> RetrievalFiles:
         # A control shuffles what lies under the same key.
@@ -238,9 +293,3 @@ class Layout:
             [index.key for index in indexes],
         )
         return RetrievalFiles(f"{settings.method}-{key}", settings, facts, indexes)
-
-
-def fingerprint_of_files(files: Iterable[SourceFiles]) -> str:
-    """A short name for the state of what is read in place."""
-    state = [each.state for each in files]
-    return sha256(repr(state).encode()).hexdigest()[:10]

@@ -7,12 +7,15 @@ a key also takes a wildcard of the workflow in its place: ``facts_table("{key}")
 from pathlib import Path
 
 from kformer.io.output_names import INDEX_DESCRIPTION, RetrievalReport
+from kformer.study.stage_versions import key_of
 
 RESULTS = Path("results")
 RESOURCES = Path("resources")
 DOWNLOADS = RESOURCES / "downloads"
 SOURCES_LOCK = Path("sources.lock.json")
 RUN_LOCK = RESULTS / ".lock"
+JOBS_LOCK = RESULTS / ".jobs"
+CHECKSUMS = RESULTS / ".checksums.json"
 TRACKING_STORE = RESULTS / "mlflow.db"
 
 _SHARED = RESULTS / "shared"
@@ -69,8 +72,8 @@ def retrieval_table(key: str) -> Path:
 
 
 def shuffled_table(key: str) -> Path:
-    """The same facts, each question with those of another one."""
-    return _retrieval(key) / "shuffled.parquet"
+    """The same facts, each question with those of another one, as this version shuffles them."""
+    return _retrieval(key) / f"shuffled-{key_of('shuffle')}.parquet"
 
 
 def retrieval_report(key: str) -> RetrievalReport:

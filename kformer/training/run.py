@@ -2,39 +2,43 @@
 
 Training is Hugging Face's `Trainer`. What is added here: batches of similar length whose order
 depends on seed and epoch alone, so that a killed run resumes exactly where it stopped; checkpoints
-that only count when they are complete; and the measurements that the comparison shows with the
-accuracy.
+that only count when they are whole; an end at the first number that is none; and the measurements
+that the comparison shows with the accuracy.
 """
 
 import os
 import resource
-import shutil
-import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from transformers import PrinterCallback, Trainer, TrainerState, set_seed
+import torch
+from transformers import PrinterCallback, set_seed
 from transformers.utils import logging as transformers_logging
 
 from kformer.compute_precision import computes_in_bf16
+from kformer.encoder_lookup import locate_encoder
 from kformer.errors import KformerError
-from kformer.io.file_writing import replacing, sha256_of
+from kformer.io.checksums import checksum_of
+from kformer.io.file_writing import sha256_of
+from kformer.io.locks import Lock
 from kformer.io.output_names import RunFolder
+from kformer.io.table_schemas import TableName
+from kformer.io.tables import count_rows
 from kformer.io.training_summary import TrainingSummary
 from kformer.modeling import KformerForMultipleChoice, KformerProcessor
 from kformer.modeling.pretrained import load_tokenizer
 from kformer.modeling.question_features import Knowledge, load_examples
 from kformer.modeling.settings import Model
-from kformer.training.checkpoints import STATE, last_checkpoint, remove_checkpoints, steps_done
+from kformer.training.checkpoints import Checkpoints
 from kformer.training.determinism import use_deterministic_kernels
+from kformer.training.finished import finish, finished_before
+from kformer.training.resumable_trainer import ResumableTrainer
 from kformer.training.settings import TrainSettings
 from kformer.training.trainer import (
-    LengthGroupedTrainer,
     Log,
     Reporter,
     Stopwatch,
-    accuracy,
+    TimedSaving,
     collate,
     training_arguments,
 )
@@ -47,10 +51,14 @@ def train(
     knowledge: tuple[Path, Path] | None,
     out: Path,
     checkpoints: Path,
+    lock: Lock,
     log: Log,
     version: str,
 ) -> dict[str, float | None]:
     """Trains one model and keeps the checkpoint with the best validation accuracy.
+
+    A run that was trained to the end before, with the same settings, inputs and version, is not
+    trained again.
 
     Args:
         settings: model and training.
@@ -58,9 +66,12 @@ def train(
         questions: the questions table.
         knowledge: the facts and the retrieval table; None when no facts are read.
         out: the run's folder; gets ``model/`` and ``training.json``.
-        checkpoints: a folder for unfinished training. The last checkpoint in it is resumed if it
-            belongs to the same settings, inputs and version; the folder is removed in the end.
-        log: takes metrics and the step they were measured at, while training.
+        checkpoints: a folder for unfinished training. The newest whole checkpoint in it is resumed
+            if it belongs to the same settings, inputs and version; the folder is removed in the
+            end.
+        lock: that of ``out`` and ``checkpoints``, held: see `training_lock`.
+        log: takes metrics and the step they were measured at, while training; it is
+            flushed before each checkpoint.
         version: of this stage, and of the code of an injection from another package; noted, since
             runs of different versions cannot be compared.
 
@@ -68,12 +79,94 @@ def train(
         what was measured, as in ``training.json``.
 
     Raises:
-        KformerError: encoder missing, layers out of range, tables that do not fit together, or
-            one of several processes.
+        KformerError: encoder missing, layers out of range, tables that do not fit together, one of
+            several processes, numbers that are not finite, or checkpoints that were lost on the
+            way.
     """
-    began = time.monotonic()
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise KformerError("WORLD_SIZE: a run is one process; start it without torchrun")
+    identity = _identity(settings, seed, questions, knowledge, version)
+    if out.exists() and not out.is_dir():
+        raise KformerError(f"{out}: this is no folder; name another one")
+    run = RunFolder(out)
+    unfinished = Checkpoints(checkpoints, identity, lock)
+    summary = finished_before(run, identity)
+    if summary is None:
+        model, processor, measured = _trained(
+            settings,
+            seed,
+            questions,
+            knowledge,
+            unfinished,
+            Reporter(log, "/".join(out.parts[-2:])),
+        )
+        noted = {"seed": seed, "version": version, "identity": identity}
+        summary = TrainingSummary.model_validate(noted | measured)
+        lock.check()
+        finish(run, model, processor, summary)
+    unfinished.remove()
+    return summary.measured
+
+
+def training_lock(out: Path, checkpoints: Path) -> Lock:
+    """The lock of all that a training writes; a second process waits for the first."""
+    return Lock(out.resolve(), checkpoints.resolve())
+
+
+def _identity(
+    settings: TrainSettings,
+    seed: int,
+    questions: Path,
+    knowledge: tuple[Path, Path] | None,
+    version: str,
+) -> str:
+    """A checksum of all that a run depends on."""
+    tables: dict[TableName, Path] = {"questions": questions}
+    if knowledge:
+        tables |= {"facts": knowledge[0], "retrieval": knowledge[1]}
+    for name, path in tables.items():
+        count_rows(path, name)  # raises where it is missing or damaged
+    return checksum_of(
+        {
+            "seed": seed,
+            "version": version,
+            "inputs": {name: sha256_of(path) for name, path in tables.items()},
+            "model": settings.model.model_dump(mode="json"),
+            "encoder": _content_of_encoder(settings.model.encoder),
+            "training": settings.training.relevant_settings(),
+            # Half of a run on a GPU and half on a CPU would be neither.
+            "precision": _precision(settings),
+            "device": _device_type(),
+        }
+    )
+
+
+def _content_of_encoder(name: str) -> dict[str, str]:
+    """The checksums of an encoder's files, for it may be trained anew in its folder; nothing is
+    known of one on a hub."""
+    folder = Path(locate_encoder(name))
+    return {file.name: sha256_of(file) for file in sorted(folder.glob("[!.]*")) if file.is_file()}
+
+
+def _precision(settings: TrainSettings) -> str:
+    return "bf16" if computes_in_bf16(settings.training.precision) else "fp32"
+
+
+def _device_type() -> str:
+    device = torch.accelerator.current_accelerator()
+    return device.type if device else "cpu"
+
+
+def _trained(
+    settings: TrainSettings,
+    seed: int,
+    questions: Path,
+    knowledge: tuple[Path, Path] | None,
+    unfinished: Checkpoints,
+    reporter: Reporter,
+) -> tuple[KformerForMultipleChoice, KformerProcessor, dict[str, Any]]:
+    """The best model of a training, and what was measured: most of a `TrainingSummary`."""
+    stopwatch = Stopwatch()
     transformers_logging.disable_progress_bar()  # those of loading and saving, not of training
     set_seed(seed)
     use_deterministic_kernels()
@@ -89,59 +182,35 @@ def train(
     if model.fact_embeddings is not None:
         model.fact_embeddings.train_only(training_set.fact_tokens)
 
-    bf16 = computes_in_bf16(settings.training.precision)
-    stopwatch = Stopwatch()
-    trainer = LengthGroupedTrainer(
+    precision = _precision(settings)
+    trainer = ResumableTrainer(
+        unfinished,
+        stopwatch,
         model=model,
-        args=training_arguments(settings.training, len(training_set), seed, checkpoints, bf16),
+        args=training_arguments(
+            settings.training, len(training_set), seed, unfinished.folder, precision == "bf16"
+        ),
         data_collator=lambda batch: collate(processor, batch),
         train_dataset=training_set,
         eval_dataset=validation_set,
-        compute_metrics=accuracy,
-        callbacks=[stopwatch, Reporter(log, "/".join(out.parts[-2:]))],
+        callbacks=[stopwatch, TimedSaving(settings.training.checkpoint_minutes), reporter],
     )
     trainer.remove_callback(PrinterCallback)  # `Reporter` prints the same, readably
-    inputs = [sha256_of(path) for path in (questions, *(knowledge or ()))]
-    identity = {"seed": seed, "version": version, "inputs": inputs}
-    _fit(trainer, checkpoints, identity | settings.model_dump(mode="json"))
-
-    summary = TrainingSummary(
-        seed=seed,
-        steps=trainer.state.global_step,
-        seconds_per_step=stopwatch.seconds_per_step,
-        train_seconds=time.monotonic() - began,
-        validation_accuracy=trainer.state.best_metric,
-        best_step=trainer.state.best_global_step,
-        train_questions=len(training_set),
-        inputs_cut=training_set.inputs_cut + validation_set.inputs_cut,
+    trainer.fit()
+    measured = {
+        "steps": trainer.state.global_step,
+        "seconds_per_step": stopwatch.seconds_per_step,
+        "train_seconds": stopwatch.seconds,
+        "validation_accuracy": trainer.state.best_metric,
+        "best_step": trainer.state.best_global_step,
+        "train_questions": len(training_set),
+        "inputs_cut": training_set.inputs_cut + validation_set.inputs_cut,
         **counts,
-        peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        precision="bf16" if bf16 else "fp32",
-        device=str(model.device),
-        version=version,
-    )
-    _save(RunFolder(out), model, processor)
-    summary.write(RunFolder(out).summary)
-    remove_checkpoints(checkpoints)
-    return summary.measured
-
-
-def _fit(trainer: Trainer, checkpoints: Path, identity: Mapping[str, Any]) -> None:
-    """Trains to the end, from the last checkpoint of the same run on; the best weights are kept."""
-    last = last_checkpoint(checkpoints, identity)
-    if last and steps_done(last) >= trainer.args.max_steps:
-        # Trainer would take one step more.
-        trainer.state = TrainerState.load_from_json(str(last / STATE))
-        trainer._load_best_model()
-    else:
-        trainer.train(resume_from_checkpoint=str(last) if last else None)
-
-
-def _save(run: RunFolder, model: KformerForMultipleChoice, processor: KformerProcessor) -> None:
-    shutil.rmtree(run.model, ignore_errors=True)  # of a run that was killed after saving
-    with replacing(run.model) as folder:
-        model.save_pretrained(folder)
-        processor.save_pretrained(folder)
+        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "precision": precision,
+        "device": str(model.device),
+    }
+    return model, processor, measured
 
 
 def build_model(settings: Model) -> KformerForMultipleChoice:

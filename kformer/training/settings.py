@@ -1,6 +1,6 @@
 """How a model is trained: the `training` section of the config."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
@@ -25,6 +25,9 @@ class Training(Section):
     """Train on so many, drawn once, the same for every condition and seed; null = all."""
     evaluations: PositiveInt = 8
     """Validation passes, evenly spread, each with a checkpoint; the best one is kept."""
+    checkpoint_minutes: PositiveFloat = 10.0
+    """Between validations, a checkpoint is written that often: a kill costs no more than this. It
+    changes no result, so changing it trains nothing again."""
     weight_decay: NonNegativeFloat = 0.01
     """Of AdamW, decoupled from the gradient."""
     adam_betas: tuple[Share, Share] = (0.9, 0.98)
@@ -37,6 +40,10 @@ class Training(Section):
     """`auto` = bf16 autocast where the hardware computes in bf16, else fp32."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, more time."""
+
+    def relevant_settings(self) -> dict[str, Any]:
+        """The settings that the result of a run depends on, JSON-ready."""
+        return self.model_dump(mode="json", exclude={"checkpoint_minutes"})
 
 
 class TrainSettings(Section):

@@ -4,9 +4,9 @@ import math
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -21,12 +21,21 @@ from transformers import (
 )
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
+from kformer.io.choices import first_equal
 from kformer.modeling import KformerProcessor
 from kformer.modeling.question_features import Example, Examples
 from kformer.progress import SECONDS_BETWEEN_LINES
 from kformer.training.settings import Training
 
-Log = Callable[[Mapping[str, float], int], None]
+
+class Log(Protocol):
+    """Takes what is measured while training."""
+
+    def log(self, metrics: Mapping[str, float], step: int) -> None:
+        """Takes metrics and the step they were measured at; a resumed training repeats some."""
+
+    def flush(self) -> None:
+        """Keeps for good what was taken: training will not repeat what is behind a checkpoint."""
 
 
 class LengthGroupedTrainer(Trainer):
@@ -65,26 +74,67 @@ class LengthGroupedSampler(Sampler[int]):
 
 
 class Stopwatch(TrainerCallback):
-    """Times every step: forward, backward, optimiser; not evaluation, not saving."""
+    """Times the whole run, and every step: forward, backward, optimiser; not evaluation or saving.
+
+    A resumed run counts what it took until its checkpoint.
+    """
 
     def __init__(self) -> None:
-        self._began = 0.0
-        self._seconds: list[float] = []
+        self._started = time.monotonic()
+        self._step_began = 0.0
+        self._step_seconds: list[float] = []
 
     def on_step_begin(self, *_: Any, **__: Any) -> None:
-        self._began = time.perf_counter()
+        self._step_began = time.monotonic()
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
-        self._seconds.append(time.perf_counter() - self._began)
+        self._step_seconds.append(time.monotonic() - self._step_began)
+
+    @property
+    def seconds(self) -> float:
+        """Since the stopwatch was made, and before the checkpoint that was resumed."""
+        return time.monotonic() - self._started
 
     @property
     def seconds_per_step(self) -> float | None:
         """The median, which neither the first steps nor a busy machine moves much."""
-        return statistics.median(self._seconds) if self._seconds else None
+        return statistics.median(self._step_seconds) if self._step_seconds else None
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps of it, JSON-ready."""
+        return {"seconds": self.seconds, "step_seconds": self._step_seconds}
+
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Counts what a checkpoint kept."""
+        self._started -= state["seconds"]
+        self._step_seconds = [*state["step_seconds"], *self._step_seconds]
+
+
+class TimedSaving(TrainerCallback):
+    """Asks for a checkpoint when the last one is some time ago."""
+
+    def __init__(self, minutes: float) -> None:
+        self._seconds = 60 * minutes
+        self._saved = time.monotonic()
+
+    def on_train_begin(self, *_: Any, **__: Any) -> None:
+        self._saved = time.monotonic()
+
+    def on_save(self, *_: Any, **__: Any) -> None:
+        self._saved = time.monotonic()
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        if time.monotonic() - self._saved >= self._seconds:
+            control.should_save = True
 
 
 class Reporter(TrainerCallback):
-    """Passes Trainer's metrics to a log, and prints progress where no bar can be shown."""
+    """Passes Trainer's metrics to a log, and prints progress where no bar can be shown.
+
+    It has to be the last of the callbacks, since another one may ask for a checkpoint.
+    """
 
     _NAMES = {  # noqa: RUF012 (a constant)
         "loss": "train_loss",
@@ -108,7 +158,8 @@ class Reporter(TrainerCallback):
         logs: dict[str, float] = kwargs["logs"]
         named = {self._NAMES[key]: value for key, value in logs.items() if key in self._NAMES}
         if named:
-            self._log(named, state.global_step)
+            self._log.log(named, state.global_step)
+        self._flush_before_saving(control)
         due = time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES
         if args.disable_tqdm and named and (due or "validation_accuracy" in named):
             self._last_line = time.monotonic()
@@ -116,10 +167,24 @@ class Reporter(TrainerCallback):
             step = f"{self._run}: step {state.global_step}/{state.max_steps}"
             print(f"{step}: {shown}", file=sys.stderr)
 
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        self._flush_before_saving(control)
+
+    def _flush_before_saving(self, control: TrainerControl) -> None:
+        if control.should_save:
+            self._log.flush()
+
 
 def collate(processor: KformerProcessor, batch: list[Example]) -> dict[str, torch.Tensor]:
-    """Pads examples to one batch, with labels."""
-    return processor.collate([each.features for each in batch], [each.answer for each in batch])
+    """Pads examples to one batch, with labels.
+
+    Where the right choice is there twice, the label is the first, as that of two equal logits the
+    first is the prediction of `accuracy`.
+    """
+    labels = [first_equal(each.choices, each.answer) for each in batch]
+    return processor.collate([each.features for each in batch], labels)
 
 
 def accuracy(evaluated: EvalPrediction) -> dict[str, float]:
@@ -166,12 +231,12 @@ def training_arguments(
         eval_steps=every,
         save_strategy="steps",
         save_steps=every,
-        save_total_limit=2,  # the best and the last
-        load_best_model_at_end=True,
         metric_for_best_model="accuracy",
         greater_is_better=True,
         logging_steps=max(steps // 50, 1),
-        logging_nan_inf_filter=False,  # it waits for the GPU at every step, and hides a broken loss
+        # Training stops at the first loss that is no number; the filter would wait for a GPU at
+        # every step.
+        logging_nan_inf_filter=False,
         label_names=["labels"],
         remove_unused_columns=False,
         disable_tqdm=not sys.stderr.isatty(),

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -114,7 +115,12 @@ class TestStages:
 
     def test_a_check_of_what_is_fine_ends_well(self, kformer, tmp_path):
         (tmp_path / "f.tsv").write_text("rain\tCauses\twet streets\n")
-        assert kformer("check", "f.tsv") == (0, "f.tsv: 1 facts are fine; 0 problems\n", "")
+        read = "read as text: Rain causes wet streets.; relation: Causes; origin: rain"
+        assert kformer("check", "f.tsv") == (
+            0,
+            f"{read}\nf.tsv: 1 facts are fine; 0 problems\n",
+            "",
+        )
 
     def test_the_schema_is_json(self, kformer):
         status, out, _ = kformer("schema")
@@ -170,10 +176,12 @@ class TestMistakes:
         assert (tmp_path / "data" / "f").read_text() == "precious"
 
     @pytest.mark.parametrize("command", ["nosuch", "fetch", "demo-world"])
-    def test_an_unknown_command_or_a_missing_option_shows_the_usage(self, kformer, command):
+    def test_an_unknown_command_or_a_missing_option_is_one_line(self, kformer, command):
         status, out, err = kformer(command)
         assert (status, out) == (2, "")
-        assert "Usage: kformer" in err
+        (line,) = err.splitlines()
+        assert line.startswith("error: ")
+        assert re.search(r"; see kformer.* --help$", line)
         assert "Traceback" not in err
 
 
@@ -245,3 +253,27 @@ def test_without_tracking_a_light_stage_does_not_load_mlflow(tmp_path):
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (
+            OSError(28, "No space left on device"),
+            "error: No space left on device; correct",
+        ),
+        (
+            OSError(28, "No space left", "some/file"),
+            "error: some/file: No space left; correct",
+        ),
+        (OSError("odd\nindeed"), "error: odd indeed; correct that"),
+    ],
+)
+def test_an_error_of_the_system_is_one_line_with_or_without_a_file(
+    error, line, mistake, monkeypatch
+):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr("kformer.demo_world.write_world", fail)
+    assert mistake("demo-world", "--out", "world").startswith(line)

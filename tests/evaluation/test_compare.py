@@ -10,6 +10,8 @@ from rich.console import Console
 from kformer.errors import KformerError
 from kformer.evaluation.compare import compare, read_comparison
 from kformer.evaluation.report import render_table
+from kformer.io.checksums import sealed
+from kformer.io.file_writing import write_json
 from kformer.io.output_names import RunFolder
 from kformer.io.tables import write_table
 
@@ -33,7 +35,7 @@ def add_run(tmp_path):
         ]
         write_table(folder.predictions, "predictions", rows[::step])
         if seed is not None:
-            folder.summary.write_text(json.dumps(TRAINING | (training or {})))
+            write_json(folder.summary, sealed(TRAINING | (training or {})))
         return folder.path
 
     return add
@@ -95,6 +97,16 @@ def test_rows_are_paired_by_id_and_equals_are_not_called_different(add_run, comp
     assert by_condition["kformer"]["delta"] == 0
     assert by_condition["kformer"]["p_value"] == by_condition["kformer"]["p_holm"] == 1
     assert "no difference from `none` detected" in (tmp_path / "comparison.md").read_text()
+
+
+def test_ties_are_reported_where_there_are_any(add_run, compared, tmp_path):
+    decided = {"logits": [0.0, 0.5, 1.0, 0.25]}
+    _, by_condition = compared(
+        add_run("none", wrong_at(), **decided), add_run("tied", wrong_at(), seed=None)
+    )
+    assert (by_condition["none"]["tied"], by_condition["tied"]["tied"]) == (0, 1)
+    page = (tmp_path / "comparison.md").read_text()
+    assert page.count("for 100.0 % of the questions several choices share the best score") == 1
 
 
 def test_holm_corrects_for_every_condition_but_the_baseline(add_run, compared):
@@ -207,6 +219,9 @@ def test_the_tables_fit_a_terminal_and_are_aligned_as_plain_text(add_run, tmp_pa
         ({"training": {"version": "2 outside 1.0"}}, "different versions"),
         ({"training": {"version": None}}, "training.json: damaged .*version"),
         ({"answers": [*ANSWERS[:7], None]}, "predictions.parquet: question q7 has no answer"),
+        ({"logits": [0.0, 1.0, np.nan, 0.0]}, "logits of question q0 are not numbers; delete"),
+        ({"logits": [0.0, np.inf, 0.0, 0.0]}, "q0 are not numbers; .*lower training.learning_rate"),
+        ({"predictions": [4, *ANSWERS[1:]]}, "question q0 has no choice 4; delete the file"),
         ({"question_id": "q"}, "predictions.parquet: question q occurs more than once"),
         ({"answers": [], "predictions": []}, "predictions.parquet: holds no predictions"),
     ],
@@ -217,6 +232,13 @@ def test_a_run_that_cannot_be_scored_or_compared_is_refused(change, named, add_r
     with pytest.raises(KformerError, match=named) as caught:
         compare("tiny", [baseline, other], "none", tmp_path)
     assert str(other) in str(caught.value)
+
+
+def test_a_trained_run_without_its_summary_is_refused(add_run, compared):
+    folder = add_run("none", ANSWERS)
+    (folder / "training.json").unlink()
+    with pytest.raises(KformerError, match="there is no such file; train this run"):
+        compared(folder)
 
 
 def test_the_runs_of_a_condition_have_injections_of_one_code(add_run, compared):

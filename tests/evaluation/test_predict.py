@@ -1,17 +1,22 @@
 """Answering the test questions: the predictions table of every kind of model."""
 
 import math
+import os
+import shutil
 from functools import cache
 
 import pytest
 import torch
+from transformers import AutoModelForMultipleChoice
 
 from kformer.errors import KformerError
 from kformer.evaluation.predict import predict
+from kformer.io.output_names import RunFolder
 from kformer.io.tables import read_rows, write_table
 from kformer.io.training_summary import TrainingSummary
 from kformer.modeling import KformerForMultipleChoice, KformerProcessor
 from kformer.modeling.pretrained import load_tokenizer
+from kformer.training.finished import finish
 
 FACTS = 3
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -37,9 +42,9 @@ def trained(tiny_encoder, tmp_path_factory):
             for parameter in model.parameters():
                 parameter.add_(torch.randn_like(parameter), alpha=0.2)
         run = tmp_path_factory.mktemp("run")
-        model.save_pretrained(run / "model")
-        KformerProcessor(load_tokenizer(tiny_encoder), model.config).save_pretrained(run / "model")
-        summary.model_copy(update={"precision": precision}).write(run / "training.json")
+        processor = KformerProcessor(load_tokenizer(tiny_encoder), model.config)
+        noted = summary.model_copy(update={"precision": precision})
+        finish(RunFolder(run), model, processor, noted)
         return run
 
     return make
@@ -188,3 +193,92 @@ def test_a_run_that_was_not_trained_is_refused(predicted, tmp_path):
     (tmp_path / "training.json").write_text("{}")
     with pytest.raises(KformerError, match=r"training.json: damaged"):
         predicted(tmp_path)
+
+
+def flip_a_bit(file):
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 16
+    file.write_bytes(content)
+
+
+def truncate(file):
+    os.truncate(file, file.stat().st_size // 2)
+
+
+@pytest.fixture
+def copied(trained, tmp_path):
+    """A copy of a run, to be damaged."""
+    return shutil.copytree(trained("ffn"), tmp_path / "copied")
+
+
+MODEL_FILES = ("model.safetensors", "config.json", "tokenizer_config.json", "tokenizer.json")
+NAMES = [*(f"model/{name}" for name in (*MODEL_FILES, "checksums.json")), "training.json"]
+
+
+@pytest.mark.parametrize("damage", [os.remove, flip_a_bit, truncate], ids=lambda it: it.__name__)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_damaged_run_is_refused_in_one_line(name, damage, copied, predicted, tmp_path):
+    damage(copied / name)
+    with pytest.raises(KformerError) as caught:
+        predicted(copied)
+    message = str(caught.value)
+    assert message.startswith(f"{copied}/") and "\n" not in message
+    assert "train" in message.rpartition(";")[2]
+    assert not (tmp_path / "predictions.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "load"),
+    [
+        ("model.safetensors", KformerForMultipleChoice.from_pretrained),
+        ("model.safetensors", AutoModelForMultipleChoice.from_pretrained),
+        ("tokenizer.json", KformerProcessor.from_pretrained),
+    ],
+)
+def test_a_damaged_model_cannot_be_loaded_without_its_run_either(name, load, copied, tmp_path):
+    model = (copied / "model").rename(tmp_path / "mine")
+    load(model)
+    flip_a_bit(model / name)
+    with pytest.raises(KformerError, match=rf"^{model}: damaged \({name} is not what was written"):
+        load(model)
+
+
+def test_a_model_that_is_missing_added_to_or_of_another_run_is_refused(copied, trained, predicted):
+    for change, problem in (
+        (
+            lambda model: (model / "added_tokens.json").write_text("{}"),
+            "added_tokens.json was added",
+        ),
+        (shutil.rmtree, "there is no such folder"),
+        (lambda model: shutil.copytree(trained("none") / "model", model), "not the model of"),
+    ):
+        change(copied / "model")
+        with pytest.raises(KformerError, match=rf"{copied}/model: .*{problem}.*; delete {copied}"):
+            predicted(copied)
+
+
+def test_logits_that_are_no_numbers_are_refused_with_their_question(
+    trained, predicted, monkeypatch, tmp_path
+):
+    """As of a model that diverged: its first choice must not be taken for an answer."""
+    forward = KformerForMultipleChoice.forward
+
+    def diverged(self, **inputs):
+        output = forward(self, **inputs)
+        output.logits[0, 1] = float("nan")
+        return output
+
+    monkeypatch.setattr(KformerForMultipleChoice, "forward", diverged)
+    run = trained("ffn")
+    with pytest.raises(
+        KformerError, match=rf"^{run}: the logits of question '\S+' are not numbers; d"
+    ):
+        predicted(run)
+    assert not (tmp_path / "predictions.parquet").exists()
+
+
+def test_what_training_kept_for_a_restart_is_removed_when_a_run_is_evaluated(copied, predicted):
+    shutil.copytree(copied / "model", copied / ".finished" / "model")
+    predicted(copied)
+    assert not (copied / ".finished").exists()
+    predicted(copied)

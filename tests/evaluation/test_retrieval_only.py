@@ -42,18 +42,18 @@ def answer(tmp_path):
 
 
 def test_the_choice_whose_query_scored_best_is_the_answer(answer, tmp_path):
-    questions = [question("a", 1), question("b", 2, choices=2)]
+    questions = [question("a", 1), question("b", 1, choices=2)]
     scores = {"a": {0: [1.0, 0.5], 1: [3.0], 2: [2.5, 2.25, 2.0]}, "b": {0: [4.0], 1: []}}
     metrics, rows = answer(questions, scores)
     expected = [
         {"answer": 1, "prediction": 1, "logits": [1.0, 3.0, 2.5], "fact_ids": [[0], [10], [20]]},
-        {"answer": 2, "prediction": 0, "logits": [4.0, 0.0], "fact_ids": [[0], []]},
+        {"answer": 1, "prediction": 0, "logits": [4.0, 0.0], "fact_ids": [[0], []]},
     ]
     assert rows == [
         {"question_id": question_id, "split": "test", **row}
         for question_id, row in zip("ab", expected, strict=True)
     ]
-    assert metrics == {"test_questions": 2, "test_accuracy": 0.5}
+    assert metrics == {"test_questions": 2, "test_accuracy": 0.5, "test_questions_tied": 0}
     before = (tmp_path / "p").read_bytes()
     answer(questions, scores)
     assert (tmp_path / "p").read_bytes() == before
@@ -64,15 +64,36 @@ def test_only_test_questions_are_answered(answer):
     questions = [question(name, 0, split=split) for name, split in splits.items()]
     metrics, rows = answer(questions, {name: {0: [1.0], 1: [], 2: []} for name in "abc"})
     assert [row["question_id"] for row in rows] == ["b"]
-    assert metrics == {"test_questions": 1, "test_accuracy": 1.0}
+    assert metrics == {"test_questions": 1, "test_accuracy": 1.0, "test_questions_tied": 0}
 
 
-@pytest.mark.parametrize(
-    ("scores", "prediction"), [([[0.5], [2.0, 2.0], [2.0]], 1), ([[], [], []], 0)]
-)
-def test_of_choices_that_tie_the_first_is_the_answer(scores, prediction, answer):
-    _, rows = answer([question("a", 0)], {"a": dict(enumerate(scores))})
-    assert rows[0]["prediction"] == prediction
+@pytest.mark.parametrize("scores", [[[0.5], [2.0, 2.0], [2.0]], [[2.5], [2.5, 1.0], []]])
+def test_of_choices_that_tie_one_is_drawn(scores, answer):
+    names = [f"q{i}" for i in range(60)]
+    metrics, rows = answer(
+        [question(name, 1) for name in names], {key: dict(enumerate(scores)) for key in names}
+    )
+    drawn = [row["prediction"] for row in rows]
+    best = [choice for choice, found in enumerate(scores) if max(found, default=0.0) >= 2]
+    assert set(drawn) == set(best) and all(drawn.count(choice) > 15 for choice in best)
+    assert metrics["test_questions_tied"] == 60
+
+
+def test_where_nothing_is_found_answers_are_as_good_as_guesses(answer):
+    names = [f"q{i}" for i in range(300)]
+    for right in range(3):
+        questions = [question(name, right) for name in names]
+        metrics, _ = answer(questions, {key: {0: [], 1: [], 2: []} for key in names})
+        assert 0.25 < metrics["test_accuracy"] < 0.42
+        assert metrics["test_questions_tied"] == 300
+
+
+@pytest.mark.parametrize("right", [0, 2])
+def test_the_right_choice_is_right_wherever_its_text_stands(answer, right):
+    twice = question("a", right) | {"choices": ["red", "blue", "red"]}
+    metrics, (row,) = answer([twice], {"a": {0: [1.78], 1: [1.55], 2: [1.78]}})
+    assert (row["prediction"], row["answer"]) == (right, right)
+    assert metrics == {"test_questions": 1, "test_accuracy": 1.0, "test_questions_tied": 0}
 
 
 @pytest.mark.parametrize(

@@ -88,8 +88,8 @@ def test_chance_agrees_with_the_binomial_test_on_one_seed():
 def test_seeds_that_agree_are_not_more_evidence():
     questions = questions_with(np.zeros(100, dtype=np.int64), 4)
     predictions = np.repeat([0, 1], [33, 67])
-    one = [RunAnswers("none", 1, predictions, None)]
-    three = [RunAnswers("none", seed, predictions, None) for seed in (1, 2, 3)]
+    one = [RunAnswers("none", 1, predictions, 0.0, None)]
+    three = [RunAnswers("none", seed, predictions, 0.0, None) for seed in (1, 2, 3)]
     p_of_one, p_of_three = (
         compare_conditions("e", questions, runs, "none", {}).conditions[0].p_chance
         for runs in (one, three)

@@ -1,10 +1,18 @@
 """Files and folders appear whole or not at all."""
 
 import json
+import multiprocessing
 import os
+import resource
 import shutil
+import time
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from kformer.errors import KformerError
 from kformer.io.file_writing import replacing, write_json
@@ -78,6 +86,73 @@ def test_what_a_killed_process_left_behind_is_removed_and_no_link_followed(tmp_p
     assert (tmp_path / "thing").read_text() == "new"
     assert (tmp_path / "treasure" / "gold").read_text() == "gold"
     assert names_in(tmp_path) == ["thing", "treasure"]
+
+
+def with_torch(path):
+    with path.open("wb") as file:
+        torch.save(torch.zeros(10_000), file)
+
+
+def with_arrow(path):
+    with path.open("wb") as file:
+        pq.write_table(pa.table({"a": list(range(20_000))}), file, compression="none")
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: path.write_bytes(bytes(30_000)),
+        with_torch,
+        with_arrow,
+        lambda path: save_file({"a": torch.zeros(10_000)}, path),
+        lambda path: np.save(path.with_suffix(".npy"), np.zeros(10_000)),
+    ],
+    ids=["python", "torch", "arrow", "rust", "numpy"],
+)
+def test_without_room_the_error_names_the_file_whoever_writes_it(tmp_path, write):
+    """A limit to the size of files stands for a full disk."""
+    (tmp_path / "file").write_text("old")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        with pytest.raises(OSError, match=r"File too large|No space left") as caught:  # noqa: SIM117
+            with replacing(tmp_path / "file") as partial:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+                write(partial)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.filename == str(tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "old"
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError("reset"), OSError("odd"), RuntimeError()])
+def test_an_error_of_something_else_is_not_taken_for_one_of_writing(tmp_path, error):
+    with pytest.raises(type(error)) as caught, replacing(tmp_path / "file"):
+        raise error
+    assert caught.value is error
+
+
+def write_slowly(path, began):
+    with replacing(path) as partial:
+        partial.write_text("half")
+        began.set()
+        time.sleep(0.5)
+        partial.write_text("of the first")
+
+
+def test_two_processes_that_write_the_same_do_not_mix(tmp_path, capsys):
+    fork = multiprocessing.get_context("fork")
+    began = fork.Event()
+    first = fork.Process(target=write_slowly, args=(tmp_path / "file", began))
+    first.start()
+    assert began.wait(30)
+    with replacing(tmp_path / "file") as partial:
+        assert (tmp_path / "file").read_text() == "of the first"
+        partial.write_text("of the second")
+    first.join()
+    assert first.exitcode == 0
+    assert (tmp_path / "file").read_text() == "of the second"
+    assert f"process {first.pid} on " in capsys.readouterr().err
+    assert names_in(tmp_path) == ["file"]
 
 
 def test_json_is_readable_and_whole(tmp_path):

@@ -97,7 +97,7 @@ def test_a_broken_json_line_does_not_end_the_reading(folder_of):
 
 class TestTables:
     def test_cells_are_stripped_and_empty_ones_left_out(self, rows):
-        content = "\ufeffa, b ,c\r\n 1 ,,\u00a0é\u00a0\r\n\r\n , ,\r\n2\r\n3,4,5"
+        content = "\ufeffa, b ,c\r\n 1 ,,\u00a0é\u00a0\r\n\r\n , ,\r\n2,,\r\n3,4,5"
         assert rows(content) == [
             (2, {"a": "1", "c": "é"}),
             (5, {"a": "2"}),
@@ -122,11 +122,39 @@ class TestTables:
         assert rows("a\tb\n1, 2\t3\n", name) == [(2, {"a": "1, 2", "b": "3"})]
         assert rows(gzip.compress(b"a\tb\n1\t3\n"), name) == [(2, {"a": "1", "b": "3"})]
 
-    def test_more_cells_than_columns_are_refused_row_by_row(self, rows):
-        assert rows("a,b\n1,2,3\n4,5\n") == [
-            (2, "3 cells, but the header names 2 columns; quote cells with ','"),
-            (3, {"a": "4", "b": "5"}),
+    @pytest.mark.parametrize(("name", "separator"), [("some.csv", ","), ("some.tsv", "\t")])
+    def test_rows_with_another_number_of_cells_are_refused(self, rows, name, separator):
+        problem = "cells, but the header names 2 columns; correct the row (columns: 'a | b')"
+        assert rows("a,b\n1,2,3\n4\n5,6\n".replace(",", separator), name) == [
+            *((2, f"3 {problem}"), (3, f"1 {problem}"), (4, {"a": "5", "b": "6"}))
         ]
+
+    def test_semicolons_may_separate(self, rows):
+        content = '"a";b\n1,5;"x; y"\n'
+        assert rows(content) == [(2, {"a": "1,5", "b": "x; y"})]
+        assert rows("a,b;c\n1,2\n") == [(2, {"a": "1", "b;c": "2"})]
+
+    @pytest.mark.parametrize(
+        ("name", "header", "problem"),
+        [
+            ("q.csv", "a\tb", "tabs separate its columns, not commas; give it the suffix .tsv"),
+            (
+                "q.csv.gz",
+                "a\tb;c",
+                "tabs separate its columns, not commas; give it the suffix .tsv",
+            ),
+            *(
+                ("q.tsv", header, "commas or semicolons separate its columns, not tabs; give it t")
+                for header in ("a,b", "a;b")
+            ),
+        ],
+    )
+    def test_a_table_under_the_suffix_of_the_other_kind_is_refused(
+        self, folder_of, name, header, problem
+    ):
+        path = folder_of({name: f"{header}\nWho?,x\n"}) / name
+        with pytest.raises(KformerError, match=rf"^{path}:1: {problem}"):
+            list(csv_records(path))
 
     @pytest.mark.parametrize("bad", ['"x"y,2', "x\ry,2"])
     def test_a_row_that_is_no_csv_is_refused_and_the_next_one_read(self, rows, bad):
@@ -149,7 +177,7 @@ class TestTables:
         [
             (
                 ":1: no column question.* in the h",
-                ["question;A;answer", "q,A,answer", "Who?,x"],
+                ["questoin;A;answer", "q,A,answer", "Who?,x"],
             ),
             (
                 ":1: the column 'a' is there twice",
@@ -164,6 +192,11 @@ class TestTables:
             path = folder_of({"q.csv": header + rows}) / "q.csv"
             with pytest.raises(KformerError, match=rf"q\.csv{problem}"):
                 list(csv_records(path, ("question",)))
+
+    def test_a_column_that_is_misspelt_is_named(self, folder_of):
+        path = folder_of({"q.csv": "question,A,B,Anwser\nWho?,x,y,A\n"}) / "q.csv"
+        with pytest.raises(KformerError, match=r"no column answer in .*; is 'anwser' meant as ans"):
+            list(csv_records(path, ("question", "answer", "a", "b")))
 
     def test_a_row_that_is_not_utf8_is_refused_and_the_next_one_read(self, rows):
         assert rows(b"a,b\n1,\xff\n3,4\n\xed\xa0\x80,5\n") == [

@@ -5,6 +5,8 @@ import json
 import pytest
 
 from kformer.errors import KformerError
+from kformer.io.checksums import sealed
+from kformer.io.file_writing import write_json
 from kformer.io.training_summary import TrainingSummary
 
 CONTENT = {
@@ -22,13 +24,16 @@ CONTENT = {
     "precision": "bf16",
     "device": "cpu",
     "version": "1 outside 1.0 0123456789",
+    "identity": "abc",
+    "model_checksums": "def",
 }
 
 
 def test_what_is_written_is_read(tmp_path):
     summary = TrainingSummary(**CONTENT)
     summary.write(tmp_path / "training.json")
-    assert json.loads((tmp_path / "training.json").read_text()) == CONTENT
+    written = json.loads((tmp_path / "training.json").read_text())
+    assert written.items() >= CONTENT.items() and written.keys() - CONTENT.keys() == {"checksum"}
     assert TrainingSummary.read(tmp_path / "training.json") == summary
     assert summary.stage_version == "1"
 
@@ -42,8 +47,12 @@ def test_an_undefined_number_is_one_that_was_not_measured(undefined, tmp_path):
 
 
 def test_a_version_may_be_a_number(tmp_path):
-    (tmp_path / "t.json").write_text(json.dumps(CONTENT | {"version": 1}))
+    write_json(tmp_path / "t.json", sealed(CONTENT | {"version": 1}))
     assert TrainingSummary.read(tmp_path / "t.json").version == "1"
+
+
+def as_written(changed):
+    return json.dumps(sealed(CONTENT | changed)).encode()
 
 
 @pytest.mark.parametrize(
@@ -53,10 +62,13 @@ def test_a_version_may_be_a_number(tmp_path):
         (b"[" * 100_000, "not JSON in UTF-8"),
         (b'{"device": "\xff"}', "not JSON in UTF-8"),
         (b"[]", "valid dictionary"),
-        (json.dumps(CONTENT | {"version": [1]}).encode(), "version: Input should be a valid"),
-        (json.dumps(CONTENT | {"train_seconds": 10**400}).encode(), "train_seconds"),
-        (json.dumps(CONTENT | {"precision": "fp8"}).encode(), "precision"),
-        (json.dumps(CONTENT).replace("precision", "decision").encode(), "precision: .*required"),
+        (b"5", "valid dictionary"),
+        (as_written({"version": [1]}), "version: Input should be a valid"),
+        (as_written({"train_seconds": 10**400}), "train_seconds"),
+        (as_written({"precision": "fp8"}), "precision"),
+        (as_written({}).replace(b"0.5", b"0.6"), "its checksum differs"),
+        (json.dumps(CONTENT).encode(), "its checksum differs"),
+        (json.dumps(sealed({"seed": 1})).encode(), "precision: .*required"),
     ],
 )
 def test_a_damaged_summary_is_one_line(content, reason, tmp_path):

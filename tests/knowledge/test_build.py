@@ -8,6 +8,7 @@ from kformer.knowledge import build as building
 from kformer.knowledge.build import build_facts
 from kformer.knowledge.demo import DemoFacts
 from kformer.knowledge.reader import Fact, KnowledgeReader
+from kformer.knowledge.user_files import TsvFacts
 
 
 def fact(text, **change):
@@ -134,3 +135,30 @@ def test_the_size_of_batches_changes_nothing(tmp_path, table, monkeypatch, rows_
     assert written(table, "fact_id", "text", "origin") == [
         (i, f"text {i}", f"{i}") for i in range(12)
     ]
+
+
+def test_what_is_dropped_is_logged_with_the_first_text(folder_of, build, table, caplog):
+    build([fact("a"), fact("b")], [fact("c"), fact("b"), fact("a")])
+    assert [record.getMessage() for record in caplog.records] == [
+        "facts of other: 2 of 3 read like an earlier one, as those of 'x' and 'x.' do, and are "
+        "dropped; the first of them is 'b'"
+    ]
+    caplog.clear()
+    rows = ["cat\tIsA\tpet.", "cat\tIsA\tpet", "cat.\tIsA\tpet"]
+    build_facts([TsvFacts(path=".")], [folder_of({"a.tsv": "\n".join(rows)})], table)
+    assert "facts of tsv: 2 of 3 read like an earlier one" in caplog.text
+    assert "the first of them is 'Cat is a kind of pet.'" in caplog.text
+
+
+def test_templates_of_relations_that_do_not_occur_are_logged_and_counted(folder_of, table, caplog):
+    sentence = "{head} of {tail}"
+    own = TsvFacts(path=".", templates={"isA": sentence, "treats": sentence, "PartOf": sentence})
+    folder = folder_of({"a.tsv": "cat\tIsA\tpet\nleg\tPartOf\tcat\n"})
+    assert build_facts([own], [folder], table)["tsv_unused_templates"] == 2
+    assert [record.getMessage() for record in caplog.records] == [
+        "facts of tsv: templates: no fact has the relation 'isA'; there are: IsA, PartOf; is "
+        "it IsA?",
+        "facts of tsv: templates: no fact has the relation 'treats'; there are: IsA, PartOf",
+    ]
+    used = TsvFacts(path=".", templates={"IsA": sentence})
+    assert build_facts([used], [folder], table)["tsv_unused_templates"] == 0

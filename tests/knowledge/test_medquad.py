@@ -58,6 +58,12 @@ def test_an_answer_becomes_passages_each_with_its_question(facts):
     ]
 
 
+def test_any_number_of_question_marks_is_read_at_once(facts):
+    content = document(("? " * 40_000 + "x", "Yes."), ("Why" + " ?" * 40_000, "No."))
+    first, second = (text for text, *_ in facts({"a.xml": content})[0])
+    assert first.endswith("? x Yes.") and second == "Why? No."
+
+
 def test_the_old_markup_is_read_and_counted_and_an_answer_given_twice_kept_once(facts):
     old = document(("What?", "Old."), ("Why?", "Older."), markup=OLD)
     new = document(("What?", "New."))

@@ -107,7 +107,7 @@ class TestTabSeparatedValues:
     @pytest.mark.parametrize(
         ("content", "what"),
         [
-            ("car\tIsA\tx\ncar\tIsA", ":2: 2 columns, expected 3 (head, relation, tail) with tabs"),
+            ("car\tIsA\tx\ncar\tIsA", ":2: 2 columns, expected 3 (head, relation, tail)"),
             ("car\tIsA", ":1: 2 columns, expected 3"),
             ("Rain.\nA\tcar.", ":2: 2 columns, expected 1 (text)"),
             ("text\torigin\nRain.", ":2: 1 columns, expected 2 (text, origin)"),
@@ -266,3 +266,41 @@ class TestName:
     def test_is_one_word(self, name):
         with pytest.raises(ValidationError, match="name"):
             TsvFacts(path=".", name=name)
+
+
+ODD, NORMAL = (
+    "The ﬁrst re\u0301sume\u0301\u00a0of ulcera\u00adtion",
+    "The first résumé of ulceration",
+)
+
+
+@pytest.mark.parametrize(
+    ("reader", "content"),
+    [
+        (JSONL, [{"text": ODD, "relation": "re\u0301", "origin": ODD}]),
+        (ParquetFacts(path="."), [{"text": ODD, "relation": "re\u0301", "origin": ODD}]),
+        (CSV, f"text,relation,origin\n{ODD},re\u0301,{ODD}\n"),
+    ],
+)
+def test_facts_are_in_normal_form(facts, reader, content):
+    assert facts(reader, content) == [(NORMAL, "ré", NORMAL)]
+
+
+@pytest.mark.parametrize(("reader", "end"), [(LINES, "\u200b\u00a0"), (TXT, "\ufeff"), (TSV, "")])
+def test_texts_are_in_normal_form(folder_of, build, reader, end):
+    rows, _ = build(reader, folder_of({f"a.{reader.source}": f"{ODD}\n{end}\n"}))
+    assert [row["text"] for row in rows] == [NORMAL]
+
+
+def test_facts_that_look_the_same_are_one(folder_of, build):
+    rows, counts = build(LINES, folder_of({"a.txt": "résumé\nre\u0301sume\u0301\nre\u00adsume\n"}))
+    assert [row["text"] for row in rows] == ["résumé", "resume"]
+    assert counts["duplicates_dropped"] == 1
+
+
+def test_text_without_spaces_is_not_split_into_passages(folder_of, build):
+    path = folder_of({"a.txt": "血红蛋白使血液呈红色。\n\n胰岛素由胰腺分泌。\n"})
+    message = r"a\.txt: 2 of 2 paragraphs without spaces .*\(Han: .* set unit: line"
+    with pytest.raises(KformerError, match=message):
+        build(TXT, path)
+    assert len(build(LINES, path)[0]) == 2

@@ -1,8 +1,10 @@
 """Released checkpoints: they compute the same here, and nothing else is let in."""
 
 import argparse
+import math
 import os
 import pickle
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -187,12 +189,36 @@ def fields_of(contents, part):
         ("args", "pooler_activation_fn", ["gelu"], "args.pooler_activation_fn: only tanh"),
         ("args", "knowledge_layer", ["all", [2, 9]], "args: "),
         ("args", "encoder_embed_dim", ["wide", -1], "args: "),
-        ("args", "dropout", [None, 3.0], "args: "),
-        ("args", "encoder_attention_heads", [5, 0], "args: "),
+        ("args", "dropout", [None, 3.0, math.nan], "args: "),
+        ("args", "pooler_dropout", [-1, math.nan], "args: pooler_dropout: "),
+        ("args", "encoder_attention_heads", [5, 0, 10**9], "args: "),
+        (
+            "args",
+            "encoder_layers",
+            [3, 5, 10**6, "4", None],
+            "encoder_layers: the weights are of 4",
+        ),
+        ("args", "encoder_embed_dim", [10**9], "of another shape: "),
+        ("args", "encoder_ffn_embed_dim", [10**12], "of another shape: "),
+        ("args", "encoder_ffn_embed_dim", [10**30], "args: "),
+        (
+            "model",
+            f"{ENCODER}.embed_tokens.weight",
+            [torch.tensor(1.0), torch.ones(0, 32)],
+            "args: ",
+        ),
         (
             "model",
             f"{ENCODER}.emb_layer_norm.bias",
-            [[1], torch.full((32,), torch.nan), torch.ones(32).cfloat()],
+            [
+                [1],
+                torch.full((32,), torch.nan),
+                torch.full((32,), 1e300, dtype=torch.float64),  # infinite in single precision
+                torch.ones(32).cfloat(),
+                torch.ones(32).to_sparse(),
+                torch.ones(1).expand(32),
+                torch.ones(1).expand(10**13),
+            ],
             f"no tensor of finite numbers: {ENCODER}.emb_layer_norm.bias",
         ),
     ],
@@ -201,6 +227,13 @@ def test_values_that_cannot_be_imported_are_named(part, name, values, said, cont
     for value in values:
         fields_of(contents, part)[name] = value
         assert said in refusal()
+
+
+def test_a_message_names_a_few_of_many_weights_and_no_endless_name(contents, refusal):
+    contents["model"] |= {f"more{number}": torch.ones(1) for number in range(2000)}
+    contents["model"]["y" * 10**6] = torch.ones(1)
+    assert "unknown: more0, " in (message := refusal())
+    assert len(message) < 1000
 
 
 @pytest.mark.parametrize(
@@ -225,6 +258,66 @@ def test_damaged_files_are_one_line(damage, tmp_path):
     with pytest.raises(KformerError, match=str(file)) as error:
         import_checkpoint(file, tmp_path / "out")
     assert "\n" not in str(error.value)
+
+
+WHOLE = (GOLDEN / "med_qa/checkpoint_best.pt").read_bytes()
+
+
+@properties(max_examples=40)
+@given(position=st.integers(0, len(WHOLE) - 1), bit=st.integers(0, 7))
+def test_a_bit_that_flipped_changes_no_weight(position, bit, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("flipped")
+    flipped = bytearray(WHOLE)
+    flipped[position] ^= 1 << bit
+    (folder / "checkpoint.pt").write_bytes(flipped)
+    try:
+        found = import_checkpoint(folder / "checkpoint.pt", folder / "out").state_dict()
+    except KformerError as error:
+        assert str(folder) in str(error) and "\n" not in str(error)
+    else:  # a bit that means nothing, such as one of the padding between tensors
+        whole = import_checkpoint(GOLDEN / "med_qa/checkpoint_best.pt", folder / "whole")
+        assert all(torch.equal(found[name], weight) for name, weight in whole.state_dict().items())
+
+
+@pytest.fixture
+def rewritten(contents, tmp_path):
+    """A checkpoint whose archive's members a test changes, with checksums that are right."""
+
+    def rewrite(change, compression=zipfile.ZIP_STORED):
+        torch.save(contents, tmp_path / "checkpoint.pt")
+        with zipfile.ZipFile(tmp_path / "checkpoint.pt") as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+        with zipfile.ZipFile(tmp_path / "checkpoint.pt", "w", compression) as archive:
+            for name, content in members.items():
+                archive.writestr(name, change(name, content))
+        return tmp_path / "checkpoint.pt"
+
+    return rewrite
+
+
+SHAPE, WIDE = b"K \x85", b"M\xff\xff\x85"  # (32,) and (65535,) as a pickle has them
+
+
+@pytest.mark.parametrize(
+    ("change", "compression", "said"),
+    [
+        (lambda name, content: content, zipfile.ZIP_DEFLATED, "torch.save does not write such"),
+        (lambda name, content: content.replace(SHAPE, WIDE), zipfile.ZIP_STORED, "can be read"),
+        (lambda name, content: content[:64], zipfile.ZIP_STORED, "can be read"),
+    ],
+)
+def test_an_archive_that_claims_more_than_it_holds_is_refused(
+    change, compression, said, rewritten, tmp_path
+):
+    with pytest.raises(KformerError, match=said) as error:
+        import_checkpoint(rewritten(change, compression), tmp_path / "out")
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_without_checksums_is_refused(contents, tmp_path):
+    torch.save(contents, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    with pytest.raises(KformerError, match=r"old\.pt: this is no whole archive .* PyTorch 1\.6"):
+        import_checkpoint(tmp_path / "old.pt", tmp_path / "out")
 
 
 @pytest.mark.parametrize(

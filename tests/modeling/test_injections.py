@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -20,7 +21,7 @@ from kformer.modeling.injections import INJECTION_SETTINGS, INJECTIONS, find_inj
 from kformer.modeling.pretrained import load_tokenizer
 from kformer.modeling.settings import Model
 from kformer.study.stage_versions import VERSIONS, train_version
-from kformer.training.run import train
+from kformer.training.run import train, training_lock
 from kformer.training.settings import Training, TrainSettings
 
 CHANGES = [{"layers": "bottom3"}, {"facts": 2}, {"key_init": "identity"}, {"key_scale": 2.0}]
@@ -133,19 +134,10 @@ def test_an_injection_of_another_package_is_trained_and_predicts(
     settings = TrainSettings(model=model, training=training)
     out, steps = tmp_path / "gated" / "seed-1", []
 
-    def log(metrics, step):
-        steps.append(step)
-
-    train(
-        settings,
-        1,
-        questions,
-        knowledge,
-        out,
-        tmp_path / "checkpoints",
-        log,
-        train_version("gated"),
-    )
+    log = SimpleNamespace(log=lambda _, step: steps.append(step), flush=lambda: None)
+    checkpoints, version = tmp_path / "checkpoints", train_version("gated")
+    with training_lock(out, checkpoints) as lock:
+        train(settings, 1, questions, knowledge, out, checkpoints, lock, log, version)
     assert TrainingSummary.read(out / "training.json").version == train_version("gated")
     assert max(steps) == 2
     weights = load_file(out / "model" / "model.safetensors")

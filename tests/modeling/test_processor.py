@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
+from transformers import BertConfig, PreTrainedTokenizerFast
 
 from kformer.errors import KformerError
 from kformer.modeling import KformerConfig, KformerForMultipleChoice, KformerProcessor
@@ -128,9 +128,18 @@ def test_nothing_is_cut_that_fits_and_nothing_is_too_long(
         assert text[len(text) - len(whole) + 1 :] == whole[1:]
 
 
-def test_a_choice_that_alone_is_too_long_is_an_error(make):
-    with pytest.raises(KformerError, match=r"max_tokens.*9 tokens.*8; raise max_tokens"):
-        make(max_tokens=8)("", "d", ["f", spaced("fghijkl")], [])
+@pytest.mark.parametrize(
+    ("longest", "advice"),
+    [
+        (96, r"set it to 11 or more \(up to 96\), or shorten the choice"),
+        (10, "the encoder reads no more than 10, so shorten the choice"),
+    ],
+)
+def test_a_choice_that_alone_is_too_long_is_an_error(make, longest, advice):
+    processor = make(max_tokens=8, encoder=BertConfig(max_position_embeddings=longest))
+    message = f"max_tokens: the choice 'f g h i j k l' alone needs 11 tokens, .* has 8; {advice}"
+    with pytest.raises(KformerError, match=message):
+        processor("", "d", ["f", spaced("fghijkl")], [])
 
 
 @pytest.mark.parametrize(
@@ -246,3 +255,14 @@ def test_a_saved_processor_reads_the_same(make, tiny_encoder, tmp_path):
 def test_a_folder_of_another_model_is_refused(tiny_encoder):
     with pytest.raises(KformerError, match="this is a bert model, not a kformer one"):
         KformerProcessor.from_pretrained(tiny_encoder)
+
+
+@pytest.mark.parametrize("file", ["tokenizer.json", "tokenizer_config.json", "config.json"])
+def test_a_saved_model_that_lacks_a_file_has_no_processor(file, make, tmp_path):
+    processor = make()
+    processor.config.save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    (tmp_path / file).unlink()
+    with pytest.raises(KformerError, match=str(tmp_path)) as error:
+        KformerProcessor.from_pretrained(tmp_path)
+    assert "\n" not in str(error.value)

@@ -74,6 +74,14 @@ def test_cut_inputs_are_counted_over_all_questions(tiny_encoder, write_questions
     assert max(examples.lengths) <= 14
 
 
+def test_a_question_whose_choice_is_too_long_is_named(tiny_encoder, write_questions):
+    processor = KformerProcessor(
+        load_tokenizer(tiny_encoder), KformerConfig(injection="none", max_tokens=4)
+    )
+    with pytest.raises(KformerError, match=r"question 'train-0': .* the choice 'cat' alone"):
+        load_examples(processor, write_questions(train=2), None, "train")
+
+
 @pytest.mark.parametrize("found", [[[2, 0]], [[2], [0, 1]], [[]]])
 def test_questions_get_the_facts_that_were_found_for_them(
     found, processor, write_questions, make_knowledge

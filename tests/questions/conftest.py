@@ -34,7 +34,8 @@ def build(
             raise
         rows = list(read_rows(out, "questions"))
         assert [path.name for path in folder.iterdir()] == ["questions.parquet"]
-        assert len({row["question_id"] for row in rows}) == len(rows) == sum(counts.values())
+        in_splits = sum(counts[f"{split}_questions"] for split in SPLITS)
+        assert len({row["question_id"] for row in rows}) == len(rows) == in_splits
         assert {row["split"] for row in rows} == set(SPLITS)
         for row in rows:
             assert row["question"].strip()

@@ -21,7 +21,19 @@ def question(question_id, of_split, **change):
     } | change
 
 
-GOOD = [question("a", "train"), question("b", "validation"), question("c", "test")]
+GOOD = [
+    question("a", "train"),
+    question("b", "validation", question="Which pet has Blon?"),
+    question("c", "test", question="Which pet has Flov?"),
+]
+NO_DOUBTS = {
+    "test_questions_in_train": 0,
+    "test_questions_in_validation": 0,
+    "validation_questions_in_train": 0,
+    "copies_dropped": 0,
+    "questions_with_equal_choices": 0,
+    "questions_with_right_choice_twice": 0,
+}
 
 
 @pytest.fixture
@@ -33,15 +45,17 @@ def table(tmp_path):
 def build(folder_of, table):
     """Builds the table of some rows, or of lines that are none."""
 
-    def run(rows):
-        return build_questions(DemoQuestions(), folder_of({"questions.jsonl": rows}), table)
+    def run(rows, **settings):
+        folder = folder_of({"questions.jsonl": rows})
+        return build_questions(DemoQuestions(**settings), folder, table)
 
     return run
 
 
 def test_questions_are_written_in_order_and_counted_by_split(build, table):
-    rows = [*GOOD, question("d", "train", answer=0), question("e", "test", choices=["x"] * 9)]
-    assert build(rows) == {"train_questions": 2, "validation_questions": 1, "test_questions": 2}
+    rows = [*GOOD, question("d", "train", answer=0), question("e", "test", choices=list("abcde"))]
+    sizes = {"train_questions": 2, "validation_questions": 1, "test_questions": 2}
+    assert build(rows) == sizes | NO_DOUBTS
     assert list(read_rows(table, "questions")) == rows
     before = table.read_bytes()
     build(rows)
@@ -88,3 +102,57 @@ def test_an_id_that_is_there_twice_is_refused(build):
 def test_a_split_without_questions_is_refused(build, split):
     with pytest.raises(KformerError, match=f"the split {split} has no questions"):
         build([row for row in GOOD if row["split"] != split])
+
+
+COPIES = [
+    *GOOD,
+    question("d", "train", choices=["cow", "cat"]),
+    question("e", "test", question="Which pet has krez", choices=["cat", "dog"], answer=0),
+    question("f", "validation", question="Which pet has Flov?"),
+    question("g", "train", question="Which pet has Blon?"),
+]
+
+
+@pytest.mark.parametrize(("overlap", "kept"), [("keep", "abcdefg"), ("drop", "bcde")])
+def test_copies_of_other_splits_are_counted_named_and_left_out_on_request(
+    build, table, caplog, overlap, kept
+):
+    counts = build(COPIES, overlap=overlap)
+    found = {
+        "test_questions_in_train": 1,
+        "test_questions_in_validation": 1,
+        "validation_questions_in_train": 1,
+    }
+    assert found.items() <= counts.items()
+    assert counts["copies_dropped"] == len(COPIES) - len(kept)
+    rows = list(read_rows(table, "questions"))
+    assert [row["question_id"] for row in rows] == list(kept)
+    assert counts["train_questions"] == sum(row["split"] == "train" for row in rows)
+    assert [message.partition(": ")[2] for message in caplog.messages] == [
+        "1 test question is in train too: e (a)",
+        "1 test question is in validation too: c (f)",
+        "1 validation question is in train too: b (g)",
+    ]
+
+
+def test_nothing_is_left_out_by_default():
+    assert DemoQuestions().overlap == "keep"
+
+
+def test_a_split_of_copies_alone_cannot_be_left_out(build, table):
+    copies = [row | {"question_id": f"{row['question_id']}2", "split": "test"} for row in GOOD]
+    assert build([*GOOD, *copies])["test_questions_in_train"] == 1
+    table.unlink()
+    with pytest.raises(KformerError, match="every question of train is in another split too"):
+        build([*GOOD, *copies], overlap="drop")
+    assert not table.exists()
+
+
+def test_equal_choices_are_counted_and_named(build, caplog):
+    counts = build([*GOOD, question("d", "test", choices=["cat", "dog", "cat"], answer=2)])
+    assert counts["questions_with_equal_choices"] == 1
+    assert counts["questions_with_right_choice_twice"] == 1
+    (message,) = caplog.messages
+    assert message.endswith(
+        ": 1 question has the same choice twice (d), 1 the right one (d): both are right"
+    )

@@ -301,7 +301,7 @@ def test_the_configs_in_the_documentation_are_valid():
     text = (Path(__file__).parents[2] / "docs" / "bring-your-own-data.md").read_text("utf-8")
     blocks = re.findall(r"^```yaml\n(.*?)^```", text.replace("0123…", "ab" * 32), re.DOTALL | re.M)
     sections = [yaml.safe_load(block) for block in blocks]
-    assert sum("questions" in section for section in sections) == 4
+    assert sum("questions" in section for section in sections) == 5
     for section in sections:
         validated(QuestionSource, section.get("questions", {"dataset": "demo"}), "docs")
         validated(list[KnowledgeSource], section.get("knowledge", []), "docs")

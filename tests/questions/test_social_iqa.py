@@ -182,6 +182,13 @@ def test_x_is_whom_the_context_names_first_and_never_others(context, x):
     assert question_type("How would others feel?", others) == "oReact"
 
 
+@pytest.mark.parametrize("word", ["is ", "happen to ", "after ", "what did pat need to do before "])
+def test_a_text_of_any_length_has_its_type_at_once(word):
+    assert question_type(word * 20_000, CONTEXT) is None
+    assert question_type(f"Why did Pat {'x' * 200}?", CONTEXT) == "xIntent"
+    assert question_type(f"Why did Pat {'x' * 300}?", CONTEXT) is None
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.text(), st.text())
 def test_any_wording_has_a_type_or_none(wording, context):

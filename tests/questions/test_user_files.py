@@ -4,12 +4,14 @@ import csv
 import gzip
 import io
 import json
+import unicodedata
 from collections import defaultdict
 
 import pytest
 from pydantic import ValidationError
 
 from kformer.errors import KformerError
+from kformer.questions.copies import find_copies
 from kformer.questions.demo import DemoQuestions
 from kformer.questions.user_files import (
     CsvQuestions,
@@ -291,22 +293,70 @@ class TestSplits:
             assert row["question"].lower().startswith(f"{row['split']}-")
             assert row["question_id"] == f"data/{row['question']}-000001"
 
-    @pytest.mark.parametrize(
-        "name", ["train-0-of-2", "train-00000-of-00002-x", "my-train", "train_1"]
-    )
-    def test_are_not_in_other_names(self, read, name):
-        assert {row["split"] for row in read(numbered(9), f"{name}.jsonl")} == set(SPLITS)
+    def test_are_never_dealt_out_of_files_that_are_named_after_one(self, folder_of, build):
+        official = {"train": numbered(20), "test": [question(question=f"t{i}?") for i in range(9)]}
+        for name in ("medqa_{}.jsonl", "{}-00000-of-00001.jsonl", "{}/part1.jsonl", "{}_v2.jsonl"):
+            files = {name.format(split): rows for split, rows in official.items()}
+            splits = splits_of(build(JSONL, folder_of(files)))
+            assert splits["test"] == {row["question"] for row in official["test"]}
+            assert (len(splits["train"]), len(splits["validation"])) == (18, 2)
 
-    @pytest.mark.parametrize("named", ["dev", "train-00000-of-00001"])
+    @pytest.mark.parametrize("named", ["dev", "train-00000-of-00001", "medqa_test"])
     def test_by_name_for_some_files_only_are_refused(self, folder_of, named):
         files = {"b.jsonl": [question(split="test"), question()], f"{named}.jsonl": [question()]}
         folder = folder_of(files)
         with pytest.raises(KformerError) as caught:
             list(JSONL.read(folder))
         assert str(caught.value).startswith(f"{folder}/b.jsonl: has questions without a split, ")
-        assert f" while {folder}/{named}.jsonl is named after one; " in str(caught.value)
+        assert f" while those of {folder}/{named}.jsonl have one; " in str(caught.value)
         files["b.jsonl"].pop()
         assert len(list(JSONL.read(folder_of(files)))) == 2
+
+    def test_in_the_questions_of_some_files_only_are_refused(self, folder_of):
+        files = {"a.jsonl": numbered(9), "b.jsonl": [question(split="test")]}
+        with pytest.raises(
+            KformerError, match=r"a\.jsonl: has questions without .*b\.jsonl have one"
+        ):
+            list(JSONL.read(folder_of(files)))
+
+    @pytest.mark.parametrize(
+        ("names", "problem"),
+        [
+            (["holdout-1", "train"], r"holdout-1\.jsonl: which split\?"),
+            (["train_dev", "test"], r"train_dev\.jsonl: which split\? its path says train and val"),
+            (["train-00000-of-00002", "test"], "such as train-00001-of-00002.jsonl"),
+            (["train", "train.jsonl.gz"], "two files of one name"),
+        ],
+    )
+    def test_by_names_that_are_not_plain_are_refused(self, folder_of, names, problem):
+        files = {f"{name.removesuffix('.jsonl.gz')}.jsonl": [question()] for name in names}
+        files |= {name: b"" for name in names if name.endswith(".gz")}
+        with pytest.raises(KformerError, match=problem):
+            list(JSONL.read(folder_of(files)))
+
+    def test_of_questions_count_more_than_names(self, folder_of):
+        rows = [question(question=f"{split}?", split=split) for split in SPLITS]
+        folder = folder_of(
+            {"train_dev.jsonl": rows, "holdout.jsonl": [question(split="test", id=1)]}
+        )
+        assert [row["split"] for row in JSONL.read(folder)] == ["test", *SPLITS]
+
+    @pytest.mark.parametrize("name", ["medqa_test", "test", "test-00000-of-00001", "dev", "train"])
+    def test_of_a_file_alone_are_its_own(self, folder_of, build, name):
+        folder = folder_of({f"{name}.jsonl": numbered(9)})
+        for path in (folder, folder / f"{name}.jsonl"):
+            lacking = "test" if name == "train" else "train"
+            with pytest.raises(
+                KformerError, match=rf"^{path}: the split {lacking} has no "
+            ) as caught:
+                build(JSONL, path)
+            assert ("give the folder of all files" in str(caught.value)) == path.is_file()
+
+    def test_of_a_folder_may_be_its_name(self, folder_of, build):
+        folder = folder_of({"test/part1.jsonl": numbered(9), "q/part1.jsonl": numbered(9)})
+        with pytest.raises(KformerError, match=r"the split train has no questions \(test 9\); add"):
+            build(JSONL, folder / "test")
+        assert len(build(JSONL, folder / "q")) == 9
 
     def test_are_random_for_questions_without_one(self, read, build, folder_of):
         content = numbered(100)
@@ -345,6 +395,12 @@ class TestSplits:
     def test_keep_the_same_question_twice_together(self, read):
         assert sum(sizes_of(read(numbered(10) * 2)).values()) == 10
 
+    def test_keep_copies_together_and_so_have_none(self, read):
+        names = [f"Who is Zoë {i}" for i in range(30)]
+        copies = [unicodedata.normalize("NFD", name).upper() + " ?" for name in names]
+        rows = read([question(question=text) for text in (*names, *copies)])
+        assert not any(find_copies(rows).counts.values())
+
     @pytest.mark.parametrize("count", [3, 4, 5, 9, 10, 11])
     def test_of_a_few_questions_all_have_some(self, folder_of, build, count):
         assert len(build(JSONL, folder_of({"q.jsonl": numbered(count)}))) == count
@@ -371,3 +427,40 @@ class TestSplits:
     def test_have_shares_of_less_than_half(self, share, size):
         with pytest.raises(ValidationError, match=share):
             JsonlQuestions(path=".", **{share: size})
+
+
+@pytest.mark.parametrize("answer", ["Jose\u0301", "José", "Jos\u00adé", "\ufeffJosé\u00a0"])
+@pytest.mark.parametrize("columns", [None, {}, {"answer_is": "text"}])
+def test_an_answer_is_the_choice_that_looks_the_same(read, answer, columns):
+    given = question(question="ﬁrst?", choices=["José", "Ann"], answer=answer, split="test")
+    [row] = read([given], reader=JsonlQuestions(path=".", columns=columns))
+    assert (row["question"], row["choices"], row["answer"]) == ("first?", ["José", "Ann"], 0)
+    content = table(["question", "A", "B", "answer"], ["?", "José", "Ann", answer])
+    [row] = read(content, "q.csv", CsvQuestions(path=".", columns=columns))
+    assert row["answer"] == 0
+
+
+@pytest.mark.parametrize("name", ["prénom", "pre\u0301nom"])
+@pytest.mark.parametrize("named", ["prénom", "pre\u0301nom"])
+def test_a_column_is_found_by_the_name_that_looks_the_same(read, name, named):
+    rows = [{name: "Who?", "choices": ["a", "b"], "answer": 0}]
+    reader = JsonlQuestions(path=".", columns={"question": named})
+    assert [row["question"] for row in read(rows, reader=reader)] == ["Who?"]
+    content = table([name, "A", "B", "answer"], ["Who?", "x", "y", "A"])
+    reader = CsvQuestions(path=".", columns={"question": named})
+    assert [row["question"] for row in read(content, "q.csv", reader)] == ["Who?"]
+
+
+def test_two_keys_that_look_the_same_are_refused(read):
+    with pytest.raises(KformerError, match=r"q\.jsonl:1: the key 'é' is there twice; rename one"):
+        read([question(**{"é": 1, "e\u0301": 2})])
+
+
+def test_a_question_that_cannot_be_seen_is_none(read):
+    with pytest.raises(KformerError, match=r"q\.jsonl:1: question: must not be empty"):
+        read([question(question="\u200b\ufeff")])
+
+
+def test_half_of_a_surrogate_pair_is_refused_by_its_line(read):
+    with pytest.raises(KformerError, match=r"q\.jsonl:2: .*surrogate"):
+        read([question(), '{"question": "\\ud83d", "choices": ["a", "b"], "answer": 0}'])

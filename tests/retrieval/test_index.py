@@ -134,6 +134,21 @@ class TestCounts:
 
         return count
 
+    @pytest.mark.parametrize("number", [1, 2])
+    def test_texts_without_spaces_are_judged_over_all_shards(
+        self, facts_table, counts, new_folder, number
+    ):
+        def indexed(texts, **words):
+            table, settings = facts_table(texts), Retrieval(words=words)
+            parts = counts(settings, table)
+            index_words(settings, table, new_folder() / "i", Shard(number, 2), parts)
+
+        english, chinese = ["Rain."] * 19, "胰岛素由胰腺分泌。"
+        indexed([*english, chinese])  # a tenth of the second shard, not of all
+        indexed([*english[1:], chinese, chinese], ngrams=2)
+        with pytest.raises(KformerError, match="2 of 20 facts without spaces between words"):
+            indexed([*english[1:], chinese, chinese])
+
     @pytest.fixture
     def refused(self, facts, tmp_path):
         """The line that refuses counts for the first of two shards; nothing is left."""

@@ -87,7 +87,8 @@ class TestRetrieve:
     @pytest.mark.parametrize("method", ["bm25", "rank_bm25"])
     @pytest.mark.parametrize("facts", [[], ["..."]])
     def test_no_facts_at_all_find_nothing(self, retrieved, method, facts):
-        _, [row] = retrieved({"question": "Krez"}, facts=facts, method=method)
+        settings = {"method": method, "max_without_facts": 1.0}
+        _, [row] = retrieved({"question": "Krez"}, facts=facts, **settings)
         assert row["fact_ids"] == []
         assert retrieved(facts=facts) == ({"queries": 0, "queries_searched": 0}, [])
 
@@ -108,6 +109,59 @@ class TestRetrieve:
         with pytest.raises(KformerError, match=message):
             retrieved({"question": "Dana", "type": "xWant"}, {}, facts=RELATED, **settings)
         assert not (tmp_path / "r").exists()
+
+    def test_most_queries_without_facts_stop_the_run(self, retrieved, tmp_path):
+        questions = [{"question_id": id, "question": f"{id}?"} for id in ("Rain", "Zuv", "Xig")]
+        message = (
+            r"retrieval: 2 of 3 queries \(67%\) found no fact, such as that of question 'Zuv', "
+            r"'Zuv\?', and retrieval.max_without_facts is 0.5; probably questions and facts share "
+            r"no words: check language and content of both, or use retrieval.method: dense; "
+            r".* set retrieval.max_without_facts: 1"
+        )
+        with pytest.raises(KformerError, match=message):
+            retrieved(*questions)
+        assert not (tmp_path / "r").exists()
+        with pytest.raises(KformerError, match="max_without_facts is 0;"):
+            retrieved(*questions[:2], max_without_facts=0)
+        for settings, asked in [({}, questions[:2]), ({"max_without_facts": 0.7}, questions)]:
+            assert retrieved(*asked, **settings)[0]["queries"] == len(asked)
+
+    def test_a_match_that_leaves_few_facts_is_named_where_most_queries_find_none(self, retrieved):
+        questions = [{"question": "rain", "type": name} for name in ("xWant", "xWant", "xNeed")]
+        settings = {"match": Match(relations="atomic")}
+        with pytest.raises(KformerError, match=r"probably retrieval\.match asks for relations"):
+            retrieved(*questions, facts=RELATED, **settings)
+
+
+CHINESE = ["胰岛素由胰腺分泌。", "血红蛋白使血液呈红色。", "钙构成骨骼。"]
+
+
+class TestScriptsWithoutSpaces:
+    @pytest.mark.parametrize("method", ["bm25", "rank_bm25", "hybrid"])
+    def test_need_ngrams(self, retrieved, method, tiny_encoder):
+        asked = {"question": "血液为什么是红色的?"}
+        settings = {"method": method, "encoder": str(tiny_encoder)}
+        message = (
+            r"retrieval\.words: 3 of 3 facts without spaces between words \(Han: "
+            r"'胰岛素由胰腺分泌。'\), .* set retrieval\.words\.ngrams: 2, or use .*method: dense"
+        )
+        with pytest.raises(KformerError, match=message):
+            retrieved(asked, facts=CHINESE, **settings)
+        _, [row] = retrieved(asked, facts=CHINESE, words={"ngrams": 2}, **settings)
+        assert row["fact_ids"][0] == 1
+
+    def test_are_refused_in_questions_too(self, retrieved, tmp_path):
+        questions = [{"question": "胰岛素由哪个器官分泌?"}, *[{"question": "pet of Krez?"}] * 3]
+        message = r"retrieval\.words: 1 of 4 questions without spaces between words \(Han: "
+        with pytest.raises(KformerError, match=message):
+            retrieved(*questions)
+        assert not (tmp_path / "r").exists()
+        assert retrieved(*questions, words={"ngrams": 2})[0]["queries"] == 4
+
+    def test_are_searched_by_embeddings_as_they_are(self, retrieved, tiny_encoder):
+        settings = {"method": "dense", "encoder": str(tiny_encoder), "top_k": 1}
+        _, [row] = retrieved({"question": "血液为什么是红色的?"}, facts=CHINESE, **settings)
+        assert len(row["fact_ids"]) == 1
 
 
 def test_nearly_all_gold_facts_of_the_demo_are_among_the_best_five(tiny_tables, tmp_path):
@@ -275,3 +329,17 @@ class TestGather:
                 gather(questions, parts, tmp_path / "out")
         gather(questions, [part("a", **one), part("bc", **one)], tmp_path / "out")
         assert provenance(tmp_path / "out", "retrieval") == one
+
+    @pytest.mark.parametrize("match", [None, {"relations": "atomic"}])
+    def test_most_queries_of_all_parts_without_facts(
+        self, questions, retrieval_table, tmp_path, match
+    ):
+        origin = {"settings": {"match": match}}
+        found = {"a": [], "b": [0], "c": []}
+        parts = [retrieval_table((id, None, ids), origin=origin) for id, ids in found.items()]
+        why = "retrieval.match asks" if match else "questions and facts share"
+        message = rf"2 of 3 queries \(67%\) found no fact, .*'a', '\?',.* probably {why}"
+        with pytest.raises(KformerError, match=message):
+            gather(questions, parts, tmp_path / "out", max_without_facts=0.5)
+        assert not (tmp_path / "out").exists()
+        assert gather(questions, parts, tmp_path / "out", max_without_facts=0.7) == {"queries": 3}

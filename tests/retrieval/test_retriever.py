@@ -48,6 +48,12 @@ def test_a_search_may_have_its_own_number_and_relations():
     assert [hit.id for hit in retriever.index(["a", "Krez", "b"]).search(["Krez"])[0]] == [1]
 
 
+def test_what_looks_the_same_is_found():
+    retriever = Retriever().index(["Zoe wrote the re\u0301sume\u0301.", "It rains.", "ﬁve"])
+    assert [hit.text for hit in retriever.search(["résumé?"])[0]] == ["Zoe wrote the résumé."]
+    assert [hit.text for hit in retriever.search(["fi\u00adve"])[0]] == ["five"]
+
+
 def some_of(relations):
     return Retriever().index(TEXTS, RELATIONS).search(["pet"], relations=relations)
 
@@ -87,7 +93,8 @@ def test_only_keys_that_may_be_given_are_offered_for_an_unknown_one():
     with pytest.raises(KformerError, match="querry: unknown key") as caught:
         Retriever(querry="choice")
     allowed = str(caught.value).partition("allowed here: ")[2].split(", ")
-    assert set(allowed) == Retrieval.model_fields.keys() - {"query", "match", "events", "control"}
+    of_tables = {"query", "match", "events", "max_without_facts", "control"}
+    assert set(allowed) == Retrieval.model_fields.keys() - of_tables
 
 
 @pytest.mark.parametrize("kept", [True, False])

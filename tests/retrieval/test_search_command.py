@@ -32,6 +32,15 @@ class TestSearchFor:
         assert search_for("Which pet has Krez?", shards, 2, None) == hits
         assert search_for("zorbak", [index], 9, None) == []
 
+    def test_what_looks_the_same_is_found(self, facts_table, indexed):
+        [index] = indexed(BM25, facts_table([("Zoe wrote the résumé.", "ré"), "It rains.", "No."]))
+        assert ids(search_for("re\u0301sume\u0301?", [index], 9, None)) == [0]
+        assert ids(search_for("ré\u00adsumé", [index], 9, ["re\u0301"])) == [0]
+
+    def test_a_query_that_is_not_utf8_is_refused(self, index):
+        with pytest.raises(KformerError, match="not UTF-8; write the query in UTF-8"):
+            search_for("Krez \udcff", [index], 9, None)
+
     def test_words_are_tokenised_as_the_index_was(self, facts, indexed):
         stemmed = indexed(Retrieval(words=Words(stemming=True)), facts)
         assert ids(search_for("pets", stemmed, 9, None)) == [0, 1]

@@ -27,7 +27,14 @@ def test_results_depend_only_on_settings_that_the_method_reads(method, key):
 
 @pytest.mark.parametrize(
     "change",
-    [{"top_k": 7}, {"query": "choice"}, {"match": Match()}, {"events": 3}, {"method": "dense"}],
+    [
+        {"top_k": 7},
+        {"query": "choice"},
+        {"match": Match()},
+        {"events": 3},
+        {"method": "dense"},
+        {"words": {"ngrams": 2}},
+    ],
 )
 def test_results_depend_on_what_is_searched_for(change):
     assert Retrieval().relevant_settings() != Retrieval(**change).relevant_settings()
@@ -39,6 +46,7 @@ def test_results_depend_on_what_is_searched_for(change):
         ({}, {"words": {"language": "german"}}),  # of no stop words and no stems
         ({"match": {}}, {"match": {"boost": 9.0}}),  # of a filter
         ({}, {"control": "shuffle"}),
+        ({}, {"max_without_facts": 1.0}),
     ],
 )
 def test_settings_that_others_make_irrelevant_change_nothing(usual, other):

@@ -8,8 +8,8 @@ import socket
 import tarfile
 import threading
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -17,7 +17,10 @@ import pytest
 from tenacity import wait_none
 
 from kformer.sources import download
+from kformer.sources.addresses import locate
 from kformer.sources.catalogue import Source, SourceFile
+from kformer.sources.download import Download
+from kformer.sources.refusals import NotFetched
 
 TOKEN = "hf_of_a_test"
 TEXTS = {"data/train.txt": b"one\n" * 5000, "data/dev.txt": b"two\n"}
@@ -73,6 +76,13 @@ def files_in(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
+def answer(status: int, body: bytes = b"", **headers: object) -> list[bytes]:
+    """What a server may send, with the headers that are given and no others."""
+    head = [f"HTTP/1.1 {status} Whatever"]
+    head += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    return ["\r\n".join([*head, "", ""]).encode("latin-1"), body]
+
+
 class Site(ThreadingHTTPServer):
     """Serves one content on a loopback port, as well or badly as a test asks for."""
 
@@ -81,15 +91,20 @@ class Site(ThreadingHTTPServer):
     contents: dict[str, bytes]  # by path; others get the content
     content_type = "application/octet-stream"
     etag = '"first"'
+    last_modified = ""
     knows_ranges = True
+    heeds_if_range = True
+    longest_piece: int | None = None  # bytes; given even where no range is asked for
     breaks_after: int | None = None  # bytes; the first answer only
     retry_after: str | None = None  # goes with every one of the statuses
     redirect: str | None = None
     statuses: list[int]  # given one by one before the content is served
+    scripts: list[Iterable[bytes]]  # likewise: what a server sends that has its own ideas of HTTP
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Page)
         self.statuses = []
+        self.scripts = []
         self.contents = {}
         self.requests: list[dict[str, str]] = []  # headers of each, and its path as "path"
 
@@ -109,22 +124,38 @@ class Page(BaseHTTPRequestHandler):
         content = site.contents.get(self.path, site.content)
         headers = {key.lower(): value for key, value in self.headers.items()}
         site.requests.append(headers | {"path": self.path})
+        if site.scripts:
+            return self.send_all(site.scripts.pop(0))
         if site.statuses:
             more = {"Retry-After": site.retry_after} if site.retry_after else {}
             return self.begin(site.statuses.pop(0), **more)
         if site.redirect:
             return self.begin(302, Location=site.redirect)
-        same = self.headers.get("If-Range", site.etag) == site.etag
-        more = {"ETag": site.etag, "Content-Type": site.content_type}
-        if site.knows_ranges and same and (wanted := self.headers.get("Range")):
+        named = self.headers.get("If-Range")
+        same = named in (None, site.etag, site.last_modified) or not site.heeds_if_range
+        more = {"Content-Type": site.content_type}
+        more |= {"ETag": site.etag} if site.etag else {}
+        more |= {"Last-Modified": site.last_modified} if site.last_modified else {}
+        wanted = site.knows_ranges and same and self.headers.get("Range")
+        end = len(content)
+        if wanted:
             first = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1])
-            if first >= len(content):
-                return self.begin(416, **{"Content-Range": f"bytes */{len(content)}"})
-            more["Content-Range"] = f"bytes {first}-{len(content) - 1}/{len(content)}"
-        self.begin(206 if "Content-Range" in more else 200, len(content) - first, **more)
-        end, site.breaks_after = site.breaks_after, None
-        self.wfile.write(content[first:end])
+            if first >= end:
+                return self.begin(416, **{"Content-Range": f"bytes */{end}"})
+        if site.longest_piece:
+            end = min(end, first + site.longest_piece)
+        if wanted or site.longest_piece:
+            more["Content-Range"] = f"bytes {first}-{end - 1}/{len(content)}"
+        self.begin(206 if "Content-Range" in more else 200, end - first, **more)
+        until, site.breaks_after = site.breaks_after, None
+        self.wfile.write(content[first:end][:until])
         return None
+
+    def send_all(self, script: Iterable[bytes]) -> None:
+        self.close_connection = True
+        with suppress(ConnectionError):  # it was hung up on
+            for piece in script:
+                self.wfile.write(piece)
 
     def begin(self, status: int, length: int = 0, **headers: str) -> None:
         self.send_response(status)
@@ -185,6 +216,35 @@ def no_waits_and_no_proxies(monkeypatch):
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.fixture
+def part(tmp_path: Path) -> Path:
+    """Where the fixture ``get`` of the tests of downloads writes."""
+    return tmp_path / ".atomic.part"
+
+
+@pytest.fixture
+def get(part):
+    """Downloads from an address; returns what came."""
+
+    def run(address, checked=True, **more):
+        Download("atomic", address, locate(address), part, checked, **{"size": None} | more).run()
+        return part.read_bytes()
+
+    return run
+
+
+@pytest.fixture
+def refusal(get):
+    """Downloads what cannot be had; returns why."""
+
+    def run(address, checked=True, **more):
+        with pytest.raises(NotFetched, match=r"^.+$") as caught:
+            get(address, checked, **more)
+        return caught.value
+
+    return run
 
 
 @pytest.fixture

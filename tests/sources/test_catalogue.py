@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from kformer.config_section import SecretAddress
 from kformer.errors import KformerError
 from kformer.sources.addresses import locate
 from kformer.sources.catalogue import CATALOGUE, SourceOverride, UserSource, resolve
@@ -17,7 +18,7 @@ def test_the_catalogue_is_keyed_by_name_and_all_its_addresses_are_of_the_web():
     for name, source in CATALOGUE.items():
         assert source.name == name
         for file in source.files:
-            assert all(address.target.startswith("https://") for address in file.addresses)
+            assert all(str(address.target).startswith("https://") for address in file.addresses)
 
 
 @pytest.mark.parametrize("overrides", [{}, {"atomci": SourceOverride(sha256="ab" * 32)}])
@@ -29,7 +30,9 @@ def test_an_unknown_name_is_answered_with_the_known_ones(overrides):
 def test_another_url_must_have_the_official_bytes_and_other_bytes_have_another_key():
     official = CATALOGUE["atomic"]
     moved = resolve("atomic", {"atomic": SourceOverride(url="mirror/atomic.tgz")})
-    assert moved.files[0] == official.files[0].model_copy(update={"url": "mirror/atomic.tgz"})
+    assert moved.files[0] == official.files[0].model_copy(
+        update={"url": SecretAddress("mirror/atomic.tgz")}
+    )
     assert moved.key == official.key
     other = resolve("atomic", {"atomic": SourceOverride(sha256="AB" * 32)})
     (file,) = other.files
@@ -50,7 +53,7 @@ def test_a_url_replaces_all_addresses_and_mirrors_only_mirrors(given, addresses,
     official = unpublished("http://a/official", "http://a/mirror")
     monkeypatch.setitem(CATALOGUE, "atomic", official)
     (file,) = resolve("atomic", {"atomic": SourceOverride(**given)}).files
-    assert [address.text for address in file.addresses] == addresses
+    assert [str(address.text) for address in file.addresses] == addresses
 
 
 def test_without_a_checksum_the_key_is_the_address_and_the_age_of_a_local_file(tmp_path):
@@ -63,6 +66,24 @@ def test_without_a_checksum_the_key_is_the_address_and_the_age_of_a_local_file(t
     assert unpublished(path).key == first != before
     path.write_bytes(b"other")
     assert unpublished(path).key != first
+
+
+def test_just_another_password_or_signature_is_the_same_source():
+    keys = {
+        unpublished(f"https://{user}@a/data.zip?id=7&X-Amz-Signature={signature}").key
+        for user, signature in [("me:1", "abc"), ("me:2", "abc"), ("me:2", "def")]
+    }
+    assert len(keys) == 1
+    assert unpublished("https://me:1@a/data.zip?id=8&X-Amz-Signature=abc").key not in keys
+
+
+@pytest.mark.parametrize("password", ["pa/ss-w0rd", "pa?ss-w0rd", "p@ss/w0rd", "pass#w0rd"])
+def test_a_password_that_must_be_encoded_is_not_shown(password):
+    with pytest.raises(KformerError, match="as %2F") as caught:
+        resolve("mine", {"mine": SourceOverride(url=f"https://me:{password}@host/data.zip")})
+    assert "https://…@host/data.zip" in str(caught.value)
+    assert "w0rd" not in str(caught.value)
+    assert "me:" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -87,13 +108,13 @@ def test_a_name_with_a_url_is_the_users_own_data():
     given = SourceOverride(url="my.zip", mirrors=["other.zip"], sha256="AB" * 32)
     source = resolve("my_data", {"my_data": given, "atomic": SourceOverride()})
     assert (source.name, source.licence) == ("my_data", "your own")
-    assert [address.text for address in source.files[0].addresses] == ["my.zip", "other.zip"]
+    assert [str(address.text) for address in source.files[0].addresses] == ["my.zip", "other.zip"]
 
 
 def test_named_files_are_files_of_one_source_and_of_the_users_own_data_only():
     files = {"train": "a.jsonl", "test": {"url": "b.jsonl", "sha256": "AB" * 32}}
     source = resolve("mine", {"mine": UserSource(files=files)})
-    assert [(file.part, file.url, file.sha256) for file in source.files] == [
+    assert [(file.part, str(file.url), file.sha256) for file in source.files] == [
         *(("train", "a.jsonl", None), ("test", "b.jsonl", "ab" * 32))
     ]
     renamed = UserSource(files={"dev": files["train"], "test": files["test"]})
@@ -157,6 +178,7 @@ def test_an_address_leads_to_the_web_or_to_a_path(address, target, monkeypatch):
     "address",
     [
         *("ftp://host/a.zip", "file://host/a.zip", "http://[1/a.zip", "~nobody-here/a.zip"),
+        *("http:///a.zip", "http:a.zip", "https://:80/a.zip", "http://host:port/a.zip"),
         *("hf://", "hf:a.zip", "hf://datasets/mine/a.zip", "hf://datasets/me/mine", "hf://me"),
         *("hf://me/mine@/a.zip", "hf://me/mine//a.zip", "hf://m e/mine/a.zip", "hf://buckets/m/b"),
     ],

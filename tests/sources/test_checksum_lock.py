@@ -8,7 +8,7 @@ from datetime import date
 import pytest
 
 from kformer.errors import KformerError
-from kformer.sources.checksum_lock import trust
+from kformer.sources.checksum_lock import check_unpacked, trust
 from kformer.sources.fetch import fetch_source
 
 from .conftest import TEXTS, files_in, sha256, source_of, tarred, unpublished, zipped
@@ -55,6 +55,25 @@ def test_a_later_fetch_only_verifies(site, lock, get, caplog):
     assert caplog.messages == []
 
 
+def test_no_secret_of_an_address_is_written_and_another_one_needs_no_other_entry(site, lock, get):
+    site.content = zipped(TEXTS)
+    get(unpublished(f"{site.url()}?token=hidden-1".replace("http://", "http://me:hidden-2@")))
+    assert "hidden" not in lock.read_text()
+    before = lock.read_bytes()
+    get(unpublished(f"{site.url()}?token=hidden-3".replace("http://", "http://me:hidden-4@")))
+    assert lock.read_bytes() == before
+
+
+def test_an_entry_with_a_secret_still_holds(site, lock, get):
+    site.content = zipped(TEXTS)
+    get(unpublished(site.url()))
+    (entry,) = json.loads(lock.read_text()).values()
+    secret = f"{site.url()}?token=hidden"
+    lock.write_text(json.dumps({secret: entry | {"sha256": "ab" * 32}}))
+    with pytest.raises(KformerError, match="has sha256"):
+        get(unpublished(secret))
+
+
 def test_every_address_has_its_entry_in_order(site, lock, tmp_path, get, monkeypatch):
     site.content = zipped(TEXTS)
     monkeypatch.chdir(tmp_path)
@@ -80,6 +99,22 @@ def test_a_changed_file_is_refused_on_another_machine(site, tmp_path, lock, get)
     assert [path.suffix for path in elsewhere.iterdir()] == [".lock"]
     lock.write_text("{}")
     assert get(unpublished(site.url()), elsewhere) == OTHER
+
+
+def test_a_file_that_has_grown_is_refused_before_it_is_fetched(site, tmp_path, lock, get):
+    site.content = zipped(OTHER)
+    get(unpublished(site.url()))
+    locked, site.content = site.content, zipped(TEXTS)
+    assert len(site.content) > len(locked)
+    with pytest.raises(KformerError) as caught:
+        get(unpublished(site.url()), tmp_path / "elsewhere")
+    assert str(caught.value) == (
+        f"source atomic: {site.url()} has more than the {len(locked)} bytes that are expected; get "
+        "it again or, if its owners have changed it and you want it as it is now, delete the entry "
+        f"{site.url()!r} from {lock}"
+    )
+    lock.write_text("{}")
+    assert get(unpublished(site.url()), tmp_path / "elsewhere") == TEXTS
 
 
 def test_a_changed_file_in_the_cache_is_refused_and_kept(site, downloads, lock, get):
@@ -120,14 +155,30 @@ def test_a_damaged_file_is_not_locked_and_a_changed_local_file_is_refused(tmp_pa
         get(unpublished(local))
 
 
+WRONG_FIELDS = [
+    *({"sha256": "a"}, {"sha256": None}, {"sha256": ["ab" * 32]}, {"size": -1}, {"size": "x"}),
+    *(
+        {"size": 1e400},
+        {"source": 7},
+        {"source": "\ud800"},
+        {"first_fetched": "yesterday"},
+        {"more": 1},
+    ),
+]
 ENTRY = {"source": "x", "sha256": "ab" * 32, "size": 1, "first_fetched": "2026-01-01"}
 
 
 @pytest.mark.parametrize(
     "content",
     [
-        *(b"", b"{", b"[]", b"\xff\xfe", b'{"a": 1}', b'{"a": {"sha256": "ab"}}'),
-        *(json.dumps({"a": ENTRY | wrong}).encode() for wrong in ({"sha256": "a"}, {"size": -1})),
+        *(b"", b"{", b"[]", b"\xff\xfe", b"\xff", b"null", b'"a"', b'{"a": 1}'),
+        *(b"[" * 5000, b'{"a":' * 5000, b'{"a": {"sha256": "ab"}}', b"9" * 5000, bytes(100)),
+        *(
+            b"<<<<<<< HEAD\n{}",
+            b'{"\\ud800": 1}',
+            b'{"a": %s, "a": 1}' % json.dumps(ENTRY).encode(),
+        ),
+        *(json.dumps({"a": ENTRY | wrong}).encode() for wrong in WRONG_FIELDS),
     ],
 )
 def test_a_malformed_lock_file_is_refused_in_one_line(content, site, lock, get):
@@ -139,10 +190,26 @@ def test_a_malformed_lock_file_is_refused_in_one_line(content, site, lock, get):
     assert site.requests == []
 
 
+def test_a_lock_file_that_is_a_folder_is_refused_in_one_line(site, lock, get):
+    lock.mkdir()
+    with pytest.raises(KformerError, match=r"not a lock file of sources: Is a directory; restore"):
+        get(unpublished(site.url()))
+
+
+@pytest.mark.parametrize("note", [b"", b"\xff\xff", b"ab" * 32])
+def test_a_folder_whose_note_is_damaged_is_refused(note, site, tmp_path, lock, get):
+    site.content = zipped(TEXTS)
+    source = unpublished(site.url())
+    get(source)
+    (tmp_path / ".out-1.sha256").write_bytes(note)
+    with pytest.raises(KformerError, match=r"^source atomic: .* delete that folder to fetch it"):
+        check_unpacked(source, tmp_path / "out-1", lock)
+
+
 TRUST_ALL = """
 import sys
 from pathlib import Path
-from kformer.sources.checksum_lock import trust
+from kformer.sources.checksum_lock import check_unpacked, trust
 from kformer.sources.catalogue import SourceFile
 lock, *paths = sys.argv[1:]
 for path in paths:

@@ -2,19 +2,22 @@
 
 import copy
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from huggingface_hub import constants
 from snakemake.utils import update_config
 
-from kformer.config_section import load_section
+from kformer.config_section import SecretAddress, load_section
 from kformer.errors import KformerError
 from kformer.modeling.settings import Model
 from kformer.retrieval.settings import Retrieval
 from kformer.study.experiment import load_experiment
+from kformer.study.layout import Layout
 from kformer.training.settings import Training
 
 ROOT = Path(__file__).parents[2]
@@ -104,7 +107,7 @@ class TestSources:
             conditions={"none": {}, "ffn": FFN, "without": {"knowledge": ["conceptnet"]}},
         )
         assert list(experiment.needed_sources) == ["med_qa", "medquad"]
-        assert experiment.needed_sources["medquad"].url == "here.zip"
+        assert experiment.needed_sources["medquad"].url == SecretAddress("here.zip")
 
     def test_user_data_at_an_address_is_fetched_under_its_name(self):
         experiment = load(
@@ -113,7 +116,7 @@ class TestSources:
             conditions={"none": FFN},
         )
         needed = experiment.needed_sources
-        assert needed["jsonl_questions"].url == "https://example.org/q.jsonl"
+        assert needed["jsonl_questions"].url == SecretAddress("https://example.org/q.jsonl")
         assert needed["books"].sha256 == "ab" * 32
 
     def test_user_data_at_a_path_must_be_there(self, tmp_path):
@@ -121,6 +124,17 @@ class TestSources:
         load(questions={"dataset": "csv", "path": str(tmp_path / "q.csv")})
         message = refused(questions={"dataset": "csv", "path": str(tmp_path / "p.csv")})
         assert message.startswith(f"questions: path: there is nothing at {tmp_path}/p.csv; correct")
+
+    def test_a_path_may_begin_with_the_home_folder(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("HOME", str(tmp_path))
+        (tmp_path / "q.csv").touch()
+        questions = {"dataset": "csv", "path": "~/q.csv"}
+        files = Layout(load(questions=questions)).question_files
+        assert (files.key, files.path) == ("~/q.csv", tmp_path / "q.csv")
+        message = refused(questions={"dataset": "csv", "path": "~/p.csv"})
+        assert message.startswith("questions: path: there is nothing at ~/p.csv; correct")
+        message = refused(questions={"dataset": "csv", "path": "~nobody-here/p.csv"})
+        assert message == "questions.csv: path: ~nobody-here/p.csv: there is no such home folder"
 
     def test_two_sources_of_a_kind_need_names(self, tmp_path):
         one = {"source": "txt", "path": str(tmp_path)}
@@ -243,6 +257,15 @@ def test_a_missing_key_is_named(key):
         load_experiment({k: v for k, v in BASE.items() if k != key}, "config.yaml")
 
 
+def test_no_knowledge_is_needed_where_no_condition_uses_facts():
+    assert load(knowledge=[]).needed_sources == {}
+    assert load(knowledge=[], conditions={"none": {}, "ffn": FFN | {"knowledge": ["demo"]}})
+    for other in (FFN, {"answer_by": "retrieval", "retrieval": {"query": "choice"}}):
+        assert refused(knowledge=[], conditions={"none": {}, "other": other}) == (
+            "conditions.other: knowledge: no source is given, but the condition uses facts; add one"
+        )
+
+
 @pytest.mark.parametrize("content", [None, [], "text"])
 def test_a_config_that_is_no_mapping_is_refused(content):
     with pytest.raises(KformerError, match=r"^config\.yaml: .*$"):
@@ -352,8 +375,59 @@ class TestEncoders:
         with pytest.raises(KformerError, match=r"^config.yaml: conditions\.none: model\.encoder: "):
             self.with_layers(tmp_path, "top3")
 
-    def test_an_encoder_of_a_hub_is_not_fetched_to_check_it(self):
+    def test_an_encoder_of_a_hub_is_not_fetched_to_check_it(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
         self.with_layers("roberta-base", [0, 100])
+
+    def test_but_checked_if_it_was_fetched_before(self, tiny_encoder, tmp_path, monkeypatch):
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+        snapshot = tmp_path / "models--org--tiny/snapshots/abc"
+        shutil.copytree(tiny_encoder, snapshot)
+        (snapshot.parents[1] / "refs").mkdir()
+        (snapshot.parents[1] / "refs/main").write_text("abc")
+        self.with_layers("org/tiny", [0, 4])
+        with pytest.raises(KformerError, match=r"model\.layers: .* 4 layers"):
+            self.with_layers("org/tiny", [3, 5])
+
+    @pytest.mark.parametrize(
+        ("content", "said"),
+        [
+            ('{"model_type": "gpt2"}', "the family 'gpt2' is not supported; supported are bert, "),
+            ('{"model_type": ["bert"]}', r"the family \['bert'\] is not supported"),
+            ("{}", "the family None is not supported"),
+            ("[]", "this is no encoder's config.json"),
+            ("{", "this is no encoder's config.json"),
+            ("[" * 100_000, "this is no encoder's config.json"),
+            ('{"num_hidden_layers": 1000000}', "num_hidden_layers: 1,000,000 are more than any"),
+        ],
+    )
+    def test_an_encoder_that_cannot_be_used_is_refused(self, content, said, tmp_path):
+        (tmp_path / "config.json").write_text(content)
+        with pytest.raises(KformerError, match=rf"conditions\.none: model\.encoder: .*{said}"):
+            self.with_layers(tmp_path, "top3")
+
+    @pytest.mark.parametrize("content", ["{", '{"num_hidden_layers": 1000000}'])
+    def test_so_is_a_sentence_encoder(self, content, tmp_path):
+        (tmp_path / "config.json").write_text(content)
+        dense = {"method": "dense", "encoder": str(tmp_path)}
+        message = refused(**with_condition(**FFN, retrieval=dense))
+        assert message.startswith(f"conditions.x: retrieval.encoder: {tmp_path}/config.json: ")
+
+    @pytest.mark.parametrize("name", ["x" * 5000, "a/b/c", "what?", "\ud800"])
+    def test_a_name_that_no_hub_can_have_is_refused(self, name):
+        assert "model.encoder: " in refused(model={"encoder": name})
+
+    def test_all_encoders_that_are_loaded_are_listed(self):
+        words = with_condition(**FFN, retrieval={"method": "bm25"})
+        assert load(**words).encoders == {"model": ["roberta-base"], "retrieval": []}
+        dense = with_condition(
+            model={"injection": "ffn", "encoder": "org/x"},
+            retrieval={"method": "dense", "encoder": "org/y"},
+        )
+        assert load(**dense).encoders == {
+            "model": ["org/x", "roberta-base"],
+            "retrieval": ["org/y"],
+        }
 
     def test_a_condition_without_a_model_needs_no_encoder(self, tmp_path):
         no_encoder = {"model": {"encoder": str(tmp_path)}}

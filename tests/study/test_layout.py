@@ -1,13 +1,15 @@
 """The files of an experiment: which there are, what they depend on, and where they lie."""
 
 import copy
+import json
+import os
 from pathlib import Path
 
 import pytest
 
 from kformer.study import paths, stage_versions
 from kformer.study.experiment import load_experiment
-from kformer.study.layout import Layout, fingerprint_of_files
+from kformer.study.layout import Layout
 from kformer.study.stage_versions import VERSIONS, key_of
 
 FFN = {"model": {"injection": "ffn"}}
@@ -47,10 +49,27 @@ class TestWhichFilesThereAre:
         assert len(found.retrievals) == 2  # the control shuffles what ffn retrieves
         assert len(found.facts) == len(found.indexes) == 1
 
+    def test_of_conditions_with_one_retrieval_the_strictest_decides_when_too_little_is_found(self):
+        shares = {"a": 1.0, "b": 0.25, "c": 0.5}
+        conditions = {
+            name: {**FFN, "retrieval": {"max_without_facts": share}}
+            for name, share in shares.items()
+        }
+        [found] = study(conditions={"none": {}, **conditions}).retrievals.values()
+        assert found.settings.stage_settings()["max_without_facts"] == 0.25
+
     def test_nothing_is_retrieved_where_no_condition_uses_facts(self):
         found = study(conditions={"none": {}, "static": {"model": {"injection": "static"}}})
         assert not (found.retrievals or found.facts or found.indexes)
         assert found.tables_of_facts("none") == found.tables_of_facts("static") == {}
+
+    def test_training_depends_on_all_that_it_is_started_with_but_how_often_it_is_saved(self):
+        found = study(training={"checkpoint_minutes": 3, "batch_size": 8})
+        depends, given = found.train_settings("none"), found.train_options("none")
+        assert depends["model"] == given["model"]
+        assert given["training"] == {**depends["training"], "checkpoint_minutes": 3}
+        assert depends["training"]["batch_size"] == 8
+        assert depends == study(training={"batch_size": 8}).train_settings("none")
 
     def test_a_control_reads_the_shuffled_table_of_the_same_retrieval(self):
         found = study()
@@ -143,21 +162,40 @@ class TestWhatFilesDependOn:
         monkeypatch.setitem(stage_versions.VERSIONS, "events", VERSIONS["events"] + 1)
         assert set(study(retrieval={"events": 5}).indexes) != before
 
-    def test_user_files_are_followed_by_name_size_and_age(self, tmp_path):
+    def test_user_files_are_followed_by_their_content(self, tmp_path):
         (tmp_path / "q.jsonl").write_text("{}")
         (tmp_path / ".hidden").write_text("{}")
-        found = study(questions={"dataset": "jsonl", "path": str(tmp_path)})
-        files = found.question_files
-        assert files.in_place
-        assert [name for name, *_ in files.state] == [str(tmp_path / "q.jsonl")]
-        before = fingerprint_of_files([files])
+
+        def files():
+            return study(questions={"dataset": "jsonl", "path": str(tmp_path)}).question_files
+
+        before = files()
+        assert before.in_place
+        os.utime(tmp_path / "q.jsonl", (1, 1))
+        (tmp_path / ".hidden").write_text("{ }")
+        assert files() == before
         (tmp_path / "q.jsonl").write_text("{ }")
-        assert fingerprint_of_files([files]) != before
+        assert files().key != before.key
+
+    def test_an_index_of_embeddings_depends_on_the_content_of_a_local_encoder(self, tiny_encoder):
+        def indexes(method):
+            settings = {"method": method, "encoder": str(tiny_encoder)}
+            return set(study(retrieval=settings).indexes)
+
+        before, of_words = indexes("dense"), indexes("bm25")
+        weights = tiny_encoder / "model.safetensors"
+        kept = weights.read_bytes()
+        try:
+            weights.write_bytes(kept[:-1] + bytes([kept[-1] ^ 1]))
+            assert indexes("dense").isdisjoint(before)
+            assert indexes("bm25") == of_words
+        finally:
+            weights.write_bytes(kept)
 
     def test_a_source_is_named_by_its_checksum(self):
         found = study(questions={"dataset": "med_qa"})
         assert found.question_files.path == Path("resources/med_qa-1c2ca8130b3d")
-        assert found.question_files.state == []
+        assert found.question_files.planned_content == "-"
 
 
 class TestWhereFilesLie:
@@ -177,6 +215,57 @@ class TestWhereFilesLie:
     def test_unfinished_training_lies_outside_of_the_run(self):
         found = study()
         assert found.run("ffn", 1).path not in found.checkpoints("ffn", 1).parents
+
+
+class TestEnvironment:
+    @pytest.fixture(autouse=True)
+    def shell(self, monkeypatch, tmp_path):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
+        return monkeypatch
+
+    @staticmethod
+    def tracking(**changes):
+        environment = study(**changes).environment
+        return environment["MLFLOW_TRACKING_URI"], environment["MLFLOW_EXPERIMENT_NAME"]
+
+    def test_by_default_runs_go_to_one_file(self, tmp_path):
+        assert self.tracking() == (f"sqlite:///{tmp_path}/results/mlflow.db", "study")
+
+    def test_in_a_folder_that_no_address_can_name_it_is_found_from_there(self, tmp_path, shell):
+        (tmp_path / "why?").mkdir()
+        shell.chdir(tmp_path / "why?")
+        assert self.tracking() == ("sqlite:///results/mlflow.db", "study")
+
+    def test_the_shells_address_counts_where_the_config_has_none(self, shell):
+        shell.setenv("MLFLOW_TRACKING_URI", "http://me:pw@host:5000")
+        assert self.tracking() == ("http://me:pw@host:5000", "study")
+        shell.setenv("MLFLOW_EXPERIMENT_NAME", "ours")
+        assert self.tracking() == ("http://me:pw@host:5000", "ours")
+        assert self.tracking(tracking={"uri": "http://a:b@c"}) == ("http://a:b@c", "study")
+
+    def test_an_empty_variable_is_none(self, shell, tmp_path):
+        shell.setenv("MLFLOW_TRACKING_URI", "")
+        shell.setenv("MLFLOW_EXPERIMENT_NAME", "")
+        assert self.tracking() == (f"sqlite:///{tmp_path}/results/mlflow.db", "study")
+
+    def test_fetching_gets_whole_addresses_and_nothing_else_does(self):
+        url = "https://me:hidden@host/q.jsonl?token=hidden"
+        found = study(
+            questions={"dataset": "jsonl", "url": url}, tracking={"uri": "http://a:hidden@b"}
+        )
+        sources = json.loads(found.environment["KFORMER_SOURCES"])
+        assert sources["jsonl_questions"]["url"] == url
+        assert "hidden" not in repr(found.experiment)
+        assert "hidden" not in found.experiment.model_dump_json()
+
+    def test_just_another_password_changes_no_key(self):
+        keys = [
+            all_keys(study(questions={"dataset": "jsonl", "url": f"https://me:{password}@host/q"}))
+            for password in ("one", "two")
+        ]
+        assert keys[0] == keys[1]
 
 
 class TestKeys:

@@ -198,8 +198,11 @@ def test_another_result_has_another_version(results, stage):
     recorded = json.loads(RECORDED.read_text("utf-8")) if RECORDED.is_file() else {}
     before = recorded.get(stage, {"version": None, "result": None})
     if same(results[stage], before["result"]):
-        assert before["version"] == VERSIONS[stage], f"{stage}: record its version"
-        return
+        # Raised on purpose, where these inputs do not show what has changed.
+        is_raised = RECORDING and before["version"] < VERSIONS[stage]
+        assert is_raised or before["version"] == VERSIONS[stage], f"{stage}: record its version"
+        if not is_raised:
+            return
     assert before["version"] != VERSIONS[stage], (
         f"{stage}: its result has changed, so raise its version in kformer/study/stage_versions.py"
     )

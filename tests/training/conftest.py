@@ -8,8 +8,12 @@ from safetensors.torch import load_file
 
 from kformer.modeling.injections import find_injection
 from kformer.modeling.settings import Model
-from kformer.training.run import train
+from kformer.training.run import train, training_lock
 from kformer.training.settings import Training, TrainSettings
+
+
+class Killed(BaseException):
+    """What stops a run in the middle, as no handler of errors would."""
 
 
 @pytest.fixture(autouse=True)
@@ -45,23 +49,30 @@ def train_into(tiny_tables):
     def start(settings, out, seed=1, log=None, version="1"):
         logged = []
 
-        def remember(metrics, step):
-            logged.append((step, dict(metrics)))
-            if log:
-                log(metrics, step)
+        class Remembering:
+            def log(self, metrics, step):
+                logged.append((step, dict(metrics)))
+                if log:
+                    log(metrics, step)
+
+            def flush(self):
+                pass
 
         knowledge = (tiny_tables / "facts.parquet", tiny_tables / "question.parquet")
         reads_facts = find_injection(settings.model.injection).fact_input != "none"
-        summary = train(
-            settings,
-            seed,
-            tiny_tables / "questions.parquet",
-            knowledge if reads_facts else None,
-            out,
-            out.with_name(f"{out.name}-checkpoints"),
-            remember,
-            version,
-        )
+        checkpoints = out.with_name(f"{out.name}-checkpoints")
+        with training_lock(out, checkpoints) as lock:
+            summary = train(
+                settings,
+                seed,
+                tiny_tables / "questions.parquet",
+                knowledge if reads_facts else None,
+                out,
+                checkpoints,
+                lock,
+                Remembering(),
+                version,
+            )
         return SimpleNamespace(out=out, summary=summary, logged=logged)
 
     return start

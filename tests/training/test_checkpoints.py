@@ -1,69 +1,172 @@
-"""Which checkpoint is resumed, and what is removed."""
+"""Which checkpoint is resumed, what is removed, and what is said of it."""
 
 import json
+import os
+import shutil
 
 import pytest
 
-from kformer.training.checkpoints import last_checkpoint, remove_checkpoints
-
-IDENTITY = {"seed": 1, "layers": (1, 3)}
+from kformer.errors import KformerError
+from kformer.io.locks import Lock
+from kformer.training.checkpoints import STATE, WEIGHTS, Checkpoints
 
 
 @pytest.fixture
-def folder(tmp_path):
-    """The folder of a run that was killed before its first checkpoint."""
-    last_checkpoint(tmp_path, IDENTITY)
-    return tmp_path
+def lock(tmp_path):
+    with Lock(tmp_path / "lock") as held:
+        yield held
 
 
-def checkpoint(folder, step, state='{{"best_global_step": {step}}}'):
-    path = folder / f"checkpoint-{step}"
-    path.mkdir(parents=True)
-    (path / "model.safetensors").write_bytes(b"")
-    if state is not None:
-        (path / "trainer_state.json").write_text(state.format(step=step))
-    return path
+@pytest.fixture
+def checkpoints(tmp_path, lock):
+    """Those of a run; another process makes another object for the same folder."""
+
+    def make(identity="this run"):
+        return Checkpoints(tmp_path / "unfinished", identity, lock)
+
+    return make
 
 
-@pytest.mark.parametrize("state", [None, "", '{{"best_global_step": 40}}'])
-def test_an_incomplete_checkpoint_is_removed(state, folder):
-    """Without a state, with half of one, or when the best checkpoint before it is gone."""
-    checkpoint(folder, 80, state)
-    assert last_checkpoint(folder, IDENTITY) is None
-    assert [path.name for path in folder.iterdir()] == ["identity.json"]
+def write(checkpoints, step, best=None):
+    best = step if best is None else best
+    with checkpoints.writing(step, best) as folder:
+        (folder / WEIGHTS).write_bytes(b"weights" * 10)
+        (folder / "optimizer.pt").write_bytes(b"state" * 10)
+        (folder / STATE).write_text(json.dumps({"global_step": step, "best_global_step": best}))
+    return checkpoints.folder / f"checkpoint-{step}"
 
 
-def test_the_newest_complete_checkpoint_counts_by_number(folder):
-    for step in (90, 1000, 500):
-        checkpoint(folder, step)
-    incomplete = checkpoint(folder, 2000, state=None)
-    assert last_checkpoint(folder, IDENTITY) == folder / "checkpoint-1000"
-    assert not incomplete.exists()
-    assert (folder / "checkpoint-90").exists()  # it may be the best so far
+@pytest.fixture
+def two(checkpoints):
+    """The checkpoints of steps 20 and 40, the first of which is the best."""
+    writing = checkpoints()
+    return write(writing, 20), write(writing, 40, best=20)
+
+
+def names_in(folder):
+    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+
+def test_the_newest_by_number_is_resumed(checkpoints):
+    writing = checkpoints()
+    for step in (90, 500, 1000):
+        write(writing, step, best=90)
+    newest = checkpoints().newest()
+    assert (newest.path.name, newest.step, newest.best) == ("checkpoint-1000", 1000, 90)
+
+
+def test_what_is_kept_is_the_newest_its_best_and_one_to_fall_back_on(checkpoints):
+    writing = checkpoints()
+    kept = []
+    for step, best in ((1, 1), (2, 1), (3, 1), (4, 4), (5, 5), (6, 5), (7, 5)):
+        write(writing, step, best)
+        kept.append([int(name.split("-")[1]) for name in names_in(writing.folder)])
+        assert checkpoints().newest().step == step
+    assert kept == [[1], [1, 2], [1, 3], [1, 3, 4], [4, 5], [5, 6], [5, 7]]
+
+
+def truncate(file):
+    file.write_bytes(file.read_bytes()[: -len(file.read_bytes()) // 2])
+
+
+def flip_a_bit(file):
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 4
+    file.write_bytes(content)
 
 
 @pytest.mark.parametrize(
-    "other", [{"seed": 2}, {"layers": (0, 3)}, {"inputs": ["abc"]}, {"version": 2}]
+    "damage", [os.remove, truncate, flip_a_bit, lambda file: os.truncate(file, 0)]
 )
-def test_checkpoints_of_another_run_are_removed(other, folder):
-    checkpoint(folder, 10)
-    assert last_checkpoint(folder, IDENTITY | other) is None
-    assert not (folder / "checkpoint-10").exists()
-    assert last_checkpoint(folder, IDENTITY) is None  # now it is the other run's folder
+@pytest.mark.parametrize("name", [WEIGHTS, "optimizer.pt", STATE, "checksums.json"])
+def test_a_damaged_checkpoint_is_not_resumed_and_said(name, damage, two, checkpoints, capsys):
+    damage(two[1] / name)
+    assert checkpoints().newest().step == 20
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{two[1]}: ") and line.endswith("; not resumed, removed")
+    assert names_in(two[0].parent) == ["checkpoint-20"]
 
 
-def test_checkpoints_of_unknown_origin_are_removed_and_other_files_are_not(tmp_path):
-    (tmp_path / "thesis").write_text("precious")
-    checkpoint(tmp_path, 10)
-    assert last_checkpoint(tmp_path, IDENTITY) is None
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["identity.json", "thesis"]
-    remove_checkpoints(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["thesis"]
+@pytest.mark.parametrize("damage", [shutil.rmtree, lambda best: truncate(best / WEIGHTS)])
+def test_a_checkpoint_without_the_best_weights_that_it_names_is_not_resumed(
+    damage, two, checkpoints, capsys
+):
+    damage(two[0])
+    assert checkpoints().newest() is None
+    assert "the best weights until then are lost: checkpoint-20: " in capsys.readouterr().err
+    assert names_in(two[0].parent) == []
 
 
-def test_a_folder_is_made_for_the_first_run_and_removed_with_its_checkpoints(tmp_path):
-    assert last_checkpoint(tmp_path / "new", IDENTITY) is None
-    assert json.loads((tmp_path / "new/identity.json").read_text()) == {"seed": 1, "layers": [1, 3]}
-    checkpoint(tmp_path / "new", 10)
-    remove_checkpoints(tmp_path / "new")
-    assert not (tmp_path / "new").exists()
+def test_what_was_added_to_a_checkpoint_or_renamed_is_no_checkpoint(two, checkpoints, capsys):
+    two[1].rename(two[1].with_name("checkpoint-80"))
+    (two[0] / "scaler.pt").write_bytes(b"")
+    assert checkpoints().newest() is None
+    said = capsys.readouterr().err
+    assert "checkpoint-80: this is the checkpoint of step 40; not resumed" in said
+    assert "checkpoint-20: scaler.pt was added to it; not resumed" in said
+
+
+def test_files_links_and_other_names_are_no_checkpoints(two, checkpoints, capsys, tmp_path):
+    folder = two[0].parent
+    shutil.copytree(two[1], tmp_path / "elsewhere")
+    (folder / "checkpoint-50").symlink_to(tmp_path / "elsewhere")
+    (folder / "checkpoint-70").write_text("a file")
+    (folder / "checkpoint-060").mkdir()
+    (folder / "checkpoint-best").mkdir()
+    (folder / "thesis").write_text("precious")
+    assert checkpoints().newest().step == 40
+    said = capsys.readouterr().err
+    for step in (50, 70):
+        assert f"checkpoint-{step}: this is no folder; not resumed, removed" in said
+    mine = ["checkpoint-060", "checkpoint-best", "thesis"]
+    assert names_in(folder) == sorted(["checkpoint-20", "checkpoint-40", *mine])
+    assert (tmp_path / "elsewhere" / WEIGHTS).exists()
+    checkpoints().remove()
+    assert names_in(folder) == mine
+
+
+def test_checkpoints_of_another_run_are_removed(two, checkpoints, capsys):
+    assert checkpoints("another run").newest() is None
+    assert "of other settings, inputs or another version" in capsys.readouterr().err
+    assert names_in(two[0].parent) == []
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
+def test_a_checkpoint_that_is_not_finished_leaves_the_last_one(error, two, checkpoints):
+    with pytest.raises(BaseException), checkpoints().writing(60, 20) as folder:  # noqa: B017
+        (folder / WEIGHTS).write_bytes(b"half")
+        raise error
+    assert checkpoints().newest().step == 40
+    assert names_in(two[0].parent) == ["checkpoint-20", "checkpoint-40"]
+
+
+def test_what_a_killed_process_left_is_removed(two, checkpoints):
+    shutil.copytree(two[1], two[1].with_name(".checkpoint-47.partial"))
+    assert checkpoints().newest().step == 40
+    assert names_in(two[0].parent) == ["checkpoint-20", "checkpoint-40"]
+
+
+def test_the_best_weights_are_refused_when_they_are_lost_while_training(two, checkpoints):
+    training = checkpoints()
+    training.newest()
+    assert training.weights(20) == two[0] / WEIGHTS
+    flip_a_bit(two[0] / WEIGHTS)
+    with pytest.raises(KformerError, match=f"{two[0]}: has the best weights .* checksum differs"):
+        training.weights(20)
+    shutil.rmtree(two[0])
+    with pytest.raises(KformerError, match="was deleted; start the same command again"):
+        write(training, 60, best=20)
+    assert names_in(two[0].parent) == ["checkpoint-40"]
+
+
+def test_nothing_is_written_where_another_process_may_write(checkpoints, lock, tmp_path):
+    (tmp_path / ".lock.lock").unlink()
+    with pytest.raises(KformerError, match="was deleted while"):
+        write(checkpoints(), 20)
+    assert names_in(tmp_path / "unfinished") == []
+
+
+def test_the_folder_is_removed_with_its_checkpoints(two, checkpoints):
+    checkpoints().remove()
+    assert not two[0].parent.exists()
+    checkpoints().remove()

@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import shutil
 
 import pytest
 import torch
@@ -10,14 +11,15 @@ import torch
 from kformer.errors import KformerError
 from kformer.modeling import KformerForMultipleChoice, KformerProcessor
 from kformer.modeling.question_features import Knowledge, load_examples
+from kformer.training import resumable_trainer
 from kformer.training import run as run_module
 from kformer.training.run import build_model, parameter_counts
 
-from .conftest import assert_same_weights, of_steps, weights
+from .conftest import Killed, assert_same_weights, of_steps, weights
 
 
-class Killed(BaseException):
-    """What stops a run in the middle, as no handler of errors would."""
+def kill(*_, **__):
+    raise Killed
 
 
 def kill_at_validation(step):
@@ -44,7 +46,11 @@ def test_a_run_leaves_a_model_and_its_measurements(injection, whole_run):
     for name in ("seconds_per_step", "train_seconds", "peak_memory_mb"):
         assert written[name] > 0
     assert (written["added_parameters"] > 0) == (injection in ("attention", "ffn", "static"))
-    assert sorted(path.name for path in done.out.iterdir()) == ["model", "training.json"]
+    assert sorted(path.name for path in done.out.iterdir()) == [
+        ".finished",
+        "model",
+        "training.json",
+    ]
     assert not done.out.with_name(f"{done.out.name}-checkpoints").exists()
 
     model = KformerForMultipleChoice.from_pretrained(done.out / "model")
@@ -171,26 +177,26 @@ def test_a_run_killed_after_its_last_step_only_saves_its_model(
         evaluations = itertools.count(1)
         return lambda evaluated: {"accuracy": next(evaluations) / 4 if best_step == 8 else 0.5}
 
-    monkeypatch.setattr(run_module, "accuracy", increasing())
+    monkeypatch.setattr(resumable_trainer, "accuracy", increasing())
     whole = run(settings(), "whole")
     assert whole.summary["best_step"] == best_step
-    monkeypatch.setattr(run_module, "accuracy", increasing())
-    (tmp_path / "killed").write_text("where the model cannot be saved")
-    with pytest.raises(FileExistsError):
+    monkeypatch.setattr(resumable_trainer, "accuracy", increasing())
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(run_module, "finish", kill)
         run(settings(), "killed")
-    (tmp_path / "killed").unlink()
     resumed = run(settings(), "killed")
     assert not resumed.logged
     assert (resumed.summary["steps"], resumed.summary["best_step"]) == (8, best_step)
     assert resumed.summary["validation_accuracy"] == whole.summary["validation_accuracy"]
-    assert resumed.summary["seconds_per_step"] is None
+    assert resumed.summary["seconds_per_step"] > 0  # from before the kill
     assert_same_weights(weights(resumed.out), weights(whole.out))
 
 
-def test_a_checkpoint_of_another_run_is_not_resumed(settings, run):
+def test_a_checkpoint_of_another_run_is_not_resumed(settings, run, tmp_path):
     short = {"max_steps": 4, "evaluations": 2}
 
     def first_step_after(seed=1, version="1", **changed):
+        shutil.rmtree(tmp_path / "same", ignore_errors=True)  # what is finished already
         with pytest.raises(Killed):
             run(settings("none", **short), "same", log=kill_at_validation(4))
         again = settings("none", **short | changed)
@@ -201,3 +207,12 @@ def test_a_checkpoint_of_another_run_is_not_resumed(settings, run):
     assert first_step_after(seed=2) == 1
     assert first_step_after(version="1 outside 1.0 0123456789") == 1
     assert first_step_after(learning_rate=2e-3) == 1
+    assert first_step_after(precision="bf16") == 1
+    assert first_step_after(checkpoint_minutes=5) == 3
+
+
+def test_a_path_that_is_no_folder_is_said_before_training(settings, run, tmp_path):
+    (tmp_path / "file").write_text("precious")
+    with pytest.raises(KformerError, match="file: this is no folder; name another one"):
+        run(settings(), "file")
+    assert (tmp_path / "file").read_text() == "precious"

@@ -2,84 +2,18 @@
 
 import json
 import os
-import re
+import shutil
 import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
-import yaml
 
 from kformer.io.tables import read_table
 
+from .tiny_study import CONDITIONS, ROOT, command, planned, snakemake, tiny_config
+
 pytestmark = pytest.mark.slow
-
-ROOT = Path(__file__).parents[2]
-CONDITIONS = {
-    "none": {},
-    "kformer": {"model": {"injection": "ffn", "key_init": "identity"}},
-    "kformer-shuffled": {
-        "model": {"injection": "ffn", "key_init": "identity"},
-        "retrieval": {"control": "shuffle"},
-    },
-    "retrieval-only": {"answer_by": "retrieval", "retrieval": {"query": "choice"}},
-}
-
-
-def tiny_config(encoder: Path, **changes) -> dict:
-    config = {
-        "experiment": "tiny",
-        "questions": {"dataset": "demo"},
-        "knowledge": ["demo"],
-        "demo_world": {"train_questions": 48, "validation_questions": 24, "test_questions": 24},
-        "retrieval": {"top_k": 4},
-        "model": {"encoder": str(encoder), "facts": 3},
-        "training": {"max_steps": 12, "warmup_steps": 2, "evaluations": 3, "learning_rate": 0.001},
-        "seeds": [1],
-        "baseline": "none",
-        "conditions": CONDITIONS,
-    }
-    return config | changes
-
-
-def command(folder: Path, config: dict, *options: str) -> tuple[list[str], dict[str, str]]:
-    """Snakemake as a user calls it, in a folder of its own."""
-    file = folder / "config.yaml"
-    file.write_text(yaml.safe_dump(config, sort_keys=False))
-    call = [sys.executable, "-m", "snakemake", "--cores", "2", "--directory", str(folder)]
-    call += ["--snakefile", str(ROOT / "Snakefile"), *options, "--configfile", str(file)]
-    environment = dict(os.environ, PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-    return call, environment
-
-
-def snakemake(folder: Path, config: dict, *options: str) -> subprocess.CompletedProcess[str]:
-    call, environment = command(folder, config, *options)
-    return subprocess.run(call, env=environment, cwd=ROOT, text=True, capture_output=True)
-
-
-def planned(folder: Path, config: dict) -> set[str]:
-    """The jobs that Snakemake would run, such as ``train_model kformer 1``."""
-    done = snakemake(folder, config, "--dry-run")
-    assert done.returncode == 0, done.stderr
-    jobs = set()
-    for block in re.split(r"\n(?=\[)", done.stdout + done.stderr):
-        rule = re.search(r"rule (\w+):", block)
-        of_run = re.search(r"wildcards: condition=([\w-]+)(?:, seed=(\d+))?", block)
-        if rule and rule[1] != "all":
-            jobs.add(" ".join([rule[1], *(filter(None, of_run.groups()) if of_run else ())]))
-    return jobs
-
-
-@pytest.fixture(scope="module")
-def study(tmp_path_factory, tiny_encoder) -> Path:
-    """A folder in which the tiny study was run from beginning to end."""
-    folder = tmp_path_factory.mktemp("study")
-    done = snakemake(folder, tiny_config(tiny_encoder), "all")
-    assert done.returncode == 0, done.stdout + done.stderr
-    (folder / "output.txt").write_text(done.stdout + done.stderr)
-    return folder
 
 
 def test_one_command_makes_the_comparison_and_prints_it(study):
@@ -222,14 +156,67 @@ def test_changing_the_retrieval_leaves_the_baseline_alone(study, tiny_encoder):
     assert "train_model none 1" not in jobs
 
 
-def test_a_second_run_in_a_folder_is_refused(study, tiny_encoder, tmp_path):
-    import fcntl
+def test_ages_of_files_run_nothing(study, tmp_path, tiny_encoder):
+    encoder, copy = tmp_path / "encoder", tmp_path / "copy"
+    shutil.copytree(tiny_encoder, encoder, copy_function=shutil.copy)
+    shutil.copytree(study, copy, copy_function=shutil.copy)  # with ages of its own
+    shutil.rmtree(tiny_encoder)
+    encoder.rename(tiny_encoder)
+    assert planned(copy, tiny_config(tiny_encoder)) == set()
+    for file in sorted(copy.rglob("*"), reverse=True):
+        file.touch()
+    assert planned(copy, tiny_config(tiny_encoder)) == set()
 
-    with (study / "results/.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        done = snakemake(study, tiny_config(tiny_encoder, seeds=[1, 2]), "all")
+
+def test_an_encoder_that_was_replaced_in_place_is_noticed(study, tmp_path, tiny_encoder):
+    weights = tiny_encoder / "model.safetensors"
+    kept, state = weights.read_bytes(), weights.stat()
+    try:
+        weights.write_bytes(kept[:-1] + bytes([kept[-1] ^ 1]))
+        os.utime(weights, ns=(state.st_atime_ns, state.st_mtime_ns))
+        jobs = planned(study, tiny_config(tiny_encoder))
+    finally:
+        weights.write_bytes(kept)
+    stages = ("train_model", "evaluate_model")
+    trained = ("none", "kformer", "kformer-shuffled")
+    again = {f"{stage} {name} 1" for stage in stages for name in trained}
+    assert jobs == {*again, "compare_conditions"}
+
+
+@pytest.mark.parametrize("deleted", ["model", "training.json", "predictions.parquet"])
+def test_a_part_of_a_run_that_was_deleted_is_made_again(study, tmp_path, tiny_encoder, deleted):
+    part = study / "results/tiny/runs/kformer/seed-1" / deleted
+    part.rename(tmp_path / "deleted")
+    try:
+        jobs = planned(study, tiny_config(tiny_encoder))
+    finally:
+        (tmp_path / "deleted").rename(part)
+    train = {"train_model kformer 1"} if deleted != "predictions.parquet" else set()
+    assert jobs == {*train, "evaluate_model kformer 1", "compare_conditions"}
+
+
+def test_two_configfile_options_are_refused(study, tmp_path, tiny_encoder):
+    (tmp_path / "over.yaml").write_text("seeds: [2]")
+    done = snakemake(
+        study, tiny_config(tiny_encoder), "--dry-run", "--configfile", str(tmp_path / "over.yaml")
+    )
     assert done.returncode != 0
-    assert "another run is using this folder" in done.stdout + done.stderr
+    assert "--configfile: given twice; give all files behind one of them" in done.stderr
+
+
+def test_numbers_on_the_command_line_are_numbers(study, tiny_encoder):
+    changes = ("--config", "seeds=[1,2]", "retrieval={top_k: 4}")
+    done = snakemake(study, tiny_config(tiny_encoder), *changes, "--dry-run")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_last_line_of_a_failed_study_says_why(tmp_path, tiny_encoder):
+    (tmp_path / "q.jsonl").write_text('{"question": "?", "choices": ["a", "b"], "answer": 7}')
+    questions = {"dataset": "jsonl", "path": str(tmp_path / "q.jsonl")}
+    done = snakemake(tmp_path, tiny_config(tiny_encoder, questions=questions), "all")
+    assert done.returncode != 0
+    after = done.stderr.split("Exiting because a job execution failed")[1]
+    assert f"error: {tmp_path}/q.jsonl:1: answer: 7 is out of range" in after
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ nothing; the version of its stage is a param where no key in its paths has it.
 
 import json
 import os
+import pathlib
 import re
 import shlex
 import shutil
@@ -13,25 +14,49 @@ import subprocess
 import sys
 
 from kformer.errors import KformerError
-from kformer.io.file_writing import held_lock, write_json
+from kformer.io.file_writing import write_json
+from kformer.io.output_names import RunFolder
 from kformer.study import paths
 from kformer.study.experiment import load_experiment
 from kformer.study.stage_versions import VERSIONS
-from kformer.study.layout import Layout, fingerprint_of_files
+from kformer.study.kept_results import tell_or_keep
+from kformer.study.layout import Layout
+from kformer.study.run_lock import lock_run
+
+
+def or_exit(function, *arguments):
+    """What a function returns; a mistake of the user's ends all with one line.
+
+    A WorkflowError would add where in this file it was raised.
+    """
+    try:
+        return function(*arguments)
+    except KformerError as error:
+        sys.exit(f"error: {error}")
+    except OSError as error:
+        sys.exit(f"error: {error.filename}: {error.strerror}")
+
+
+def run_or_exit(*command):
+    """Runs a command of kformer; where it fails it has printed why, and all ends."""
+    if subprocess.run(["kformer", *command]).returncode:
+        sys.exit(1)
 
 
 def read_study():
+    given = [word.partition("=")[0] for word in sys.argv]
+    if given.count("--configfile") + given.count("--configfiles") > 1:
+        # Snakemake would read the last one alone.
+        raise KformerError(
+            "--configfile: given twice; give all files behind one of them"
+        )
     files = ", ".join(str(file) for file in workflow.configfiles) or "config"
-    try:
-        study = Layout(load_experiment(config, files))
-        study.check_sources()
-        return study
-    except KformerError as error:
-        # One line; a WorkflowError would add where in this file it was raised.
-        sys.exit(f"error: {error}")
+    study = Layout(load_experiment(config, files))
+    study.check_sources()
+    return study
 
 
-STUDY = read_study()
+STUDY = or_exit(read_study)
 EXPERIMENT = STUDY.experiment
 
 os.environ.update(STUDY.environment)
@@ -70,13 +95,27 @@ def made_by_rules(files):
     return [ancient(each.path) for each in files if not each.in_place]
 
 
+def retrieved(key, table):
+    """A table of what was retrieved, as an input."""
+    # Approximate search also depends on the number of indexes, for which the key does not stand.
+    exact = STUDY.retrievals[key].settings.nearest == "exact"
+    return ancient(table) if exact else table
+
+
 def tables_of_facts(wildcards):
     """The facts and the retrieval table that a condition reads, if it uses facts."""
-    return STUDY.tables_of_facts(wildcards.condition)
+    tables = STUDY.tables_of_facts(wildcards.condition)
+    if not tables:
+        return {}
+    key = STUDY.retrieval_of[wildcards.condition].key
+    return {
+        "facts": ancient(tables["facts"]),
+        "retrieval": retrieved(key, tables["retrieval"]),
+    }
 
 
 def options_of_facts(wildcards):
-    tables = tables_of_facts(wildcards)
+    tables = STUDY.tables_of_facts(wildcards.condition)
     return " ".join(options(name, [table]) for name, table in tables.items())
 
 
@@ -86,16 +125,34 @@ def counts_of_all_shards(wildcards):
 
 
 def facts_of_retrieval(wildcards):
-    return paths.facts_table(STUDY.retrievals[wildcards.key].facts.key)
+    return ancient(paths.facts_table(STUDY.retrievals[wildcards.key].facts.key))
 
 
 def indexes_of_retrieval(wildcards):
     """All shards of all indexes that are searched."""
     return [
-        shard
+        ancient(shard)
         for index in STUDY.retrievals[wildcards.key].indexes
         for shard in gather.facts(str(paths.index_folder(index.key, "{scatteritem}")))
     ]
+
+
+def finished_runs_to_replace():
+    """Those that this run makes again."""
+    jobs = [
+        job for job in workflow.dag.needrun_jobs() if job.rule.name == "train_model"
+    ]
+    summaries = [pathlib.Path(job.output.summary) for job in jobs]
+    return [RunFolder(file.parent) for file in summaries if file.is_file()]
+
+
+def errors_of_failed_jobs(logs):
+    """What the failed jobs said last, from their logs, which Snakemake's own logs name."""
+    text = "".join(pathlib.Path(log).read_text(errors="replace") for log in logs)
+    for name in re.findall(r"(?m)^    log: (.+) \(check log file", text):
+        if pathlib.Path(name).is_file():
+            lines = pathlib.Path(name).read_text(errors="replace").splitlines()
+            yield from [line for line in lines if line.startswith("error: ")][-1:]
 
 
 wildcard_constraints:
@@ -106,20 +163,29 @@ wildcard_constraints:
 
 
 onstart:
-    RUN_LOCK = held_lock(paths.RUN_LOCK)
-    if RUN_LOCK is None:
-        sys.exit(
-            f"error: {paths.RUN_LOCK}: another run is using this folder; wait until it ends"
-        )
-    prepare = ["kformer", "prepare-tracking", "--artifacts", str(STUDY.artifacts)]
-    if subprocess.run(prepare).returncode:
-        sys.exit(1)  # the reason is printed
+    # Global, since the lock is held for as long as this lives.
+    global RUN_LOCK
+    RUN_LOCK = or_exit(lock_run, paths.RUN_LOCK, paths.JOBS_LOCK)
+    encoders = [
+        f"--{option}={name}"
+        for option, names in EXPERIMENT.encoders.items()
+        for name in names
+    ]
+    run_or_exit("check-encoders", *encoders)
+    run_or_exit("prepare-tracking", f"--artifacts={STUDY.artifacts}")
+    or_exit(tell_or_keep, STUDY, finished_runs_to_replace())
     # Without the tracking address, which may hold a password.
     write_json(
-        STUDY.config, EXPERIMENT.model_dump(mode="json", exclude={"tracking"})
+        STUDY.config,
+        EXPERIMENT.model_dump(mode="json", exclude={"tracking", "keep"}),
     )
 
 
 onsuccess:
     if STUDY.comparison.numbers.is_file():
         shell(f"kformer show {STUDY.comparison.numbers}")
+
+
+onerror:
+    # Once more, where one looks: at the end, without the lines of Snakemake around it.
+    print(*errors_of_failed_jobs(log), sep="\n", file=sys.stderr)

@@ -23,8 +23,8 @@ rule fetch_source:
     conda:
         "../envs/kformer.yaml"
     shell:
-        'kformer fetch {wildcards.source} --out {output} --settings "$KFORMER_SOURCES"'
-        " 2>&1 | tee {log}"
+        # Its settings are in the environment: addresses may hold passwords.
+        "kformer fetch {wildcards.source} --out {output} 2>&1 | tee {log}"
 
 
 rule read_questions:
@@ -38,10 +38,10 @@ rule read_questions:
         "../envs/kformer.yaml"
     params:
         path=lambda wildcards: str(STUDY.question_files.path),
-        files=fingerprint_of_files([STUDY.question_files]),
+        content=STUDY.question_files.planned_content,
         settings=as_json(EXPERIMENT.questions),
     shell:
-        "kformer questions --input {params.path:q} --out {output}"
+        "kformer questions --input {params.path:q} --content {params.content} --out {output}"
         " --settings {params.settings:q} 2>&1 | tee {log}"
 
 
@@ -58,7 +58,10 @@ rule read_facts:
         paths=lambda wildcards: options(
             "input", [files.path for files in STUDY.facts[wildcards.key].sources]
         ),
-        files=lambda wildcards: fingerprint_of_files(STUDY.facts[wildcards.key].sources),
+        content=lambda wildcards: options(
+            "content",
+            [files.planned_content for files in STUDY.facts[wildcards.key].sources],
+        ),
         settings=lambda wildcards: json.dumps(
             [
                 reader.model_dump(mode="json")
@@ -66,5 +69,6 @@ rule read_facts:
             ]
         ),
     shell:
-        "kformer facts {params.paths} --out {output} --settings {params.settings:q}"
+        "kformer facts {params.paths} {params.content} --out {output}"
+        " --settings {params.settings:q}"
         " 2>&1 | tee {log}"

@@ -4,8 +4,8 @@ UNTRAINED_RUN = STUDY.run("{condition}", None)
 rule evaluate_model:
     input:
         unpack(tables_of_facts),
-        questions=STUDY.questions,
-        model=rules.train_model.output.model,
+        questions=ancient(STUDY.questions),
+        model=ancient(rules.train_model.output.model),
         summary=rules.train_model.output.summary,
     output:
         TRAINED_RUN.predictions,
@@ -29,7 +29,7 @@ rule evaluate_model:
 
 rule answer_by_retrieval:
     input:
-        questions=STUDY.questions,
+        questions=ancient(STUDY.questions),
         retrieval=lambda wildcards: tables_of_facts(wildcards)["retrieval"],
     output:
         UNTRAINED_RUN.predictions,

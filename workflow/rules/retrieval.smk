@@ -1,6 +1,6 @@
 rule list_events:
     input:
-        paths.facts_table("{key}"),
+        ancient(paths.facts_table("{key}")),
     output:
         paths.events_table("{key}"),
     log:
@@ -18,7 +18,7 @@ rule list_events:
 # Only where the facts are split: an index of all facts counts their words itself.
 rule count_words:
     input:
-        lambda wildcards: STUDY.indexes[wildcards.key].documents,
+        lambda wildcards: ancient(STUDY.indexes[wildcards.key].documents),
     output:
         paths.word_counts("{key}", "{scatteritem}"),
     log:
@@ -37,7 +37,7 @@ rule count_words:
 
 rule index_words:
     input:
-        documents=lambda wildcards: STUDY.indexes[wildcards.key].documents,
+        documents=lambda wildcards: ancient(STUDY.indexes[wildcards.key].documents),
         counts=counts_of_all_shards,
     output:
         directory(paths.index_folder("{key}", "{scatteritem}")),
@@ -60,7 +60,7 @@ rule index_words:
 
 rule index_embeddings:
     input:
-        lambda wildcards: STUDY.indexes[wildcards.key].documents,
+        lambda wildcards: ancient(STUDY.indexes[wildcards.key].documents),
     output:
         directory(paths.index_folder("{key}", "{scatteritem}")),
     log:
@@ -76,14 +76,16 @@ rule index_embeddings:
         runtime="4h",
     params:
         settings=lambda wildcards: as_json(STUDY.indexes[wildcards.key].settings),
+        content=lambda wildcards: STUDY.indexes[wildcards.key].encoder or "-",
     shell:
         "kformer index embeddings --facts {input} --shard {wildcards.scatteritem} --out {output}"
+        " --content {params.content}"
         " --settings {params.settings:q} 2>&1 | tee {log}"
 
 
 rule retrieve_facts:
     input:
-        questions=STUDY.questions,
+        questions=ancient(STUDY.questions),
         facts=facts_of_retrieval,
         indexes=indexes_of_retrieval,
     output:
@@ -103,7 +105,7 @@ rule retrieve_facts:
         runtime="4h",
     params:
         settings=lambda wildcards: as_json(
-            STUDY.retrievals[wildcards.key].settings.relevant_settings()
+            STUDY.retrievals[wildcards.key].settings.stage_settings()
         ),
         indexes=lambda wildcards, input: options("index", input.indexes),
     shell:
@@ -114,7 +116,7 @@ rule retrieve_facts:
 
 rule gather_retrieval:
     input:
-        questions=STUDY.questions,
+        questions=ancient(STUDY.questions),
         parts=lambda wildcards: gather.retrieval(
             str(paths.retrieval_part(wildcards.key, "{scatteritem}"))
         ),
@@ -124,16 +126,22 @@ rule gather_retrieval:
         paths.log_file("gather_retrieval", "{key}"),
     conda:
         "../envs/kformer.yaml"
+    params:
+        most=lambda wildcards: STUDY.retrievals[
+            wildcards.key
+        ].settings.max_without_facts,
     shell:
         "kformer gather {input.parts} --questions {input.questions} --out {output}"
-        " 2>&1 | tee {log}"
+        " --max-without-facts {params.most} 2>&1 | tee {log}"
 
 
 rule describe_retrieval:
     input:
-        questions=STUDY.questions,
+        questions=ancient(STUDY.questions),
         facts=facts_of_retrieval,
-        retrieval=paths.retrieval_table("{key}"),
+        retrieval=lambda wildcards: retrieved(
+            wildcards.key, paths.retrieval_table(wildcards.key)
+        ),
     output:
         page=paths.retrieval_report("{key}").page,
         numbers=paths.retrieval_report("{key}").numbers,
@@ -161,8 +169,10 @@ rule describe_retrieval:
 
 rule shuffle_facts:
     input:
-        questions=STUDY.questions,
-        retrieval=paths.retrieval_table("{key}"),
+        questions=ancient(STUDY.questions),
+        retrieval=lambda wildcards: retrieved(
+            wildcards.key, paths.retrieval_table(wildcards.key)
+        ),
     output:
         paths.shuffled_table("{key}"),
     log:
@@ -171,8 +181,6 @@ rule shuffle_facts:
         "../envs/kformer.yaml"
     resources:
         mem_mb=8000,
-    params:
-        version=VERSIONS["shuffle"],
     shell:
         "kformer shuffle --questions {input.questions} --retrieval {input.retrieval}"
         " --out {output} 2>&1 | tee {log}"

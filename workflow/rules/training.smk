@@ -4,7 +4,7 @@ TRAINED_RUN = STUDY.run("{condition}", "{seed}")
 rule train_model:
     input:
         unpack(tables_of_facts),
-        questions=STUDY.questions,
+        questions=ancient(STUDY.questions),
     output:
         model=directory(TRAINED_RUN.model),
         summary=TRAINED_RUN.summary,
@@ -20,7 +20,13 @@ rule train_model:
     params:
         version=lambda wildcards: STUDY.train_version(wildcards.condition),
         settings=lambda wildcards: as_json(STUDY.train_settings(wildcards.condition)),
+        # Passed on, but nothing runs again when it changes: it is derived, as Snakemake calls it,
+        # for it takes `resources`.
+        options=lambda wildcards, resources: as_json(
+            STUDY.train_options(wildcards.condition)
+        ),
         facts=options_of_facts,
+        content=lambda wildcards: STUDY.encoder(wildcards.condition) or "-",
         out=lambda wildcards: STUDY.run(wildcards.condition, wildcards.seed).path,
         # Of its own, and no output: Snakemake deletes the outputs of a job that failed.
         checkpoints=lambda wildcards: STUDY.checkpoints(
@@ -28,5 +34,5 @@ rule train_model:
         ),
     shell:
         "kformer train --questions {input.questions} {params.facts} --out {params.out}"
-        " --checkpoints {params.checkpoints} --seed {wildcards.seed}"
-        " --settings {params.settings:q} 2>&1 | tee {log}"
+        " --checkpoints {params.checkpoints} --seed {wildcards.seed} --content {params.content}"
+        " --settings {params.options:q} 2>&1 | tee {log}"

@@ -6,29 +6,24 @@ Shapes: B batch, L tokens, Q queries, N documents, D width.
 import hashlib
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
+from tokenizers import Tokenizer
+from tokenizers.models import Unigram
 from torch import Tensor
 
 from kformer.compute_precision import hardware_computes_in_bf16
-from kformer.encoder_lookup import BUNDLED, check_bundled_weights, locate_encoder, missing_encoder
 
 Precision = Literal["bf16", "fp32"]
 
 KEY = "retrieval.encoder"
-# The exceptions of the libraries for folders with damaged or missing files.
-_LOADING_FAILS = (
-    OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, ImportError,
-    SafetensorError,
-)  # fmt: skip
 _PROMPTS = {"query": ("query",), "document": ("document", "passage", "corpus")}
 _LENGTH_STEP = 8  # tokens; texts are padded to a multiple of it
 _TOKENS_IN_BATCH = {"cpu": 1024, "cuda": 8192}
@@ -62,10 +57,13 @@ class SentenceEncoder:
             precision: of the computation; None = the best for the hardware.
 
         Raises:
-            KformerError: there is no such encoder, or it is damaged.
+            KformerError: there is no such encoder, it is damaged, or its weights are not those of
+                the modules that it describes.
         """
+        from kformer.retrieval.embeddings.sentence_modules import load_modules  # takes seconds
+
         self.name = name
-        self._model = _load(name)
+        self._model = load_modules(name)
         self.width: int = self._model.get_embedding_dimension()
         self._prompts = {
             task: next(filter(None, map(self._model.prompts.get, names)), None)
@@ -74,6 +72,7 @@ class SentenceEncoder:
         self.sha256 = _sha256(self._model, self._prompts)
         hardware: Precision = "bf16" if hardware_computes_in_bf16() else "fp32"
         self.precision = precision or hardware
+        self._inside_special = _inside_special_tokens(self._model)
         # A tokenizer's maximum length must be a multiple of the length that it pads to.
         longest = self._model.get_max_seq_length()
         self._step = math.gcd(_LENGTH_STEP, longest if isinstance(longest, int) else 0)
@@ -116,9 +115,12 @@ class SentenceEncoder:
         return known[[row_of[text] for text in texts]]
 
     def _tokenise(self, texts: list[str], task: str) -> dict[str, Any]:
-        padding = {"text": {"pad_to_multiple_of": self._step}}
+        if self._inside_special:
+            texts = [self._inside_special.sub(" ", text) for text in texts]
+        # What reads like a special token in a text is text.
+        options = {"text": {"pad_to_multiple_of": self._step, "split_special_tokens": True}}
         return self._model.preprocess(
-            texts, prompt=self._prompts[task], task=task, processing_kwargs=padding
+            texts, prompt=self._prompts[task], task=task, processing_kwargs=options
         )
 
     def _batches(
@@ -158,24 +160,22 @@ class SentenceEncoder:
         return rows, embeddings[: len(rows)].cpu().numpy()
 
 
-def _load(name: str) -> Any:
-    from sentence_transformers import SentenceTransformer
-    from transformers.utils import logging
+def _inside_special_tokens(model: Any) -> re.Pattern[str] | None:
+    """Matches behind the first letter of special tokens, where a space makes them text.
 
-    folder = locate_encoder(name, KEY)
-    if name == BUNDLED:
-        check_bundled_weights(Path(folder))
-    logging.disable_progress_bar()  # of loading
-    try:
-        model = SentenceTransformer(
-            folder,
-            device="cuda" if torch.cuda.is_available() else "cpu",
-            trust_remote_code=False,
-            model_kwargs={"dtype": torch.float32, "use_safetensors": True},
-        )
-    except _LOADING_FAILS as error:
-        raise missing_encoder(name, error, KEY) from None
-    return model.eval()
+    None where the tokenizer does so by itself, as all do but those of a vocabulary with
+    probabilities (XLM-RoBERTa's, for example), among whose words special tokens are.
+    """
+    tokenizer = getattr(model, "tokenizer", None)
+    if isinstance(tokenizer, Tokenizer):  # of an encoder of single words
+        tokenizer.encode_special_tokens = True
+    backend = getattr(tokenizer, "backend_tokenizer", tokenizer)
+    if backend is None or not isinstance(getattr(backend, "model", None), Unigram):
+        return None
+    added = backend.get_added_tokens_decoder().values()
+    names = [token.content for token in added if token.special and len(token.content) > 1]
+    inside = (f"(?<={re.escape(name[0])})(?={re.escape(name[1:])})" for name in names)
+    return re.compile("|".join(inside)) if names else None
 
 
 def _sha256(model: Any, prompts: dict[str, str | None]) -> str:

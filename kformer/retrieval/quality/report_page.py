@@ -197,7 +197,9 @@ def _relations_table(quality: Quality) -> Iterator[str]:
 def _settings_section(settings: Retrieval) -> Iterator[str]:
     yield "## Settings"
     # This page tokenises texts whatever the method.
-    shown = settings.relevant_settings() | settings.model_dump(mode="json", include={"words"})
+    shown = settings.relevant_settings() | {
+        "words": settings.words.model_dump(mode="json", exclude_none=True)
+    }
     if settings.control:
         shown["control"] = settings.control
     yield markdown_table(["setting", "value"], [list(row) for row in _flat(shown)])

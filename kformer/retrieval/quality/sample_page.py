@@ -4,7 +4,7 @@ import random
 import re
 from collections.abc import Iterator, Mapping, Sequence, Set
 from importlib.resources import files
-from itertools import zip_longest
+from itertools import groupby, zip_longest
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -16,14 +16,20 @@ from kformer.retrieval.matching_relations import Relations
 from kformer.retrieval.quality.corpus import Corpus
 from kformer.retrieval.quality.question_results import QuestionResults
 from kformer.retrieval.settings import Retrieval
-from kformer.retrieval.words.tokenizer import tokenizer, tokenizer_without_stop_words
+from kformer.retrieval.words.tokenizer import (
+    letters_of,
+    marked_words,
+    ngrams,
+    parts_by_script,
+    tokenizer,
+    tokenizer_without_stop_words,
+)
 
 QUESTIONS = 20
 FACTS = 10  # shown of a query
 LONGEST = 1200  # characters of a text
 
 _RNG_SEED = 0
-_WORD_OR_NOT = re.compile(r"\w+|\W+")
 # Control characters, also those that change the direction of the text after them.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _LONGEST_WORD = 20  # characters; where a text is cut, shorter words are left out whole
@@ -102,7 +108,7 @@ class _Renderer:
     ) -> None:
         """Takes the facts to show by their ids, and the ids of gold facts by their texts."""
         self._facts, self._gold = facts, gold
-        self._match = settings.match is not None
+        self._match, self._ngrams = settings.match is not None, settings.words.ngrams
         self._tokenise = tokenizer(settings.words)
         self._tokenise_without_stop_words = tokenizer_without_stop_words(settings.words)
 
@@ -160,13 +166,29 @@ class _Renderer:
 
     def _pieces(self, text: str, words: Set[str]) -> list[Piece]:
         pieces: list[Piece] = []
-        for part in _WORD_OR_NOT.findall(text):
-            kind = self._kind(part, words)
+        for part, kind in self._parts(text, words):
             if kind == "other" and pieces and pieces[-1].kind == "other":
                 pieces[-1] = Piece(pieces[-1].text + part, kind)
             else:
                 pieces.append(Piece(part, kind))
         return pieces
+
+    def _parts(self, text: str, words: Set[str]) -> Iterator[Piece]:
+        """Words and what is between them; of n-grams those parts that the query shares."""
+        for part in re.findall(rf"{marked_words().pattern}|.", text):
+            if not self._ngrams or part.isascii():
+                yield Piece(part, self._kind(part, words))
+                continue
+            for letters in map(letters_of, parts_by_script(part)):
+                if len(letters) == 1:
+                    yield Piece(letters[0], self._kind(letters[0], words))
+                    continue
+                shared: set[int] = set()
+                for i, ngram in enumerate(ngrams(letters, self._ngrams)):
+                    if not words.isdisjoint(self._tokenise(ngram)):
+                        shared.update(range(i, i + self._ngrams))
+                for is_shared, run in groupby(range(len(letters)), shared.__contains__):
+                    yield Piece("".join(letters[i] for i in run), "word" if is_shared else "other")
 
     def _kind(self, part: str, words: Set[str]) -> Literal["word", "stop word", "other"]:
         if words.isdisjoint(self._tokenise(part)):

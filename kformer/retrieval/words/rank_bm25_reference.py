@@ -11,6 +11,7 @@ from kformer.retrieval.query import Hits, Query, best
 from kformer.retrieval.relation_order import ByRelation
 from kformer.retrieval.searched_documents import Documents
 from kformer.retrieval.settings import Retrieval
+from kformer.retrieval.words.need_of_ngrams import refusing_unspaced
 from kformer.retrieval.words.tokenizer import Tokenizer, tokenizer
 
 
@@ -29,7 +30,8 @@ class RankBm25:
 
     @classmethod
     def open(cls, settings: Retrieval, documents: Documents) -> Self:
-        return cls(documents.texts, documents.relations, tokenizer(settings.words))
+        texts = refusing_unspaced(documents.texts, "facts", settings.words)
+        return cls(texts, documents.relations, tokenizer(settings.words))
 
     @property
     def relations(self) -> Relations:

@@ -1,15 +1,23 @@
 """Embedding: what a text's embedding depends on, and which encoder it is."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 import torch
 from huggingface_hub import constants
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer import modules
-from transformers import AutoModel, AutoTokenizer
+from transformers import (
+    AutoModel,
+    AutoTokenizer,
+    RobertaConfig,
+    RobertaModel,
+    XLMRobertaConfig,
+    XLMRobertaTokenizer,
+)
 
 from kformer.encoder_lookup import BUNDLED, locate_encoder
 from kformer.errors import KformerError
@@ -34,6 +42,14 @@ def saved(tiny_encoder, tmp_path):
 
 def sha256_of(folder):
     return SentenceEncoder(str(folder)).sha256
+
+
+def refusal(folder):
+    """The one line that refuses an encoder."""
+    with pytest.raises(KformerError, match=r"^retrieval\.encoder: ") as error:
+        SentenceEncoder(str(folder))
+    assert "\n" not in str(error.value)
+    return str(error.value)
 
 
 def change(file, **changes):
@@ -132,6 +148,44 @@ def static(tmp_path, tiny_encoder):
     return SentenceEncoder(str(tmp_path / "static"))
 
 
+SPECIAL = ["[SEP]", "[CLS]", "[MASK]", "</s>", "<s>", "<mask>"]
+
+
+@pytest.fixture
+def probabilistic(tmp_path):
+    """An encoder whose tokenizer knows probabilities of words, as XLM-RoBERTa's does."""
+    special = ["<s>", "<pad>", "</s>", "<unk>"]
+    letters = [(letter, -2.0) for letter in "▁abcdefghijklmnopqrstuvwxyz<>/[]"]
+    vocabulary = [*((name, 0.0) for name in special), *letters, ("<mask>", 0.0)]
+    XLMRobertaTokenizer(vocab=vocabulary).save_pretrained(tmp_path)
+    config = XLMRobertaConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=8,
+        max_position_embeddings=66,
+    )
+    AutoModel.from_config(config).save_pretrained(tmp_path)
+    return SentenceEncoder(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["tiny", "static", "probabilistic"])
+def test_what_reads_like_a_special_token_in_a_text_is_text(name, request):
+    encoder = request.getfixturevalue(name)
+    tokenizer = encoder._model.tokenizer
+    name_of = getattr(tokenizer, "id_to_token", None) or tokenizer.convert_ids_to_tokens
+
+    def special_in(text):
+        ids = encoder._tokenise([text], "document")["input_ids"].flatten().tolist()
+        return sum(name_of(each) in SPECIAL for each in ids)
+
+    usual = special_in("pet")
+    assert usual == (0 if name == "static" else 2)
+    for token in SPECIAL:
+        assert special_in(f"pet {token} pet{token}") == usual
+
+
 def test_the_sha256_is_of_what_decides_not_of_the_files(tiny, tiny_encoder, tmp_path):
     model = AutoModel.from_pretrained(tiny_encoder)
     model.save_pretrained(tmp_path, max_shard_size="20KB")
@@ -207,6 +261,101 @@ def test_a_damaged_encoder_is_one_clear_line(file, content, saved):
     with pytest.raises(KformerError, match="cannot be loaded") as error:
         SentenceEncoder(str(folder))
     assert str(folder) in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.fixture
+def with_dense(tiny_encoder, tmp_path):
+    """Saves the tiny encoder with a dense layer, 32 to 24 wide, that a test changes."""
+    transformer = modules.Transformer(str(tiny_encoder))
+    parts = [transformer, modules.Pooling(32), modules.Dense(32, 24)]
+    SentenceTransformer(modules=parts, device="cpu").save(str(tmp_path / "dense"))
+    return tmp_path / "dense"
+
+
+def test_a_dense_layer_is_loaded(with_dense):
+    assert SentenceEncoder(str(with_dense)).width == 24
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda weights: {"linear.weight": weights["linear.weight"]}, "Missing key.*linear.bias"),
+        (lambda weights: {f"module.{name}": w for name, w in weights.items()}, "Missing key"),
+        (lambda weights: weights | {"more": torch.ones(1)}, "Unexpected key.*more"),
+        (lambda weights: weights | {"linear.bias": torch.ones(3)}, "size mismatch"),
+        (lambda weights: weights | {"linear.bias": torch.full((24,), torch.nan)}, "hold NaN"),
+    ],
+)
+def test_a_dense_layer_with_other_weights_is_refused(spoil, said, with_dense):
+    file = with_dense / "2_Dense/model.safetensors"
+    save_file(spoil(load_file(file)), file)
+    assert re.search(rf"{with_dense}.*{said}", refusal(with_dense))
+
+
+@pytest.mark.parametrize(
+    ("file", "values"),
+    [
+        ("1_Pooling/config.json", {"embedding_dimension": 64}),
+        ("1_Pooling/config.json", {"embedding_dimension": 16}),
+        ("2_Dense/config.json", {"out_features": 8}),
+        ("2_Dense/config.json", {"in_features": 8}),
+    ],
+)
+def test_modules_that_do_not_fit_together_are_refused(file, values, with_dense, saved):
+    folder = with_dense if "Dense" in file else saved()[1]
+    change(folder / file, **values)
+    assert str(folder) in refusal(folder)
+
+
+def test_a_pooler_that_is_read_must_be_there(saved):
+    _, folder = saved()
+    weights = load_file(folder / "model.safetensors")
+    kept = {name: weight for name, weight in weights.items() if not name.startswith("pooler.")}
+    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+    SentenceEncoder(str(folder))  # the states of tokens are pooled
+    reads = {"text": {"method": "forward", "method_output_name": "pooler_output"}}
+    other = {"modality_config": reads, "module_output_name": "sentence_embedding"}
+    change(folder / "sentence_bert_config.json", **other)
+    parts = json.loads((folder / "modules.json").read_text())
+    (folder / "modules.json").write_text(json.dumps(parts[:1]))
+    assert "the weights of its pooler, which it reads, are missing" in refusal(folder)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    SentenceEncoder(str(folder))
+
+
+def test_a_tokenizer_of_single_words_has_no_more_tokens_than_are_embedded(static, tmp_path):
+    file = tmp_path / "static/model.safetensors"
+    weights = load_file(file)
+    save_file({name: weight[:40] for name, weight in weights.items()}, file)
+    assert "the tokenizer has" in refusal(tmp_path / "static")
+
+
+def test_a_length_beyond_the_positions_is_refused(saved):
+    _, folder = saved()
+    change(folder / "sentence_bert_config.json", max_seq_length=97)
+    message = refusal(folder)
+    assert "texts are cut at 97 tokens" in message and "have 96 positions" in message
+
+
+def test_positions_behind_the_padding_are_those_that_count(tiny_encoder, some_texts, tmp_path):
+    tokenizer = AutoTokenizer.from_pretrained(tiny_encoder)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = RobertaConfig(
+        vocab_size=len(tokenizer), intermediate_size=32, max_position_embeddings=66, **sizes
+    )
+    RobertaModel(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    texts = some_texts(3, longest=200)
+    assert SentenceEncoder(str(tmp_path)).embed_documents(texts).shape == (3, 32)
+
+
+@pytest.mark.parametrize("file", ["tokenizer.json", "modules.json"])
+def test_what_would_be_made_up_must_be_there(file, saved):
+    _, folder = saved()
+    (folder / file).unlink()
+    assert re.search(
+        f"{folder}.* cannot be loaded .*(no tokenizer|no modules.json)", refusal(folder)
+    )
 
 
 def test_only_safetensors_are_loaded(saved):

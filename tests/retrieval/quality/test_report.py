@@ -265,6 +265,20 @@ class TestSample:
         assert "script" not in Page(html).tags
         assert Page(html).text.count(SCRIPT) >= 7
 
+    @pytest.mark.parametrize(
+        ("words", "question", "fact", "marked"),
+        [
+            ({"ngrams": 2}, "胰岛素由哪个器官分泌?", "胰岛素由胰腺分泌。", ["胰岛素由", "分泌"]),
+            ({"ngrams": 2}, "DNA是什么? Größe", "dna 2型 Größe", ["dna", "Größe"]),
+            ({}, "खून लाल क्यों है?", "से खून लाल।", ["खून", "लाल"]),
+            ({}, "resume résumé", "the résumé", ["résumé"]),
+        ],
+    )
+    def test_words_of_any_script_are_marked(self, described, words, question, fact, marked):
+        _, _, html = described({"question": question}, found=[[0]], facts=[fact], words=words)
+        found = re.findall(r'<mark(?: class="stop")?>([^<]*)</mark>', html)
+        assert found == ["words of the query", "stop words", *marked]
+
     def test_words_of_the_query_are_marked_with_their_stems(self, described):
         _, _, html = described({}, found=[[3]], per_choice=True, words={"stemming": True})
         marked = re.findall(r'<mark(?: class="stop")?>([^<]*)</mark>', html)

@@ -1,52 +1,19 @@
 """MLflow: what is logged, which run is resumed, and that work never fails because of it."""
 
 import json
-import socket
-import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from kformer import tracking
 from kformer.cli.stage import tracked_training
 from kformer.errors import KformerError
 from kformer.io.output_names import RunFolder
-from kformer.tracking import prepare_store, tracked
+from kformer.tracking import metrics, run, tracked
 
 SETTINGS = {"model": {"injection": "ffn", "layers": [1, 3]}, "seed": 1}
 TAGS = {"stage": "run", "condition": "kformer"}
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    """A SQLite store with one experiment: creating it takes seconds, so all tests share it."""
-    folder = tmp_path_factory.mktemp("mlflow")
-    uri = f"sqlite:///{folder / 'deep' / 'mlflow.db'}"
-    prepare_store(uri, "study", folder / "artifacts")
-    from mlflow import MlflowClient
-
-    return SimpleNamespace(uri=uri, client=MlflowClient(uri), artifacts=folder / "artifacts")
-
-
-@pytest.fixture
-def client(store, monkeypatch):
-    """Tracking is on, and this client looks at it."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)
-    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "study")
-    monkeypatch.delenv("KFORMER_CONFIG", raising=False)
-    return store.client
-
-
-@pytest.fixture(autouse=True)
-def nothing_reported_yet(monkeypatch):
-    monkeypatch.setattr(tracking, "_reported", set())
-
-
-@pytest.fixture
-def memory(tmp_path):
-    return tmp_path / "deep" / "run.json"
 
 
 def id_in(memory):
@@ -71,49 +38,6 @@ def start(memory):
         return id_in(memory)
 
     return stage
-
-
-@pytest.fixture
-def unusable(tmp_path, monkeypatch):
-    """Addresses that cannot be used, by what is wrong with them."""
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
-    monkeypatch.setitem(sys.modules, "psycopg2", None)
-    (tmp_path / "no.db").write_text("this is no database" * 100)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        closed_port = probe.getsockname()[1]
-    return {
-        "nobody answers": f"http://127.0.0.1:{closed_port}",
-        "no database": f"sqlite:///{tmp_path / 'no.db'}",
-        "no folder": f"sqlite:///{tmp_path / 'no.db' / 'mlflow.db'}",
-        "no driver": "postgresql://me:secret@127.0.0.1:9/mlflow",
-        "unknown kind": "carrier-pigeon://loft",
-        "a folder": "./mlruns",
-    }
-
-
-class TestPrepareStore:
-    @pytest.mark.slow  # for the store
-    def test_the_experiment_knows_where_artifacts_go(self, store):
-        experiment = store.client.get_experiment_by_name("study")
-        assert experiment.artifact_location == store.artifacts.resolve().as_uri()
-
-    @pytest.mark.slow  # for the store
-    def test_a_second_time_changes_nothing(self, store, tmp_path):
-        before = store.client.get_experiment_by_name("study")
-        prepare_store(store.uri, "study", tmp_path / "elsewhere")
-        assert dict(store.client.get_experiment_by_name("study")) == dict(before)
-
-    @pytest.mark.parametrize(
-        "why",
-        ["nobody answers", "no database", "no folder", "no driver", "unknown kind", "a folder"],
-    )
-    def test_an_address_that_cannot_be_used_is_one_line(self, why, unusable, tmp_path):
-        with pytest.raises(KformerError, match=r"^tracking\.uri: .* cannot be used") as caught:
-            prepare_store(unusable[why], "study", tmp_path)
-        assert unusable[why].replace("me:secret", "…") in str(caught.value)
-        assert "\n" not in str(caught.value)
 
 
 @pytest.mark.slow  # for the store
@@ -175,13 +99,13 @@ class TestWhatIsLogged:
                 run.log({"loss": 1.0 / (step + 1)}, step)
             assert sent() == 0
             later = SimpleNamespace(time=time.time, monotonic=lambda: time.monotonic() + 60)
-            monkeypatch.setattr(tracking, "time", later)
+            monkeypatch.setattr(metrics, "time", later)
             run.log({"loss": 0.0}, 50)
             assert sent() == 51
 
     def test_values_longer_than_mlflow_takes_are_cut(self, client, memory):
         run_id = do(memory, {"long": "x" * 10_000})
-        assert client.get_run(run_id).data.params["long"] == "x" * 6000
+        assert client.get_run(run_id).data.params["long"] == "x" * 5999 + "…"
 
     @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, KformerError])
     def test_a_stage_that_fails_is_failed_and_its_error_is_raised(self, client, memory, error):
@@ -221,7 +145,7 @@ class TestWhichRunIsResumed:
 
     def test_evaluation_joins_the_finished_run_of_training(self, client, memory):
         first = do(memory)
-        with tracked("evaluate", memory, {}, TAGS, resume=True) as run:
+        with tracked("evaluate", memory, {}, TAGS, resume="always") as run:
             run.log_summary({"test_accuracy": 0.75})
         assert id_in(memory) == first
         logged = client.get_run(first)
@@ -231,9 +155,9 @@ class TestWhichRunIsResumed:
         assert do(memory) != first  # the settings of training are still remembered: it is a rerun
 
     def test_evaluation_without_a_run_of_training_is_a_run(self, client, memory):
-        assert client.get_run(do(memory, {}, resume=True)).info.status == "FINISHED"
+        assert client.get_run(do(memory, {}, resume="always")).info.status == "FINISHED"
 
-    @pytest.mark.parametrize("resume", [False, True])
+    @pytest.mark.parametrize("resume", ["unfinished", "always"])
     def test_a_deleted_run_is_replaced(self, client, memory, resume):
         first = do(memory)
         client.delete_run(first)
@@ -241,20 +165,58 @@ class TestWhichRunIsResumed:
         assert second != first
         assert client.get_run(second).info.status == "FINISHED"
 
-    @pytest.mark.parametrize("other", [{"run_id": "0" * 32}, {"store": "another"}])
-    def test_a_run_that_this_store_does_not_have_is_not_resumed(self, client, memory, start, other):
+    def test_a_run_that_this_store_does_not_have_is_forgotten(self, client, memory, start, capsys):
         first = start()
-        memory.write_text(json.dumps(json.loads(memory.read_text()) | other))
+        memory.write_text(json.dumps(json.loads(memory.read_text()) | {"run_id": "0" * 32}))
         second = do(memory)
         assert second not in (first, "0" * 32)
         assert client.get_run(second).info.status == "FINISHED"
         assert "superseded_by" not in client.get_run(first).data.tags
+        assert "not logged" not in capsys.readouterr().err
 
-    @pytest.mark.parametrize("content", ["", "[]", '{"run_id": '])
-    def test_a_damaged_memory_is_replaced(self, client, memory, content):
+    def test_a_run_that_was_killed_before_its_parameters_were_logged_gets_them(
+        self, client, memory, monkeypatch
+    ):
+        with monkeypatch.context() as patched:
+            patched.setattr(run, "_log_settings", lambda *_: None)
+            with pytest.raises(ValueError, match="x"), tracked("run", memory, SETTINGS, TAGS):
+                raise ValueError("x")
+        first = id_in(memory)
+        assert client.get_run(first).data.params == {}
+        assert do(memory) == first
+        assert client.get_run(first).data.params["model.injection"] == "ffn"
+
+    def test_the_finished_run_of_the_same_settings_is_resumed_where_work_goes_on(
+        self, client, memory
+    ):
+        first = do(memory)
+        assert do(memory, resume="same settings") == first
+        assert do(memory, {**SETTINGS, "seed": 2}, resume="same settings") != first
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            *("", "[]", '{"run_id": ', "[" * 9999, "\x00"),
+            *(json.dumps({"run_id": wrong, "settings": SETTINGS}) for wrong in (5, None, [], {})),
+            *(json.dumps({"run_id": wrong}) for wrong in ("", "../x", "a b", "x" * 999, "\ud800")),
+        ],
+    )
+    def test_a_damaged_memory_is_replaced(self, client, memory, content, capsys):
         memory.parent.mkdir(parents=True)
         memory.write_text(content)
         assert client.get_run(do(memory)).info.status == "FINISHED"
+        assert client.get_run(do(memory)).info.status == "FINISHED"
+        assert "not logged" not in capsys.readouterr().err
+
+    def test_a_stage_that_cannot_be_remembered_is_tracked_all_the_same(
+        self, client, memory, capsys
+    ):
+        (memory / "a folder").mkdir(parents=True)
+        with tracked("unremembered", memory, SETTINGS, TAGS) as at_work:
+            at_work.log({"did": 2.0})
+        found = client.search_runs(["1"], "attributes.run_name = 'unremembered'")
+        assert found[0].data.metrics == {"did": 2.0}
+        assert "this folder is there already" in capsys.readouterr().err
 
 
 class TestWithoutMlflow:

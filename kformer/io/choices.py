@@ -1,0 +1,12 @@
+"""When two choices of a question are the same answer."""
+
+from collections.abc import Sequence
+
+
+def first_equal(choices: Sequence[str], index: int) -> int:
+    """The first choice with the text of a choice, which is itself unless that text is there twice.
+
+    Case counts, since it may be what is asked; spaces do not.
+    """
+    plain = [" ".join(choice.split()) for choice in choices]
+    return plain.index(plain[index])

@@ -1,0 +1,141 @@
+"""Kernel locks on files and folders that are being written, which say who holds them.
+
+The kernel releases a lock however its process ends. The lock of ``folder/name`` is that of the file
+``folder/.name.lock``, which is there only while something is written, or after a kill.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import socket
+import sys
+import time
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from kformer.errors import KformerError
+
+_SECONDS_BETWEEN_TRIES = 0.2
+_SECONDS_BETWEEN_LINES = 60.0
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+
+
+class Lock:
+    """A lock on one or several paths, held inside its ``with`` block.
+
+    Whoever comes second waits for the first, and says on stderr for whom.
+    """
+
+    def __init__(self, *paths: Path) -> None:
+        """Prepares the lock; nothing is held yet.
+
+        Args:
+            paths: what is going to be written; they need not exist. Where a link stands for what
+                it points to, resolve it: there is one lock for each path as it is given.
+        """
+        # In one order everywhere, so that two processes never wait for each other.
+        self._paths = sorted({path.absolute() for path in paths})
+        self._held: dict[Path, int] = {}  # file descriptors
+
+    def __enter__(self) -> Self:
+        try:
+            for path in self._paths:
+                self._held[path] = _acquired(path)
+        except BaseException:
+            self._release()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._release()
+
+    def check(self) -> None:
+        """Raises KformerError if a lock was deleted: another process may write there now."""
+        for path, lock in self._held.items():
+            if not _lies_at(lock, _lock_file(path)):
+                raise KformerError(
+                    f"{_lock_file(path)}: was deleted while {path} was being written, where "
+                    "another process may be writing now; stopped, start the same command again"
+                )
+
+    def _release(self) -> None:
+        for path, lock in self._held.items():
+            if _lies_at(lock, _lock_file(path)):
+                _lock_file(path).unlink(missing_ok=True)
+            os.close(lock)
+        self._held.clear()
+
+
+def _lock_file(path: Path) -> Path:
+    return path.with_name(f".{path.name}.lock")
+
+
+def _acquired(path: Path) -> int:
+    """A file descriptor that holds the lock of a path, as soon as nobody else does."""
+    last_line = -_SECONDS_BETWEEN_LINES
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = os.open(_lock_file(path), os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            is_held = _try(lock, path)
+            # Its holder deletes it in the end: then another file is the lock.
+            if is_held and _lies_at(lock, _lock_file(path)):
+                _note_holder(lock)
+                return lock
+            if not is_held and time.monotonic() - last_line >= _SECONDS_BETWEEN_LINES:
+                last_line = time.monotonic()
+                holder = os.pread(lock, 200, 0).decode("utf-8", "replace").strip()
+                holder = " ".join(holder.split()) or "another process"
+                print(f"{path}: {holder} is writing it; waiting until that ends", file=sys.stderr)
+        except BaseException:
+            os.close(lock)
+            raise
+        os.close(lock)
+        if not is_held:
+            time.sleep(_SECONDS_BETWEEN_TRIES)
+
+
+def _try(lock: int, path: Path) -> bool:
+    """Locks an open file if no other process holds it."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise OSError(error.errno, error.strerror, str(_lock_file(path))) from None
+        _say_that_there_are_no_locks(path.parent)
+    return True
+
+
+@cache
+def _say_that_there_are_no_locks(folder: Path) -> None:
+    print(
+        f"{folder}: this file system has no locks; make sure yourself that no second run uses it",
+        file=sys.stderr,
+    )
+
+
+def _note_holder(lock: int) -> None:
+    since = datetime.now().astimezone().isoformat(" ", "seconds")
+    holder = f"process {os.getpid()} on {socket.gethostname()}, started {since},"
+    with contextlib.suppress(OSError):  # the lock holds without it, such as on a full disk
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, holder.encode(), 0)
+
+
+def _lies_at(lock: int, path: Path) -> bool:
+    """Whether an open file is the one at a path."""
+    try:
+        return os.path.samestat(os.fstat(lock), path.stat())
+    except FileNotFoundError:
+        return False

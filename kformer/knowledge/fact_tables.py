@@ -1,0 +1,156 @@
+"""The rows of tables of facts, with a header or without one."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence, Set
+from itertools import chain, islice
+from pathlib import Path
+from typing import NamedTuple
+
+from kformer.errors import KformerError
+from kformer.io.delimited_rows import TableRow
+from kformer.io.records import Record, refuse_repeated
+from kformer.knowledge.column_names import TRIPLE, known_columns, may_be_triple
+from kformer.knowledge.triple_columns import (
+    SAMPLE,
+    WEIGHT,
+    is_number,
+    looks_like_header,
+    order_of,
+    refuse_other_separators,
+)
+
+_ADDRESS = re.compile(r"/[acr]/\S")
+
+
+class FactTable(NamedTuple):
+    """What the columns of a table are."""
+
+    columns: Sequence[str]
+    has_header: bool
+
+
+def fact_records(
+    path: Path, rows: Iterator[TableRow], table_of: Callable[[Sequence[TableRow]], FactTable]
+) -> Iterator[Record]:
+    """Streams the rows of a table as records, without their empty cells.
+
+    Args:
+        path: the file.
+        rows: its rows.
+        table_of: what its columns are, seen from its first rows.
+    """
+    first = list(islice(rows, SAMPLE))
+    good = [row for row in first if not isinstance(row.cells, KformerError)]
+    columns, header = table_of(good) if good else ((), False)
+    for line, cells in chain(first, rows):
+        if isinstance(cells, KformerError):
+            yield Record(path, line, cells)
+        elif not (header and line == good[0].line):
+            where = f"{path}:{line}"
+            problem = _problem_with(cells, columns, header)
+            content = {name: cell for name, cell in zip(columns, cells, strict=False) if cell}
+            error = problem and KformerError(f"{where}: {problem}")
+            yield Record(path, line, error or content, tuple(columns))
+
+
+def table_with_header(path: Path, rows: Sequence[TableRow], relations: Set[str]) -> FactTable:
+    """The columns of a table whose first line has to be a header.
+
+    Raises:
+        KformerError: that names no text, nor a head, relation and tail.
+    """
+    _refuse_addresses(path, rows)
+    where, names = _first(path, rows)
+    columns = known_columns(names, relations)
+    if columns is None:
+        raise KformerError(
+            f"{where}: no column text, nor head, relation and tail, in the header "
+            f"{' | '.join(names)!r:.80}; name them there, or with columns:"
+        )
+    refuse_repeated(columns, where)
+    return FactTable(columns, True)
+
+
+def table_in_order(path: Path, rows: Sequence[TableRow], order: Sequence[str | None]) -> FactTable:
+    """The columns of a table as the config names them; a header may only say the same.
+
+    Raises:
+        KformerError: it says something else.
+    """
+    where, cells = _first(path, rows)
+    names = [name or f"column {number}" for number, name in enumerate(order, start=1)]
+    header = known_columns(cells)
+    if header is None or ("text" in header and "text" not in order):
+        return FactTable(names, False)  # a first cell "text" may as well be the head of a fact
+    wanted = [name for name in order if name in ("text", *TRIPLE)]
+    if any(name not in header or header.index(name) != order.index(name) for name in wanted):
+        raise KformerError(
+            f"{where}: the header {' | '.join(cells)!r:.80} says otherwise than columns: "
+            f"{', '.join(names)}; correct columns, or leave them out"
+        )
+    return FactTable(names, True)
+
+
+def table_of_any_kind(path: Path, rows: Sequence[TableRow], relations: Set[str]) -> FactTable:
+    """The columns of a table with or without a header.
+
+    Without one, a single column is the text; of three columns, and a fourth with weights, the one
+    with names of relations is the relation; if none has, they are head, relation and tail.
+
+    Raises:
+        KformerError: what they are cannot be told, or looks wrong.
+    """
+    _refuse_addresses(path, rows)
+    where, first = _first(path, rows)
+    columns = known_columns(first, relations)
+    if columns and not (len(first) == len(TRIPLE) and may_be_triple(columns)):
+        refuse_repeated(columns, where)
+        return FactTable(columns, True)
+    cells = [row.cells for row in rows if not isinstance(row.cells, KformerError)]
+    (usual, times), *_ = Counter(map(len, cells)).most_common(1)
+    if usual != len(first) and times > len(cells) / 2:
+        raise KformerError(
+            f"{where}: {len(first)} columns, but most lines have {usual}; correct or remove it"
+        )
+    cells = [row for row in cells if len(row) == len(first)]
+    if len(first) == 1:
+        refuse_other_separators(where, [text for (text,) in cells], relations)
+        table = FactTable(["text"], False)
+    else:
+        table = FactTable(order_of(where, cells, relations), False)
+    if columns or looks_like_header(cells, table.columns, relations):
+        raise KformerError(
+            f"{where}: is {' | '.join(first)!r:.80} a header? Then name its columns text, or head, "
+            "relation and tail, or say which is what with columns: {head: …}; else with "
+            f"columns: [{', '.join(table.columns)}]"
+        )
+    return table
+
+
+def _refuse_addresses(path: Path, rows: Sequence[TableRow]) -> None:
+    """Raises KformerError for ``/c/en/cat`` where "cat" is meant."""
+    for line, cells in rows[:2]:  # of which one may be a header
+        if not isinstance(cells, KformerError) and any(map(_ADDRESS.match, cells)):
+            raise KformerError(
+                f"{path}:{line}: addresses of ConceptNet, not words; read them with source: "
+                "conceptnet, or name the columns that have words with columns: {head: …}"
+            )
+
+
+def _first(path: Path, rows: Sequence[TableRow]) -> tuple[str, list[str]]:
+    cells = rows[0].cells
+    assert not isinstance(cells, KformerError)
+    return f"{path}:{rows[0].line}", cells
+
+
+def _problem_with(cells: Sequence[str], columns: Sequence[str], has_header: bool) -> str | None:
+    if len(cells) != len(columns):
+        names = ", ".join(columns)
+        return f"{len(cells)} columns, expected {len(columns)} ({' '.join(names.split()):.80})"
+    if not has_header and columns[-1] == WEIGHT:
+        if not is_number(cells[-1]):
+            return f"the weight {cells[-1]!r:.40} is no number; correct it"
+        if float(cells[-1]) <= 0:
+            return f"the weight {cells[-1]}, as of a triple that is not true; remove the row"
+    return None

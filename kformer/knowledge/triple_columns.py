@@ -1,0 +1,159 @@
+"""Which column of a table without a known header is what, told by the values in it."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence, Set
+from itertools import islice
+from math import isnan
+from pathlib import Path
+
+from kformer.errors import KformerError
+from kformer.knowledge.column_names import TRIPLE, known_columns, names_columns
+from kformer.knowledge.triples import plain_name
+
+WEIGHT = "weight"
+SAMPLE = 1_000  # rows from which the columns are told
+
+_FEW = 5  # rows from which nothing can be told by how often a value occurs
+_AS_CSV = "give it the suffix .csv, and a header or columns: if it has no header"
+_SEPARATORS = {
+    "commas": (",", _AS_CSV),
+    "semicolons": (";", _AS_CSV),
+    "bars": (r"\|", "put tabs there"),
+    "spaces": (" {2,}", "put tabs there"),
+}
+_NAME_THEM = "name the columns in their order, such as columns: [relation, head, tail]"
+
+
+def relation_column(rows: Sequence[Sequence[str]], relations: Set[str]) -> int | None:
+    """The column most of whose values are names of relations; None if there is not just one."""
+    shares = [
+        sum(plain_name(cell) in relations for cell in column) / len(rows)
+        for column in zip(*rows, strict=True)
+    ]
+    best = max(shares, default=0)
+    others = [share for share in shares if 2 * share > best]
+    return shares.index(best) if best >= 0.5 and len(others) == 1 else None
+
+
+def order_of(where: str, rows: Sequence[Sequence[str]], relations: Set[str]) -> list[str]:
+    """What the columns of triples are; raises KformerError if that cannot be told."""
+    count = len(rows[0])
+    has_weights = count == 4 and all(is_number(row[3]) for row in rows[1:] or rows)
+    if count != 3 and not has_weights:
+        raise KformerError(
+            f"{where}: {count} columns, expected 3 (head, relation, tail), perhaps with a weight "
+            f"as the fourth, or 1 (text); {_NAME_THEM}, with null for one that is not read"
+        )
+    triples = [row[:3] for row in rows]
+    column = relation_column(triples, relations)
+    if column is None:
+        _refuse_unlikely_relations(where, triples)
+        column = 1
+    names = ["head", "tail"]
+    names.insert(column, "relation")
+    return names + [WEIGHT] * has_weights
+
+
+def refuse_other_order(
+    path: Path, rows: Iterable[Sequence[str]], at: int, relations: Set[str]
+) -> None:
+    """Raises KformerError for a file with a header, or with its relations in another column.
+
+    Args:
+        path: the file.
+        rows: its rows, of which the first few are looked at.
+        at: the column, from 0, in which its source has the relations.
+        relations: names of relations, as `plain_name` writes them.
+    """
+    triples = [row[:3] for row in islice(rows, SAMPLE) if len(row) >= 3]
+    column = relation_column(triples, relations)
+    if column not in (None, at):
+        raise KformerError(
+            f"{path}: the relations are in column {column + 1}, not in column {at + 1} as in this "
+            "source; read it with source: tsv"
+        )
+    if triples and set(TRIPLE) <= set(known_columns(triples[0]) or ()):
+        raise KformerError(f"{path}: has a header, unlike this source; read it with source: tsv")
+
+
+def _refuse_unlikely_relations(where: str, triples: Sequence[Sequence[str]]) -> None:
+    """Raises KformerError if most relations of heads, relations and tails occur just once."""
+    heads, relations, tails = (len(set(column)) for column in zip(*triples, strict=True))
+    if len(triples) < _FEW or 2 * relations <= len(triples) or 2 * min(heads, tails) >= relations:
+        return
+    repeated = "head" if heads < tails else "tail"
+    shown = ", ".join(f"{name} {cell!r:.40}" for name, cell in zip(TRIPLE, triples[0], strict=True))
+    raise KformerError(
+        f"{where}: read as {shown}, but most relations would occur once, and those of the column "
+        f"{repeated} again and again; {_NAME_THEM}"
+    )
+
+
+def looks_like_header(
+    rows: Sequence[Sequence[str]], columns: Sequence[str], relations: Set[str]
+) -> bool:
+    """Whether the first row is unlike all others, as a header of other names than known ones is."""
+    first, *others = rows
+    if len(columns) == 1:
+        ends = [text[0].rstrip("\"')”’")[-1:] in ".!?" for text in rows]
+        return len(others) >= 3 and not ends[0] and all(ends[1:])
+    if not relations.isdisjoint(map(plain_name, first)):
+        return False
+    if names_columns(first):
+        return True
+    if not others:
+        return False
+    if WEIGHT in columns and not is_number(first[-1]):
+        return True
+    at = columns.index("relation")
+    of_others = Counter(row[at] for row in others)
+    if first[at] in of_others:
+        return False
+    if all(plain_name(relation) in relations for relation in of_others):
+        return True
+    occurs_again = any(
+        cell in column
+        for cell, column in zip(first, map(set, zip(*others, strict=True)), strict=True)
+    )
+    return len(others) >= 3 and min(of_others.values()) > 1 and not occurs_again
+
+
+def refuse_other_separators(where: str, lines: Sequence[str], relations: Set[str]) -> None:
+    """Raises KformerError if single cells are rather rows with other separators than tabs.
+
+    Or JSON objects, see `refuse_json`.
+    """
+    refuse_json(where, "".join(lines[:3]))
+    for what, (separator, remedy) in _SEPARATORS.items():
+        first = re.split(separator, lines[0])
+        if _may_be_cells(first):
+            # Commas of a sentence have a space behind them.
+            counts = [len(re.findall(rf"{separator}(?=\S)", line)) for line in lines]
+            is_table = sum(count >= len(first) - 1 for count in counts) > len(lines) / 2
+        else:
+            is_table = len(first) > 1 and known_columns(first, relations) is not None
+        if is_table:
+            raise KformerError(f"{where}: {what} separate its columns, not tabs; {remedy}")
+
+
+def refuse_json(where: str, line: str) -> None:
+    """Raises KformerError if a line of text is rather a JSON object, or begins a list of them."""
+    if re.match(r'\[?\s*\{\s*"[^"]*"\s*:', line):
+        raise KformerError(f"{where}: JSON, not text; give it the suffix .jsonl")
+
+
+def _may_be_cells(parts: Sequence[str]) -> bool:
+    """Whether parts of a line are rather cells than parts of a sentence, or sentences."""
+    return (
+        len(parts) > 2
+        and not any(part[:1].isspace() for part in parts)
+        and not any(part.endswith((".", "!", "?")) for part in parts[:-1])
+    )
+
+
+def is_number(text: str) -> bool:
+    try:
+        return not isnan(float(text))
+    except ValueError:
+        return False

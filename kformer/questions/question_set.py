@@ -1,0 +1,94 @@
+"""The user's questions as a whole: no id twice, and each question in a split."""
+
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from kformer.errors import KformerError
+from kformer.io.records import Record
+from kformer.questions.copies import normal_form
+from kformer.questions.reader import hash_fraction
+from kformer.questions.split_names import check_parts
+
+
+class QuestionSet:
+    """The questions of the files at a path; some may have no split yet."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+        """of the questions table; the split may be None"""
+        self.files: list[Path] = []
+        """all that were read, also those without a question"""
+        self._first_with_id: dict[str, str] = {}  # file and line
+        self._has_all_splits: dict[Path, bool] = {}  # by file, in the order of reading
+
+    def add(self, row: dict[str, Any], record: Record) -> None:
+        """Adds a question of a record; raises KformerError if another one has its id."""
+        name = row["question_id"]
+        first = self._first_with_id.setdefault(name, record.where)
+        if first != record.where:
+            raise KformerError(
+                f"{record.where}: id: {name!r} is that of {first} too; give each question its own"
+            )
+        has_split, so_far = row["split"] is not None, self._has_all_splits.get(record.file, True)
+        self._has_all_splits[record.file] = so_far and has_split
+        self.rows.append(row)
+
+    def in_splits(
+        self, test_share: float, validation_share: float, seed: int
+    ) -> list[dict[str, Any]]:
+        """All questions, in their order, each in a split.
+
+        Those without one are dealt to all three. Where all have one and none is in validation, a
+        share of train is dealt to that.
+
+        Raises:
+            KformerError: parts of the files are missing, or only some files have splits.
+        """
+        check_parts(self.files)
+        self._check_all_or_no_files_have_splits()
+        without = [row for row in self.rows if row["split"] is None]
+        _deal(without, {"test": test_share, "validation": validation_share}, seed)
+        if not without and not any(row["split"] == "validation" for row in self.rows):
+            train = [row for row in self.rows if row["split"] == "train"]
+            _deal(train, {"validation": validation_share}, seed)
+        return self.rows
+
+    def _check_all_or_no_files_have_splits(self) -> None:
+        """Where some files have splits, the questions of others are hardly meant to be dealt."""
+        first: dict[bool, Path] = {}
+        for file, has_all in self._has_all_splits.items():
+            first.setdefault(has_all, file)
+        if len(first) > 1:
+            raise KformerError(
+                f"{first[False]}: has questions without a split, while those of {first[True]} have "
+                "one; name each file after its split, or give every question a split"
+            )
+
+
+def _deal(rows: Iterable[dict[str, Any]], shares: dict[str, float], seed: int) -> None:
+    """Gives each split its share of the rows, in a random order, and train the rest.
+
+    Rows with the same context or, without one, the same text stay together.
+    """
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(normal_form(_shared_text(row)), []).append(row)
+    order = sorted(groups.values(), key=lambda group: _position(group, seed))
+    sizes = {split: math.ceil(share * len(order)) for split, share in shares.items()}
+    splits = [split for split, size in sizes.items() for _ in range(size)]
+    for position, group in enumerate(order):
+        for row in group:
+            row["split"] = splits[position] if position < len(splits) else "train"
+
+
+def _position(group: Sequence[dict[str, Any]], seed: int) -> tuple[float, str]:
+    """Where a group comes in the random order: it depends on its texts alone."""
+    texts = {" ".join(_shared_text(row).split()).casefold() for row in group}
+    return min((hash_fraction(text, seed), text) for text in texts)
+
+
+def _shared_text(row: dict[str, Any]) -> str:
+    text: str = row["context"] or row["question"]
+    return text

@@ -1,0 +1,174 @@
+"""Which split a file of the user's holds, by its name and those of its folders."""
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+from kformer.errors import KformerError
+from kformer.io.table_schemas import SPLITS
+from kformer.io.text_files import name_below, suffix_of
+
+# What the splits are called, here and elsewhere.
+SPLIT_OF = {name: name for name in SPLITS} | dict.fromkeys(("dev", "val", "valid"), "validation")
+# Words of a name that say the split, whatever else is in the name.
+_WORDS = (
+    SPLIT_OF
+    | {"trn": "train", "tst": "test"}
+    | {f"{word}{more}": split for word, split in SPLIT_OF.items() for more in ("set", "split")}
+)
+# Words that say it only where they are the whole name: there are notes on training, too.
+_WHOLE_NAMES = {"training": "train", "development": "validation", "testing": "test"}
+_WORD = re.compile(r"[^\W\d_]+")
+# Questions are held out from training for validation, or for the test: nobody but the user knows.
+_UNCLEAR = re.compile(r"(?<![^\W\d_])(?:h[eo]ld[\W_]*out|eval(?:uation)?)(?![^\W\d_])")
+# Old files of the Hugging Face hub have a checksum behind it.
+_PART = re.compile(r"[-_. ]?(\d+)[-_. ]?of[-_. ]?(\d+)(-[0-9a-f]{16})?$", re.IGNORECASE)
+
+_WHAT_TO_DO = "name it train, validation or test, or set `split` in each question"
+
+
+class SplitNames:
+    """The splits that the files at a path are named after."""
+
+    def __init__(self, path: Path, files: Sequence[Path]) -> None:
+        """Takes the file or folder, and all files that are read of it."""
+        self._path = path
+        self._names = [name_below(path, file) for file in files]
+
+    def split_of(self, file: Path) -> str | None:
+        """The split that a file is named after, as in ``medqa_test.jsonl``, ``dev/part-1.csv``,
+        ``train-00000-of-00002.parquet``; None where no word of its path is that of a split.
+
+        Only its path below the folder counts or, where no file there is named after a split, a name
+        of the folder that is just ``test``, ``train`` and so on.
+
+        Raises:
+            KformerError: what it means is not plain.
+        """
+        name = name_below(self._path, file)
+        found = _splits_in(name)
+        if len(found) == 1:
+            return found.pop()
+        if found:
+            said = " and ".join(sorted(found))
+            raise KformerError(f"{file}: which split? its path says {said}; {_WHAT_TO_DO}")
+        if _UNCLEAR.search(name.lower()):
+            raise KformerError(f"{file}: which split? {_WHAT_TO_DO}")
+        if twin := self._twins.get(name):
+            raise KformerError(
+                f"{file}: which split? it differs from {twin} by what may be its split; "
+                f"{_WHAT_TO_DO} (in a name, the split must be a word of its own)"
+            )
+        return self._split_of_all
+
+    @cached_property
+    def _split_of_all(self) -> str | None:
+        """The split that the folder itself is called, unless files in it are named after some."""
+        if not self._path.is_dir() or any(map(_splits_in, self._names)):
+            return None
+        return SPLIT_OF.get(self._path.absolute().name.lower())
+
+    @cached_property
+    def _twins(self) -> dict[str, str]:
+        """Names that differ only by splits in the middle of words, each with another such name.
+
+        As ``medqatrain`` and ``medqatest``. One alone means nothing: ``latest``, ``developer``.
+        """
+        alike: dict[str, dict[str, str]] = {}
+        for name in self._names:
+            for word, split in SPLIT_OF.items():
+                if word in name.lower():
+                    alike.setdefault(name.lower().replace(word, "*"), {})[split] = name
+        return {
+            name: next(other for other in by_split.values() if other != name)
+            for by_split in alike.values()
+            if len(by_split) > 1
+            for name in by_split.values()
+        }
+
+
+def _splits_in(name: str) -> set[str]:
+    """The splits that a path names: ``{"test"}`` for ``data/medqa_test_v2``.
+
+    A folder that names several, such as ``train-dev``, says nothing of a file in it that names one.
+    """
+    *folders, last = map(_splits_in_part, name.lower().split("/"))
+    plain = {split for splits in folders if len(splits) == 1 for split in splits} | last
+    return plain or set().union(*folders)
+
+
+def _splits_in_part(part: str) -> set[str]:
+    words = _WORD.findall(_PART.sub("", part))
+    if len(words) == 1 and words[0] in _WHOLE_NAMES:
+        return {_WHOLE_NAMES[words[0]]}
+    return {_WORDS[word] for word in words if word in _WORDS}
+
+
+def check_parts(files: Iterable[Path]) -> None:
+    """Refuses files of which a numbered part (``train-00000-of-00002``) is missing, or there twice.
+
+    Raises:
+        KformerError: it names the part.
+    """
+    first_of_name: dict[tuple[Path, str], Path] = {}
+    sets: dict[tuple[Path, str], list[_Part]] = {}
+    for file in files:
+        stem = file.name.removesuffix(suffix_of(file))
+        first = first_of_name.setdefault((file.parent, stem), file)
+        if first != file:
+            raise KformerError(
+                f"{first} and {file}: two files of one name, perhaps with the same questions; "
+                "remove or rename one"
+            )
+        if match := _PART.search(stem):
+            start = stem[: match.start()]
+            sets.setdefault((file.parent, start), []).append(_Part(file, match))
+    for parts in sets.values():
+        _check_complete(parts)
+
+
+class _Part(NamedTuple):
+    file: Path
+    match: re.Match[str]
+    """Of `_PART`, in the file's name."""
+
+    @property
+    def number(self) -> int:
+        return int(self.match[1])
+
+    @property
+    def total(self) -> int:
+        return int(self.match[2])
+
+    def name_of(self, number: int) -> str:
+        """What another part of the set is called."""
+        start, end = self.match.span(1)
+        digits, name = str(number).zfill(end - start), self.file.name
+        checksum = "-…" if self.match[3] else ""
+        rest = f"{name[end : self.match.end(2)]}{checksum}{name[self.match.end() :]}"
+        return f"{name[:start]}{digits}{rest}"
+
+
+def _check_complete(parts: Sequence[_Part]) -> None:
+    """Raises KformerError unless these are all parts of one set."""
+    by_number: dict[int, _Part] = {}
+    total = parts[0].total
+    for part in parts:
+        other = by_number.setdefault(part.number, part)
+        other = parts[0] if part.total != total else other
+        if other is not part:
+            raise KformerError(
+                f"{other.file} and {part.file}: parts of two sets; keep those of one"
+            )
+    is_from_zero = 0 in by_number or (total not in by_number and len(parts[0].match[1]) == 5)
+    expected = range(total) if is_from_zero else range(1, total + 1)
+    if stray := next((part for part in parts if part.number not in expected), None):
+        raise KformerError(f"{stray.file}: no part of {total:,}; keep the parts of one set")
+    if lacking := total - len(parts):
+        name = parts[0].name_of(next(each for each in expected if each not in by_number))
+        raise KformerError(
+            f"{parts[0].file}: {lacking:,} of {total:,} parts {'is' if lacking == 1 else 'are'} "
+            f"missing, such as {name}; give the folder with all of them, or rename the file"
+        )

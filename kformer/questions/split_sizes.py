@@ -1,0 +1,41 @@
+"""How many questions each split has: a study needs some in each."""
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from kformer.errors import KformerError
+from kformer.io.table_schemas import SPLITS
+from kformer.io.tables import Row
+
+_WHAT_TO_ADD = {
+    "train": "add those to train on, such as in a file train.…",
+    "validation": "add some to choose checkpoints by, such as in a file validation.…",
+    "test": "add those to test on, such as in a file test.…; or, to have some of these dealt to "
+    "each split, name no split in questions and names of files",
+}
+
+
+def split_sizes(questions: Iterable[Row], path: Path) -> dict[str, int]:
+    """How many questions are in train, validation and test.
+
+    Args:
+        questions: rows of the questions table.
+        path: where they were read from.
+
+    Raises:
+        KformerError: there are none in one of them.
+    """
+    counts = Counter(row["split"] for row in questions)
+    sizes = {split: counts[split] for split in SPLITS}
+    if not counts:
+        raise KformerError(f"{path}: no questions in it; add some, or name another path")
+    lacking = next((split for split in SPLITS if not sizes[split]), None)
+    if lacking:
+        there = ", ".join(f"{split} {size:,}" for split, size in sizes.items() if size)
+        folder = ", and give the folder of all files" if path.is_file() else ""
+        raise KformerError(
+            f"{path}: the split {lacking} has no questions ({there}); {_WHAT_TO_ADD[lacking]}"
+            f"{folder}"
+        )
+    return sizes

@@ -1,0 +1,86 @@
+"""What the user's own files hold: their checksums decide what is made again, never their ages.
+
+A copy, a clone or a `touch` changes ages and nothing else; new bytes may have the size and the age
+of the old ones. So contents are compared, and the checksums of large files are remembered, since
+reading them at every start takes long.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from kformer.errors import KformerError
+from kformer.io.file_writing import replacing, sha256_of
+
+_WORTH_REMEMBERING = 2**20  # bytes; smaller files are read in no time
+
+
+class Contents:
+    """Checksums of files and folders.
+
+    Args:
+        memory: where the checksums of large files are remembered, a JSON file; None = nowhere.
+    """
+
+    def __init__(self, memory: Path | None = None) -> None:
+        self._memory = memory
+        self._remembered: dict[str, Any] | None = None
+
+    def checksum(self, path: Path) -> str:
+        """A short name for the content of a file, or of all files in a folder and their names.
+
+        Hidden files, whose names begin with a dot, count only where they are named themselves.
+
+        Raises:
+            KformerError: there is nothing, or it cannot be read.
+        """
+        try:
+            if not path.is_dir():
+                return self._of_file(path)[:12]
+            parts = [(str(file.relative_to(path)), self._of_file(file)) for file in _files(path)]
+        except OSError as error:
+            name = error.filename or path
+            raise KformerError(f"{name}: {error.strerror}; make it readable") from None
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
+
+    def _of_file(self, path: Path) -> str:
+        state = path.stat()
+        if state.st_size < _WORTH_REMEMBERING or self._memory is None:
+            return sha256_of(path)
+        # The time of the last change of status is the kernel's: no tool sets it back.
+        identity = [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
+        name = str(path.absolute())
+        if self._remembered is None:
+            self._remembered = _read(self._memory)
+        known = self._remembered.get(name)
+        if isinstance(known, dict) and known.get("identity") == identity:
+            return str(known.get("sha256"))
+        self._remembered[name] = {"identity": identity, "sha256": sha256_of(path)}
+        self._write(self._memory)
+        return str(self._remembered[name]["sha256"])
+
+    def _write(self, memory: Path) -> None:
+        # Of its own: several processes may write at once, and each of them is right.
+        aside = memory.with_name(f"{memory.name}.{os.getpid()}")
+        with replacing(aside) as partial:
+            partial.write_text(json.dumps(self._remembered, indent=1), "utf-8")
+        aside.replace(memory)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.rglob("[!.]*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.is_file() and not hidden:
+            yield path
+
+
+def _read(memory: Path) -> dict[str, Any]:
+    """What is remembered; nothing where the file is missing or damaged, and all is read again."""
+    try:
+        content = json.loads(memory.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}

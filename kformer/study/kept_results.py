@@ -1,0 +1,51 @@
+"""Finished runs that are about to be made again: the user hears of it, and can keep them."""
+
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+
+from kformer.errors import KformerError
+from kformer.io.file_writing import replacing
+from kformer.io.output_names import RunFolder
+from kformer.study import paths
+from kformer.study.layout import Layout
+
+_SHOWN = 5
+# Logs are written on in place, so that a link to one would not keep it.
+_NOT_KEPT = shutil.ignore_patterns("checkpoints", "logs", "mlflow-artifacts")
+
+
+def tell_or_keep(study: Layout, replaced: Sequence[RunFolder]) -> None:
+    """Says which finished runs are made again, and first keeps them where the config says so.
+
+    Args:
+        study: whose results they are.
+        replaced: the finished runs that will be made again.
+
+    Raises:
+        KformerError: the folder to keep them in is there already.
+    """
+    if not replaced:
+        return
+    names = ", ".join(run.title for run in replaced[:_SHOWN])
+    more = f" and {len(replaced) - _SHOWN} more" if len(replaced) > _SHOWN else ""
+    kept = study.experiment.keep
+    if kept is None:
+        name = f"{study.experiment.experiment}_before"
+        advice = f"to keep them, stop now and add --config keep={name}"
+    else:
+        folder = paths.RESULTS / kept
+        if folder.exists():
+            raise KformerError(f"keep: {folder} is there already; choose another name")
+        with replacing(folder) as partial:
+            # Links, since models are large, and whatever is made again is a new file.
+            shutil.copytree(study.folder, partial, ignore=_NOT_KEPT, copy_function=os.link)
+        advice = f"the finished ones are kept in {folder}"
+    runs = f"{len(replaced)} finished run{'s' * (len(replaced) > 1)}"
+    print(
+        f"{runs} will be made again, since what they depend on changed: {names}{more}; {advice}, "
+        "or name another experiment",
+        file=sys.stderr,
+        flush=True,
+    )

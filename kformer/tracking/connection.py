@@ -1,0 +1,98 @@
+"""Connecting to a store or server of MLflow, and what is said where that fails."""
+
+import logging
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from kformer.errors import KformerError
+from kformer.masking import masked, needs_encoding, remember_secrets, user_info, without_secrets
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+# MLflow's own 7 tries of 2 minutes keep a job waiting where a server is gone or hangs.
+_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
+_LITTLE_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+
+_reported: set[str] = set()
+
+
+def be_quiet() -> None:
+    """Lets MLflow log nothing: its errors are raised, too, and become one line here.
+
+    It has to be called before MLflow is imported.
+    """
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")
+
+
+def connect(uri: str, soon: bool = False) -> "MlflowClient":
+    """A client of a store or server.
+
+    Args:
+        uri: its address.
+        soon: give up after seconds where it does not answer, since a person waits.
+
+    Raises:
+        KformerError: MLflow would misunderstand the address.
+    """
+    remember_secrets(uri)
+    for name, value in (_LITTLE_PATIENCE if soon else _PATIENCE).items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # which says every retry
+    if is_server(uri):
+        uri = _without_credentials(uri)
+    if masked(uri) != uri:  # it prints where a run is to be seen
+        os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
+
+    from mlflow import MlflowClient
+
+    return MlflowClient(uri)
+
+
+def is_server(uri: str) -> bool:
+    return uri.lower().startswith(("http:", "https:"))
+
+
+def _without_credentials(uri: str) -> str:
+    """Puts name and password of a server where MLflow looks for them: it prints addresses."""
+    info, rest = user_info(uri)
+    if needs_encoding(uri):
+        raise KformerError("in its user name and password write / as %2F, ? as %3F, # as %23")
+    if re.search(r"[?#]", rest):
+        raise KformerError(
+            "MLflow cannot use what begins with ? or #; a token belongs into MLFLOW_TRACKING_TOKEN"
+        )
+    name, _, password = info.partition(":")
+    if not (name and password):
+        return uri
+    os.environ.setdefault("MLFLOW_TRACKING_USERNAME", unquote(name))
+    os.environ.setdefault("MLFLOW_TRACKING_PASSWORD", unquote(password))
+    return uri.removesuffix(f"{info}@{rest}") + rest
+
+
+@contextmanager
+def reporting_failures() -> Iterator[None]:
+    """Turns a failure of tracking into one line on stderr, once for each reason."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 (whatever MLflow raises, the work continues)
+        report(error)
+
+
+def report(error: Exception) -> None:
+    """Says in one line, once for each reason, that something was not logged."""
+    reason = first_line(error)
+    if reason not in _reported:
+        _reported.add(reason)
+        print(f"tracking: not logged ({reason}); results are not affected", file=sys.stderr)
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in one line and without secrets of addresses."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return without_secrets(lines[0])

@@ -1,0 +1,117 @@
+"""Questions that are in two splits: found, counted, named, and left out on request."""
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kformer.questions.copies import find_copies, normal_form
+
+
+def question(name, split, text="What is x?", choices=("1st", "2nd"), context=""):
+    return {
+        "question_id": name,
+        "split": split,
+        "context": context,
+        "question": text,
+        "choices": list(choices),
+    }
+
+
+def counts_of(*rows):
+    return find_copies(rows).counts
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"text": " what  IS x"},
+        {"text": "What is x?!"},
+        {"text": "What is\u00a0x ?"},
+        {"text": "What is\u200b x\u00ad?"},
+        {"choices": ["2ND.", " 1st"]},
+    ],
+)
+def test_a_question_is_the_same_but_for_case_spaces_ends_and_the_order_of_choices(change):
+    assert counts_of(question("a", "train"), question("b", "test", **change)) == {
+        "test_questions_in_train": 1,
+        "test_questions_in_validation": 0,
+        "validation_questions_in_train": 0,
+    }
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"text": "What is y?"},
+        {"context": "Given x = y."},
+        {"choices": ["1st", "3rd"]},
+        {"choices": ["1st", "2nd", "3rd"]},
+        {"choices": ["1st", "1st"]},
+    ],
+)
+def test_a_question_with_another_text_context_or_choice_is_another(change):
+    assert not any(counts_of(question("a", "train"), question("b", "test", **change)).values())
+
+
+def test_what_is_only_in_another_unicode_form_is_the_same():
+    composed, decomposed = (unicodedata.normalize(form, "Où est José ?") for form in ("NFC", "NFD"))
+    assert normal_form(composed) == normal_form(decomposed) == "où est josé"
+    assert normal_form("ΣΑΣ") == normal_form("σας") and normal_form("哪一个？") == "哪一个"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("2²", "22"), ("5%", "5"), ("C#", "C"), ("C++", "C"), ("-1", "1"), ("?", "!")],
+)
+def test_what_may_be_the_whole_difference_stays(one, other):
+    assert normal_form(one) != normal_form(other)
+
+
+def test_each_pair_of_splits_is_counted_and_the_first_few_are_named():
+    rows = [question(f"t{i}", "train", f"{i}?") for i in range(6)]
+    rows += [question(f"v{i}", "validation", f"{i}?") for i in (0, 7)]
+    rows += [question(f"x{i}", "test", f"{i}?") for i in (1, 2, 3, 4, 5, 7, 8)]
+    copies = find_copies(rows)
+    assert list(copies.counts.values()) == [5, 1, 1]
+    assert copies.lines() == [
+        "5 test questions are in train too: x1 (t1), x2 (t2), x3 (t3) and 2 more",
+        "1 test question is in validation too: x7 (v7)",
+        "1 validation question is in train too: v0 (t0)",
+    ]
+    assert copies.unwanted == {"t0", "t1", "t2", "t3", "t4", "t5", "v7"}
+
+
+def test_every_copy_counts_and_is_unwanted():
+    rows = [
+        question("a", "train"),
+        question("b", "train"),
+        question("c", "test"),
+        question("d", "test"),
+    ]
+    copies = find_copies(rows)
+    assert copies.counts["test_questions_in_train"] == 2
+    assert copies.unwanted == {"a", "b"}
+
+
+def test_copies_within_a_split_are_none():
+    copies = find_copies([question("a", "test"), question("b", "test")])
+    assert (any(copies.counts.values()), copies.lines(), copies.unwanted) == (
+        False,
+        [],
+        frozenset(),
+    )
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_the_normal_form_is_its_own(text):
+    once = normal_form(text)
+    assert normal_form(once) == once
+    assert (
+        once
+        or not text.translate(
+            dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u2060\ufeff"))
+        ).strip()
+    )
