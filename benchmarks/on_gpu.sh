@@ -51,6 +51,6 @@ device=$("$python" -c 'import torch; print("cuda" if torch.cuda.is_available() e
 status=0
 files=$(ls tests/modeling/test_*.py | grep -v test_processor)
 # shellcheck disable=SC2086
-"$python" -m pytest --quiet --numprocesses 8 --device "$device" $files tests/training || status=1
+"$python" -m pytest --quiet --numprocesses auto --maxprocesses 8 --device "$device" $files tests/training || status=1
 "$python" benchmarks/training_on_device.py "$@" || status=1
 exit $status
