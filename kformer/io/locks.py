@@ -1,8 +1,8 @@
 """Kernel locks on files and folders that are being written, which say who holds them.
 
 The kernel releases a lock however its process ends. The lock of ``folder/name`` is that of the file
-``folder/.name.writing.lock``, which is there only while something is written, or after a kill. Others,
-such as that of a download, have other names.
+``folder/.name.writing.lock``, which is there only while something is written, or after a kill.
+Other locks on the same path, such as that of a download, have other names.
 """
 
 import contextlib
