@@ -579,9 +579,13 @@ def train_run(
     from kformer.training.run import train, training_lock
     from kformer.training.settings import Training, TrainSettings
 
-    def log(_: object, step: int) -> None:
-        if step == stop_at:
-            raise StoppedShortly
+    class Log:
+        def log(self, _: object, step: int) -> None:
+            if step == stop_at:
+                raise StoppedShortly
+
+        def flush(self) -> None:
+            pass
 
     torch.set_num_threads(1)
     questions, facts, found = tables(folder)
@@ -591,7 +595,7 @@ def train_run(
     )
     knowledge = (facts, found) if injection == "ffn" else None
     with training_lock(out, checkpoints) as lock:
-        train(settings, seed, questions, knowledge, out, checkpoints, lock, log, "1")
+        train(settings, seed, questions, knowledge, out, checkpoints, lock, Log(), "1")
 
 
 if __name__ == "__main__":

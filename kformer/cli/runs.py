@@ -57,6 +57,7 @@ def train(
     # A killed run is resumed in MLflow only if it would come to the same numbers.
     inputs = [sha256_of(path) for path in (questions, *(tables or ()))]
     logged = {"seed": seed, **section.model_dump(mode="json"), "version": version, "inputs": inputs}
+    logged |= {"encoder_content": content}
     run = RunFolder(out)
     # First the lock: the run in MLflow, too, is that of one process.
     with training_lock(out, checkpoints) as lock:

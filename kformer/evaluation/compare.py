@@ -113,22 +113,32 @@ def _check_given_once(folders: Sequence[RunFolder]) -> None:
 def _check_versions(folders: Sequence[RunFolder], runs: Sequence[RunAnswers]) -> None:
     """Raises KformerError where the results of two runs are owed to different code.
 
-    The runs of a condition must be trained by one version, all runs by one version of the stage:
-    different conditions may have injections of different packages.
+    The runs of a condition must be trained by one version and from one encoder, all runs by one
+    version of the stage: different conditions may have injections of different packages.
     """
     of_stage: dict[str, Path] = {}
     of_condition: dict[str, dict[str, Path]] = {}
+    encoders: dict[str, dict[str, Path]] = {}
     for folder, run in zip(folders, runs, strict=True):
         if run.training:
             of_stage.setdefault(run.training.stage_version, folder.path)
             versions = of_condition.setdefault(run.condition, {})
             versions.setdefault(run.training.version, folder.path)
+            started_from = encoders.setdefault(run.condition, {})
+            started_from.setdefault(run.training.encoder_weights, folder.path)
     for versions in (of_stage, *of_condition.values()):
         if len(versions) > 1:
             trained = " and ".join(f"{path} (by {version})" for version, path in versions.items())
             raise KformerError(
                 f"{trained} were trained by different versions and cannot be compared; delete the "
                 "older ones and run again"
+            )
+    for started_from in encoders.values():
+        if len(started_from) > 1:
+            raise KformerError(
+                f"{' and '.join(map(str, started_from.values()))} were trained from encoders with "
+                "other weights, though of one name, and cannot be compared; delete the older ones "
+                "and run again"
             )
 
 

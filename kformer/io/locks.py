@@ -1,7 +1,8 @@
 """Kernel locks on files and folders that are being written, which say who holds them.
 
 The kernel releases a lock however its process ends. The lock of ``folder/name`` is that of the file
-``folder/.name.lock``, which is there only while something is written, or after a kill.
+``folder/.name.writing.lock``, which is there only while something is written, or after a kill.
+Other locks on the same path, such as that of a download, have other names.
 """
 
 import contextlib
@@ -76,7 +77,7 @@ class Lock:
 
 
 def _lock_file(path: Path) -> Path:
-    return path.with_name(f".{path.name}.lock")
+    return path.with_name(f".{path.name}.writing.lock")
 
 
 def _acquired(path: Path) -> int:

@@ -13,7 +13,10 @@ from kformer.io.checksums import CHECKSUMS, damage_in, is_sealed, sealed
 from kformer.io.file_writing import sha256_of, write_json
 from kformer.io.output_names import RunFolder
 
-_NOT_MEASURED = {"seed", "precision", "device", "version", "identity", "model_checksums"}
+_NOT_MEASURED = {
+    *("seed", "precision", "device", "version"),
+    *("identity", "encoder_weights", "model_checksums"),
+}
 
 
 class TrainingSummary(BaseModel):
@@ -28,6 +31,7 @@ class TrainingSummary(BaseModel):
         version: of the training stage; for an injection of another package that of the stage
             and, after a space, what the package's code is.
         identity: stands for all that the run depends on.
+        encoder_weights: SHA-256 of the encoder's weights before training.
         model_checksums: SHA-256 of the list of checksums in the model's folder.
     """
 
@@ -48,6 +52,7 @@ class TrainingSummary(BaseModel):
     device: str
     version: str
     identity: str = ""
+    encoder_weights: str = ""
     model_checksums: str = ""
 
     @property

@@ -37,7 +37,7 @@ VERSIONS: dict[StageName, int] = {
     "index_words": 2,
     "index_embeddings": 2,
     "retrieve": 2,
-    "shuffle": 1,
+    "shuffle": 2,
     "describe_retrieval": 2,
     "train": 2,
     "evaluate": 2,

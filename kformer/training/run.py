@@ -6,6 +6,7 @@ that only count when they are whole; an end at the first number that is none; an
 that the comparison shows with the accuracy.
 """
 
+import hashlib
 import os
 import resource
 from pathlib import Path
@@ -171,6 +172,7 @@ def _trained(
     set_seed(seed)
     use_deterministic_kernels()
     model = build_model(settings.model)
+    encoder_weights = _checksum_of_weights(model.encoder)
     if settings.training.gradient_checkpointing:
         model.activation_checkpointing_enable()
     processor = KformerProcessor(load_tokenizer(settings.model.encoder), model.config)
@@ -209,8 +211,18 @@ def _trained(
         "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "precision": precision,
         "device": str(model.device),
+        "encoder_weights": encoder_weights,
     }
     return model, processor, measured
+
+
+def _checksum_of_weights(encoder: torch.nn.Module) -> str:
+    """Of all weights and their names: an encoder's name on a hub may stand for others tomorrow."""
+    found = hashlib.sha256()
+    for name, weight in sorted(encoder.state_dict().items()):
+        found.update(name.encode())
+        found.update(weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return found.hexdigest()
 
 
 def build_model(settings: Model) -> KformerForMultipleChoice:

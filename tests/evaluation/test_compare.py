@@ -217,6 +217,10 @@ def test_the_tables_fit_a_terminal_and_are_aligned_as_plain_text(add_run, tmp_pa
         ({"split": "validation"}, "test.*validation"),
         ({"training": {"version": "2"}}, r"seed-41 \(by 1\).*seed-41 \(by 2\).*versions"),
         ({"training": {"version": "2 outside 1.0"}}, "different versions"),
+        (
+            {"condition": "none", "seed": 42, "training": {"encoder_weights": "0"}},
+            "from encoders with other weights, though of one name",
+        ),
         ({"training": {"version": None}}, "training.json: damaged .*version"),
         ({"answers": [*ANSWERS[:7], None]}, "predictions.parquet: question q7 has no answer"),
         ({"logits": [0.0, 1.0, np.nan, 0.0]}, "logits of question q0 are not numbers; delete"),

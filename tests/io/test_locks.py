@@ -80,7 +80,7 @@ def test_the_lock_file_of_a_killed_process_locks_nothing(held, tmp_path):
     first = held(tmp_path / "folder")
     first.kill()
     first.join()
-    assert (tmp_path / ".folder.lock").exists()
+    assert (tmp_path / ".folder.writing.lock").exists()
     with Lock(tmp_path / "folder"):
         pass
     assert list(tmp_path.iterdir()) == []
@@ -101,8 +101,10 @@ def test_several_paths_are_locked_together_in_whatever_order(held, tmp_path):
 def test_a_lock_that_was_deleted_is_noticed(tmp_path):
     with Lock(tmp_path / "folder") as lock:
         lock.check()
-        (tmp_path / ".folder.lock").unlink()
-        with pytest.raises(KformerError, match=r"\.folder\.lock: was deleted while .*folder was"):
+        (tmp_path / ".folder.writing.lock").unlink()
+        with pytest.raises(
+            KformerError, match=r"\.folder\.writing\.lock: was deleted while .*folder was"
+        ):
             lock.check()
         with Lock(tmp_path / "folder") as other:  # as another process could now
             other.check()

@@ -160,7 +160,7 @@ def test_the_best_weights_are_refused_when_they_are_lost_while_training(two, che
 
 
 def test_nothing_is_written_where_another_process_may_write(checkpoints, lock, tmp_path):
-    (tmp_path / ".lock.lock").unlink()
+    (tmp_path / ".lock.writing.lock").unlink()
     with pytest.raises(KformerError, match="was deleted while"):
         write(checkpoints(), 20)
     assert names_in(tmp_path / "unfinished") == []

@@ -105,7 +105,7 @@ def test_whoever_loses_its_lock_with_the_folder_stops(command, tmp_path):
     """Somebody deletes everything, and another training begins: the first writes no more."""
     first, said = command("first", step_seconds=0.2)
     wait_for(lambda: list(tmp_path.glob("unfinished/checkpoint-*")))
-    (tmp_path / ".unfinished.lock").unlink()
+    (tmp_path / ".unfinished.writing.lock").unlink()
     first.join(60)
     assert first.exitcode == 1
     (line,) = [line for line in said.read_text().splitlines() if line.startswith("error: ")]
