@@ -96,7 +96,7 @@ def contents(folder: Path) -> dict[str, str]:
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for pattern in FILES
         for path in sorted(folder.glob(pattern))
-        if path.is_file()
+        if path.is_file() and not path.name.startswith(".")  # what MLflow's runs are called
     }
     comparison = json.loads((folder / "results/tiny/comparison.json").read_text())
     found["comparison.json"] = json.dumps(without_measured(comparison), sort_keys=True)

@@ -45,15 +45,28 @@ class Metrics:
     def add_results(self, values: Mapping[str, float]) -> None:
         """Adds numbers that have no step, as step 0; not those that are curves.
 
-        Where a finished stage is done again, its results become the next step. A stage that was
-        killed after it had logged them is not done again, it is finished.
+        Where a finished stage is done again and comes to other results, they become the next step.
+        Where they are the same, such as after a kill, its times are not logged again either. A
+        stage that was killed after it had logged them is not done again, it is finished.
         """
+        last = {key: self._last(key) for key in values}
+        results = {key: value for key, value in values.items() if not _is_measured(key)}
+        is_other = any(
+            step is not None and not _equal(step[1], results[key])
+            for key, step in last.items()
+            if key in results
+        )
         for key, value in values.items():
-            steps = self._points.get(fit_name(key), {})
-            if not steps:
+            before = last[key]
+            if fit_name(key) not in self._points:
                 self._append(fit_name(key), value, 0)
-            elif 0 in steps and self._was_finished and not _equal(steps[max(steps)], value):
-                self._append(fit_name(key), value, max(steps) + 1)
+            elif before and self._was_finished and is_other and not _equal(before[1], value):
+                self._append(fit_name(key), value, before[0] + 1)
+
+    def _last(self, key: str) -> tuple[int, float] | None:
+        """Step and value of a result that was logged before; None for a curve, or what is new."""
+        steps = self._points.get(fit_name(key), {})
+        return (max(steps), steps[max(steps)]) if 0 in steps else None
 
     def flush(self) -> None:
         """Sends what is waiting; it goes on waiting where that fails."""
@@ -97,6 +110,11 @@ def as_float(value: float) -> float:
         return float(value)
     except OverflowError:
         return math.inf if value > 0 else -math.inf
+
+
+def _is_measured(key: str) -> bool:
+    """Whether a number is a time or a size of memory, which differ whenever they are measured."""
+    return "seconds" in key or key.endswith("_mb")
 
 
 def _equal(one: float, other: float) -> bool:

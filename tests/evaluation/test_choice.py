@@ -46,6 +46,6 @@ def test_of_equal_wrong_choices_the_first_is_chosen_and_they_are_drawn_as_one():
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_what_is_no_number_is_not_scored(bad):
     with pytest.raises(
-        KformerError, match=r"^question 'q': the scores .* not all numbers \(0\.0, "
+        KformerError, match=r"^the scores .* question 'q' are not all numbers \(0\.0, "
     ):
         choose("q", ["red", "blue"], 0, [0.0, bad])

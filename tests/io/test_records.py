@@ -48,7 +48,8 @@ class TestWhereItIs:
     @pytest.mark.parametrize("given", [{"path": "a"}, {"url": "y", "sha256": SHA}])
     def test_at_a_path_or_at_an_address(self, given):
         override = UserData(**given).override
-        assert (override.url, override.sha256) == (given.get("url"), given.get("sha256"))
+        url = override.url and override.url.get_secret_value()
+        assert (url, override.sha256) == (given.get("url"), given.get("sha256"))
 
     @pytest.mark.parametrize(
         ("given", "what"),

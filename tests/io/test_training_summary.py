@@ -25,6 +25,7 @@ CONTENT = {
     "device": "cpu",
     "version": "1 outside 1.0 0123456789",
     "identity": "abc",
+    "encoder_weights": "ghi",
     "model_checksums": "def",
 }
 

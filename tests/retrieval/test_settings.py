@@ -91,7 +91,7 @@ def test_impossible_hybrids_are_refused(settings, message):
     [
         {"events": 0},
         {"top_k": True},
-        {"candidates": "100"},
+        {"candidates": "100.5"},
         {"encoder": " "},
         {"match": {"mode": "boost", "boost": 1.0}},
         {"match": {"relations": {"t": ["a", " "]}}},

@@ -130,7 +130,7 @@ class TestSources:
         (tmp_path / "q.csv").touch()
         questions = {"dataset": "csv", "path": "~/q.csv"}
         files = Layout(load(questions=questions)).question_files
-        assert (files.key, files.path) == ("~/q.csv", tmp_path / "q.csv")
+        assert files.path == tmp_path / "q.csv"
         message = refused(questions={"dataset": "csv", "path": "~/p.csv"})
         assert message.startswith("questions: path: there is nothing at ~/p.csv; correct")
         message = refused(questions={"dataset": "csv", "path": "~nobody-here/p.csv"})

@@ -16,9 +16,13 @@ class Killed(BaseException):
     """What stops a run in the middle, as no handler of errors would."""
 
 
-@pytest.fixture(autouse=True)
-def always_one_thread(one_thread):
-    """The same run has the same bits."""
+@pytest.fixture(autouse=True, scope="package")
+def always_one_thread():
+    """The same run has the same bits, also those that tests share."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="package")
