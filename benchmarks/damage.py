@@ -287,13 +287,12 @@ def read_input(kind: str, folder: Path, chance: random.Random) -> str | None:
         (folder / path).write_bytes(unchanged)
     out = folder.with_name(f"{folder.name}.parquet")
     try:
+        reader = reader_of(kind)
         if "dataset" in settings:
-            reader = load_section(QuestionSource, json.dumps(settings))
             if chance.random() < 0.2:
                 check(folder, "questions", lambda line: None)
             build_questions(reader, folder, out)
         else:
-            reader = load_section(KnowledgeSource, json.dumps(settings))
             if chance.random() < 0.2:
                 check(folder, "facts", lambda line: None)
             build_facts([reader], [folder], out)
@@ -301,6 +300,13 @@ def read_input(kind: str, folder: Path, chance: random.Random) -> str | None:
     finally:
         out.unlink(missing_ok=True)
     return None
+
+
+@cache
+def reader_of(kind: str) -> QuestionSource | KnowledgeSource:
+    settings, _ = READERS[kind]
+    source = QuestionSource if "dataset" in settings else KnowledgeSource
+    return load_section(source, json.dumps(settings))
 
 
 def read_config(chance: random.Random) -> None:
