@@ -1,10 +1,10 @@
 """What config sections and rows have in common: strictness, and how their errors are worded."""
 
 import json
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from difflib import get_close_matches
-from re import fullmatch
 from typing import Annotated, Any, get_args
 
 from pydantic import (
@@ -24,6 +24,9 @@ from kformer.masking import masked, remember_secrets, without_secrets
 
 # Parts of a path, as pydantic names members of a union.
 _SCALARS = (("int",), ("float",), ("bool",), ("str",))
+_MEMBER = re.compile(
+    r"(?:list|tuple|dict|set|literal|function-[a-z-]+|constrained-[a-z]+)\[.*\]", re.S
+)
 
 
 def _not_blank(text: str) -> str:
@@ -69,7 +72,9 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
 
 def _number(value: Any) -> Any:
     """Whole numbers of nested values on Snakemake's command line arrive as text."""
-    return int(value) if isinstance(value, str) and fullmatch(r"[+-]?[0-9]{1,20}", value) else value
+    return (
+        int(value) if isinstance(value, str) and re.fullmatch(r"[+-]?[0-9]{1,20}", value) else value
+    )
 
 
 def or_its_text(kind: Any) -> BeforeValidator:
@@ -126,7 +131,8 @@ def _once_each_union(errors: Sequence[Any]) -> Iterator[Any]:
 
 def _union_depth(path: tuple[Any, ...]) -> int:
     """How many parts of a path come before a member of a union; all, if there is none."""
-    return next((depth for depth, part in enumerate(path) if "[" in str(part)), len(path))
+    members = (depth for depth, part in enumerate(path) if _MEMBER.fullmatch(str(part)))
+    return next(members, len(path))
 
 
 def _expects_another_type(error: Any, union_depth: int) -> bool:
@@ -136,12 +142,12 @@ def _expects_another_type(error: Any, union_depth: int) -> bool:
 
 def _problem(error: Any, allowed_at: Callable[[tuple[Any, ...]], Iterable[str]] | None) -> str:
     message = error["msg"].removeprefix("Value error, ").replace(" after validation", "")
-    path = ".".join(str(part) for part in error["loc"] if "[" not in str(part))
+    path = ".".join(str(part) for part in error["loc"] if not _MEMBER.fullmatch(str(part)))
     if error["type"] == "extra_forbidden":
         message = "unknown key"
         if allowed_at:
             allowed = sorted(allowed_at(error["loc"][:-1]))
-            close = get_close_matches(str(error["loc"][-1]), allowed, n=1)
+            close = get_close_matches("".join(map(str, error["loc"][-1:])), allowed, n=1)
             message += f"; did you mean {close[0]}?" if close else ";"
             message += f" allowed here: {', '.join(allowed)}"
     elif error["type"] not in ("missing", "value_error"):

@@ -192,6 +192,7 @@ class TestSources:
             "conditions.x: retrieval.encoder: ./nowhere is no encoder folder",
         ),
         (with_condition(seeds=[1]), "conditions.x.seeds: unknown key; "),
+        ({"seeds[": 1}, "seeds[: unknown key; did you mean seeds?"),
     ],
 )
 def test_what_cannot_be_done_is_refused(changes, said):
