@@ -77,7 +77,7 @@ Content = Annotated[
 
 def check_content(paths: list[Path], planned: list[str] | None) -> None:
     """Raises KformerError for a file or folder that has changed since the workflow was planned."""
-    from kformer.study.content import Contents
+    from kformer.io.contents import Contents
 
     for path, expected in zip(paths, planned or [], strict=False):
         if expected not in ("-", Contents().checksum(path)):

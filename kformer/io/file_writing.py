@@ -60,8 +60,17 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def remove_leftovers(path: Path) -> None:
     """Removes what a killed process left while it replaced a path that nobody writes now."""
-    for kind in ("partial", "lock"):
+    for kind in ("partial", "writing.lock"):
         remove(path.with_name(f".{path.name}.{kind}"))
+
+
+def link_or_copy(source: str | Path, target: str | Path) -> None:
+    """A hard link with the current time, or a copy where the file system has no such links."""
+    try:
+        os.link(source, target)
+        os.utime(target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def _failed_write(error: BaseException) -> OSError | None:

@@ -87,7 +87,7 @@ def _acquired(path: Path) -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = os.open(_lock_file(path), os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            is_held = _try(lock, path)
+            is_held = locked(lock, _lock_file(path))
             # Its holder deletes it in the end: then another file is the lock.
             if is_held and _lies_at(lock, _lock_file(path)):
                 _note_holder(lock)
@@ -105,15 +105,26 @@ def _acquired(path: Path) -> int:
             time.sleep(_SECONDS_BETWEEN_TRIES)
 
 
-def _try(lock: int, path: Path) -> bool:
-    """Locks an open file if no other process holds it."""
+def locked(file: int, path: Path, shared: bool = False) -> bool:
+    """Locks an open file, unless a process holds it that does not share it.
+
+    Where a file system has no locks, this is said once for each folder, and work goes on.
+
+    Args:
+        file: its descriptor, open for reading and writing, as locks on NFS need it.
+        path: what it is called, for messages.
+        shared: whether others may hold it at the same time, if they share it too.
+
+    Returns:
+        False if another process holds it.
+    """
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError as error:
         if error.errno not in _NO_LOCKS:
-            raise OSError(error.errno, error.strerror, str(_lock_file(path))) from None
+            raise OSError(error.errno, error.strerror, str(path)) from None
         _say_that_there_are_no_locks(path.parent)
     return True
 

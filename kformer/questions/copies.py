@@ -52,9 +52,9 @@ class Copies:
 def find_copies(questions: Iterable[Row]) -> Copies:
     """Finds the questions that are in two splits, in linear time.
 
-    Questions are the same if context, question and choices are, in the `normal_form`; choices may
-    be in any order. Questions that share no more than their text have different choices on purpose
-    ("Which of these is true?"), so they are not the same.
+    Questions are the same if context, question and choices are, in the `comparison_form`; choices
+    may be in any order. Questions that share no more than their text have different choices on
+    purpose ("Which of these is true?"), so they are not the same.
 
     Args:
         questions: rows of the questions table, each with its split.
@@ -76,7 +76,7 @@ def find_copies(questions: Iterable[Row]) -> Copies:
     )
 
 
-def normal_form(text: str) -> str:
+def comparison_form(text: str) -> str:
     """A text without what does not change a question: case, spaces, invisible characters, the
     Unicode form, and punctuation at the end."""
     folded = unicodedata.normalize("NFC", text).casefold().translate(_INVISIBLE)
@@ -85,8 +85,8 @@ def normal_form(text: str) -> str:
 
 
 def _key(row: Row) -> bytes:
-    choices = sorted(map(normal_form, row["choices"]))
-    parts = [normal_form(row["context"]), normal_form(row["question"]), *choices]
+    choices = sorted(map(comparison_form, row["choices"]))
+    parts = [comparison_form(row["context"]), comparison_form(row["question"]), *choices]
     return blake2b("\0".join(parts).encode(), digest_size=16).digest()
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from kformer.errors import KformerError
 from kformer.io.records import Record
-from kformer.questions.copies import normal_form
+from kformer.questions.copies import comparison_form
 from kformer.questions.reader import hash_fraction
 from kformer.questions.split_names import check_parts
 
@@ -74,7 +74,7 @@ def _deal(rows: Iterable[dict[str, Any]], shares: dict[str, float], seed: int) -
     """
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
-        groups.setdefault(normal_form(_shared_text(row)), []).append(row)
+        groups.setdefault(comparison_form(_shared_text(row)), []).append(row)
     order = sorted(groups.values(), key=lambda group: _position(group, seed))
     sizes = {split: math.ceil(share * len(order)) for split, share in shares.items()}
     splits = [split for split, size in sizes.items() for _ in range(size)]

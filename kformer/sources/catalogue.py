@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, StringConstraints, ValidationError
 
 from kformer.config_section import Name, SecretAddress, Section, Text, in_one_line
 from kformer.errors import KformerError
+from kformer.io.contents import Contents
 from kformer.sources.addresses import Address, BadAddress, locate
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$", to_lower=True)]
@@ -136,14 +137,14 @@ class SourceFile(Section):
         """Twelve hex digits for names of files: of the sha256 or, without one, of the url's, which
         stays the same where just a password in it changes.
 
-        A file on this machine may change under its name: without a checksum, its age and size
-        count as well.
+        A file on this machine may change under its name: without a checksum, its content counts
+        as well.
         """
         if self.sha256:
             return self.sha256[:12]
         identity, target = str(self.url), self.addresses[0].target
         if isinstance(target, Path) and target.is_file():
-            identity += f"\n{target.stat().st_size}\n{target.stat().st_mtime_ns}"
+            identity += f"\n{Contents().checksum(target)}"
         return hashlib.sha256(identity.encode()).hexdigest()[:12]
 
 

@@ -1,19 +1,21 @@
 """Finished runs that are about to be made again: the user hears of it, and can keep them."""
 
-import os
 import shutil
 import sys
+import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from kformer.errors import KformerError
-from kformer.io.file_writing import replacing
+from kformer.io.file_writing import link_or_copy, replacing
 from kformer.io.output_names import RunFolder
 from kformer.study import paths
 from kformer.study.layout import Layout
 
 _SHOWN = 5
 # Logs are written on in place, so that a link to one would not keep it.
-_NOT_KEPT = shutil.ignore_patterns("checkpoints", "logs", "mlflow-artifacts")
+_NOT_KEPT = {"checkpoints", "logs", "plans", "mlflow-artifacts"}
+_SECONDS_TO_STOP = 10
 
 
 def tell_or_keep(study: Layout, replaced: Sequence[RunFolder]) -> None:
@@ -33,19 +35,27 @@ def tell_or_keep(study: Layout, replaced: Sequence[RunFolder]) -> None:
     kept = study.experiment.keep
     if kept is None:
         name = f"{study.experiment.experiment}_before"
-        advice = f"to keep them, stop now and add --config keep={name}"
+        advice = f"--config keep={name} keeps what is there"
     else:
         folder = paths.RESULTS / kept
         if folder.exists():
             raise KformerError(f"keep: {folder} is there already; choose another name")
         with replacing(folder) as partial:
             # Links, since models are large, and whatever is made again is a new file.
-            shutil.copytree(study.folder, partial, ignore=_NOT_KEPT, copy_function=os.link)
-        advice = f"the finished ones are kept in {folder}"
+            shutil.copytree(
+                study.folder,
+                partial,
+                ignore=lambda folder, _: _NOT_KEPT if Path(folder) == study.folder else (),
+                copy_function=link_or_copy,
+            )
+        advice = f"what is there is kept in {folder}"
     runs = f"{len(replaced)} finished run{'s' * (len(replaced) > 1)}"
     print(
-        f"{runs} will be made again, since what they depend on changed: {names}{more}; {advice}, "
-        "or name another experiment",
+        f"{runs} will be made again: {names}{more}; {advice}, as does another name of the "
+        "experiment",
         file=sys.stderr,
         flush=True,
     )
+    if kept is None and sys.stderr.isatty():
+        print(f"starting in {_SECONDS_TO_STOP} s; Ctrl-C stops", file=sys.stderr, flush=True)
+        time.sleep(_SECONDS_TO_STOP)

@@ -14,13 +14,13 @@ from typing import Any
 
 from kformer.config_section import SecretAddress
 from kformer.encoder_lookup import locate_encoder
+from kformer.io.contents import Contents
 from kformer.io.output_names import ComparisonReport, RunFolder
 from kformer.retrieval.methods import IndexKind
 from kformer.retrieval.settings import Retrieval
 from kformer.sources.catalogue import resolve
 from kformer.sources.checksum_lock import check_unpacked
 from kformer.study import paths
-from kformer.study.content import Contents
 from kformer.study.experiment import Condition, Experiment
 from kformer.study.run_lock import JOBS_LOCK_VARIABLE
 from kformer.study.stage_versions import StageName, key_of, train_version
@@ -226,6 +226,10 @@ class Layout:
         is_control = self.conditions[condition].retrieval.control
         table = paths.shuffled_table if is_control else paths.retrieval_table
         return {"facts": paths.facts_table(found.facts.key), "retrieval": table(found.key)}
+
+    def plan(self, condition: str, seed: int | str) -> Path:
+        """What a run depends on, a file that changes with it."""
+        return self.folder / "plans" / f"{condition}-{seed}.json"
 
     def train_settings(self, condition: str) -> Mapping[str, Any]:
         """What training depends on: of the model's settings those that its injection reads."""

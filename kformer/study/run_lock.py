@@ -5,7 +5,6 @@ clean up by hand. A run that was killed alone leaves its jobs behind; they finis
 waits for them.
 """
 
-import fcntl
 import os
 import socket
 import sys
@@ -16,7 +15,10 @@ from pathlib import Path
 from typing import IO
 
 from kformer.errors import KformerError
+from kformer.io.locks import locked
 from kformer.progress import SECONDS_BETWEEN_LINES
+
+_SECONDS_BETWEEN_TRIES = 0.2
 
 JOBS_LOCK_VARIABLE = "KFORMER_JOBS_LOCK"
 """Names, for every job of a run, the file that the job locks for as long as it lives."""
@@ -32,17 +34,29 @@ def lock_run(run_lock: Path, jobs_lock: Path) -> IO[str]:
         KformerError: another run is using the folder.
     """
     run_lock.parent.mkdir(parents=True, exist_ok=True)
-    lock = run_lock.open("a")
-    if not _locks(lock):
-        raise KformerError(
-            f"{run_lock}: another run is using this folder ({_owner(run_lock)}); wait until it "
-            "ends, or work in another folder"
-        )
+    lock = run_lock.open("a+")
+    if not locked(lock.fileno(), run_lock):
+        raise _is_running(run_lock)
     lock.truncate(0)
     lock.write(f"process {os.getpid()} on {socket.gethostname()}, since {time.ctime()}")
     lock.flush()
     _wait_for_jobs(jobs_lock)
     return lock
+
+
+def refuse_running(run_lock: Path) -> None:
+    """Raises KformerError if a run is using a folder."""
+    if run_lock.is_file():
+        with run_lock.open("a+") as lock:
+            if not locked(lock.fileno(), run_lock):
+                raise _is_running(run_lock)
+
+
+def _is_running(run_lock: Path) -> KformerError:
+    return KformerError(
+        f"{run_lock}: another run is using this folder ({_owner(run_lock)}); wait until it ends, "
+        "or work in another folder"
+    )
 
 
 @contextmanager
@@ -54,8 +68,9 @@ def marked_as_job() -> Iterator[None]:
         return
     path = Path(name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_SH)
+    with path.open("a+") as file:
+        while not locked(file.fileno(), path, shared=True):
+            time.sleep(_SECONDS_BETWEEN_TRIES)  # while a new run makes sure that it is alone
         file.write(f"{os.getpid()} kformer {' '.join(sys.argv[1:2])}\n")
         file.flush()
         yield
@@ -65,22 +80,14 @@ def _wait_for_jobs(jobs_lock: Path) -> None:
     with jobs_lock.open("a+") as file:
         began = time.monotonic()
         next_line = began
-        while not _locks(file):
+        while not locked(file.fileno(), jobs_lock):
             if time.monotonic() >= next_line:
                 next_line += SECONDS_BETWEEN_LINES
                 waited = f"for {time.monotonic() - began:.0f} s"
                 line = f"waiting {waited} for jobs that a killed run has left: {_alive(file)}"
                 print(line, file=sys.stderr, flush=True)
-            time.sleep(0.2)
+            time.sleep(_SECONDS_BETWEEN_TRIES)
         file.truncate(0)
-
-
-def _locks(file: IO[str]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _alive(file: IO[str]) -> str:

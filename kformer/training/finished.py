@@ -6,14 +6,12 @@ links to what is there. Evaluation, which comes when the outputs are known to be
 it.
 """
 
-import os
 import shutil
 import sys
-from pathlib import Path
 
 from kformer.errors import KformerError
 from kformer.io.checksums import CHECKSUMS, write_checksums
-from kformer.io.file_writing import remove, remove_leftovers, replacing, sha256_of
+from kformer.io.file_writing import link_or_copy, remove, remove_leftovers, replacing, sha256_of
 from kformer.io.output_names import RunFolder
 from kformer.io.training_summary import TrainingSummary, read_trained
 from kformer.modeling import KformerForMultipleChoice, KformerProcessor
@@ -65,15 +63,6 @@ def finished_before(run: RunFolder, identity: str) -> TrainingSummary | None:
 def _publish(run: RunFolder) -> None:
     remove(run.model)
     with replacing(run.model) as partial:
-        shutil.copytree(run.finished.model, partial, copy_function=_link)
+        shutil.copytree(run.finished.model, partial, copy_function=link_or_copy)
     with replacing(run.summary) as partial:
-        _link(run.finished.summary, partial)
-
-
-def _link(source: str | Path, target: str | Path) -> None:
-    """A hard link with the current time, or a copy where the file system has no such links."""
-    try:
-        os.link(source, target)
-        os.utime(target)
-    except OSError:
-        shutil.copyfile(source, target)
+        link_or_copy(run.finished.summary, partial)

@@ -20,6 +20,7 @@ from kformer.compute_precision import computes_in_bf16
 from kformer.encoder_lookup import locate_encoder
 from kformer.errors import KformerError
 from kformer.io.checksums import checksum_of
+from kformer.io.contents import Contents
 from kformer.io.file_writing import sha256_of
 from kformer.io.locks import Lock
 from kformer.io.output_names import RunFolder
@@ -142,11 +143,11 @@ def _identity(
     )
 
 
-def _content_of_encoder(name: str) -> dict[str, str]:
-    """The checksums of an encoder's files, for it may be trained anew in its folder; nothing is
-    known of one on a hub."""
+def _content_of_encoder(name: str) -> str | None:
+    """Stands for an encoder's files, for it may be trained anew in its folder; nothing is known of
+    one on a hub."""
     folder = Path(locate_encoder(name))
-    return {file.name: sha256_of(file) for file in sorted(folder.glob("[!.]*")) if file.is_file()}
+    return Contents().checksum(folder) if folder.is_dir() else None
 
 
 def _precision(settings: TrainSettings) -> str:

@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+import os
 import re
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -233,6 +235,21 @@ def test_show_prints_a_finished_comparison(kformer, tmp_path):
     assert out.startswith("my: ")
     shown = {line.split()[0]: line for line in out.splitlines() if line.strip()}
     assert "50.0" in shown["none"] and "100.0" in shown["retrieval-only"]
+    assert kformer("show", "c")[1] == out  # its folder
+    command = [sys.executable, "-m", "kformer", "show", "c"]
+    ascii_only = dict(os.environ, PYTHONIOENCODING="ascii")
+    done = subprocess.run(command, env=ascii_only, capture_output=True, text=True, check=True)
+    assert "delta is the difference from" in done.stdout
+
+
+def test_the_version_is_told(kformer):
+    status, out, _ = kformer("--version")
+    assert (status, out) == (0, f"kformer {metadata.version('kformer')}\n")
+
+
+def test_help_shows_where_a_run_lies(kformer):
+    for command in ("train", "compare"):
+        assert "CONDITION/seed-SEED" in "".join(kformer(command, "--help")[1].split("│"))
 
 
 def test_in_a_shell_a_mistake_is_one_line_on_stderr_and_status_1(tmp_path):

@@ -21,6 +21,7 @@ from kformer.study.experiment import load_experiment
 from kformer.study.stage_versions import VERSIONS
 from kformer.study.kept_results import tell_or_keep
 from kformer.study.layout import Layout
+from kformer.study.plans import write_plans
 from kformer.study.run_lock import lock_run
 
 
@@ -57,6 +58,7 @@ def read_study():
 
 
 STUDY = or_exit(read_study)
+or_exit(write_plans, STUDY, paths.RUN_LOCK)
 EXPERIMENT = STUDY.experiment
 
 os.environ.update(STUDY.environment)

@@ -47,6 +47,7 @@ rule answer_by_retrieval:
 rule compare_conditions:
     input:
         [run.predictions for run in STUDY.runs],
+        [run.summary for run in STUDY.runs if run.seed is not None],
     output:
         numbers=STUDY.comparison.numbers,
         page=STUDY.comparison.page,

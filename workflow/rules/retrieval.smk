@@ -104,7 +104,9 @@ rule retrieve_facts:
         mem_mb=8000,
         runtime="4h",
     params:
-        settings=lambda wildcards: as_json(
+        # Derived, as Snakemake calls it, for they take `resources`: the key stands for those that
+        # the result depends on, and nothing runs again for the others.
+        settings=lambda wildcards, resources: as_json(
             STUDY.retrievals[wildcards.key].settings.stage_settings()
         ),
         indexes=lambda wildcards, input: options("index", input.indexes),
@@ -127,7 +129,7 @@ rule gather_retrieval:
     conda:
         "../envs/kformer.yaml"
     params:
-        most=lambda wildcards: STUDY.retrievals[
+        most=lambda wildcards, resources: STUDY.retrievals[
             wildcards.key
         ].settings.max_without_facts,
     shell:

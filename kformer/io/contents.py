@@ -7,13 +7,13 @@ reading them at every start takes long.
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from kformer.errors import KformerError
-from kformer.io.file_writing import replacing, sha256_of
+from kformer.io.file_writing import sha256_of, write_json
 
 _WORTH_REMEMBERING = 2**20  # bytes; smaller files are read in no time
 
@@ -59,15 +59,9 @@ class Contents:
         if isinstance(known, dict) and known.get("identity") == identity:
             return str(known.get("sha256"))
         self._remembered[name] = {"identity": identity, "sha256": sha256_of(path)}
-        self._write(self._memory)
+        with suppress(OSError):  # where nothing can be written, it is read again next time
+            write_json(self._memory, self._remembered)
         return str(self._remembered[name]["sha256"])
-
-    def _write(self, memory: Path) -> None:
-        # Of its own: several processes may write at once, and each of them is right.
-        aside = memory.with_name(f"{memory.name}.{os.getpid()}")
-        with replacing(aside) as partial:
-            partial.write_text(json.dumps(self._remembered, indent=1), "utf-8")
-        aside.replace(memory)
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kformer.errors import KformerError
-from kformer.study.content import Contents
+from kformer.io.contents import Contents
 
 LARGE = b"x" * 2**20
 
@@ -59,7 +59,7 @@ def test_a_large_file_is_read_once(folder, tmp_path, monkeypatch):
     memory = tmp_path / "memory.json"
     before = Contents(memory).checksum(folder)
     read = []
-    monkeypatch.setattr("kformer.study.content.sha256_of", lambda path: read.append(path) or "0")
+    monkeypatch.setattr("kformer.io.contents.sha256_of", lambda path: read.append(path) or "0")
     Contents(memory).checksum(folder / "below")
     assert read == []
     assert list(json.loads(memory.read_text())) == [str(folder / "below" / "large.bin")]
