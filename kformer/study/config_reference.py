@@ -110,7 +110,11 @@ def _keys_in(path: str, section: type[Section]) -> Iterator[Key]:
     for name, field in section.model_fields.items():
         below = f"{path}.{name}"
         if section is ConditionOverride and name in Experiment.model_fields:
-            yield Key(below, "table or null", "null", f"what it changes of `{name}`, by its keys")
+            if _container(field.annotation) is list:
+                yield Key(below, "list or null", "null", f"takes the place of `{name}`")
+            else:
+                changes = f"what it changes of `{name}`, by its keys"
+                yield Key(below, "table or null", "null", changes)
         elif _inner(field):
             if field.default is None:
                 yield Key(below, "table or null", "null", _meaning(field))
