@@ -11,8 +11,13 @@ from kformer.retrieval.settings import Words
 _WORD = re.compile(r"\w+")
 _UNSPACED = re.compile(f"[{UNSPACED}]+")
 _UNSPACED_OR_NOT = re.compile(f"[{UNSPACED}]+|[^{UNSPACED}]+")
-# Joiners and variation selectors: how the same letters are drawn.
-_DRAWN = re.compile(r"[\u200c\u200d\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+# Joiners, variation selectors and the Arabic tatweel: how the same letters are drawn. Points of
+# Hebrew and Arabic: vowels that the reader knows, which one text writes and another does not.
+_LEFT_OUT = re.compile(
+    r"[\u200c\u200d\ufe00-\ufe0f\U000e0100-\U000e01ef"
+    r"\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7"
+    r"\u0610-\u061a\u0640\u064b-\u0652\u0656-\u065f\u0670\u06d6-\u06dc\u06df-\u06e4\u06e7\u06e8\u06ea-\u06ed]"
+)
 _SYMBOLS = 0x1F000  # from here on there are symbols and ideographs, and no marks
 Tokenizer = Callable[[str], list[str]]
 
@@ -20,7 +25,8 @@ Tokenizer = Callable[[str], list[str]]
 def tokenizer(settings: Words) -> Tokenizer:
     """A function that returns the words of a text, lower-cased, in their order.
 
-    A letter keeps its marks: vowel signs of Hindi, Tamil or Thai, points of Arabic or Hebrew.
+    A letter keeps its marks, such as vowel signs of Hindi, Tamil or Thai, but for the vowel points
+    of Arabic and Hebrew, which most texts leave out.
     """
     words = _words_and_ngrams(settings.ngrams) if settings.ngrams else _words
     if not settings.stop_words and not settings.stemming:
@@ -54,7 +60,9 @@ def _words(text: str) -> list[str]:
         return _WORD.findall(text.lower())
     # The small letter of "İ" is "i" with another dot.
     words: list[str] = marked_words().findall(text.lower().replace("i\u0307", "i"))
-    return [_DRAWN.sub("", word) for word in words] if _DRAWN.search(text) else words
+    if not _LEFT_OUT.search(text):
+        return words
+    return [left for word in words if (left := _LEFT_OUT.sub("", word))]
 
 
 @cache
