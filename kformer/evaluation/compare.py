@@ -68,7 +68,9 @@ def read_comparison(path: Path) -> Comparison:
     except FileNotFoundError:
         raise KformerError(f"{path}: there is no such file; run the experiment first") from None
     except ValueError:
-        raise KformerError(f"{path}: this is no comparison.json of this program") from None
+        raise KformerError(
+            f"{path}: this is no comparison.json, or one of another version of kformer"
+        ) from None
 
 
 def _metrics(comparison: Comparison) -> dict[str, float]:

@@ -131,7 +131,11 @@ def test_no_secret_is_seen_while_or_after_data_is_fetched_and_read(
         "experiment": "tiny",
         "questions": {"dataset": "jsonl", "files": {"all": questions}},
         "knowledge": [
-            {"source": "txt", "url": f"http://{host}/facts.txt?access_token={s['factsToken']}"}
+            {
+                "source": "txt",
+                "unit": "line",
+                "url": f"http://{host}/facts.txt?access_token={s['factsToken']}",
+            }
         ],
         "sources": {"atomic": {"mirrors": [f"https://{login}h/x?token={s['mirrorToken']}"]}},
         "retrieval": {"top_k": 2},
