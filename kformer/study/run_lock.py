@@ -83,8 +83,8 @@ def _wait_for_jobs(jobs_lock: Path) -> None:
         while not locked(file.fileno(), jobs_lock):
             if time.monotonic() >= next_line:
                 next_line += SECONDS_BETWEEN_LINES
-                waited = f"for {time.monotonic() - began:.0f} s"
-                line = f"waiting {waited} for jobs that a killed run has left: {_alive(file)}"
+                waited = f"{time.monotonic() - began:.0f} s"
+                line = f"waiting for jobs that a killed run has left: {_alive(file)}; {waited}"
                 print(line, file=sys.stderr, flush=True)
             time.sleep(_SECONDS_BETWEEN_TRIES)
         file.truncate(0)
