@@ -1,5 +1,7 @@
 """Training runs on the tiny world."""
 
+import multiprocessing
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -23,6 +25,19 @@ def always_one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+def start_forked(target, *arguments):
+    """Starts a process that goes on from here, and returns it.
+
+    It is forked from a thread of its own: OpenMP's threads, which other tests may have left to this
+    one, do not survive a fork, and the process would wait for them for ever.
+    """
+    process = multiprocessing.get_context("fork").Process(target=target, args=arguments)
+    thread = threading.Thread(target=process.start)
+    thread.start()
+    thread.join()
+    return process
 
 
 @pytest.fixture(scope="package")

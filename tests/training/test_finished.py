@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import multiprocessing
 import os
 import shutil
 import signal
@@ -12,6 +11,8 @@ from safetensors.torch import load_file, save_file
 
 from kformer.training import resumable_trainer
 from kformer.training import run as run_module
+
+from .conftest import start_forked
 
 
 def content_of(out):
@@ -88,8 +89,7 @@ def test_a_kill_at_any_moment_of_the_end_loses_nothing(done, run, settings, agai
 
     for moment in itertools.count(1, 4):
         out = done[0].with_name(f"killed-{moment}")
-        process = multiprocessing.get_context("fork").Process(target=train, args=(out.name, moment))
-        process.start()
+        process = start_forked(train, out.name, moment)
         process.join()
         assert process.exitcode in (0, -signal.SIGKILL)
         if moment % 8 == 1:

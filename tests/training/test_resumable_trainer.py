@@ -3,7 +3,6 @@
 import functools
 import itertools
 import json
-import multiprocessing
 import os
 import resource
 import shutil
@@ -17,9 +16,8 @@ from kformer.training import resumable_trainer
 from kformer.training import run as run_module
 from kformer.training.trainer import training_arguments
 
-from .conftest import assert_same_weights, of_steps, weights
+from .conftest import assert_same_weights, of_steps, start_forked, weights
 
-FORK = multiprocessing.get_context("fork")
 ALWAYS = 1e-9  # minutes between checkpoints: after every step
 DROPOUT = {"head_dropout": 0.3}  # so that random states matter
 
@@ -45,8 +43,7 @@ def killed_at(settings, run, tmp_path):
             resumable_trainer.ResumableTrainer.training_step = training_step
             run(settings(model=DROPOUT, **training))
 
-        process = FORK.Process(target=train)
-        process.start()
+        process = start_forked(train)
         process.join()
         assert process.exitcode == -signal.SIGKILL
         return tmp_path / "run-checkpoints"

@@ -1,7 +1,6 @@
 """Two processes never train into one folder: the second waits, and makes the best of it."""
 
 import json
-import multiprocessing
 import os
 import signal
 import sys
@@ -12,9 +11,8 @@ import pytest
 from kformer import cli
 from kformer.training.resumable_trainer import ResumableTrainer
 
-from .conftest import assert_same_weights, weights
+from .conftest import assert_same_weights, start_forked, weights
 
-FORK = multiprocessing.get_context("fork")
 STEPS = 16
 
 
@@ -46,8 +44,7 @@ def command(settings, tiny_tables, tmp_path):
             "--settings": section.model_dump_json(),
         }
         said = tmp_path / f"{name}.txt"
-        process = FORK.Process(target=main, args=(said, step_seconds, options))
-        process.start()
+        process = start_forked(main, said, step_seconds, options)
         processes.append(process)
         return process, said
 
