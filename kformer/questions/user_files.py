@@ -18,7 +18,8 @@ from kformer.questions.columns import QuestionColumns, in_order_of_letters
 from kformer.questions.known_forms import columns_for
 from kformer.questions.question_set import QuestionSet
 from kformer.questions.reader import QuestionReader
-from kformer.questions.split_names import SPLIT_OF, SplitNames
+from kformer.questions.split_names import SplitNames
+from kformer.questions.split_words import SPLIT_OF
 from kformer.sources.user_data import UserData
 
 _AnySplit = Literal["train", "validation", "dev", "val", "valid", "test"]
