@@ -241,7 +241,7 @@ class TestTheSameProblem:
         assert all(problem.endswith(" (2 times: lines 1, 2)") for problem in problems)
 
     def test_is_told_from_many_others_of_which_only_the_first_are_named(self, checked):
-        rows = [GOOD | {"answer": None, "x" * i: 1} for i in range(1, 40)]
+        rows = [GOOD | {"answer": [], "x" * i: 1} for i in range(1, 40)]
         keys = ["question", "choices", "answer", "id", "type", "context", "split"]
         some = [{key: [7] for key in keys[:i] + keys[i + 1 :]} for i in range(7)]
         others = [dict.fromkeys(keys[:i], 2.5) for i in range(8)]

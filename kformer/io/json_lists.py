@@ -138,7 +138,8 @@ def _holds_lists(line: bytes) -> bool:
     except (ValueError, RecursionError):
         return False
     return bool(content) and all(
-        isinstance(value, list) or (isinstance(value, dict) and value and all(map(str.isdigit, value)))
+        isinstance(value, list)
+        or (isinstance(value, dict) and value and all(map(str.isdigit, value)))
         for value in content.values()
     )
 

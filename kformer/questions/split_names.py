@@ -32,6 +32,11 @@ class SplitNames:
         self._path = path
         self._names = [name_below(path, file) for file in files]
 
+    def plain_split_of(self, file: Path) -> str | None:
+        """The one split that words of a file's path say; None where they say none, or several."""
+        found = self._splits_in(name_below(self._path, file))
+        return next(iter(found)) if len(found) == 1 else None
+
     def split_of(self, file: Path) -> str | None:
         """The split that a file is named after, as in ``medqa_test.jsonl``, ``dev/part-1.csv``,
         ``train-00000-of-00002.parquet``; None where no word of its path is that of a split.

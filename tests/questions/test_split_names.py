@@ -128,7 +128,7 @@ def test_files_of_a_folder_make_each_other_plain(tmp_path, names, splits):
     "names",
     [
         *(["medqatest", "other"], ["Trainingsfragen", "Testfragen"], ["Testfragen", "Fragen"]),
-        *(["medqatraining", "b"], ["validierung", "b"], ["a_testsets", "b"], ["testbank", "b"]),
+        *(["medqatraining", "b"], ["validierung", "b"], ["aTestbank", "b"], ["testbank", "b"]),
         *(["medqa_training", "other"], ["MCTest", "RACE"], ["devfragen", "b"], ["pretest", "b"]),
         *(["my_development", "b"], ["testbank/1", "b/1"], ["qvalid", "b"]),
     ],
@@ -136,7 +136,7 @@ def test_files_of_a_folder_make_each_other_plain(tmp_path, names, splits):
 def test_a_word_that_holds_a_split_is_refused_beside_other_files(tmp_path, names):
     with pytest.raises(KformerError, match=rf"^{tmp_path}/.*: which split\? .* may mean one; name"):
         splits_of(tmp_path, *(f"{name}.jsonl" for name in names))
-    assert splits_of(tmp_path, f"{names[-1].replace('1', 'x')}.jsonl") in ([None], ["test"])
+    assert splits_of(tmp_path, f"{names[0]}.jsonl") == [None]
 
 
 def test_only_the_path_below_the_folder_counts(tmp_path):
