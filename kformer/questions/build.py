@@ -88,6 +88,9 @@ def _checked(rows: Iterable[Row], path: Path) -> Iterator[dict[str, Any]]:
         except ValidationError as error:
             name = row.get("question_id")
             raise KformerError(f"{path}: question {name!r}: {in_one_line(error)}") from None
+        except ValueError as error:  # two keys that look the same
+            name = row.get("question_id")
+            raise KformerError(f"{path}: question {name!r:.60}: {error}") from None
         if question.question_id in seen:
             raise KformerError(f"{path}: question {question.question_id!r} is there twice")
         seen.add(question.question_id)

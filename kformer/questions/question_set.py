@@ -47,8 +47,8 @@ class QuestionSet:
     def lines(self) -> list[str]:
         """What is doubtful: each file whose questions say another split than its name."""
         return [
-            f"{file}: its name says {self._named[file]}, but the `split` of {count:,} of its "
-            f"{'questions' if count > 1 else 'question'} another, which counts"
+            f"{file}: its name says {self._named[file]}, but the field split of {count:,} "
+            f"{'questions' if count > 1 else 'question'} says another, which counts"
             for file, count in self._named_otherwise.items()
             if count
         ]

@@ -457,6 +457,36 @@ def test_two_keys_that_look_the_same_are_refused(read):
         read([question(**{"é": 1, "e\u0301": 2})])
 
 
+@pytest.mark.parametrize("content", ["{}\n{}", "[{},\n{}]"])
+@pytest.mark.parametrize("name", ["q.jsonl", "q.json"])
+def test_a_key_that_is_there_twice_is_refused_by_its_line(read, content, name):
+    whole = json.dumps(question())
+    twice = whole.replace('"answer"', '"answer": 0, "answer"')
+    content = content.replace("{}", "%s") % (whole, twice)
+    with pytest.raises(KformerError, match=rf"{name}:2: the key 'answer' is there twice; keep"):
+        read(content, name)
+
+
+def test_the_same_key_in_objects_inside_each_other_is_fine(read):
+    assert len(read([question(more={"answer": 7, "more": [{"answer": 1}, {"answer": 2}]})])) == 1
+
+
+class TestAFieldThatSaysAnotherSplitThanTheName:
+    def test_counts_and_is_told(self, folder_of, caplog):
+        rows = [question(question=f"{i}?", split="test") for i in range(3)]
+        folder = folder_of({"dev/questions.jsonl": [*rows, question(split="dev")]})
+        assert [row["split"] for row in JSONL.read(folder)] == [*["test"] * 3, "validation"]
+        assert caplog.messages == [
+            f"{folder}/dev/questions.jsonl: its name says validation, but the field split of 3 "
+            "questions says another, which counts"
+        ]
+
+    @pytest.mark.parametrize("name", ["train.jsonl", "q.jsonl", "train_dev.jsonl"])
+    def test_is_none_where_they_agree_or_the_name_is_not_plain(self, folder_of, caplog, name):
+        list(JSONL.read(folder_of({name: [question(split="train")]})))
+        assert caplog.messages == []
+
+
 def test_a_question_that_cannot_be_seen_is_none(read):
     with pytest.raises(KformerError, match=r"q\.jsonl:1: question: must not be empty"):
         read([question(question="\u200b\ufeff")])
