@@ -4,11 +4,11 @@ import gzip
 import json
 import re
 from pathlib import Path
+from types import MappingProxyType
 
 import jsonschema
 import pyarrow as pa
-import pyarrow.parquet as pqfrom types import MappingProxyType
-
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
