@@ -31,7 +31,7 @@ _OTHER_WORDS = re.compile(
     r"|test(?:ers?|ed|able|es|is|y|ament\w*|icle\w*|icular|if\w*|imon\w*|osterone\w*)"
     r"|valid(?:ity|ly|at(?:e|es|ed|ing|or|ors))|invalid"
     # developer, device, devil, devotion, DevOps
-    r"|dev(?!elopment\Z)(?:el|ic|ia|il|io|o|al|an|as)\w*|(?:web|game)dev"
+    r"|dev(?!elopment\Z)(?:el|ic|ia|il|io|is|o|al|an|as)\w*|redevelopment|(?:web|game)dev"
     r"|(?:re|con|over|di)?strain(?:s|ing)?|quatrains?"
     # contest, protest, and the superlatives of adjectives that end with t
     r"|(?:at|con|de|pro|blun|brigh|comple|cu|fain|fas|fat|fit|flat|grea|hot|la|ligh|mu|nea|poli"
