@@ -23,7 +23,7 @@ PLAIN = (
 )
 
 _WORD = re.compile(r"[^\W\d_]+")
-_CASE_CHANGE = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_CASE_CHANGE = re.compile(r"(?<=[a-z])(?=[A-Z])(?!Ops)")  # but not in DevOps
 _SOUND = r"(?:train(?:ing)?|test(?:ing)?|dev(?:elopment)?|valid(?:ation)?)"
 _SOUNDS_LIKE = re.compile(rf"{_SOUND}.*|.*{_SOUND}(?:{'|'.join(_CONTENTS)}|s)?")
 _OTHER_WORDS = re.compile(
