@@ -1,7 +1,7 @@
 """Checking the user's own data: all problems at once, where a stage stops at the first."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -31,6 +31,7 @@ from kformer.questions.equal_choices import find_equal_choices
 from kformer.questions.question_set import QuestionSet
 from kformer.questions.split_names import SplitNames
 from kformer.questions.split_sizes import split_sizes
+from kformer.questions.unlabelled import NoAnswer
 from kformer.questions.user_files import QuestionRow, UserQuestions
 
 
@@ -99,7 +100,7 @@ def check(
             raise KformerError(f"--columns: these are columns of {of_columns}, not of {kind}")
         kind = of_columns
     files = files_below(path, SUFFIXES)
-    checker = _Checker(path, columns, files)
+    checker = _Checker(path, columns)
     for file in files:
         try:
             checker.check(file, kind)
@@ -139,16 +140,15 @@ class _Checker:
         self,
         path: Path,
         columns: Columns | None,
-        files: Sequence[Path],
     ) -> None:
         self.report = Report()
         self.problems = Problems()
         self._path = path
         self._columns = columns
         self._question_sets: dict[type[UserQuestions], QuestionSet] = {}
+        self._unlabelled: dict[Path, KformerError | None] = {}  # of files with NoAnswer
         self._told: set[str] = set()
         self._facts: set[bytes] = set()
-        self._split_names = SplitNames(path, files)
         self._files: dict[tuple[type[UserReader], Kind], list[Path]] = {}  # by what reads them
 
     def problem(self, error: KformerError) -> None:
@@ -168,7 +168,7 @@ class _Checker:
             self._check_text(file)
             return
         if isinstance(reader, UserQuestions):
-            self._question_sets.setdefault(type(reader), QuestionSet()).files.append(file)
+            self._question_set(reader).files.append(file)
         is_empty = True
         for record in reader.records(file):
             is_empty = False
@@ -191,6 +191,7 @@ class _Checker:
             reader = kind.model_validate({"path": str(self._path)})
             try:
                 rows = reader.in_splits(questions)
+                self.report.doubts += questions.lines()
                 self.report.doubts += find_copies(rows).lines()
                 if not self.report.problems:  # else there may be more once they are corrected
                     split_sizes(rows, self._path)
@@ -231,9 +232,22 @@ class _Checker:
         if is_empty:
             raise KformerError(f"{file}: no text in it; add some, or remove the file")
 
+    def _question_set(self, reader: UserQuestions) -> QuestionSet:
+        """What is read of all files of a format."""
+        if type(reader) not in self._question_sets:
+            names = SplitNames(self._path, files_below(self._path, reader.suffixes))
+            self._question_sets[type(reader)] = QuestionSet(names)
+        return self._question_sets[type(reader)]
+
     def _check_question(self, record: Record, reader: UserQuestions) -> None:
-        row = reader.as_row(record, self._path, self._split_names)
-        self._question_sets[type(reader)].add(row, record)
+        questions, file = self._question_set(reader), record.file
+        try:
+            row = reader.as_row(record, self._path, questions.names)
+        except NoAnswer as error:
+            if file not in self._unlabelled:
+                self._unlabelled[file] = reader.all_unlabelled(file, questions.names)
+            raise self._unlabelled[file] or error from None
+        questions.add(row, record)
         self.report.splits[row["split"] or "no split"] += 1
 
     def _check_fact(self, record: Record, reader: UserFacts) -> None:

@@ -4,6 +4,7 @@ import gzip
 import json
 import re
 from pathlib import Path
+from types import MappingProxyType
 
 import jsonschema
 import pyarrow as pa
@@ -241,7 +242,7 @@ class TestTheSameProblem:
         assert all(problem.endswith(" (2 times: lines 1, 2)") for problem in problems)
 
     def test_is_told_from_many_others_of_which_only_the_first_are_named(self, checked):
-        rows = [GOOD | {"answer": None, "x" * i: 1} for i in range(1, 40)]
+        rows = [GOOD | {"answer": [], "x" * i: 1} for i in range(1, 40)]
         keys = ["question", "choices", "answer", "id", "type", "context", "split"]
         some = [{key: [7] for key in keys[:i] + keys[i + 1 :]} for i in range(7)]
         others = [dict.fromkeys(keys[:i], 2.5) for i in range(8)]
@@ -253,6 +254,35 @@ class TestTheSameProblem:
             r"and \d+ more problems of other kinds; correct these f.*", problems[-1]
         )
         assert report.problems > 50
+
+
+class TestUnlabelledQuestions:
+    WITHOUT = MappingProxyType({"question": "Who?", "choices": ["x", "y"]})
+    NEITHER = "unlabelled questions can neither train nor be scored; leave "
+
+    @pytest.mark.parametrize("change", [{}, {"answer": ""}, {"answer": None}])
+    def test_are_one_problem_where_a_file_has_no_others(self, checked, change):
+        files = {"train.jsonl": SEVERAL, "test.jsonl": [{**self.WITHOUT, **change}] * 9}
+        report, [problem] = checked(files)
+        assert problem.startswith("test.jsonl: its 9 questions have no answer")
+        assert problem.endswith(f"{self.NEITHER}the file out, and take the validation file as test")
+        assert (report.fine, report.problems) == ({"questions": 5}, 1)
+
+    def test_are_told_by_their_lines_beside_others(self, checked):
+        report, [problem] = checked({"q.jsonl": [*SEVERAL, *[dict(self.WITHOUT)] * 2]})
+        assert problem.startswith(f"q.jsonl:6: has no answer; {self.NEITHER}it out, or give its")
+        assert (report.fine, report.problems) == ({"questions": 5}, 2)
+
+
+def test_a_field_that_says_another_split_than_the_name_is_a_doubt(checked):
+    rows = [row | {"split": "test"} for row in SEVERAL[:2]]
+    report, [] = checked({"dev.jsonl": rows, "train.jsonl": SEVERAL[2:]})
+    assert report.doubts[0].endswith("the field split of 2 questions says another, which counts")
+
+
+def test_files_of_other_formats_are_no_other_files_to_a_name(checked):
+    report, [] = checked({"MCTest.jsonl": SEVERAL, "notes.txt": "A note."})
+    assert report.splits == {"no split": 5}
 
 
 QUESTIONS = '{"question": "q.stem", "choices": ["a1", "a2"], "answer": "key"}'

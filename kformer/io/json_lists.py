@@ -9,6 +9,8 @@ from pathlib import Path
 from kformer.errors import KformerError
 from kformer.io.text_files import MAX_LINE, raw_lines, read_pieces
 
+# A first line that goes on with the elements of a list in an object.
+_OPENS_LIST = re.compile(rb'\{\s*"[^"]*"\s*:\s*\[\s*(?:\Z|[\[{].*,\Z)')
 _SPACES = re.compile(r"[ \t\r\n]*")
 _decode = json.JSONDecoder().raw_decode
 
@@ -17,13 +19,20 @@ def is_list(path: Path) -> bool:
     """Whether a JSON file is one list, instead of an object on each line.
 
     Raises:
-        KformerError: it is one object over several lines; or it cannot be read.
+        KformerError: it is one object over several lines, or one that holds the records in lists;
+            or it cannot be read.
     """
     lines = (line.strip() for _, line in raw_lines(path))
     first, second = [*islice(filter(None, lines), 2), b"", b""][:2]
     if first.startswith(b"["):
         return not second or not _is_whole(first)
-    if first.startswith(b"{") and second and second[:1] not in b"[{" and not _is_whole(first):
+    if not second and _holds_lists(first):
+        raise KformerError(
+            f"{path}: holds an object with lists; write one object a line, or all as one list "
+            "[{…}, {…}]"
+        )
+    goes_on = second and (second[:1] not in b"[{" or _OPENS_LIST.match(first))
+    if first.startswith(b"{") and goes_on and not _is_whole(first):
         raise KformerError(
             f"{path}: a JSON object over several lines; write each record as an object on a line, "
             "or all as one list [{…}, {…}]"
@@ -115,6 +124,24 @@ class _Text:
         self._line += self._held.count("\n", 0, self._at)
         self._held, self._at = self._held[self._at :] + (piece or ""), 0
         return piece is not None
+
+
+def _holds_lists(line: bytes) -> bool:
+    """Whether a line is an object of nothing but lists: columns, or the records of each split.
+
+    Or of what pandas makes of columns: objects whose keys are the numbers of the rows.
+    """
+    if not line.startswith(b"{"):
+        return False
+    try:
+        content = json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return bool(content) and all(
+        isinstance(value, list)
+        or (isinstance(value, dict) and value and all(map(str.isdigit, value)))
+        for value in content.values()
+    )
 
 
 def _is_whole(line: bytes) -> bool:

@@ -177,18 +177,36 @@ def parse_json(text: str, where: str) -> Any:
     """Parses JSON that can also be written back as UTF-8.
 
     Raises:
-        KformerError: it is malformed, or nested too deeply, or has half of a surrogate pair;
-            the message starts with ``where``.
+        KformerError: it is malformed, or nested too deeply, or has half of a surrogate pair, or an
+            object has a key twice; the message starts with ``where``.
     """
     try:
-        value = json.loads(text)
+        value = _decoder.decode(text)
         if "\\u" in text:  # the only way in for half of a pair, which no Parquet file can hold
             json.dumps(value, ensure_ascii=False).encode()
+    except _RepeatedKey as error:
+        raise KformerError(f"{where}: {error}; keep the right one") from None
     except (ValueError, RecursionError) as error:
         raise KformerError(
             f"{where}: not valid JSON ({error}); correct it or download it again"
         ) from None
     return value
+
+
+class _RepeatedKey(Exception):
+    """An object has a key twice: which value is meant, nobody knows."""
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise _RepeatedKey(f"the key {twice!r:.60} is there twice")
+    return content
+
+
+_decoder = json.JSONDecoder(object_pairs_hook=_each_key_once)
 
 
 def _open(path: Path) -> IO[bytes]:

@@ -85,9 +85,10 @@ def _checked(rows: Iterable[Row], path: Path) -> Iterator[dict[str, Any]]:
     for row in rows:
         try:
             question = _Question.model_validate(in_normal_form(row))
-        except ValidationError as error:
+        except ValueError as error:  # also two keys that look the same
+            reason = in_one_line(error) if isinstance(error, ValidationError) else f"{error}"
             name = row.get("question_id")
-            raise KformerError(f"{path}: question {name!r}: {in_one_line(error)}") from None
+            raise KformerError(f"{path}: question {name!r}: {reason}") from None
         if question.question_id in seen:
             raise KformerError(f"{path}: question {question.question_id!r} is there twice")
         seen.add(question.question_id)

@@ -1,6 +1,7 @@
 """The user's questions as a whole: no id twice, and each question in a split."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,17 +10,21 @@ from kformer.errors import KformerError
 from kformer.io.records import Record
 from kformer.questions.copies import comparison_form
 from kformer.questions.reader import hash_fraction
-from kformer.questions.split_names import check_parts
+from kformer.questions.split_names import SplitNames, check_parts
 
 
 class QuestionSet:
     """The questions of the files at a path; some may have no split yet."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: SplitNames) -> None:
+        self.names = names
+        """what the files' names say"""
         self.rows: list[dict[str, Any]] = []
         """of the questions table; the split may be None"""
         self.files: list[Path] = []
         """all that were read, also those without a question"""
+        self._named: dict[Path, str | None] = {}  # the splits that the files' names say
+        self._named_otherwise: Counter[Path] = Counter()  # questions in another split than that
         self._first_with_id: dict[str, str] = {}  # file and line
         self._has_all_splits: dict[Path, bool] = {}  # by file, in the order of reading
 
@@ -31,9 +36,22 @@ class QuestionSet:
             raise KformerError(
                 f"{record.where}: id: {name!r} is that of {first} too; give each question its own"
             )
+        if record.file not in self._named:
+            self._named[record.file] = self.names.plain_split_of(record.file)
+        named = self._named[record.file]
+        self._named_otherwise[record.file] += named not in (None, row["split"])
         has_split, so_far = row["split"] is not None, self._has_all_splits.get(record.file, True)
         self._has_all_splits[record.file] = so_far and has_split
         self.rows.append(row)
+
+    def lines(self) -> list[str]:
+        """What is doubtful: each file whose questions say another split than its name."""
+        return [
+            f"{file}: its name says {self._named[file]}, but the field split of {count:,} "
+            f"{'questions' if count > 1 else 'question'} says another, which counts"
+            for file, count in self._named_otherwise.items()
+            if count
+        ]
 
     def in_splits(
         self, test_share: float, validation_share: float, seed: int

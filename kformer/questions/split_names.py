@@ -1,26 +1,21 @@
 """Which split a file of the user's holds, by its name and those of its folders."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 from kformer.errors import KformerError
-from kformer.io.table_schemas import SPLITS
 from kformer.io.text_files import name_below, suffix_of
-
-# What the splits are called, here and elsewhere.
-SPLIT_OF = {name: name for name in SPLITS} | dict.fromkeys(("dev", "val", "valid"), "validation")
-# Words of a name that say the split, whatever else is in the name.
-_WORDS = (
-    SPLIT_OF
-    | {"trn": "train", "tst": "test"}
-    | {f"{word}{more}": split for word, split in SPLIT_OF.items() for more in ("set", "split")}
+from kformer.questions.split_words import (
+    SPLIT_OF,
+    plain_splits,
+    sounding_like_split,
+    splits_in_like_names,
+    words_of,
 )
-# Words that say it only where they are the whole name: there are notes on training, too.
-_WHOLE_NAMES = {"training": "train", "development": "validation", "testing": "test"}
-_WORD = re.compile(r"[^\W\d_]+")
+
 # Questions are held out from training for validation, or for the test: nobody but the user knows.
 _UNCLEAR = re.compile(r"(?<![^\W\d_])(?:h[eo]ld[\W_]*out|eval(?:uation)?)(?![^\W\d_])")
 # Old files of the Hugging Face hub have a checksum behind it.
@@ -37,6 +32,11 @@ class SplitNames:
         self._path = path
         self._names = [name_below(path, file) for file in files]
 
+    def plain_split_of(self, file: Path) -> str | None:
+        """The one split that words of a file's path say; None where they say none, or several."""
+        found = self._splits_in(name_below(self._path, file))
+        return next(iter(found)) if len(found) == 1 else None
+
     def split_of(self, file: Path) -> str | None:
         """The split that a file is named after, as in ``medqa_test.jsonl``, ``dev/part-1.csv``,
         ``train-00000-of-00002.parquet``; None where no word of its path is that of a split.
@@ -48,7 +48,7 @@ class SplitNames:
             KformerError: what it means is not plain.
         """
         name = name_below(self._path, file)
-        found = _splits_in(name)
+        found = self._splits_in(name)
         if len(found) == 1:
             return found.pop()
         if found:
@@ -61,12 +61,45 @@ class SplitNames:
                 f"{file}: which split? it differs from {twin} by what may be its split; "
                 f"{_WHAT_TO_DO} (in a name, the split must be a word of its own)"
             )
+        if len(self._names) > 1 and (word := _word_like_split(name)):
+            raise KformerError(
+                f"{file}: which split? {word!r:.60} may mean one; {_WHAT_TO_DO} (in a name, the "
+                "split must be a word of its own)"
+            )
         return self._split_of_all
+
+    def _splits_in(self, name: str) -> set[str]:
+        """The splits that a path names: ``{"test"}`` for ``data/medqa_test_v2``.
+
+        A folder that names several, such as ``train-dev``, says nothing of a file in it that names
+        one.
+        """
+        parts = name.split("/")
+        *folders, last = (
+            self._splits_in_part("/".join(parts[:depth]), part) for depth, part in enumerate(parts)
+        )
+        plain = {split for splits in folders if len(splits) == 1 for split in splits} | last
+        return plain or set().union(*folders)
+
+    def _splits_in_part(self, parent: str, part: str) -> set[str]:
+        words = _words_in(part)
+        like = self._like_names.get(parent, {}).get(tuple(words))
+        return plain_splits(words) or ({like} if like else set())
+
+    @cached_property
+    def _like_names(self) -> dict[str, Mapping[tuple[str, ...], str]]:
+        """By each folder the words of names in it that others make plain, with their splits."""
+        names: dict[str, dict[tuple[str, ...], None]] = {}
+        for parts in (name.split("/") for name in self._names):
+            for depth, part in enumerate(parts):
+                there = names.setdefault("/".join(parts[:depth]), {})
+                there[tuple(_words_in(part))] = None
+        return {parent: splits_in_like_names(there) for parent, there in names.items()}
 
     @cached_property
     def _split_of_all(self) -> str | None:
         """The split that the folder itself is called, unless files in it are named after some."""
-        if not self._path.is_dir() or any(map(_splits_in, self._names)):
+        if not self._path.is_dir() or any(map(self._splits_in, self._names)):
             return None
         return SPLIT_OF.get(self._path.absolute().name.lower())
 
@@ -89,21 +122,13 @@ class SplitNames:
         }
 
 
-def _splits_in(name: str) -> set[str]:
-    """The splits that a path names: ``{"test"}`` for ``data/medqa_test_v2``.
-
-    A folder that names several, such as ``train-dev``, says nothing of a file in it that names one.
-    """
-    *folders, last = map(_splits_in_part, name.lower().split("/"))
-    plain = {split for splits in folders if len(splits) == 1 for split in splits} | last
-    return plain or set().union(*folders)
+def _words_in(part: str) -> list[str]:
+    return words_of(_PART.sub("", part))
 
 
-def _splits_in_part(part: str) -> set[str]:
-    words = _WORD.findall(_PART.sub("", part))
-    if len(words) == 1 and words[0] in _WHOLE_NAMES:
-        return {_WHOLE_NAMES[words[0]]}
-    return {_WORDS[word] for word in words if word in _WORDS}
+def _word_like_split(name: str) -> str | None:
+    """A word of a path that may be meant as a split's."""
+    return next(filter(None, map(sounding_like_split, map(_words_in, name.split("/")))), None)
 
 
 def check_parts(files: Iterable[Path]) -> None:

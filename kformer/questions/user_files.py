@@ -1,7 +1,7 @@
 """The user's own questions: JSON lines, a table (CSV) or Parquet."""
 
+import logging
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Annotated, Any, Literal, Self
@@ -11,17 +11,26 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, m
 from kformer.config_section import Text
 from kformer.errors import KformerError, listed
 from kformer.io.record_files import JsonlFiles, ParquetFiles, RecordFiles
-from kformer.io.records import NoSuchColumn, Record, csv_records
+from kformer.io.records import NoSuchColumn, Record, csv_records, misspelt
 from kformer.io.tables import Row
 from kformer.io.text_files import name_below
 from kformer.questions.columns import QuestionColumns, in_order_of_letters
 from kformer.questions.known_forms import columns_for
 from kformer.questions.question_set import QuestionSet
 from kformer.questions.reader import QuestionReader
-from kformer.questions.split_names import SPLIT_OF, SplitNames
+from kformer.questions.split_names import SplitNames
+from kformer.questions.split_words import SPLIT_OF
+from kformer.questions.unlabelled import (
+    UNLABELLED,
+    NoAnswer,
+    all_unlabelled,
+    instead_of,
+    is_unlabelled,
+)
 from kformer.sources.user_data import UserData
 
 _AnySplit = Literal["train", "validation", "dev", "val", "valid", "test"]
+_log = logging.getLogger(__name__)
 _LETTERS = frozenset(ascii_uppercase)
 
 
@@ -136,11 +145,17 @@ class UserQuestions(UserData, QuestionReader, RecordFiles):
                 be given a split.
         """
         files = self.files_at(path, self.suffixes)
-        names, questions = SplitNames(path, files), QuestionSet()
+        names = SplitNames(path, files)
+        questions = QuestionSet(names)
         for file in files:
             questions.files.append(file)
             for record in self.records(file):
-                questions.add(self.as_row(record, path, names), record)
+                try:
+                    questions.add(self.as_row(record, path, names), record)
+                except NoAnswer as error:
+                    raise self.all_unlabelled(file, names) or error from None
+        for line in questions.lines():
+            _log.warning(line)
         yield from self.in_splits(questions)
 
     def as_row(self, record: Record, path: Path, names: SplitNames) -> dict[str, Any]:
@@ -150,11 +165,14 @@ class UserQuestions(UserData, QuestionReader, RecordFiles):
         id, a question is named by its line and by its file's path below ``path``.
 
         Raises:
+            NoAnswer: that is all that it lacks.
             KformerError: the record is no question.
         """
         try:
             question = record.parse(QuestionRow)
         except KformerError as error:
+            if is_unlabelled(record, QuestionRow, bool(self.columns)):
+                raise NoAnswer(record, names) from None
             raise KformerError(f"{error}{self._hint(record, names)}") from None
         file = name_below(path, record.file)
         name = f"{file}-{record.line:06d}" if question.id is None else str(question.id)
@@ -174,19 +192,20 @@ class UserQuestions(UserData, QuestionReader, RecordFiles):
         content = record.content
         if isinstance(content, NoSuchColumn):
             is_of_answer = self.columns and repr(self.columns.answer) in str(content)
-            return _on_unlabelled({}, record.file, names) if is_of_answer else ""
+            instead = instead_of(record, names) if is_of_answer else ""
+            return instead and f"; {UNLABELLED}; leave the file out{instead}"
         if isinstance(content, KformerError):
             return ""
         if not self.columns and (known := columns_for(record, QuestionRow)):
             return f"; {known}"
-        hint = ""
         there = {*content, *map(str.lower, record.columns or ())}
         if not self.columns and not there.issuperset(("question", "choices", "answer")):
-            hint = f"; there are: {listed(content)}"
-        answer = content.get("answer")
-        if answer is None or str(answer).strip() in ("", "-1"):  # -1: as on the Hugging Face hub
-            hint += _on_unlabelled(content, record.file, names)
-        return hint
+            return f"; there are: {listed(content)}"
+        return ""
+
+    def all_unlabelled(self, file: Path, names: SplitNames) -> KformerError | None:
+        """What is wrong with a file none of whose questions has an answer; None if one may."""
+        return all_unlabelled(self.records(file), QuestionRow, bool(self.columns), names)
 
     def in_splits(self, questions: QuestionSet) -> list[dict[str, Any]]:
         """All questions, each in a split; raises as `QuestionSet.in_splits` does."""
@@ -234,8 +253,10 @@ def _hint_on_header(path: Path) -> str:
         return ""
     if known := columns_for(first, QuestionRow):
         return f"; {known}"
-    has_answers = "answer" in map(str.lower, first.columns or ())
-    return "" if has_answers else _on_unlabelled({}, path, SplitNames(path, [path]))
+    header = dict.fromkeys(map(str.lower, first.columns or ()))
+    if "answer" in {*header, *misspelt(header, QuestionRow).values()}:
+        return ""
+    return f"; {UNLABELLED}; leave the file out{instead_of(first, SplitNames(path, [path]))}"
 
 
 def _with_choices(cells: dict[str, Any]) -> dict[str, Any]:
@@ -244,14 +265,3 @@ def _with_choices(cells: dict[str, Any]) -> dict[str, Any]:
     content = {name.lower(): cell for name, cell in cells.items() if name not in letters}
     content["choices"] = {name.upper(): cell for name, cell in letters.items()}
     return content
-
-
-def _on_unlabelled(content: dict[str, Any], file: Path, names: SplitNames) -> str:
-    """What to do with a question without an answer, if it is of the test split."""
-    with suppress(KformerError):  # it is not plain which split the file holds
-        if (_as_split(content.get("split")) or names.split_of(file)) == "test":
-            return (
-                "; unlabelled test questions cannot be scored; leave them out, and take the "
-                "validation file as test"
-            )
-    return ""

@@ -55,6 +55,35 @@ def test_lines_stay_lines(contents):
     assert second == {"b": 2}
 
 
+COLUMNS = {"question": ["a?", "b?"], "choices": [["x", "y"]] * 2, "answer": [0, 1]}
+BY_ROW = {key: {str(row): value for row, value in enumerate(COLUMNS[key])} for key in COLUMNS}
+
+
+@pytest.mark.parametrize("held", [{"data": ROWS}, {"train": ROWS, "test": []}, COLUMNS, BY_ROW])
+def test_an_object_with_lists_is_one_short_problem(contents, held):
+    problem = ": holds an object with lists; write one object a line, or all as one list [{…}, {…}]"
+    assert contents(json.dumps(held)) == contents(json.dumps(held) + "\n", "q.jsonl") == problem
+    over_lines = contents(json.dumps(held, indent=1))
+    assert over_lines.startswith(": a JSON object over several lines; write each record as an obj")
+    assert contents('{"data": [' + ",\n".join(map(json.dumps, ROWS)) + "]}") == over_lines
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        *(ROWS[0], {}, {"choices": [{"label": "A", "text": "x"}], "question": {"stem": "?"}}),
+        {"question": "?", "choices": {"A": "x", "B": "y"}, "answer": 0},
+        {"text": "a"},
+    ],
+)
+def test_one_record_alone_is_one(contents, record):
+    assert contents(json.dumps(record)) == [record]
+    assert contents(json.dumps(record) + "\n" + json.dumps({"data": ROWS})) == [
+        record,
+        {"data": ROWS},
+    ]
+
+
 def test_elements_that_are_no_objects_are_told_one_by_one(contents):
     problem = ":2: not a JSON object; each must be one {…}"
     assert contents('[{"a": 1}, 7, {"b": 2}]') == [{"a": 1}, problem, {"b": 2}]

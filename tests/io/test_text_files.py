@@ -46,6 +46,9 @@ def test_bom_crlf_blank_lines_and_no_last_newline(tmp_path):
         (rb'{"a": "\ud800"}', "not valid JSON"),
         (b"[" * 100_000, "not valid JSON"),
         (b'{"a": ' + b"9" * 5000 + b"}", "not valid JSON"),
+        (b'{"a": 0, "b": 1, "a": 0}', "the key 'a' is there twice; keep the right one"),
+        (b'{"b": [{"a": 0, "a": 1}]}', "the key 'a' is there twice; keep the right one"),
+        (rb'{"a": 0, "\u0061": 1}', "the key 'a' is there twice; keep the right one"),
     ],
 )
 def test_errors_name_the_line(tmp_path, line, what):

@@ -73,6 +73,7 @@ def test_questions_are_written_in_order_and_counted_by_split(build, table):
         *(({"question": text}, "question") for text in ("  ", None)),
         *(({"split": split}, "split") for split in ("dev", None)),
         *(({key: None}, key) for key in ("choices", "context")),
+        ({"\u00e9": 1, "e\u0301": 2}, "the key 'é' is there twice; rename one"),
     ],
 )
 def test_what_is_no_question_is_refused_by_its_id_and_the_old_table_stays(

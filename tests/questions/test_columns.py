@@ -244,7 +244,6 @@ NAMED = {"question": "stem", "answer": "key"}
         ({"labels": "names"}, {"names": ["1"]}, "labels: must be a list with one for each"),
         ({"labels": "names"}, {"names": ["1", "2"], "key": "B"}, "answer: 'B' is no label; there"),
         ({}, {"choices": ["1", "0"], "key": "0"}, "answer: '0' may mean choice 0 or 1"),
-        ({}, {"key": None}, "answer: Field required"),
         ({}, {"choices": ["x", "", "z"]}, "choices.1: must not be empty"),
         ({}, {"choices": [{"text": "x"}, {"text": "y"}]}, "choices.0: "),
         ({}, {"choices": {"A": "x", "C": "y"}}, "choices: the letters of 2 choices must be A, B"),

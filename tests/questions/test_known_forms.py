@@ -28,7 +28,7 @@ FORMS = {
 @pytest.fixture
 def refusal(folder_of):
     def refused(record, **settings):
-        with pytest.raises(KformerError, match=r"^.+/q\.jsonl:1: .+$") as caught:
+        with pytest.raises(KformerError, match=r"^.+/q\.jsonl(:1)?: .+$") as caught:
             list(JsonlQuestions(path=".", **settings).read(folder_of({"q.jsonl": [record]})))
         return str(caught.value)
 
@@ -76,13 +76,16 @@ def test_nothing_is_proposed_where_the_config_has_columns(refusal):
 class TestUnlabelled:
     """Questions of a hidden test set."""
 
-    WITHOUT = "unlabelled test questions cannot be scored; leave them out, and take the validation"
+    WITHOUT = "unlabelled questions can neither train nor be scored; leave the file out"
+    INSTEAD = f"{WITHOUT}, and take the validation file as test"
 
     @pytest.mark.parametrize("change", [{}, *({"answer": value} for value in ("", None, -1, "-1"))])
     def test_test_questions_cannot_be_scored(self, folder_of, change):
         whole = ASKED | {"choices": ["skin", "bone"]}
         folder = folder_of({"train.jsonl": [whole | {"answer": 0}], "test.jsonl": [whole | change]})
-        with pytest.raises(KformerError, match=rf"/test\.jsonl:1: answer.*; {self.WITHOUT}"):
+        with pytest.raises(
+            KformerError, match=rf"/test\.jsonl: its question has no.*{self.INSTEAD}"
+        ):
             list(JsonlQuestions(path=".").read(folder))
 
     @pytest.mark.parametrize("answer", ["", "-1", None])
@@ -92,26 +95,41 @@ class TestUnlabelled:
     def test_so_it_is_with_columns(self, refusal, columns, answer):
         record = ASKED | {"choices": ["skin", "bone"], "names": ["A", "B"], "answer": answer}
         message = refusal(record | {"split": "test"}, columns=columns)
-        assert "q.jsonl:1: answer: Field required; " in message
-        assert self.WITHOUT in message
+        assert message.endswith(f"q.jsonl: its question has no answer; {self.INSTEAD}")
 
     def test_so_it_is_where_a_file_has_no_column_for_answers(self, folder_of):
         whole = ASKED | {"choices": ["skin", "bone"]}
         folder = folder_of({"train.jsonl": [whole | {"key": 0}], "test.jsonl": [whole]})
         reader = JsonlQuestions(path=".", columns={"answer": "key"})
         with pytest.raises(
-            KformerError, match=rf"/test\.jsonl:1: no column 'key'; .*; {self.WITHOUT}"
+            KformerError, match=rf"/test\.jsonl:1: no column 'key'; .*; {self.INSTEAD}"
         ):
             list(reader.read(folder))
 
     def test_so_it_is_in_tables(self, folder_of):
         for content in ("question,A,B,answer\n?,x,y,\n", "question,A,B\n?,x,y\n"):
-            with pytest.raises(KformerError, match=rf"q_test\.csv:\d: .*answer.*; {self.WITHOUT}"):
+            with pytest.raises(KformerError, match=rf"q_test\.csv.* answer.*; {self.INSTEAD}"):
                 list(CsvQuestions(path=".").read(folder_of({"q_test.csv": content})))
 
-    def test_others_are_refused(self, refusal):
-        message = refusal(ASKED | {"choices": ["skin", "bone"], "answer": ""})
-        assert message.endswith("q.jsonl:1: answer: must not be empty")
+    @pytest.mark.parametrize("change", [{}, {"answer": ""}, {"answer": None}])
+    def test_others_are_refused(self, folder_of, change):
+        rows = [ASKED | {"choices": ["skin", "bone"]} | change for _ in range(3)]
+        there = "" if change else r" \(there are: choices, id, question\)"
+        message = rf"/q\.jsonl: its 3 questions have no answer{there}; {self.WITHOUT}$"
+        with pytest.raises(KformerError, match=message):
+            list(JsonlQuestions(path=".").read(folder_of({"q.jsonl": rows})))
+
+    @pytest.mark.parametrize("change", [{}, {"answer": ""}, {"answer": None}])
+    def test_a_few_are_refused_by_their_line(self, folder_of, change):
+        whole = ASKED | {"choices": ["skin", "bone"]}
+        rows = [whole | {"answer": 0}, whole | change]
+        with pytest.raises(KformerError, match=r"/q\.jsonl:2: has no answer; unlabelled questions"):
+            list(JsonlQuestions(path=".").read(folder_of({"q.jsonl": rows})))
+
+    def test_what_is_no_question_without_an_answer_either_is_said(self, refusal):
+        message = refusal(ASKED | {"choices": ["skin"], "answer": ""})
+        assert "q.jsonl:1: choices: " in message
+        assert "unlabelled" not in message
 
     def test_minus_one_may_be_a_choice(self, folder_of):
         record = ASKED | {"choices": ["-1", "1"], "answer": "-1"}

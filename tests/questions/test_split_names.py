@@ -81,8 +81,7 @@ def test_words_that_only_sound_like_splits_may_stand_side_by_side(tmp_path):
         (["eval.jsonl"], "name it train"),
         (["my_evaluation_2.csv"], "name it train"),
         (["medqatrain.jsonl", "medqatest.jsonl"], "it differs from medqa"),
-        (["medqaTrain.jsonl", "medqaDev.jsonl"], "it differs from medqa"),
-        (["training_questions.jsonl", "testing_questions.jsonl"], "it differs from t"),
+        (["medqatrainqs.jsonl", "medqatestqs.jsonl"], "it differs from medqa"),
         (["atrain/1.jsonl", "atest/1.jsonl"], "it differs from a"),
     ],
 )
@@ -90,6 +89,54 @@ def test_what_is_not_plain_is_refused(tmp_path, names, problem):
     with pytest.raises(KformerError, match=rf"^{tmp_path}/.*: which split\? {problem}") as caught:
         splits_of(tmp_path, *names)
     assert "or set `split` in each question" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("names", "splits"),
+    [
+        (["trainQuestions", "testQs", "myDevSet"], ["train", "test", "validation"]),
+        (["medqaTrain", "medqaDev"], ["train", "validation"]),
+        (["traindata", "testdata_final", "devdata"], ["train", "test", "validation"]),
+        (["trainingdata", "TestingSet", "valset"], ["train", "test", "validation"]),
+        (["training_set", "testing_set", "validation_set"], ["train", "test", "validation"]),
+        (["Training Set", "Test Set", "Development Data"], ["train", "test", "validation"]),
+        (["training_questions", "testing_questions"], ["train", "test"]),
+        (["medqa_training", "medqa_testing"], ["train", "test"]),
+        (["medqa_training/1", "medqa_training/2", "medqa_dev/1"], ["train", "train", "validation"]),
+        (
+            ["dataset_training", "dataset_dev", "dataset_test"],
+            ["train", "validation", "test"],
+        ),
+        (["dataset-training-0-of-1", "dataset_test-0-of-1"], ["train", "test"]),
+        (["tr", "te", "va"], ["train", "test", "validation"]),
+        (["medqa_tr", "medqa_te", "medqa_vl"], ["train", "test", "validation"]),
+        # what is no split's word beside others
+        (["training_notes", "anatomy"], [None, None]),
+        (["development of children", "teeth"], [None, None]),
+        (["latest", "contest", "attest", "protest"], [None] * 4),
+        (["greatest", "fastest", "developer", "device"], [None] * 4),
+        (["restrain", "invalid", "DevOps", "testament"], [None] * 4),
+        (["tr", "en", "vi"], [None] * 3),
+        (["xquad_tr", "xquad_ta"], [None] * 2),
+    ],
+)
+def test_files_of_a_folder_make_each_other_plain(tmp_path, names, splits):
+    assert splits_of(tmp_path, *(f"{name}.jsonl" for name in names)) == splits
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        *(["medqatest", "other"], ["Trainingsfragen", "Testfragen"], ["Testfragen", "Fragen"]),
+        *(["medqatraining", "b"], ["validierung", "b"], ["aTestbank", "b"], ["testbank", "b"]),
+        *(["medqa_training", "other"], ["MCTest", "RACE"], ["devfragen", "b"], ["pretest", "b"]),
+        *(["my_development", "b"], ["testbank/1", "b/1"], ["qvalid", "b"]),
+    ],
+)
+def test_a_word_that_holds_a_split_is_refused_beside_other_files(tmp_path, names):
+    with pytest.raises(KformerError, match=rf"^{tmp_path}/.*: which split\? .* may mean one; name"):
+        splits_of(tmp_path, *(f"{name}.jsonl" for name in names))
+    assert splits_of(tmp_path, f"{names[0]}.jsonl") == [None]
 
 
 def test_only_the_path_below_the_folder_counts(tmp_path):

@@ -160,7 +160,8 @@ class TestAQuestion:
             ),
             ({"choices": {"A": "x", "C": "y"}}, "choices: the letters of 2 choices must be A, B"),
             ({"answer": True}, "answer: must be an index from 0, a letter or a text (not True)"),
-            *(({"answer": answer}, "answer: ") for answer in (None, 1.0, float("nan"), [1], "")),
+            *(({"answer": answer}, "answer: ") for answer in (1.0, float("nan"), [1])),
+            *(({"answer": answer}, "has no answer; unlabelled") for answer in (None, "")),
             ({"answer": 3}, "answer: 3 is out of range 0 to 2"),
             ({"answer": 10**30}, "is out of range 0 to 2"),
             ({"answer": "D\n"}, "answer: 'D' is neither a choice, nor a letter A to C, nor an"),
@@ -176,7 +177,7 @@ class TestAQuestion:
         assert "/q.jsonl:3: " in message
         assert problem in message
 
-    @pytest.mark.parametrize("key", ["question", "choices", "answer"])
+    @pytest.mark.parametrize("key", ["question", "choices"])
     def test_that_lacks_a_key_is_refused(self, refusal, key):
         lacking = {name: value for name, value in question().items() if name != key}
         assert f"q.jsonl:1: {key}: Field required" in refusal([lacking])
@@ -206,7 +207,7 @@ class TestATable:
         ("row", "problem"),
         [
             (["", "x", "y", "z", "A"], "question: Field required"),
-            (["?", "x", "y", "z", ""], "answer: Field required"),
+            (["?", "x", "y", "z", ""], "has no answer; unlabelled questions"),
             *((["?", *choices, "A"], "choices: ") for choices in (["x", "", ""], ["x", "", "z"])),
             (["?", "x", "y", "", "C"], "answer: 'C' is neither a choice, nor a letter A to B"),
             (["?", "x", "y", "z", "A", "A"], "6 cells, but the header names 5 columns"),
@@ -454,6 +455,36 @@ def test_a_column_is_found_by_the_name_that_looks_the_same(read, name, named):
 def test_two_keys_that_look_the_same_are_refused(read):
     with pytest.raises(KformerError, match=r"q\.jsonl:1: the key 'é' is there twice; rename one"):
         read([question(**{"é": 1, "e\u0301": 2})])
+
+
+@pytest.mark.parametrize("content", ["{}\n{}", "[{},\n{}]"])
+@pytest.mark.parametrize("name", ["q.jsonl", "q.json"])
+def test_a_key_that_is_there_twice_is_refused_by_its_line(read, content, name):
+    whole = json.dumps(question())
+    twice = whole.replace('"answer"', '"answer": 0, "answer"')
+    content = content.replace("{}", "%s") % (whole, twice)
+    with pytest.raises(KformerError, match=rf"{name}:2: the key 'answer' is there twice; keep"):
+        read(content, name)
+
+
+def test_the_same_key_in_objects_inside_each_other_is_fine(read):
+    assert len(read([question(more={"answer": 7, "more": [{"answer": 1}, {"answer": 2}]})])) == 1
+
+
+class TestAFieldThatSaysAnotherSplitThanTheName:
+    def test_counts_and_is_told(self, folder_of, caplog):
+        rows = [question(question=f"{i}?", split="test") for i in range(3)]
+        folder = folder_of({"dev/questions.jsonl": [*rows, question(split="dev")]})
+        assert [row["split"] for row in JSONL.read(folder)] == [*["test"] * 3, "validation"]
+        assert caplog.messages == [
+            f"{folder}/dev/questions.jsonl: its name says validation, but the field split of 3 "
+            "questions says another, which counts"
+        ]
+
+    @pytest.mark.parametrize("name", ["train.jsonl", "q.jsonl", "train_dev.jsonl"])
+    def test_is_none_where_they_agree_or_the_name_is_not_plain(self, folder_of, caplog, name):
+        list(JSONL.read(folder_of({name: [question(split="train")]})))
+        assert caplog.messages == []
 
 
 def test_a_question_that_cannot_be_seen_is_none(read):
