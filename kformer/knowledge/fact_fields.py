@@ -1,4 +1,4 @@
-"""The fields of records such as JSON lines under the names of facts, as headers of tables are."""
+"""Triples in records such as JSON lines whose fields are named as headers of tables name them."""
 
 from functools import lru_cache
 
@@ -8,28 +8,25 @@ from kformer.knowledge.column_names import TRIPLE, known_columns
 
 
 def with_usual_names(record: Record) -> Record:
-    """A record with ``subject``, ``rel`` and the like under the names of the parts of a fact.
+    """A record with ``subject``, ``rel`` and the like renamed to head, relation and tail.
 
-    One that has a text, or head, relation and tail, stays as it is.
+    One that has a text, or head, relation and tail already, stays as it is.
     """
     content = record.content
     if isinstance(content, KformerError):
         return record
-    given = tuple(name for name, value in content.items() if value is not None)
-    if "text" in given or set(TRIPLE) <= set(given):
-        return record
-    names = given if _columns(given) else tuple(content)  # without what is null, if it will do
-    columns = _columns(names)
+    given = {name for name, value in content.items() if value is not None}
+    columns = None if "text" in given or given.issuperset(TRIPLE) else _columns(tuple(content))
     if columns is None:
         return record
     try:
         refuse_repeated(columns, record.where)
     except KformerError as error:
         return record._replace(content=error)
-    renamed = {column: content[name] for name, column in zip(names, columns, strict=True)}
-    return record._replace(content=renamed)
+    return record._replace(content=dict(zip(columns, content.values(), strict=True)))
 
 
 @lru_cache
 def _columns(names: tuple[str, ...]) -> list[str] | None:
-    return known_columns(names)
+    columns = known_columns(names)
+    return columns if columns and set(TRIPLE) <= set(columns) else None

@@ -93,12 +93,13 @@ class TestFieldsNamedAsInHeaders:
         expected = facts(CSV, [",".join(row), ",".join(row.values())])
         assert facts(reader, [row]) == expected == [("Car is a kind of vehicle.", "IsA", "page 3")]
 
-    def test_may_differ_from_line_to_line_and_be_null(self, facts):
+    def test_may_differ_from_line_to_line(self, facts):
         triple = {"subject": "car", "predicate": "isa", "object": "vehicle", "text": None}
-        text = {"sentence": "Rain.", "subject": None, "predicate": None, "object": None}
-        assert facts(JSONL, [triple, text]) == [
+        text = {"text": "Rain.", "subject": None, "predicate": None, "object": None}
+        assert facts(JSONL, [triple, text, TRIPLE | {"head": "bus"}]) == [
             ("Car is a kind of vehicle.", "IsA", "car"),
             ("Rain.", None, "a.jsonl:2"),
+            ("Bus is a kind of vehicle.", "IsA", "bus"),
         ]
 
     def test_are_not_read_where_there_is_a_text_or_a_triple(self, facts):
@@ -112,8 +113,8 @@ class TestFieldsNamedAsInHeaders:
             ({"subject": "a", "predicate": "b", "object": None}, "tail is missing"),
             ({"subject": "a", "object": "b"}, "; there are: object, subject"),
             ({"subject": 3, "predicate": "b", "object": "c"}, "head: "),
-            ({"sentence": {"x": 1}}, "text: "),
-            ({"sentence": "A.", "Id": 1, "id": 2}, "the column 'id' is there twice"),
+            ({"sentence": "A."}, "; there are: sentence"),
+            ({"s": "a", "p": "b", "o": "c", "Id": 1, "id": 2}, "the column 'id' is there twice"),
         ],
     )
     def test_that_hold_no_fact_are_refused_by_the_line(self, refusal, row, what):
