@@ -19,6 +19,7 @@ from kformer.knowledge.triple_columns import (
     order_of,
     refuse_other_separators,
 )
+from kformer.knowledge.unlikely_relations import NAME_THEM, stray_relations
 
 _ADDRESS = re.compile(r"/[acr]/\S")
 
@@ -28,6 +29,8 @@ class FactTable(NamedTuple):
 
     columns: Sequence[str]
     has_header: bool
+    stray: Callable[[Sequence[str]], str | None] = lambda _: None
+    """What finds the relation of a row whose columns are in another order."""
 
 
 def fact_records(
@@ -42,13 +45,14 @@ def fact_records(
     """
     first = list(islice(rows, SAMPLE))
     good = [row for row in first if not isinstance(row.cells, KformerError)]
-    columns, header = table_of(good) if good else ((), False)
+    table = table_of(good) if good else FactTable((), False)
+    columns, header = table.columns, table.has_header
     for line, cells in chain(first, rows):
         if isinstance(cells, KformerError):
             yield Record(path, line, cells)
         elif not (header and line == good[0].line):
             where = f"{path}:{line}"
-            problem = _problem_with(cells, columns, header)
+            problem = _problem_with(cells, table)
             content = {name: cell for name, cell in zip(columns, cells, strict=False) if cell}
             error = problem and KformerError(f"{where}: {problem}")
             yield Record(path, line, error or content, tuple(columns))
@@ -69,7 +73,7 @@ def table_with_header(path: Path, rows: Sequence[TableRow], relations: Set[str])
             f"{' | '.join(names)!r:.80}; name them there, or with columns:"
         )
     refuse_repeated(columns, where)
-    return FactTable(columns, True)
+    return _with_order_checked(FactTable(columns, True), rows, relations)
 
 
 def table_in_order(path: Path, rows: Sequence[TableRow], order: Sequence[str | None]) -> FactTable:
@@ -106,7 +110,7 @@ def table_of_any_kind(path: Path, rows: Sequence[TableRow], relations: Set[str])
     columns = known_columns(first, relations)
     if columns and not (len(first) == len(TRIPLE) and may_be_triple(columns)):
         refuse_repeated(columns, where)
-        return FactTable(columns, True)
+        return _with_order_checked(FactTable(columns, True), rows, relations)
     cells = [row.cells for row in rows if not isinstance(row.cells, KformerError)]
     (usual, times), *_ = Counter(map(len, cells)).most_common(1)
     if usual != len(first) and times > len(cells) / 2:
@@ -125,7 +129,7 @@ def table_of_any_kind(path: Path, rows: Sequence[TableRow], relations: Set[str])
             "relation and tail, or say which is what with columns: {head: …}; else with "
             f"columns: [{', '.join(table.columns)}]"
         )
-    return table
+    return _with_order_checked(table, rows, relations)
 
 
 def _refuse_addresses(path: Path, rows: Sequence[TableRow]) -> None:
@@ -144,10 +148,29 @@ def _first(path: Path, rows: Sequence[TableRow]) -> tuple[str, list[str]]:
     return f"{path}:{rows[0].line}", cells
 
 
-def _problem_with(cells: Sequence[str], columns: Sequence[str], has_header: bool) -> str | None:
+def _with_order_checked(
+    table: FactTable, rows: Sequence[TableRow], relations: Set[str]
+) -> FactTable:
+    """The table, with a check that the relation of each row is where those of most rows are."""
+    if not set(TRIPLE) <= set(table.columns):
+        return table
+    good = [row.cells for row in rows[table.has_header :] if isinstance(row.cells, list)]
+    good = [cells for cells in good if len(cells) == len(table.columns)]
+    return table._replace(stray=stray_relations(good, table.columns, relations))
+
+
+def _problem_with(cells: Sequence[str], table: FactTable) -> str | None:
+    columns, has_header, _ = table
     if len(cells) != len(columns):
         names = ", ".join(columns)
         return f"{len(cells)} columns, expected {len(columns)} ({' '.join(names.split()):.80})"
+    if (stray := table.stray(cells)) is not None:
+        at = columns.index("relation")
+        return (
+            f"the relation would be {cells[at]!r:.40}, but {stray!r:.40} in the column "
+            f"{columns[cells.index(stray)]} is rather one; correct the order of the row, or if it "
+            f"is right, {NAME_THEM}"
+        )
     if not has_header and columns[-1] == WEIGHT:
         if not is_number(cells[-1]):
             return f"the weight {cells[-1]!r:.40} is no number; correct it"

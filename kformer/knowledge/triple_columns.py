@@ -10,11 +10,11 @@ from pathlib import Path
 from kformer.errors import KformerError
 from kformer.knowledge.column_names import TRIPLE, known_columns, names_columns
 from kformer.knowledge.triples import plain_name
+from kformer.knowledge.unlikely_relations import NAME_THEM, refuse_unlikely_relations
 
 WEIGHT = "weight"
 SAMPLE = 1_000  # rows from which the columns are told
 
-_FEW = 5  # rows from which nothing can be told by how often a value occurs
 _AS_CSV = "give it the suffix .csv, and a header or columns: if it has no header"
 _SEPARATORS = {
     "commas": (",", _AS_CSV),
@@ -22,7 +22,6 @@ _SEPARATORS = {
     "bars": (r"\|", "put tabs there"),
     "spaces": (" {2,}", "put tabs there"),
 }
-_NAME_THEM = "name the columns in their order, such as columns: [relation, head, tail]"
 
 
 def relation_column(rows: Sequence[Sequence[str]], relations: Set[str]) -> int | None:
@@ -43,12 +42,12 @@ def order_of(where: str, rows: Sequence[Sequence[str]], relations: Set[str]) -> 
     if count != 3 and not has_weights:
         raise KformerError(
             f"{where}: {count} columns, expected 3 (head, relation, tail), perhaps with a weight "
-            f"as the fourth, or 1 (text); {_NAME_THEM}, with null for one that is not read"
+            f"as the fourth, or 1 (text); {NAME_THEM}, with null for one that is not read"
         )
     triples = [row[:3] for row in rows]
     column = relation_column(triples, relations)
     if column is None:
-        _refuse_unlikely_relations(where, triples)
+        refuse_unlikely_relations(where, triples, relations)
         column = 1
     names = ["head", "tail"]
     names.insert(column, "relation")
@@ -75,19 +74,6 @@ def refuse_other_order(
         )
     if triples and set(TRIPLE) <= set(known_columns(triples[0]) or ()):
         raise KformerError(f"{path}: has a header, unlike this source; read it with source: tsv")
-
-
-def _refuse_unlikely_relations(where: str, triples: Sequence[Sequence[str]]) -> None:
-    """Raises KformerError if most relations of heads, relations and tails occur just once."""
-    heads, relations, tails = (len(set(column)) for column in zip(*triples, strict=True))
-    if len(triples) < _FEW or 2 * relations <= len(triples) or 2 * min(heads, tails) >= relations:
-        return
-    repeated = "head" if heads < tails else "tail"
-    shown = ", ".join(f"{name} {cell!r:.40}" for name, cell in zip(TRIPLE, triples[0], strict=True))
-    raise KformerError(
-        f"{where}: read as {shown}, but most relations would occur once, and those of the column "
-        f"{repeated} again and again; {_NAME_THEM}"
-    )
 
 
 def looks_like_header(

@@ -1,6 +1,7 @@
 """Turning (head, relation, tail) into English: the table of templates, and how it is applied."""
 
 import re
+from functools import cached_property
 from string import Formatter
 from typing import Annotated
 
@@ -100,11 +101,22 @@ class Triples(KnowledgeReader):
         """The names of all relations with a template, as `plain_name` writes them."""
         return frozenset(map(plain_name, (*TEMPLATES, *self.templates)))
 
+    def known_name(self, relation: str) -> str:
+        """How the relation's template is called, for ``at_location`` too; else as it is written."""
+        if relation in self.templates or relation in TEMPLATES:
+            return relation
+        return self._names.get(_folded(relation), relation)
+
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        """The names of relations with a template, the user's before the built-in ones, folded."""
+        return {_folded(name): name for name in (*TEMPLATES, *self.templates)}
+
     def sentence(self, head: str, relation: str, tail: str) -> str:
         """Writes a triple as a sentence; a relation without a template is written as words."""
         template = self.templates.get(relation) or TEMPLATES.get(relation)
         if template is None:
-            template = f"{{head}} {_as_words(relation)} {{tail}}."
+            template = f"{{head}} {in_words(relation)} {{tail}}."
         text = template.format(head=head.rstrip(" ."), tail=tail.rstrip(" ."))
         return text[:1].upper() + text[1:]
 
@@ -114,8 +126,13 @@ def plain_name(text: str) -> str:
     return re.sub(r"[\W_]", "", text.lower().removeprefix("/r/"))
 
 
-def _as_words(relation: str) -> str:
+def _folded(name: str) -> str:
+    """``/r/IsA``, ``is_a``, ``is-a`` and ``Is a`` as isa; but not ``~IsA``, the other way round."""
+    return re.sub(r"[_\s]|(?<=\w)-(?=\w)", "", name.lower().removeprefix("/r/"))
+
+
+def in_words(relation: str) -> str:
     """``isMadeOf``, ``is_made_of`` and ``x/is_made_of`` as ``is made of``, safe in a template."""
     name = relation.rpartition("/")[2] or relation
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name.replace("_", " ")).lower()
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name.replace("_", " ").strip()).lower()
     return words.replace("{", "{{").replace("}", "}}")

@@ -19,6 +19,7 @@ from kformer.io.record_files import JsonlFiles, ParquetFiles, RecordFiles
 from kformer.io.records import Record, records_with_header
 from kformer.io.text_files import name_below, read_lines
 from kformer.knowledge.column_names import TRIPLE, ColumnOrder
+from kformer.knowledge.fact_fields import with_usual_names
 from kformer.knowledge.fact_tables import (
     FactTable,
     fact_records,
@@ -146,6 +147,7 @@ class UserFacts(UserKnowledge, Triples, RecordFiles):
         text = row.text
         if text is None:
             assert relation and row.tail
+            relation = self.known_name(relation)
             text = self.sentence(head, relation, row.tail.strip())
         return Fact(text, relation, row.origin or head or f"{record.file.name}:{record.line}")
 
@@ -155,6 +157,10 @@ class NamedFacts(UserFacts):
 
     columns: FactColumns | None = None
     """Which field is what, for files with other names than those in docs/bring-your-own-data.md."""
+
+    def records(self, path: Path) -> Iterator[Record]:
+        records = super().records(path)
+        return records if self.columns else map(with_usual_names, records)
 
 
 class JsonlFacts(NamedFacts, JsonlFiles):

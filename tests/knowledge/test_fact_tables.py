@@ -78,7 +78,7 @@ class TestKnownRelations:
 
     @pytest.mark.parametrize("relation", ["atlocation", "at location", "at_location", "ATLOCATION"])
     def test_may_be_written_in_other_ways(self, facts, relation):
-        assert facts(TSV, f"{relation}\tbook\ttable\n")[0][1:] == (relation, "book")
+        assert facts(TSV, f"{relation}\tbook\ttable\n") == SENTENCES[:1]
 
     def test_are_also_those_of_templates_in_the_config(self, facts):
         own = TsvFacts(path=".", templates={"treats": "{head} is for {tail}."})
@@ -86,8 +86,8 @@ class TestKnownRelations:
         assert facts(own, content)[0] == ("Drug 0 is for illness 0.", "treats", "drug 0")
 
     def test_decide_where_most_rows_have_one(self, facts):
-        content = [*lines(("relation", "head", "tail"), BOOK, EAT), "is_like\tIsA\tb"]
-        assert facts(TSV, content)[-1][1:] == ("is_like", "IsA")
+        content = [*lines(("relation", "head", "tail"), BOOK, EAT), "is_like\tcat\tdog"]
+        assert facts(TSV, content)[-1][1:] == ("is_like", "cat")
 
     def test_come_with_weights_that_are_numbers_above_zero(self, refusal):
         first, second = lines(BOOK, BOOK, EAT)

@@ -46,6 +46,20 @@ def test_a_template_of_the_user_replaces_the_built_in_one():
 
 
 @pytest.mark.parametrize(
+    ("relation", "name"),
+    [
+        *((written, "IsA") for written in ("IsA", "isa", "ISA", "is_a", "is-a", "Is a", "/r/IsA")),
+        *(("XNEED", "xNeed"), ("at  location", "AtLocation"), ("Is treated by", "isTreatedBy")),
+        *(("HasSubEvent", "HasSubEvent"), ("has_subevent", "HasSubevent")),
+        *((other, other) for other in ("~IsA", "IsA^-1", "isolates", "treats", "→")),
+    ],
+)
+def test_a_relation_is_known_in_any_writing(relation, name):
+    own = ConceptNet(templates={"isTreatedBy": "{tail} treats {head}."})
+    assert own.known_name(relation) == name
+
+
+@pytest.mark.parametrize(
     ("what", "templates"),
     [
         (

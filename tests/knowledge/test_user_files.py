@@ -75,6 +75,54 @@ class TestJsonLines:
         assert what in message
 
 
+class TestFieldsNamedAsInHeaders:
+    @pytest.mark.parametrize(
+        "names",
+        [
+            *(("subject", "predicate", "object"), ("head", "rel", "tail"), ("s", "p", "o")),
+            *(
+                ("node1", "relation", "node2"),
+                ("Head", "Relation", "Tail"),
+                ("arg1", "rel", "arg2"),
+            ),
+        ],
+    )
+    @pytest.mark.parametrize("reader", [JSONL, ParquetFacts(path=".")])
+    def test_make_the_facts_that_tables_make(self, facts, reader, names):
+        row = dict(zip(names, TRIPLE.values(), strict=True)) | {"Origin": "page 3"}
+        expected = facts(CSV, [",".join(row), ",".join(row.values())])
+        assert facts(reader, [row]) == expected == [("Car is a kind of vehicle.", "IsA", "page 3")]
+
+    def test_may_differ_from_line_to_line(self, facts):
+        triple = {"subject": "car", "predicate": "isa", "object": "vehicle", "text": None}
+        text = {"text": "Rain.", "subject": None, "predicate": None, "object": None}
+        assert facts(JSONL, [triple, text, TRIPLE | {"head": "bus"}]) == [
+            ("Car is a kind of vehicle.", "IsA", "car"),
+            ("Rain.", None, "a.jsonl:2"),
+            ("Bus is a kind of vehicle.", "IsA", "bus"),
+        ]
+
+    def test_are_not_read_where_there_is_a_text_or_a_triple(self, facts):
+        others = {"subject": "x", "predicate": "y", "object": "z", "rel": "r", "sentence": "S."}
+        assert facts(JSONL, [others | {"text": "Rain."}]) == [("Rain.", None, "a.jsonl:1")]
+        assert facts(JSONL, [others | TRIPLE])[0][0] == "Car is a kind of vehicle."
+
+    @pytest.mark.parametrize(
+        ("row", "what"),
+        [
+            ({"subject": "a", "predicate": "b", "object": None}, "tail is missing"),
+            ({"subject": "a", "object": "b"}, "; there are: object, subject"),
+            ({"subject": 3, "predicate": "b", "object": "c"}, "head: "),
+            ({"sentence": "A."}, "; there are: sentence"),
+            ({"s": "a", "p": "b", "o": "c", "Id": 1, "id": 2}, "the column 'id' is there twice"),
+        ],
+    )
+    def test_that_hold_no_fact_are_refused_by_the_line(self, refusal, row, what):
+        message = refusal(JSONL, [{"text": "fine"}, row])
+        assert "/a.jsonl:2: " in message
+        assert what in message
+
+
 class TestTabSeparatedValues:
     def test_are_triples_where_there_are_three_columns(self, facts):
         content = '\ufeffcar\tIsA\t"vehicle"\r\n\r\n café \tAtLocation\t street\nrain\tis_like\tsun'
