@@ -24,8 +24,11 @@ from kformer.masking import masked, remember_secrets, without_secrets
 
 # Parts of a path, as pydantic names members of a union.
 _SCALARS = (("int",), ("float",), ("bool",), ("str",))
+# What pydantic or a tag of ours calls a member; a key of the user's may have a bracket, too.
 _MEMBER = re.compile(
-    r"(?:list|tuple|dict|set|literal|function-[a-z-]+|constrained-[a-z]+)\[.*\]", re.S
+    r"(?:list|tuple|dict|set|literal|function-[a-z-]+|constrained-[a-z]+)\[.*\]"
+    r"|\[(?:by name|in order)\]",
+    re.S,
 )
 
 
