@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kformer.errors import KformerError
-from kformer.io.file_writing import sha256_of, write_json
+from kformer.io.file_writing import read_memory, sha256_of, write_json
 
 _WORTH_REMEMBERING = 2**20  # bytes; smaller files are read in no time
 
@@ -54,7 +54,7 @@ class Contents:
         identity = [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
         name = str(path.absolute())
         if self._remembered is None:
-            self._remembered = _read(self._memory)
+            self._remembered = read_memory(self._memory)
         known = self._remembered.get(name)
         if isinstance(known, dict) and known.get("identity") == identity:
             return str(known.get("sha256"))
@@ -69,12 +69,3 @@ def _files(folder: Path) -> Iterator[Path]:
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
         if path.is_file() and not hidden:
             yield path
-
-
-def _read(memory: Path) -> dict[str, Any]:
-    """What is remembered; nothing where the file is missing or damaged, and all is read again."""
-    try:
-        content = json.loads(memory.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}

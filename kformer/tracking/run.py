@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from kformer.io.file_writing import write_json
+from kformer.io.file_writing import read_memory, write_json
 from kformer.tracking.connection import be_quiet, connect, report, reporting_failures
 from kformer.tracking.metrics import Metrics
 from kformer.tracking.names import fit_name, fit_value, flat
@@ -117,7 +117,7 @@ def _open(
     be_quiet()
     create_if_missing(uri)
     client = connect(uri)
-    remembered = _remembered(memory)
+    remembered = read_memory(memory)
     former = _find_run(client, remembered.get("run_id"))
     same = remembered.get("settings") == json.loads(json.dumps(settings))
     is_at_work = former is not None and former.info.status != "FINISHED"
@@ -144,15 +144,6 @@ def _open(
     with reporting_failures():
         _log_settings(client, run_id, settings, tags)
     return TrackedRun(client, run)
-
-
-def _remembered(memory: Path) -> dict[str, Any]:
-    """What the memory file says; nothing where it is missing or damaged."""
-    try:
-        content = json.loads(memory.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _find_run(client: "MlflowClient", run_id: Any) -> "Run | None":
