@@ -203,7 +203,7 @@ def _open(path: Path, name: TableName) -> pq.ParquetFile:
             f"version {TABLES_VERSION}; delete the file and run again"
         )
     if not whole:
-        raise KformerError(f"{path}: damaged (its checksum differs); delete the file and run again")
+        raise damaged
     return file
 
 

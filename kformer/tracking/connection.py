@@ -89,7 +89,12 @@ def report(error: Exception) -> None:
     reason = first_line(error)
     if reason not in _reported:
         _reported.add(reason)
-        print(f"tracking: not logged ({reason}); results are not affected", file=sys.stderr)
+        say(f"not logged ({reason}); results are not affected")
+
+
+def say(line: str) -> None:
+    """Prints a line on stderr as one of tracking."""
+    print(f"tracking: {line}", file=sys.stderr)
 
 
 def first_line(error: Exception) -> str:

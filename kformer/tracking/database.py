@@ -3,7 +3,6 @@
 import os
 import re
 import sqlite3
-import sys
 import warnings
 from contextlib import closing
 from itertools import count
@@ -15,6 +14,7 @@ from filelock import FileLock
 
 from kformer.errors import KformerError
 from kformer.io.file_writing import replacing
+from kformer.tracking.connection import say
 
 _SCHEME = "sqlite:///"
 _BESIDE = ("", "-journal", "-wal", "-shm")  # a database and what SQLite keeps beside it
@@ -88,7 +88,7 @@ def make_usable(database: Path, is_own: bool) -> None:
             if part.exists():
                 part.replace(aside.with_name(aside.name + ending))
         _create(database)
-        _say(f"{database} is {trouble}; it is now {aside}, and runs go to a new one")
+        say(f"{database} is {trouble}; it is now {aside}, and runs go to a new one")
 
 
 def address_of(database: Path) -> str:
@@ -99,10 +99,6 @@ def address_of(database: Path) -> str:
 
 def _lock_of(database: Path) -> FileLock:
     return FileLock(database.with_name(f".{database.name}.lock"), timeout=_LOCK_SECONDS)
-
-
-def _say(line: str) -> None:
-    print(f"tracking: {line}", file=sys.stderr)
 
 
 def _free_name(database: Path) -> Path:
@@ -186,7 +182,7 @@ def _upgrade(database: Path) -> Trouble | None:
         return "of another version of MLflow"
     except (SQLAlchemyError, MlflowException):  # it finds other tables than those of the version
         return "half migrated"
-    _say(f"{database} was of an older MLflow and is now of this one; {aside} is as it was")
+    say(f"{database} was of an older MLflow and is now of this one; {aside} is as it was")
     return None
 
 

@@ -1,7 +1,6 @@
 """The MLflow store of a study, prepared before any job opens it."""
 
 import sqlite3
-import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 from kformer.errors import KformerError
 from kformer.masking import masked, remember_secrets
 from kformer.tracking import database
-from kformer.tracking.connection import be_quiet, connect, first_line, is_server
+from kformer.tracking.connection import be_quiet, connect, first_line, is_server, say
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -53,7 +52,7 @@ def prepare_store(uri: str, experiment: str, artifacts: Path) -> None:
             _correct_locations(file, location, artifacts)
             location = client.get_experiment(number).artifact_location
         if not server_decides and location != asked:
-            _say(f"the store says that artifacts of {experiment} go to {masked(location)}")
+            say(f"the store says that artifacts of {experiment} go to {masked(location)}")
 
 
 def create_if_missing(uri: str) -> None:
@@ -109,11 +108,7 @@ def _correct_locations(file: Path, location: str, artifacts: Path) -> None:
                 f"WHERE substr({column}, 1, length(:there) + 1) = :there || '/'",
                 {"here": here, "there": there},
             )
-    _say(f"{file} was moved here with its artifacts; it now looks for them here")
-
-
-def _say(line: str) -> None:
-    print(f"tracking: {line}", file=sys.stderr)
+    say(f"{file} was moved here with its artifacts; it now looks for them here")
 
 
 @contextmanager
