@@ -82,7 +82,8 @@ def some_of(relations):
         (lambda: Retriever.load("nowhere"), "nowhere/settings.json: not readable"),
     ],
 )
-def test_mistakes_are_one_line(wrong, message):
+def test_mistakes_are_one_line(wrong, message, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # the checkout may lie in that of all
     with pytest.raises(KformerError, match=message) as caught:
         wrong()
     assert "\n" not in str(caught.value)
