@@ -10,6 +10,7 @@ from typing import Any
 
 from kformer.errors import KformerError
 from kformer.io.file_writing import sha256_of, synced, write_json
+from kformer.io.visible_files import visible_files
 
 CHECKSUMS = "checksums.json"
 """In a folder whose files belong together: the SHA-256 of each of them. It is written last."""
@@ -87,9 +88,8 @@ def _cached_sha256(path: Path, inode: int, size: int, mtime_ns: int) -> str:
 
 def _names_in(folder: Path) -> list[str]:
     """The files of a folder, relative to it; neither hidden ones nor the checksums."""
-    names = (file.relative_to(folder) for file in folder.rglob("*") if file.is_file())
-    seen = (name for name in names if not any(part.startswith(".") for part in name.parts))
-    return sorted(name.as_posix() for name in seen if name != Path(CHECKSUMS))
+    names = {file.relative_to(folder).as_posix() for file in visible_files(folder)}
+    return sorted(names - {CHECKSUMS})
 
 
 def sealed(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,13 +7,13 @@ reading them at every start takes long.
 
 import hashlib
 import json
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from kformer.errors import KformerError
 from kformer.io.file_writing import read_memory, sha256_of, write_json
+from kformer.io.visible_files import visible_files
 
 _WORTH_REMEMBERING = 2**20  # bytes; smaller files are read in no time
 
@@ -40,7 +40,9 @@ class Contents:
         try:
             if not path.is_dir():
                 return self._of_file(path)[:12]
-            parts = [(str(file.relative_to(path)), self._of_file(file)) for file in _files(path)]
+            parts = [
+                (str(file.relative_to(path)), self._of_file(file)) for file in visible_files(path)
+            ]
         except OSError as error:
             name = error.filename or path
             raise KformerError(f"{name}: {error.strerror}; make it readable") from None
@@ -62,10 +64,3 @@ class Contents:
         with suppress(OSError):  # where nothing can be written, it is read again next time
             write_json(self._memory, self._remembered)
         return str(self._remembered[name]["sha256"])
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.rglob("[!.]*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.is_file() and not hidden:
-            yield path

@@ -14,6 +14,7 @@ from typing import IO, Any, cast
 
 from kformer.errors import KformerError
 from kformer.io.file_kinds import START, refuse_unless_text
+from kformer.io.visible_files import visible_files
 
 MAX_LINE = 16 * 2**20  # bytes; so a file without line ends cannot fill the memory
 
@@ -40,13 +41,7 @@ def files_below(path: Path, suffixes: tuple[str, ...]) -> list[Path]:
     """
     if path.is_file():
         return [path]
-    found = [
-        file
-        for file in sorted(path.rglob("*"))
-        if is_kind(file, *suffixes)
-        and file.is_file()
-        and not any(part.startswith(".") for part in file.relative_to(path).parts)
-    ]
+    found = [file for file in visible_files(path) if is_kind(file, *suffixes)]
     if any(is_kind(file, ".jsonl", ".ndjson") for file in found):
         found = [file for file in found if not is_kind(file, ".json")]
     if not found:
@@ -184,7 +179,7 @@ def parse_json(text: str, where: str) -> Any:
         value = _decoder.decode(text)
         if "\\u" in text:  # the only way in for half of a pair, which no Parquet file can hold
             json.dumps(value, ensure_ascii=False).encode()
-    except _RepeatedKey as error:
+    except RepeatedKeyError as error:
         raise KformerError(f"{where}: {error}; keep the right one") from None
     except (ValueError, RecursionError) as error:
         raise KformerError(
@@ -193,20 +188,21 @@ def parse_json(text: str, where: str) -> Any:
     return value
 
 
-class _RepeatedKey(Exception):
+class RepeatedKeyError(ValueError):
     """An object has a key twice: which value is meant, nobody knows."""
 
 
-def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Makes an object of JSON, as ``object_pairs_hook``; raises `RepeatedKeyError`."""
     content = dict(pairs)
     if len(content) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise _RepeatedKey(f"the key {twice!r:.60} is there twice")
+        raise RepeatedKeyError(f"the key {twice!r:.60} is there twice")
     return content
 
 
-_decoder = json.JSONDecoder(object_pairs_hook=_each_key_once)
+_decoder = json.JSONDecoder(object_pairs_hook=each_key_once)
 
 
 def _open(path: Path) -> IO[bytes]:

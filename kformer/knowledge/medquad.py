@@ -9,6 +9,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from kformer.errors import KformerError
 from kformer.io.normal_form import normal_form
+from kformer.io.visible_files import visible_files
 from kformer.knowledge.passages import Passages
 from kformer.knowledge.reader import Fact
 from kformer.knowledge.triples import naming
@@ -48,7 +49,7 @@ class MedQuad(Passages):
         Raises:
             KformerError: there are no documents, or one is malformed.
         """
-        paths = sorted(folder.rglob("*.xml"))
+        paths = visible_files(folder, "*.xml")
         if not paths:
             raise KformerError(
                 f"{folder}: no XML documents below it; unpack the official MedQuAD archive there"

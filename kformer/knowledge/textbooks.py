@@ -7,6 +7,7 @@ from typing import Literal
 
 from kformer.errors import KformerError
 from kformer.io.unspaced_scripts import UnspacedTexts
+from kformer.io.visible_files import visible_files
 from kformer.knowledge.passages import Passages, paragraphs_of
 from kformer.knowledge.reader import Fact
 
@@ -28,7 +29,7 @@ class Textbooks(Passages):
         Raises:
             KformerError: there are no books, or one is no text.
         """
-        books = sorted(folder.rglob(str(_FOLDER / "*.txt")))
+        books = visible_files(folder, str(_FOLDER / "*.txt"))
         if not books:
             raise KformerError(
                 f"{folder}: no {_FOLDER}/*.txt below it; unpack MedQA's data_clean.zip there, or "

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock
 from pydantic import NonNegativeInt, TypeAdapter, ValidationError
@@ -20,6 +19,7 @@ from pydantic import NonNegativeInt, TypeAdapter, ValidationError
 from kformer.config_section import Section, in_one_line
 from kformer.errors import KformerError
 from kformer.io.file_writing import sha256_of, write_json
+from kformer.io.text_files import each_key_once
 from kformer.masking import masked
 from kformer.sources.catalogue import Sha256, Source, SourceFile
 
@@ -137,7 +137,7 @@ def _plain(entries: Mapping[str, LockedFile]) -> dict[str, object]:
 def _read_lock(path: Path) -> Mapping[str, LockedFile]:
     """The entries by address; none where there is no such file yet."""
     try:
-        content = json.loads(path.read_bytes(), object_pairs_hook=_each_once)
+        content = json.loads(path.read_bytes(), object_pairs_hook=each_key_once)
         json.dumps(content, ensure_ascii=False).encode()  # not half of a surrogate pair
         entries = _ENTRIES.validate_python(content)
         return {masked(address): entry for address, entry in entries.items()}
@@ -157,12 +157,3 @@ def _read_lock(path: Path) -> Mapping[str, LockedFile]:
         f"{path}: not a lock file of sources: {reason[:500]}; restore it from version control, or "
         "delete it to trust anew what is fetched next"
     )
-
-
-def _each_once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuses what a merge may leave: two entries for one address, of which the last would win."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        twice = next(key for key in found if [each for each, _ in pairs].count(key) > 1)
-        raise ValueError(f"{twice!r} is there twice")
-    return found
