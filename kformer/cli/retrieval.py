@@ -128,10 +128,6 @@ def gather(
     ],
     questions: QuestionsFile,
     out: Out,
-    max_without_facts: Annotated[
-        float,
-        typer.Option(help="Stop if a larger share of the queries found no fact.", min=0, max=1),
-    ] = 1.0,
 ) -> None:
     """Join what was retrieved for the shards of the questions.
 
@@ -140,7 +136,7 @@ def gather(
     """
     from kformer.retrieval.retrieve import gather as join
 
-    print_summary("gather", join(questions, parts, out, max_without_facts))
+    print_summary("gather", join(questions, parts, out))
 
 
 @app.command()

@@ -44,7 +44,7 @@ def predict(
     model = KformerForMultipleChoice.from_pretrained(trained.model)
     torch.nn.Module.to(model, torch.accelerator.current_accelerator() or "cpu").eval()
     processor = KformerProcessor.from_pretrained(trained.model)
-    facts = Knowledge(*knowledge) if knowledge else None
+    facts = Knowledge(questions, *knowledge) if knowledge else None
     test = load_examples(processor, questions, facts, "test")
 
     began = time.perf_counter()

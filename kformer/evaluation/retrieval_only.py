@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kformer.errors import KformerError
 from kformer.evaluation.choice import choose
-from kformer.io.tables import Row, read_rows, write_table
+from kformer.io.tables import Row, check_retrieved_for, read_rows, write_table
 
 
 def answer_by_retrieval(questions: Path, retrieval: Path, out: Path) -> dict[str, float]:
@@ -20,6 +20,7 @@ def answer_by_retrieval(questions: Path, retrieval: Path, out: Path) -> dict[str
     Raises:
         KformerError: the retrieval has one query per question, or is of other questions.
     """
+    check_retrieved_for(questions, retrieval)
     found: dict[str, dict[int, Row]] = defaultdict(dict)
     for row in read_rows(retrieval, "retrieval"):
         if row["choice"] is None:

@@ -116,14 +116,28 @@ def provenance(path: Path, name: TableName) -> dict[str, Any]:
     return json.loads(metadata.get(b"kformer_made_of", b"{}"))
 
 
-def check_facts_of(retrieval: Path, facts: Path) -> None:
+def check_retrieved_for(questions: Path, retrieval: Path) -> None:
+    """Raises KformerError for a retrieval table that was made for other questions than these."""
+    if not _is_made_of("questions", questions, retrieval):
+        raise KformerError(
+            f"{retrieval}: retrieved for other questions than {questions}; give those questions, "
+            "or retrieve again"
+        )
+
+
+def check_retrieved_from(facts: Path, retrieval: Path) -> None:
     """Raises KformerError for a retrieval table that was made from other facts than these."""
-    of_facts = provenance(retrieval, "retrieval").get("facts_sha256")
-    if of_facts and of_facts != sha256_of(facts):
+    if not _is_made_of("facts", facts, retrieval):
         raise KformerError(
             f"{retrieval}: retrieved from other facts than {facts}; give those facts, or "
             "retrieve again"
         )
+
+
+def _is_made_of(name: TableName, path: Path, retrieval: Path) -> bool:
+    """Whether a retrieval table says that it was made of a table, or does not say."""
+    known = provenance(retrieval, "retrieval").get(f"{name}_sha256")
+    return known is None or known == sha256_of(path)
 
 
 def count_rows(path: Path, name: TableName) -> int:

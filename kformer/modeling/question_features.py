@@ -10,7 +10,13 @@ from typing import Any
 from torch.utils.data import Dataset
 
 from kformer.errors import KformerError
-from kformer.io.tables import Row, check_facts_of, read_column, read_rows
+from kformer.io.tables import (
+    Row,
+    check_retrieved_for,
+    check_retrieved_from,
+    read_column,
+    read_rows,
+)
 from kformer.modeling import Features, KformerProcessor
 from kformer.progress import track
 
@@ -67,9 +73,11 @@ class Examples(Dataset[Example]):
 class Knowledge:
     """The candidate facts of each question, as retrieval found them."""
 
-    def __init__(self, facts: Path, retrieval: Path) -> None:
-        """Reads both tables; raises KformerError when they do not belong together."""
-        check_facts_of(retrieval, facts)
+    def __init__(self, questions: Path, facts: Path, retrieval: Path) -> None:
+        """Reads both tables; raises KformerError unless they belong together, and to these
+        questions."""
+        check_retrieved_for(questions, retrieval)
+        check_retrieved_from(facts, retrieval)
         self._texts: list[str] = read_column(facts, "text").to_pylist()
         self._found: dict[str, list[Row]] = defaultdict(list)
         for row in read_rows(retrieval, "retrieval"):

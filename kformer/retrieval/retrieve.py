@@ -15,6 +15,7 @@ from kformer.io.table_schemas import SCHEMAS
 from kformer.io.tables import (
     ROWS_PER_BATCH,
     Row,
+    check_retrieved_for,
     count_rows,
     provenance,
     read_columns,
@@ -114,7 +115,11 @@ def retrieve(
         if shard.of == 1:  # or `gather` judges all of them together
             without_facts.check(settings.max_without_facts, questions, bool(settings.match))
 
-    origin = {"settings": settings.relevant_settings(), "facts_sha256": sha256_of(facts)}
+    origin = {
+        "settings": settings.relevant_settings(),
+        "questions_sha256": sha256_of(questions),
+        "facts_sha256": sha256_of(facts),
+    }
     written = write_batches(out, "retrieval", rebatched(tables()), origin)
     return {"queries": written, "queries_searched": searched}
 
@@ -163,25 +168,25 @@ def _table(
     return pa.table(columns, schema=SCHEMAS["retrieval"])
 
 
-def gather(
-    questions: Path, parts: Sequence[Path], out: Path, max_without_facts: float = 1.0
-) -> dict[str, float]:
+def gather(questions: Path, parts: Sequence[Path], out: Path) -> dict[str, float]:
     """Joins the tables that `retrieve` wrote for the shards of the questions, in their order.
 
     The result has the same bytes as if there had been one shard.
 
     Raises:
         KformerError: the parts are out of order, are not those of all questions, or were retrieved
-            with different settings or from different facts; or more than ``max_without_facts`` of
-            the queries found nothing.
+            with different settings, for different questions or from different facts; or more of
+            the queries found nothing than the settings allow.
     """
     without_facts = WithoutFacts()
+    for part in parts[:1]:  # the others are like it
+        check_retrieved_for(questions, part)
     origins = [provenance(part, "retrieval") for part in parts]
     for part, origin in zip(parts, origins, strict=True):
         if origin != origins[0]:
             raise KformerError(
-                f"{part}: retrieved with other settings, or from other facts, than {parts[0]}; "
-                "give the parts of one retrieval"
+                f"{part}: retrieved with other settings, for other questions or from other facts "
+                f"than {parts[0]}; give the parts of one retrieval"
             )
 
     def tables() -> Iterator[pa.Table]:
@@ -200,8 +205,9 @@ def gather(
                 f"{questions}: question {missing!r} and those after it are in no part; "
                 "give the parts of all shards"
             )
-        has_match = any(origin.get("settings", {}).get("match") for origin in origins)
-        without_facts.check(max_without_facts, questions, has_match)
+        if parts:
+            settings = settings_of_table(parts[0])
+            without_facts.check(settings.max_without_facts, questions, bool(settings.match))
 
     return {
         "queries": write_batches(out, "retrieval", rebatched(tables()), next(iter(origins), None))

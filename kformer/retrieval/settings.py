@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 else:
     Method = Literal[tuple(METHODS)]
 
-# The keys of `Retrieval` that do not change what is found.
-_NOT_OF_RESULTS = frozenset({"control", "max_without_facts"})
-
 Language = Literal[
     "danish",
     "dutch",
@@ -157,13 +154,13 @@ class Retrieval(RetrievalChange):
         return self._dump(INDEX_SETTINGS[kind])
 
     def relevant_settings(self) -> dict[str, Any]:
-        """The settings that the results depend on: another value of the others changes nothing."""
-        unread = METHOD_SETTINGS - METHODS[self.method].settings
-        return self._dump(type(self).model_fields.keys() - unread - _NOT_OF_RESULTS)
+        """The settings that a table depends on: another value of the others changes nothing.
 
-    def stage_settings(self) -> dict[str, Any]:
-        """The settings that `kformer.retrieval.retrieve.retrieve` reads."""
-        return self.relevant_settings() | {"max_without_facts": self.max_without_facts}
+        A control shuffles the table. Whether there is a table at all depends on
+        ``max_without_facts``, so who allows less does not find the table of who allowed more.
+        """
+        unread = METHOD_SETTINGS - METHODS[self.method].settings
+        return self._dump(type(self).model_fields.keys() - unread - {"control"})
 
     def _dump(self, keys: Set[str]) -> dict[str, Any]:
         """Some keys with their values, without those within that other values make irrelevant."""

@@ -11,7 +11,14 @@ import pyarrow as pa
 
 from kformer.errors import KformerError
 from kformer.io.table_schemas import SCHEMAS
-from kformer.io.tables import provenance, read_rows, read_table, rebatched, write_batches
+from kformer.io.tables import (
+    check_retrieved_for,
+    provenance,
+    read_rows,
+    read_table,
+    rebatched,
+    write_batches,
+)
 
 _SWAPS = 100  # tries to find a question that shares no fact
 Suits = Callable[[str, str], bool]  # whether a question may get another's facts
@@ -28,6 +35,7 @@ def shuffle(questions: Path, retrieval: Path, out: Path, seed: int = 0) -> dict[
     Raises:
         KformerError: a split with a single question, or tables that do not belong together.
     """
+    check_retrieved_for(questions, retrieval)
     table = read_table(retrieval, "retrieval").combine_chunks()
     rows = _rows_of_questions(table)
 

@@ -186,12 +186,8 @@ class Layout:
 
     @cached_property
     def retrievals(self) -> Mapping[str, RetrievalFiles]:
-        """The retrievals by key; of those that are the same, the one that may find least often
-        nothing."""
-        strictest_last = sorted(
-            self.retrieval_of.values(), key=lambda each: -each.settings.max_without_facts
-        )
-        return {each.key: each for each in strictest_last}
+        """The retrievals by key."""
+        return {each.key: each for each in self.retrieval_of.values()}
 
     @cached_property
     def facts(self) -> Mapping[str, FactsFiles]:

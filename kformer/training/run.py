@@ -177,7 +177,7 @@ def _trained(
     if settings.training.gradient_checkpointing:
         model.activation_checkpointing_enable()
     processor = KformerProcessor(load_tokenizer(settings.model.encoder), model.config)
-    facts = Knowledge(*knowledge) if knowledge else None
+    facts = Knowledge(questions, *knowledge) if knowledge else None
     limit = settings.training.max_train_questions
     training_set = load_examples(processor, questions, facts, "train", limit)
     validation_set = load_examples(processor, questions, facts, "validation")

@@ -50,7 +50,9 @@ def make_knowledge(tmp_path):
             for choice, fact_ids in enumerate(lists)
         ]
         write_table(tmp_path / "retrieval.parquet", "retrieval", rows, provenance)
-        return Knowledge(tmp_path / "facts.parquet", tmp_path / "retrieval.parquet")
+        return Knowledge(
+            *(tmp_path / f"{name}.parquet" for name in ("questions", "facts", "retrieval"))
+        )
 
     return make
 
@@ -101,6 +103,16 @@ def test_a_retrieval_of_other_questions_is_refused(processor, write_questions, m
     knowledge = make_knowledge({"train-0": [[0]]})
     with pytest.raises(KformerError, match="'train-1' is not in the retrieval table"):
         load_examples(processor, write_questions(train=2), knowledge, "train")
+
+
+def test_a_retrieval_for_other_questions_of_the_same_ids_is_refused(
+    write_questions, make_knowledge, tmp_path
+):
+    origin = {"questions_sha256": sha256_of(write_questions(train=2))}
+    make_knowledge({"train-0": [[0]]}, origin)
+    write_questions(train=3)
+    with pytest.raises(KformerError, match="retrieved for other questions than "):
+        make_knowledge({"train-0": [[0]]}, origin)
 
 
 def test_a_retrieval_of_other_facts_is_refused(make_knowledge, tmp_path):

@@ -289,7 +289,8 @@ class TestGather:
     def part(self, retrieval_table):
         """Writes what was retrieved for questions, one fact for each of two choices."""
         return lambda ids, **origin: retrieval_table(
-            *((each, choice, [choice]) for each in ids for choice in (0, 1)), origin=origin
+            *((each, choice, [choice]) for each in ids for choice in (0, 1)),
+            origin={"settings": {}} | origin,
         )
 
     def test_parts_are_put_together_in_their_order(self, questions, part, tmp_path):
@@ -324,22 +325,30 @@ class TestGather:
         one, two = ({"settings": {"top_k": top_k}, "facts_sha256": "0"} for top_k in (1, 2))
         for other in (two, one | {"facts_sha256": "1"}, {}):
             parts = [part("a", **one), part("bc", **other)]
-            message = f"{parts[1]}: retrieved with other settings, or from other"
+            message = f"{parts[1]}: retrieved with other settings, for other questions or"
             with pytest.raises(KformerError, match=re.escape(message)):
                 gather(questions, parts, tmp_path / "out")
         gather(questions, [part("a", **one), part("bc", **one)], tmp_path / "out")
         assert provenance(tmp_path / "out", "retrieval") == one
 
+    def test_parts_for_other_questions_of_the_same_ids(self, questions, part, tmp_path):
+        parts = [part("abc", questions_sha256="0")]
+        with pytest.raises(KformerError, match=f"{parts[0]}: retrieved for other questions than"):
+            gather(questions, parts, tmp_path / "out")
+
     @pytest.mark.parametrize("match", [None, {"relations": "atomic"}])
     def test_most_queries_of_all_parts_without_facts(
         self, questions, retrieval_table, tmp_path, match
     ):
-        origin = {"settings": {"match": match}}
-        found = {"a": [], "b": [0], "c": []}
-        parts = [retrieval_table((id, None, ids), origin=origin) for id, ids in found.items()]
+        def parts(**settings):
+            found = {"a": [], "b": [0], "c": []}
+            origin = {"settings": {"match": match, **settings}}
+            return [retrieval_table((id, None, ids), origin=origin) for id, ids in found.items()]
+
         why = "retrieval.match asks" if match else "questions and facts share"
         message = rf"2 of 3 queries \(67%\) found no fact, .*'a', '\?',.* probably {why}"
         with pytest.raises(KformerError, match=message):
-            gather(questions, parts, tmp_path / "out", max_without_facts=0.5)
+            gather(questions, parts(), tmp_path / "out")
         assert not (tmp_path / "out").exists()
-        assert gather(questions, parts, tmp_path / "out", max_without_facts=0.7) == {"queries": 3}
+        found = gather(questions, parts(max_without_facts=0.7), tmp_path / "out")
+        assert found == {"queries": 3}

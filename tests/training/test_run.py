@@ -77,7 +77,9 @@ def test_the_kept_model_is_the_best_on_validation(settings, run):
 
 def test_of_the_fact_table_the_rows_of_training_facts_are_trained(settings, whole_run, tiny_tables):
     done = whole_run()
-    knowledge = Knowledge(tiny_tables / "facts.parquet", tiny_tables / "question.parquet")
+    knowledge = Knowledge(
+        *(tiny_tables / f"{name}.parquet" for name in ("questions", "facts", "question"))
+    )
     processor = KformerProcessor.from_pretrained(done.out / "model")
     questions = load_examples(processor, tiny_tables / "questions.parquet", knowledge, "train")
     start = build_model(settings().model).fact_embeddings.weight

@@ -104,10 +104,8 @@ rule retrieve_facts:
         mem_mb=8000,
         runtime="4h",
     params:
-        # Derived, as Snakemake calls it, for they take `resources`: the key stands for those that
-        # the result depends on, and nothing runs again for the others.
-        settings=lambda wildcards, resources: as_json(
-            STUDY.retrievals[wildcards.key].settings.stage_settings()
+        settings=lambda wildcards: as_json(
+            STUDY.retrievals[wildcards.key].settings.relevant_settings()
         ),
         indexes=lambda wildcards, input: options("index", input.indexes),
     shell:
@@ -128,13 +126,9 @@ rule gather_retrieval:
         paths.log_file("gather_retrieval", "{key}"),
     conda:
         "../envs/kformer.yaml"
-    params:
-        most=lambda wildcards, resources: STUDY.retrievals[
-            wildcards.key
-        ].settings.max_without_facts,
     shell:
         "kformer gather {input.parts} --questions {input.questions} --out {output}"
-        " --max-without-facts {params.most} 2>&1 | tee {log}"
+        " 2>&1 | tee {log}"
 
 
 rule describe_retrieval:

@@ -5,7 +5,12 @@ from pathlib import Path
 
 from kformer.io.file_writing import replacing, write_json
 from kformer.io.output_names import RetrievalReport
-from kformer.io.tables import check_facts_of, count_rows, read_rows
+from kformer.io.tables import (
+    check_retrieved_for,
+    check_retrieved_from,
+    count_rows,
+    read_rows,
+)
 from kformer.progress import track
 from kformer.retrieval.methods import METHODS
 from kformer.retrieval.quality.corpus import Corpus
@@ -43,7 +48,8 @@ def describe(
     settings = settings_of_table(retrieval)
     if words and "words" in METHODS[settings.method].settings:
         settings = settings.model_copy(update={"words": words})
-    check_facts_of(retrieval, facts)
+    check_retrieved_for(questions, retrieval)
+    check_retrieved_from(facts, retrieval)
     corpus = Corpus(facts, settings.words)
     gold = corpus.ids_of(_gold_texts(questions))
     drawn = draw(questions)
