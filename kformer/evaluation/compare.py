@@ -20,7 +20,7 @@ from kformer.evaluation.statistics import (
 )
 from kformer.io.file_writing import replacing, write_json
 from kformer.io.output_names import ComparisonReport, RunFolder
-from kformer.io.tables import read_table
+from kformer.io.tables import provenance, read_table
 from kformer.io.training_summary import TrainingSummary
 
 _PACKAGES = ("kformer", "torch", "transformers")
@@ -39,8 +39,8 @@ def compare(experiment: str, runs: Sequence[Path], baseline: str, out: Path) -> 
 
     Raises:
         KformerError: the baseline is not among the runs, a run is given twice, the runs did not
-            answer the same questions or were trained by different versions, the right answers are
-            not known, or a run cannot be read.
+            answer the same questions or were trained by different versions, predictions are not
+            those of the run's model, the right answers are not known, or a run cannot be read.
     """
     folders = [RunFolder(folder) for folder in runs]
     _check_given_once(folders)
@@ -95,10 +95,22 @@ def _read_runs(folders: Sequence[RunFolder]) -> tuple[AnsweredQuestions, list[Ru
                 f"{first} and {folder.predictions} cannot be compared: {difference}; delete both "
                 "and run again"
             )
-        training = None if folder.seed is None else TrainingSummary.read(folder.summary)
+        training = None if folder.seed is None else _training_of(folder)
         runs.append(RunAnswers(folder.condition, folder.seed, predictions, tied, training))
     _check_versions(folders, runs)
     return questions, runs
+
+
+def _training_of(folder: RunFolder) -> TrainingSummary:
+    """The summary of a training, if the predictions are those of its model."""
+    training = TrainingSummary.read(folder.summary)
+    origin = provenance(folder.predictions, "predictions")
+    if origin.get("model_checksums", "") != training.model_checksums:
+        raise KformerError(
+            f"{folder.predictions}: made by another model than that of {folder.summary}; "
+            "evaluate the run again"
+        )
+    return training
 
 
 def _check_given_once(folders: Sequence[RunFolder]) -> None:
@@ -173,7 +185,7 @@ def _read_predictions(path: Path) -> tuple[AnsweredQuestions, Ints, float]:
         answers=np.array([row["answer"] for row in rows], dtype=np.int64),
         choices=np.array([len(row["logits"]) for row in rows], dtype=np.int64),
     )
-    tied = sum(row["logits"].count(max(row["logits"])) > 1 for row in rows) / len(rows)
+    tied = sum(row["tied"] for row in rows) / len(rows)
     return questions, np.array([row["prediction"] for row in rows], dtype=np.int64), tied
 
 

@@ -40,7 +40,8 @@ def predict(
             finite, or the tables do not fit together.
     """
     trained = RunFolder(run)
-    bf16 = read_trained(trained).precision == "bf16"
+    summary = read_trained(trained)
+    bf16 = summary.precision == "bf16"
     model = KformerForMultipleChoice.from_pretrained(trained.model)
     torch.nn.Module.to(model, torch.accelerator.current_accelerator() or "cpu").eval()
     processor = KformerProcessor.from_pretrained(trained.model)
@@ -56,7 +57,8 @@ def predict(
             "training.learning_rate"
         ) from None
     seconds = time.perf_counter() - began
-    write_table(out, "predictions", (rows[example.question_id] for example in test.examples))
+    in_order = (rows[example.question_id] for example in test.examples)
+    write_table(out, "predictions", in_order, {"model_checksums": summary.model_checksums})
     # Now nobody deletes the outputs of training any more as those of a job that was killed.
     shutil.rmtree(trained.finished.path, ignore_errors=True)
     right = sum(row["prediction"] == row["answer"] for row in rows.values())
@@ -85,13 +87,13 @@ def _rows(
         kept = output.kept_facts.tolist() if output.kept_facts is not None else None
         for position, example in enumerate(batch):
             logits = output.logits[position, : len(example.features.choices)].tolist()
+            choice = choose(example.question_id, example.choices, example.answer, logits)
             yield {
                 "question_id": example.question_id,
                 "split": example.split,
                 "answer": example.answer,
-                "prediction": choose(
-                    example.question_id, example.choices, example.answer, logits
-                ).chosen,
+                "prediction": choice.chosen,
+                "tied": choice.is_tied,
                 "logits": logits,
                 "fact_ids": _read_facts(example, processor, kept[position] if kept else None),
             }

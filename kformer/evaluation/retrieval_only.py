@@ -53,6 +53,7 @@ def answer_by_retrieval(questions: Path, retrieval: Path, out: Path) -> dict[str
                 "split": "test",
                 "answer": answer,
                 "prediction": prediction,
+                "tied": is_tied,
                 "logits": logits,
                 "fact_ids": [row["fact_ids"][:1] for row in per_choice],
             }

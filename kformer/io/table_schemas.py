@@ -51,6 +51,7 @@ SCHEMAS: dict[TableName, pa.Schema] = {
             _required("split", pa.string()),
             pa.field("answer", pa.int8()),
             _required("prediction", pa.int8()),
+            _required("tied", pa.bool_()),  # drawn among different choices with the best logit
             _required("logits", pa.list_(pa.float32())),
             _required("fact_ids", pa.list_(pa.list_(pa.int64()))),  # injected, per choice
         ]

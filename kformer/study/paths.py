@@ -36,8 +36,8 @@ def facts_table(key: str) -> Path:
 
 
 def events_table(key: str) -> Path:
-    """The events that the facts under this key are about."""
-    return _SHARED / "facts" / key / "events.parquet"
+    """The events that the facts under this key are about, as this version lists them."""
+    return _SHARED / "facts" / key / f"events-{key_of('events')}.parquet"
 
 
 def word_counts(key: str, shard: str) -> Path:

@@ -220,7 +220,8 @@ class TestHelp:
 
 def test_show_prints_a_finished_comparison(kformer, tmp_path):
     for condition, predictions in (("none", [0, 1, 0, 1]), ("retrieval-only", [0, 0, 0, 0])):
-        common = {"split": "test", "answer": 0, "logits": [0.0, 1.0], "fact_ids": [[], []]}
+        common = {"split": "test", "answer": 0, "logits": [0.0, 1.0], "tied": False}
+        common["fact_ids"] = [[], []]
         rows = [
             {"question_id": f"q{i}", "prediction": prediction, **common}
             for i, prediction in enumerate(predictions)

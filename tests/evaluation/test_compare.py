@@ -26,14 +26,16 @@ TRAINING = {**MEASURED, **COUNTED, **NOTED, "validation_accuracy": 0.5, "peak_me
 def add_run(tmp_path):
     """Writes a run in which question ``q<i>`` has ``answers[i]`` and got ``predictions[i]``."""
 
-    def add(condition, predictions, *, seed=41, answers=ANSWERS, training=None, step=1, **row):
+    def add(
+        condition, predictions, *, seed=41, answers=ANSWERS, training=None, step=1, model="", **row
+    ):
         folder = RunFolder.of(tmp_path / "runs", condition, seed)
-        common = {"split": "test", "logits": [0.0] * 4, "fact_ids": [[]] * 4}
+        common = {"split": "test", "logits": [0.0] * 4, "tied": False, "fact_ids": [[]] * 4}
         rows = [
             {"question_id": f"q{i}", "answer": answer, "prediction": int(chosen), **common, **row}
             for i, (answer, chosen) in enumerate(zip(answers, predictions, strict=True))
         ]
-        write_table(folder.predictions, "predictions", rows[::step])
+        write_table(folder.predictions, "predictions", rows[::step], {"model_checksums": model})
         if seed is not None:
             write_json(folder.summary, sealed(TRAINING | (training or {})))
         return folder.path
@@ -100,9 +102,8 @@ def test_rows_are_paired_by_id_and_equals_are_not_called_different(add_run, comp
 
 
 def test_ties_are_reported_where_there_are_any(add_run, compared, tmp_path):
-    decided = {"logits": [0.0, 0.5, 1.0, 0.25]}
     _, by_condition = compared(
-        add_run("none", wrong_at(), **decided), add_run("tied", wrong_at(), seed=None)
+        add_run("none", wrong_at()), add_run("tied", wrong_at(), seed=None, tied=True)
     )
     assert (by_condition["none"]["tied"], by_condition["tied"]["tied"]) == (0, 1)
     page = (tmp_path / "comparison.md").read_text()
@@ -216,6 +217,7 @@ def test_the_tables_fit_a_terminal_and_are_aligned_as_plain_text(add_run, tmp_pa
         ({"logits": [0.0] * 5}, "question q0 has number of choices 4 and 5"),
         ({"split": "validation"}, "test.*validation"),
         ({"training": {"version": "2"}}, r"seed-41 \(by 1\).*seed-41 \(by 2\).*versions"),
+        ({"model": "0"}, "made by another model than that of .*; evaluate the run again"),
         ({"training": {"version": "2 outside 1.0"}}, "different versions"),
         (
             {"condition": "none", "seed": 42, "training": {"encoder_weights": "0"}},

@@ -11,8 +11,9 @@ from transformers import AutoModelForMultipleChoice
 
 from kformer.errors import KformerError
 from kformer.evaluation.predict import predict
+from kformer.io.file_writing import sha256_of
 from kformer.io.output_names import RunFolder
-from kformer.io.tables import read_rows, write_table
+from kformer.io.tables import provenance, read_rows, write_table
 from kformer.io.training_summary import TrainingSummary
 from kformer.modeling import KformerForMultipleChoice, KformerProcessor
 from kformer.modeling.pretrained import load_tokenizer
@@ -284,3 +285,10 @@ def test_what_training_kept_for_a_restart_is_removed_when_a_run_is_evaluated(cop
     predicted(copied)
     assert not (copied / ".finished").exists()
     predicted(copied)
+
+
+def test_predictions_say_which_model_made_them(trained, tiny_tables, tmp_path):
+    run = RunFolder(trained("none"))
+    predict(run.path, tiny_tables / "questions.parquet", None, tmp_path / "p.parquet")
+    made_by = provenance(tmp_path / "p.parquet", "predictions")["model_checksums"]
+    assert made_by == sha256_of(run.model / "checksums.json")

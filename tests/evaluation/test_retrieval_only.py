@@ -50,7 +50,7 @@ def test_the_choice_whose_query_scored_best_is_the_answer(answer, tmp_path):
         {"answer": 1, "prediction": 0, "logits": [4.0, 0.0], "fact_ids": [[0], []]},
     ]
     assert rows == [
-        {"question_id": question_id, "split": "test", **row}
+        {"question_id": question_id, "split": "test", "tied": False, **row}
         for question_id, row in zip("ab", expected, strict=True)
     ]
     assert metrics == {"test_questions": 2, "test_accuracy": 0.5, "test_questions_tied": 0}
@@ -92,7 +92,7 @@ def test_where_nothing_is_found_answers_are_as_good_as_guesses(answer):
 def test_the_right_choice_is_right_wherever_its_text_stands(answer, right):
     twice = question("a", right) | {"choices": ["red", "blue", "red"]}
     metrics, (row,) = answer([twice], {"a": {0: [1.78], 1: [1.55], 2: [1.78]}})
-    assert (row["prediction"], row["answer"]) == (right, right)
+    assert (row["prediction"], row["answer"], row["tied"]) == (right, right, False)
     assert metrics == {"test_questions": 1, "test_accuracy": 1.0, "test_questions_tied": 0}
 
 

@@ -42,6 +42,7 @@ PREDICTION = {
     "split": "test",
     "answer": None,
     "prediction": 1,
+    "tied": False,
     "logits": [0.5, -0.25],
     "fact_ids": [[2, 0], []],
 }

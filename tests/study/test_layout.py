@@ -80,7 +80,7 @@ class TestWhichFilesThereAre:
     def test_events_are_indexed_instead_of_facts(self):
         found = study(retrieval={"events": 5})
         documents = {index.documents.name for index in found.indexes.values()}
-        assert documents == {"events.parquet"}
+        assert documents == {f"events-{key_of('events')}.parquet"}
 
     @pytest.mark.parametrize(
         ("method", "kinds"),

@@ -1,5 +1,6 @@
 """Snakemake really runs a tiny study: what is made, what is made again, and what a kill does."""
 
+import base64
 import json
 import os
 import shutil
@@ -118,6 +119,46 @@ def test_a_second_run_has_nothing_to_do(study, tiny_encoder):
     done = snakemake(study, tiny_config(tiny_encoder), "all")
     assert done.returncode == 0
     assert "Nothing to be done" in done.stdout + done.stderr
+
+
+@pytest.fixture
+def half_done(study, tmp_path, tiny_encoder):
+    """A study whose data stages have ended, and what Snakemake noted of each of their outputs."""
+    patterns = ("questions/*/questions.parquet", "facts/*/facts.parquet")
+    files = [
+        str(next(study.glob(f"results/shared/{pattern}")).relative_to(study))
+        for pattern in patterns
+    ]
+    done = snakemake(tmp_path, tiny_config(tiny_encoder), *files)
+    assert done.returncode == 0, done.stdout + done.stderr
+    notes = [base64.b64encode(file.encode()).decode() for file in files]
+    return [tmp_path / ".snakemake/metadata" / note for note in notes]
+
+
+def change_rules(notes):
+    """As if the files had been made by rules of other words."""
+    for note in notes:
+        note.write_text(json.dumps(json.loads(note.read_text()) | {"code": "another"}))
+
+
+def test_nothing_is_left_out_behind_complete_files_of_killed_or_reworded_jobs(
+    half_done, tmp_path, tiny_encoder
+):
+    change_rules(half_done)
+    for note in half_done:  # what Snakemake leaves when it is killed as a job ends
+        (tmp_path / ".snakemake/incomplete" / note.name).touch()
+    jobs = planned(tmp_path, tiny_config(tiny_encoder))
+    assert not jobs & {"read_questions", "read_facts"}
+    assert {"train_model kformer 1", "evaluate_model none 1", "compare_conditions"} <= jobs
+
+
+def test_a_run_that_leaves_out_what_was_asked_for_fails(half_done, tmp_path, tiny_encoder):
+    change_rules(half_done)
+    done = snakemake(tmp_path, tiny_config(tiny_encoder), "--rerun-triggers", "code")
+    assert done.returncode == 1
+    last = (done.stdout + done.stderr).rstrip().splitlines()[-1]
+    assert last.startswith("error: results/tiny/comparison.json: not made yet,")
+    assert "train_model kformer 1" in planned(tmp_path, tiny_config(tiny_encoder))
 
 
 def test_changing_one_condition_runs_only_that_condition(study, tiny_encoder):

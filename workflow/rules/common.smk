@@ -148,6 +148,21 @@ def finished_runs_to_replace():
     return [RunFolder(file.parent) for file in summaries if file.is_file()]
 
 
+def check_targets():
+    """Nothing that was asked for may be missing after a success.
+
+    Snakemake leaves out all that comes behind a job whose outputs are there already and count as
+    `ancient`, even what has not been made yet.
+    """
+    for job in workflow.dag.targetjobs:
+        for file in job.output or job.input:
+            if not pathlib.Path(file).exists():
+                raise KformerError(
+                    f"{file}: not made yet, as something before it had to be made again first; "
+                    "start the same command again"
+                )
+
+
 def errors_of_failed_jobs(logs):
     """What the failed jobs said last, from their logs, which Snakemake's own logs name."""
     text = "".join(pathlib.Path(log).read_text(errors="replace") for log in logs)
@@ -184,6 +199,7 @@ onstart:
 
 
 onsuccess:
+    or_exit(check_targets)
     if STUDY.comparison.numbers.is_file():
         shell(f"kformer show {STUDY.comparison.numbers}")
 

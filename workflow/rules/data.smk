@@ -37,7 +37,9 @@ rule read_questions:
     conda:
         "../envs/kformer.yaml"
     params:
-        path=lambda wildcards: str(STUDY.question_files.path),
+        # Derived, as Snakemake calls it, for it takes `resources`: nothing runs again where the
+        # user's files have moved, since the key stands for their content.
+        path=lambda wildcards, resources: str(STUDY.question_files.path),
         content=STUDY.question_files.planned_content,
         settings=as_json(EXPERIMENT.questions),
     shell:
@@ -55,7 +57,8 @@ rule read_facts:
     conda:
         "../envs/kformer.yaml"
     params:
-        paths=lambda wildcards: options(
+        # Derived, as that of questions is.
+        paths=lambda wildcards, resources: options(
             "input", [files.path for files in STUDY.facts[wildcards.key].sources]
         ),
         content=lambda wildcards: options(

@@ -9,8 +9,6 @@ rule list_events:
         "../envs/kformer.yaml"
     resources:
         mem_mb=8000,
-    params:
-        version=VERSIONS["events"],
     shell:
         "kformer events --facts {input} --out {output} 2>&1 | tee {log}"
 
