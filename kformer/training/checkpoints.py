@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from kformer.errors import KformerError
 from kformer.io.checksums import damage_in, read_notes, write_checksums
@@ -64,7 +65,7 @@ class Checkpoints:
         self._kept = []
         for step in sorted(found, reverse=True):
             try:
-                checkpoint = self._read(found[step], step)
+                checkpoint = self._read(step)
             except _Unusable as problem:
                 print(f"{found[step]}: {problem}; not resumed, removed", file=sys.stderr)
                 continue
@@ -102,8 +103,8 @@ class Checkpoints:
         Raises:
             KformerError: the checkpoint is not as it was written.
         """
-        if damage := damage_in(self._path(step)):
-            raise self._lost(step, damage)
+        if problem := self._problem_with(step):
+            raise self._lost(step, problem)
         return self._path(step) / WEIGHTS
 
     def remove(self) -> None:
@@ -120,18 +121,27 @@ class Checkpoints:
             if match := _NAME.fullmatch(path.name):
                 yield path, match
 
-    def _read(self, path: Path, step: int) -> Checkpoint:
+    def _read(self, step: int) -> Checkpoint:
         """A checkpoint; raises `_Unusable` unless it and the best one that it names are whole."""
+        if problem := self._problem_with(step):
+            raise _Unusable(problem)
+        best: int | None = _state_of(self._path(step))["best_global_step"]
+        if best not in (None, step) and (problem := self._problem_with(best)):
+            raise _Unusable(f"the best weights until then are lost: checkpoint-{best}: {problem}")
+        return Checkpoint(self._path(step), step, best)
+
+    def _problem_with(self, step: int | None) -> str | None:
+        """Why a checkpoint is not what this run wrote at a step, if it is not."""
+        path = self._path(step)
         if path.is_symlink() or not path.is_dir():
-            raise _Unusable("this is no folder")
-        if read_notes(path).get("identity") not in (None, self._identity):
-            raise _Unusable("of other settings, inputs or another version")
+            return "this is no folder" if path.exists() else "it is gone"
         if damage := damage_in(path):
-            raise _Unusable(damage)
-        best = _best_step(path / STATE, step)
-        if best not in (None, step) and (damage := damage_in(self._path(best))):
-            raise _Unusable(f"the best weights until then are lost: checkpoint-{best}: {damage}")
-        return Checkpoint(path, step, best)
+            return damage
+        if read_notes(path).get("identity") != self._identity:
+            return "of other settings, inputs or another version"
+        if (found := _state_of(path)["global_step"]) != step:
+            return f"this is the checkpoint of step {found}"
+        return None
 
     def _needed(self, newest: Checkpoint) -> list[Checkpoint]:
         """The newest checkpoint with its best one, and one more to fall back on."""
@@ -161,10 +171,7 @@ class _Unusable(Exception):
     """Why a checkpoint is not resumed."""
 
 
-def _best_step(state: Path, step: int) -> int | None:
-    """The best step that a state of training names; raises `_Unusable` if it is none of a step."""
-    content = json.loads(state.read_text("utf-8"))
-    if content["global_step"] != step:
-        raise _Unusable(f"this is the checkpoint of step {content['global_step']}")
-    best: int | None = content["best_global_step"]
-    return best
+def _state_of(checkpoint: Path) -> dict[str, Any]:
+    """What Trainer knows of the training at a checkpoint that is whole."""
+    content: dict[str, Any] = json.loads((checkpoint / STATE).read_text("utf-8"))
+    return content

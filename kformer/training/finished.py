@@ -44,19 +44,22 @@ def finished_before(run: RunFolder, identity: str) -> TrainingSummary | None:
     """
     for written in (run.finished.path, run.model, run.summary):
         remove_leftovers(written)
+    damaged = []
     for place in (run.finished, run):
         if not place.path.is_dir() or not place.summary.is_file():
             continue
         try:
             summary = read_trained(place)
         except KformerError:
-            print(f"{place.path}: trained before, but damaged; trained again", file=sys.stderr)
+            damaged.append(place.path)
             continue
         if summary.identity == identity:
             if place is not run:
                 _publish(run)
             print(f"{run.path}: trained before; not trained again", file=sys.stderr)
             return summary
+    for path in damaged:
+        print(f"{path}: trained before, but damaged; trained again", file=sys.stderr)
     return None
 
 

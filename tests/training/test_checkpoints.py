@@ -87,7 +87,19 @@ def test_a_damaged_checkpoint_is_not_resumed_and_said(name, damage, two, checkpo
     assert names_in(two[0].parent) == ["checkpoint-20"]
 
 
-@pytest.mark.parametrize("damage", [shutil.rmtree, lambda best: truncate(best / WEIGHTS)])
+def put_in_its_place(checkpoint, other):
+    shutil.rmtree(checkpoint)
+    shutil.copytree(other, checkpoint)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        shutil.rmtree,
+        lambda best: truncate(best / WEIGHTS),
+        lambda best: put_in_its_place(best, best.with_name("checkpoint-40")),
+    ],
+)
 def test_a_checkpoint_without_the_best_weights_that_it_names_is_not_resumed(
     damage, two, checkpoints, capsys
 ):
@@ -157,6 +169,16 @@ def test_the_best_weights_are_refused_when_they_are_lost_while_training(two, che
     with pytest.raises(KformerError, match="was deleted; start the same command again"):
         write(training, 60, best=20)
     assert names_in(two[0].parent) == ["checkpoint-40"]
+
+
+def test_the_best_weights_of_another_run_or_step_are_refused(two, checkpoints, tmp_path, lock):
+    training = checkpoints()
+    training.newest()
+    other = write(Checkpoints(tmp_path / "other", "another run", lock), 20)
+    for strange, said in ((other, "of other settings"), (two[1], "the checkpoint of step 40")):
+        put_in_its_place(two[0], strange)
+        with pytest.raises(KformerError, match=f"{two[0]}: has the best weights .*{said}"):
+            training.weights(20)
 
 
 def test_nothing_is_written_where_another_process_may_write(checkpoints, lock, tmp_path):
