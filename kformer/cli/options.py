@@ -80,7 +80,7 @@ def check_content(paths: list[Path], planned: list[str] | None) -> None:
     from kformer.io.contents import Contents
 
     for path, expected in zip(paths, planned or [], strict=False):
-        if expected not in ("-", Contents().checksum(path)):
+        if expected != "-" and expected != Contents().checksum(path):
             raise KformerError(f"{path}: changed since the run was planned; start the run again")
 
 

@@ -39,6 +39,10 @@ def train(
     facts: MaybeFacts = None,
     retrieval: MaybeRetrieval = None,
     content: Content = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option(help="A file of what the run depends on; its checksum is noted with it."),
+    ] = None,
 ) -> None:
     """Train one condition with one seed; a killed training is resumed.
 
@@ -50,6 +54,7 @@ def train(
     from kformer.training.run import training_lock
     from kformer.training.settings import TrainSettings
 
+    planned = sha256_of(plan) if plan else ""  # as it is now: the next run may change it
     section = load(TrainSettings, settings)
     check_encoder_content(section.model.encoder, content)
     tables = tables_of_knowledge(facts, retrieval)
@@ -66,7 +71,16 @@ def train(
         with tracked_training("train", run, logged, resume) as stage:
             stage.finish(
                 train_run(
-                    section, seed, questions, tables, out, checkpoints, lock, stage.run, version
+                    section,
+                    seed,
+                    questions,
+                    tables,
+                    out,
+                    checkpoints,
+                    lock,
+                    stage.run,
+                    version,
+                    planned,
                 )
             )
 

@@ -127,19 +127,20 @@ def _check_given_once(folders: Sequence[RunFolder]) -> None:
 def _check_versions(folders: Sequence[RunFolder], runs: Sequence[RunAnswers]) -> None:
     """Raises KformerError where the results of two runs are owed to different code.
 
-    The runs of a condition must be trained by one version and from one encoder, all runs by one
-    version of the stage: different conditions may have injections of different packages.
+    All runs must be trained by one version of the stage, those of a condition by one version: other
+    conditions may have injections of other packages. An encoder must be the same wherever it has
+    the same name.
     """
     of_stage: dict[str, Path] = {}
     of_condition: dict[str, dict[str, Path]] = {}
-    encoders: dict[str, dict[str, Path]] = {}
+    of_encoder: dict[str, dict[str, Path]] = {}
     for folder, run in zip(folders, runs, strict=True):
         if run.training:
             of_stage.setdefault(run.training.stage_version, folder.path)
             versions = of_condition.setdefault(run.condition, {})
             versions.setdefault(run.training.version, folder.path)
-            started_from = encoders.setdefault(run.condition, {})
-            started_from.setdefault(run.training.encoder_weights, folder.path)
+            weights = of_encoder.setdefault(run.training.encoder, {})
+            weights.setdefault(run.training.encoder_weights, folder.path)
     for versions in (of_stage, *of_condition.values()):
         if len(versions) > 1:
             trained = " and ".join(f"{path} (by {version})" for version, path in versions.items())
@@ -147,12 +148,12 @@ def _check_versions(folders: Sequence[RunFolder], runs: Sequence[RunAnswers]) ->
                 f"{trained} were trained by different versions and cannot be compared; delete the "
                 "older ones and run again"
             )
-    for started_from in encoders.values():
-        if len(started_from) > 1:
+    for name, weights in of_encoder.items():
+        if len(weights) > 1:
             raise KformerError(
-                f"{' and '.join(map(str, started_from.values()))} were trained from encoders with "
-                "other weights, though of one name, and cannot be compared; delete the older ones "
-                "and run again"
+                f"{' and '.join(map(str, weights.values()))} were trained from encoders with other "
+                f"weights, though both are called {name}, and cannot be compared; delete the older "
+                "ones and run again"
             )
 
 

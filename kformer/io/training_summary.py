@@ -15,7 +15,7 @@ from kformer.io.output_names import RunFolder
 
 _NOT_MEASURED = {
     *("seed", "precision", "device", "version"),
-    *("identity", "encoder_weights", "model_checksums"),
+    *("identity", "encoder", "encoder_weights", "model_checksums", "plan"),
 }
 
 
@@ -31,8 +31,10 @@ class TrainingSummary(BaseModel):
         version: of the training stage; for an injection of another package that of the stage
             and, after a space, what the package's code is.
         identity: stands for all that the run depends on.
+        encoder: its name in the config.
         encoder_weights: SHA-256 of the encoder's weights before training.
         model_checksums: SHA-256 of the list of checksums in the model's folder.
+        plan: SHA-256 of the file that says what the run was to depend on, if there was one.
     """
 
     model_config = ConfigDict(frozen=True, coerce_numbers_to_str=True)
@@ -52,8 +54,10 @@ class TrainingSummary(BaseModel):
     device: str
     version: str
     identity: str = ""
+    encoder: str = ""
     encoder_weights: str = ""
     model_checksums: str = ""
+    plan: str = ""
 
     @property
     def measured(self) -> dict[str, float | None]:

@@ -1,47 +1,95 @@
-"""What each run of a study depends on, as files that change when it changes.
+"""What the results of a study depend on, as files that change when it changes.
 
 Snakemake notes what its jobs depended on, but in a folder of its own: where results were copied
-without it, or two folders share them, the plans tell what was trained differently.
+without it, or two folders share them, the plans tell what was made differently.
 """
 
 import json
+import os
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from kformer.io.file_writing import replacing
+from kformer.errors import KformerError
+from kformer.io.file_writing import replacing, sha256_of
 from kformer.io.output_names import RunFolder
+from kformer.io.training_summary import TrainingSummary
 from kformer.study.layout import Layout
 from kformer.study.run_lock import refuse_running
+from kformer.study.stage_versions import VERSIONS
+
+_LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC).timestamp()
 
 
 def write_plans(study: Layout, run_lock: Path) -> None:
-    """Writes the plans of all runs; those that are as they were stay untouched.
+    """Writes the plans of all results; those that are as they were stay untouched.
+
+    The plan of a training is newer than the finished run exactly if that was trained to another
+    one: the run itself says to which.
 
     Raises:
         KformerError: some have changed, while a run is using the folder.
     """
-    plans = {
-        study.plan(run.condition, run.seed): _plan(study, run)
-        for run in study.runs
-        if run.seed is not None
-    }
+    plans = {path: _as_text(plan) for path, plan in _plans(study)}
     changed = {path: plan for path, plan in plans.items() if not _holds(path, plan)}
     if changed:
         refuse_running(run_lock)
     for path, plan in changed.items():
         with replacing(path) as partial:
             partial.write_text(plan, "utf-8")
+    for run in study.runs:
+        if run.seed is not None and run.summary.is_file():
+            _set_age(study.plan(run.condition, run.seed), run)
 
 
-def _plan(study: Layout, run: RunFolder) -> str:
-    plan = {
-        "version": study.train_version(run.condition),
-        **study.train_settings(run.condition),
-        "encoder": study.encoder(run.condition),
-        "questions": str(study.questions),
-        "facts": list(map(str, study.tables_of_facts(run.condition).values())),
+def _plans(study: Layout) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    for run in study.runs:
+        read = {
+            "questions": str(study.questions),
+            "facts": list(map(str, study.tables_of_facts(run.condition).values())),
+        }
+        if run.seed is None:
+            yield (
+                study.plan(run.condition, None),
+                {**read, "version": VERSIONS["answer_by_retrieval"]},
+            )
+        else:
+            yield study.plan(run.condition, run.seed), {**read, **_training(study, run.condition)}
+    yield study.evaluation_plan, {"version": VERSIONS["evaluate"]}
+    yield (
+        study.comparison_plan,
+        {
+            "version": VERSIONS["compare"],
+            "baseline": study.experiment.baseline,
+            "runs": [str(run.path) for run in study.runs],
+        },
+    )
+
+
+def _training(study: Layout, condition: str) -> Mapping[str, Any]:
+    return {
+        "version": study.train_version(condition),
+        "encoder": study.encoder(condition),
+        **study.train_settings(condition),
     }
+
+
+def _as_text(plan: Mapping[str, Any]) -> str:
     return json.dumps(plan, indent=1, sort_keys=True) + "\n"
 
 
 def _holds(path: Path, content: str) -> bool:
     return path.is_file() and path.read_bytes() == content.encode()
+
+
+def _set_age(plan: Path, run: RunFolder) -> None:
+    """Makes a plan older than a finished run of it, and newer than one of another plan."""
+    try:
+        is_of_plan = TrainingSummary.read(run.summary).plan == sha256_of(plan)
+    except KformerError:  # damaged; whoever reads it says so
+        return
+    if is_of_plan:
+        os.utime(plan, (_LONG_AGO, _LONG_AGO))
+    elif plan.stat().st_mtime <= run.summary.stat().st_mtime:
+        plan.touch()

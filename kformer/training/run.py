@@ -56,6 +56,7 @@ def train(
     lock: Lock,
     log: Log,
     version: str,
+    plan: str = "",
 ) -> dict[str, float | None]:
     """Trains one model and keeps the checkpoint with the best validation accuracy.
 
@@ -76,6 +77,7 @@ def train(
             flushed before each checkpoint.
         version: of this stage, and of the code of an injection from another package; noted, since
             runs of different versions cannot be compared.
+        plan: checksum of the file that says what the run is to depend on, if there is one; noted.
 
     Returns:
         what was measured, as in ``training.json``.
@@ -102,7 +104,7 @@ def train(
             unfinished,
             Reporter(log, "/".join(out.parts[-2:])),
         )
-        noted = {"seed": seed, "version": version, "identity": identity}
+        noted = {"seed": seed, "version": version, "identity": identity, "plan": plan}
         summary = TrainingSummary.model_validate(noted | measured)
         lock.check()
         finish(run, model, processor, summary)
@@ -212,6 +214,7 @@ def _trained(
         "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "precision": precision,
         "device": str(model.device),
+        "encoder": settings.model.encoder,
         "encoder_weights": encoder_weights,
     }
     return model, processor, measured

@@ -18,7 +18,7 @@ from kformer.io.tables import write_table
 ANSWERS = [0, 1, 2, 3, 0, 1, 2, 3]
 MEASURED = {"steps": 100, "seconds_per_step": 0.2, "train_seconds": 20.0, "best_step": 80}
 COUNTED = {"train_questions": 9, "inputs_cut": 0, "parameters": 99, "added_parameters": 0}
-NOTED = {"seed": 41, "precision": "bf16", "device": "cpu", "version": "1"}
+NOTED = {"seed": 41, "precision": "bf16", "device": "cpu", "version": "1", "encoder": "tiny"}
 TRAINING = {**MEASURED, **COUNTED, **NOTED, "validation_accuracy": 0.5, "peak_memory_mb": 7.5}
 
 
@@ -220,8 +220,8 @@ def test_the_tables_fit_a_terminal_and_are_aligned_as_plain_text(add_run, tmp_pa
         ({"model": "0"}, "made by another model than that of .*; evaluate the run again"),
         ({"training": {"version": "2 outside 1.0"}}, "different versions"),
         (
-            {"condition": "none", "seed": 42, "training": {"encoder_weights": "0"}},
-            "from encoders with other weights, though of one name",
+            {"training": {"encoder": "tiny", "encoder_weights": "0"}},
+            "from encoders with other weights, though both are called tiny",
         ),
         ({"training": {"version": None}}, "training.json: damaged .*version"),
         ({"answers": [*ANSWERS[:7], None]}, "predictions.parquet: question q7 has no answer"),

@@ -115,6 +115,22 @@ def test_the_resolved_config_is_kept_with_the_results(study):
     assert config["training"]["weight_decay"] == 0.01
 
 
+def test_an_encoder_of_a_hub_is_trained(tmp_path, tiny_encoder, monkeypatch):
+    """From the hub client's own cache, as on a compute node without internet."""
+    cached = tmp_path / "hub/models--somebody--tiny"
+    (cached / "refs").mkdir(parents=True)
+    (cached / "refs/main").write_text("0" * 40)
+    shutil.copytree(tiny_encoder, cached / "snapshots" / ("0" * 40))
+    monkeypatch.setenv("HF_HUB_CACHE", str(cached.parent))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    done = snakemake(
+        tmp_path,
+        tiny_config("somebody/tiny", conditions={"none": {}}),
+        "results/tiny/runs/none/seed-1/training.json",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_a_second_run_has_nothing_to_do(study, tiny_encoder):
     done = snakemake(study, tiny_config(tiny_encoder), "all")
     assert done.returncode == 0
@@ -234,6 +250,20 @@ def test_a_part_of_a_run_that_was_deleted_is_made_again(study, tmp_path, tiny_en
         (tmp_path / "deleted").rename(part)
     train = {"train_model kformer 1"} if deleted != "predictions.parquet" else set()
     assert jobs == {*train, "evaluate_model kformer 1", "compare_conditions"}
+
+
+def test_where_snakemakes_notes_are_lost_contents_still_decide(study, tmp_path, tiny_encoder):
+    copy = tmp_path / "copy"
+    shutil.copytree(study, copy, ignore=shutil.ignore_patterns(".snakemake"))
+    unchanged = tiny_config(tiny_encoder)
+    assert planned(copy, unchanged) == set()
+    fewer = {name: CONDITIONS[name] for name in ("none", "kformer")}
+    for change in ({"baseline": "kformer"}, {"conditions": fewer}):
+        assert planned(copy, tiny_config(tiny_encoder, **change)) == {"compare_conditions"}
+    longer = unchanged["training"] | {"max_steps": 13}
+    jobs = planned(copy, tiny_config(tiny_encoder, training=longer, conditions=fewer))
+    assert {"train_model none 1", "train_model kformer 1"} <= jobs
+    assert planned(copy, unchanged) == {"compare_conditions"}  # of more conditions again
 
 
 def test_two_configfile_options_are_refused(study, tmp_path, tiny_encoder):

@@ -7,6 +7,7 @@ rule evaluate_model:
         questions=ancient(STUDY.questions),
         model=ancient(rules.train_model.output.model),
         summary=rules.train_model.output.summary,
+        plan=STUDY.evaluation_plan,
     output:
         TRAINED_RUN.predictions,
     log:
@@ -19,7 +20,6 @@ rule evaluate_model:
         mem_mb=16000,
         runtime="2h",
     params:
-        version=VERSIONS["evaluate"],
         facts=options_of_facts,
         run=lambda wildcards: STUDY.run(wildcards.condition, wildcards.seed).path,
     shell:
@@ -31,14 +31,13 @@ rule answer_by_retrieval:
     input:
         questions=ancient(STUDY.questions),
         retrieval=lambda wildcards: tables_of_facts(wildcards)["retrieval"],
+        plan=STUDY.plan("{condition}", None),
     output:
         UNTRAINED_RUN.predictions,
     log:
         STUDY.log("evaluate", "{condition}-untrained"),
     conda:
         "../envs/kformer.yaml"
-    params:
-        version=VERSIONS["answer_by_retrieval"],
     shell:
         "kformer answer-by-retrieval --questions {input.questions}"
         " --retrieval {input.retrieval} --out {output} 2>&1 | tee {log}"
@@ -48,6 +47,7 @@ rule compare_conditions:
     input:
         [run.predictions for run in STUDY.runs],
         [run.summary for run in STUDY.runs if run.seed is not None],
+        plan=STUDY.comparison_plan,
     output:
         numbers=STUDY.comparison.numbers,
         page=STUDY.comparison.page,
@@ -62,7 +62,6 @@ rule compare_conditions:
     conda:
         "../envs/kformer.yaml"
     params:
-        version=VERSIONS["compare"],
         runs=[run.path for run in STUDY.runs],
         baseline=EXPERIMENT.baseline,
     shell:

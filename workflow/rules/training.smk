@@ -5,7 +5,7 @@ rule train_model:
     input:
         unpack(tables_of_facts),
         questions=ancient(STUDY.questions),
-        # Not ancient: whoever finds it newer than the model compares its checksum.
+        # Not ancient: it is newer than a model of another plan, see kformer/study/plans.py.
         plan=STUDY.plan("{condition}", "{seed}"),
     output:
         model=directory(TRAINED_RUN.model),
@@ -20,15 +20,13 @@ rule train_model:
         mem_mb=16000,
         runtime="12h",
     params:
-        version=lambda wildcards: STUDY.train_version(wildcards.condition),
-        settings=lambda wildcards: as_json(STUDY.train_settings(wildcards.condition)),
-        # Passed on, but nothing runs again when it changes: it is derived, as Snakemake calls it,
-        # for it takes `resources`.
+        # Nothing runs again when they change, for the plan says what does: they are derived, as
+        # Snakemake calls it, for they take `resources`.
         options=lambda wildcards, resources: as_json(
             STUDY.train_options(wildcards.condition)
         ),
         facts=options_of_facts,
-        content=lambda wildcards: STUDY.encoder(wildcards.condition) or "-",
+        content=lambda wildcards, resources: STUDY.encoder(wildcards.condition) or "-",
         out=lambda wildcards: STUDY.run(wildcards.condition, wildcards.seed).path,
         # Of its own, and no output: Snakemake deletes the outputs of a job that failed.
         checkpoints=lambda wildcards: STUDY.checkpoints(
@@ -37,4 +35,4 @@ rule train_model:
     shell:
         "kformer train --questions {input.questions} {params.facts} --out {params.out}"
         " --checkpoints {params.checkpoints} --seed {wildcards.seed} --content {params.content}"
-        " --settings {params.options:q} 2>&1 | tee {log}"
+        " --plan {input.plan} --settings {params.options:q} 2>&1 | tee {log}"
