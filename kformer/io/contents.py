@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kformer.errors import KformerError
+from kformer.io.checksums import is_sealed, sealed
 from kformer.io.file_writing import read_memory, sha256_of, write_json
 from kformer.io.visible_files import visible_files
 
@@ -56,11 +57,12 @@ class Contents:
         identity = [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
         name = str(path.absolute())
         if self._remembered is None:
-            self._remembered = read_memory(self._memory)
+            content = read_memory(self._memory)
+            self._remembered = content["files"] if is_sealed(content) else {}
         known = self._remembered.get(name)
-        if isinstance(known, dict) and known.get("identity") == identity:
-            return str(known.get("sha256"))
+        if known and known["identity"] == identity:
+            return str(known["sha256"])
         self._remembered[name] = {"identity": identity, "sha256": sha256_of(path)}
         with suppress(OSError):  # where nothing can be written, it is read again next time
-            write_json(self._memory, self._remembered)
+            write_json(self._memory, sealed({"files": self._remembered}))
         return str(self._remembered[name]["sha256"])

@@ -57,7 +57,8 @@ class KformerProcessor:
     """Tokenises questions for one model.
 
     Attributes:
-        facts_as_text: whether the model reads facts as a part of its input.
+        reads_facts: whether the model reads facts at all.
+        facts_as_text: whether it reads them as a part of its input.
 
     Raises:
         KformerError: the tokenizer has more tokens than the model embeds.
@@ -77,7 +78,8 @@ class KformerProcessor:
         self._start = _first_known(tokenizer.cls_token_id, tokenizer.bos_token_id)
         self._separator = _first_known(tokenizer.sep_token_id) or self._tokens("\n")
         self._end = _first_known(tokenizer.sep_token_id, tokenizer.eos_token_id) or self._separator
-        self.facts_as_text = find_injection(config.injection).fact_input == "text"
+        fact_input = find_injection(config.injection).fact_input
+        self.reads_facts, self.facts_as_text = fact_input != "none", fact_input == "text"
         self._fact_tokens: dict[str, list[int]] = {}  # a fact is offered to many questions
 
     @classmethod

@@ -116,7 +116,15 @@ def load_examples(
         knowledge: None when the model reads no facts.
         split: which questions.
         limit: at most so many; the draw is fixed, the same for every condition and seed.
+
+    Raises:
+        KformerError: the model reads facts and is given none, or an input cannot be made.
     """
+    if processor.reads_facts and knowledge is None:
+        raise KformerError(
+            f"{questions}: a model with injection {processor.config.injection} reads facts; give "
+            "the facts and the retrieval table for these questions, too"
+        )
     rows = [row for row in read_rows(questions, "questions") if row["split"] == split]
     if limit is not None and limit < len(rows):
         drawn = sorted(random.Random(0).sample(range(len(rows)), limit))

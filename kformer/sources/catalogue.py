@@ -132,7 +132,7 @@ class SourceFile(Section):
             return target.name
         return PurePosixPath(unquote(urlsplit(target.get_secret_value()).path)).name or self.title
 
-    @property
+    @cached_property  # a file on this machine is hashed for it
     def key(self) -> str:
         """Twelve hex digits for names of files: of the sha256 or, without one, of the url's, which
         stays the same where just a password in it changes.

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -89,11 +89,12 @@ class Layout:
         self.conditions = {name: experiment.condition(name) for name in experiment.conditions}
         self.sources = experiment.needed_sources
         self._contents = Contents(paths.CHECKSUMS)
+        self._source = cache(lambda name: resolve(name, self.sources))  # local ones are hashed
 
     def check_sources(self) -> None:
         """Raises KformerError for a source unpacked from another file than the locked one."""
         for name in self.sources:
-            source = resolve(name, self.sources)
+            source = self._source(name)
             check_unpacked(source, paths.source_folder(f"{name}-{source.key}"), paths.SOURCES_LOCK)
 
     # The experiment's own files
@@ -276,7 +277,7 @@ class Layout:
         if reader.is_generated:
             key = f"demo-{key_of('demo_world', self.experiment.demo_world)}"
         else:
-            key = f"{reader.archive}-{resolve(reader.archive, self.sources).key}"
+            key = f"{reader.archive}-{self._source(reader.archive).key}"
         return SourceFiles(key, paths.source_folder(key), in_place=False)
 
     def _facts(self, readers: Sequence[Any]) -> FactsFiles:

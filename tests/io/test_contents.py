@@ -62,15 +62,24 @@ def test_a_large_file_is_read_once(folder, tmp_path, monkeypatch):
     monkeypatch.setattr("kformer.io.contents.sha256_of", lambda path: read.append(path) or "0")
     Contents(memory).checksum(folder / "below")
     assert read == []
-    assert list(json.loads(memory.read_text())) == [str(folder / "below" / "large.bin")]
+    assert list(json.loads(memory.read_text())["files"]) == [str(folder / "below" / "large.bin")]
     monkeypatch.undo()
     assert Contents(memory).checksum(folder) == before
 
 
-@pytest.mark.parametrize("damage", ["", "[]", "{", "[" * 100_000, '{"a": 1}'])
+def change_a_digit(text):
+    (known,) = json.loads(text)["files"].values()
+    return text.replace(known["sha256"], known["sha256"][:-1] + "g")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [*map(lambda text: lambda _: text, ["", "[]", "{", "[" * 9**5, '{"a": 1}']), change_a_digit],
+)
 def test_a_damaged_memory_is_not_believed(folder, tmp_path, damage):
     memory = tmp_path / "memory.json"
-    memory.write_text(damage)
+    Contents(memory).checksum(folder)
+    memory.write_text(damage(memory.read_text()))
     assert Contents(memory).checksum(folder) == Contents().checksum(folder)
 
 

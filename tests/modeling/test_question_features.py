@@ -20,6 +20,11 @@ def processor(tiny_encoder):
 
 
 @pytest.fixture
+def factless(tiny_encoder):
+    return KformerProcessor(load_tokenizer(tiny_encoder), KformerConfig(injection="none"))
+
+
+@pytest.fixture
 def write_questions(tmp_path):
     def write(**counts):
         common = {"context": "", "choices": ["cat", "dog"]}
@@ -57,9 +62,9 @@ def make_knowledge(tmp_path):
     return make
 
 
-def test_only_the_questions_of_the_split_are_loaded(processor, write_questions):
+def test_only_the_questions_of_the_split_are_loaded(factless, write_questions):
     questions = write_questions(train=3, validation=2, test=1)
-    examples = load_examples(processor, questions, None, "validation")
+    examples = load_examples(factless, questions, None, "validation")
     assert [(e.question_id, e.split, e.answer, e.candidates) for e in examples] == [
         ("validation-0", "validation", 0, []),
         ("validation-1", "validation", 1, []),
@@ -99,6 +104,11 @@ def test_questions_get_the_facts_that_were_found_for_them(
     assert examples.fact_tokens == {token for i in ids for token in tokens[i]}
 
 
+def test_a_model_that_reads_facts_is_not_left_without(processor, write_questions):
+    with pytest.raises(KformerError, match="injection ffn reads facts; give the facts and"):
+        load_examples(processor, write_questions(train=2), None, "train")
+
+
 def test_a_retrieval_of_other_questions_is_refused(processor, write_questions, make_knowledge):
     knowledge = make_knowledge({"train-0": [[0]]})
     with pytest.raises(KformerError, match="'train-1' is not in the retrieval table"):
@@ -121,12 +131,12 @@ def test_a_retrieval_of_other_facts_is_refused(make_knowledge, tmp_path):
     make_knowledge({"train-0": [[0]]}, {"facts_sha256": sha256_of(tmp_path / "facts.parquet")})
 
 
-def test_a_limit_draws_the_same_questions_each_time(processor, write_questions):
+def test_a_limit_draws_the_same_questions_each_time(factless, write_questions):
     questions = write_questions(train=40, validation=3)
 
     def drawn(limit, seed=1):
         random.seed(seed)
-        loaded = load_examples(processor, questions, None, "train", limit)
+        loaded = load_examples(factless, questions, None, "train", limit)
         return [each.question_id for each in loaded]
 
     assert drawn(10) == drawn(10, seed=2)
