@@ -57,9 +57,13 @@ def wait_for(process, folder, pattern):
 
 def test_a_second_run_ends_with_one_line_and_the_first_is_unharmed(start, config):
     folder, first = start()
-    for moment in ("results/.lock", "results/tiny/checkpoints/*/*", "results/tiny/logs/evaluate/*"):
+    for moment, change in (
+        ("results/.lock", {}),
+        ("results/tiny/checkpoints/*/*", {"seeds": [2]}),
+        ("results/tiny/logs/evaluate/*", {}),
+    ):
         wait_for(first, folder, moment)
-        second = snakemake(folder, {**config, "seeds": [2]}, "all")
+        second = snakemake(folder, {**config, **change}, "all")
         assert second.returncode != 0
         (line,) = [text for text in second.stderr.splitlines() if text.startswith("error:")]
         assert f"another run is using this folder (process {first.pid} on " in line

@@ -118,7 +118,7 @@ def watched(call, environment):
     return process.returncode, "".join(printed), seen
 
 
-def test_no_secret_is_seen_while_or_after_data_is_fetched_and_read(
+def test_no_secret_is_seen_while_or_after_a_study_runs(
     tmp_path, tiny_encoder, site, mlflow_server
 ):
     (host, asked), (tracking, trackers) = site, mlflow_server
@@ -140,6 +140,7 @@ def test_no_secret_is_seen_while_or_after_data_is_fetched_and_read(
         "sources": {"atomic": {"mirrors": [f"https://{login}h/x?token={s['mirrorToken']}"]}},
         "retrieval": {"top_k": 2},
         "model": {"encoder": str(tiny_encoder), "facts": 1},
+        "training": {"max_steps": 1, "evaluations": 1},
         "seeds": [1],
         "baseline": "none",
         "conditions": {"none": {"model": {"injection": "ffn"}}},
@@ -150,7 +151,7 @@ def test_no_secret_is_seen_while_or_after_data_is_fetched_and_read(
     file = tmp_path / "config.yaml"
     file.write_text(yaml.safe_dump(config))
     call = [sys.executable, "-m", "snakemake", "--cores", "2", "--directory", str(folder)]
-    call += ["--snakefile", str(ROOT / "Snakefile"), "--printshellcmds", "--verbose", "retrieval"]
+    call += ["--snakefile", str(ROOT / "Snakefile"), "--printshellcmds", "--verbose", "all"]
     call += ["--configfile", str(file)]
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     environment = dict(os.environ, PATH=path, NO_PROXY="127.0.0.1", no_proxy="127.0.0.1")
@@ -170,7 +171,8 @@ def test_no_secret_is_seen_while_or_after_data_is_fetched_and_read(
     assert ("/q.jsonl?id=7&Signature=5ecret3", f"Basic {basic}") in asked
     assert trackers == {f"Basic {base64.b64encode(b'al-5ecret6:5ecret7/:@y').decode()}"}
     assert (folder / "sources.lock.json").is_file()
-    assert any("kformer facts" in line for line in seen)
+    for command in ("facts", "train", "evaluate", "compare"):
+        assert any(f"kformer {command}" in line for line in seen)
 
     # Just another password runs nothing.
     file.write_text(yaml.safe_dump(config).replace("5ecret", "0ther"))
