@@ -10,7 +10,12 @@ from pathlib import Path
 from kformer.errors import KformerError
 from kformer.knowledge.column_names import TRIPLE, known_columns, names_columns
 from kformer.knowledge.triples import plain_name
-from kformer.knowledge.unlikely_relations import NAME_THEM, refuse_unlikely_relations
+from kformer.knowledge.unlikely_relations import (
+    NAME_THEM,
+    ends_as_sentence,
+    refuse_unlikely_relations,
+    relation_column,
+)
 
 WEIGHT = "weight"
 SAMPLE = 1_000  # rows from which the columns are told
@@ -22,17 +27,6 @@ _SEPARATORS = {
     "bars": (r"\|", "put tabs there"),
     "spaces": (" {2,}", "put tabs there"),
 }
-
-
-def relation_column(rows: Sequence[Sequence[str]], relations: Set[str]) -> int | None:
-    """The column most of whose values are names of relations; None if there is not just one."""
-    shares = [
-        sum(plain_name(cell) in relations for cell in column) / len(rows)
-        for column in zip(*rows, strict=True)
-    ]
-    best = max(shares, default=0)
-    others = [share for share in shares if 2 * share > best]
-    return shares.index(best) if best >= 0.5 and len(others) == 1 else None
 
 
 def order_of(where: str, rows: Sequence[Sequence[str]], relations: Set[str]) -> list[str]:
@@ -82,7 +76,7 @@ def looks_like_header(
     """Whether the first row is unlike all others, as a header of other names than known ones is."""
     first, *others = rows
     if len(columns) == 1:
-        ends = [text[0].rstrip("\"')”’")[-1:] in ".!?" for text in rows]
+        ends = [ends_as_sentence(text) for (text,) in rows]
         return len(others) >= 3 and not ends[0] and all(ends[1:])
     if not relations.isdisjoint(map(plain_name, first)):
         return False
