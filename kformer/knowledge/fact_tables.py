@@ -10,7 +10,12 @@ from typing import NamedTuple
 from kformer.errors import KformerError
 from kformer.io.delimited_rows import TableRow
 from kformer.io.records import Record, refuse_repeated
-from kformer.knowledge.column_names import TRIPLE, known_columns, may_be_triple
+from kformer.knowledge.column_names import (
+    TRIPLE,
+    known_columns,
+    may_be_triple,
+    refuse_text_or_triple,
+)
 from kformer.knowledge.triple_columns import (
     SAMPLE,
     WEIGHT,
@@ -62,7 +67,7 @@ def table_with_header(path: Path, rows: Sequence[TableRow], relations: Set[str])
     """The columns of a table whose first line has to be a header.
 
     Raises:
-        KformerError: that names no text, nor a head, relation and tail.
+        KformerError: that names no text, nor a head, relation and tail; or perhaps both.
     """
     _refuse_addresses(path, rows)
     where, names = _first(path, rows)
@@ -72,8 +77,7 @@ def table_with_header(path: Path, rows: Sequence[TableRow], relations: Set[str])
             f"{where}: no column text, nor head, relation and tail, in the header "
             f"{' | '.join(names)!r:.80}; name them there, or with columns:"
         )
-    refuse_repeated(columns, where)
-    return _with_order_checked(FactTable(columns, True), rows, relations)
+    return _table_below(where, names, columns, rows, relations)
 
 
 def table_in_order(path: Path, rows: Sequence[TableRow], order: Sequence[str | None]) -> FactTable:
@@ -109,8 +113,7 @@ def table_of_any_kind(path: Path, rows: Sequence[TableRow], relations: Set[str])
     where, first = _first(path, rows)
     columns = known_columns(first, relations)
     if columns and not (len(first) == len(TRIPLE) and may_be_triple(columns)):
-        refuse_repeated(columns, where)
-        return _with_order_checked(FactTable(columns, True), rows, relations)
+        return _table_below(where, first, columns, rows, relations)
     cells = [row.cells for row in rows if not isinstance(row.cells, KformerError)]
     (usual, times), *_ = Counter(map(len, cells)).most_common(1)
     if usual != len(first) and times > len(cells) / 2:
@@ -130,6 +133,19 @@ def table_of_any_kind(path: Path, rows: Sequence[TableRow], relations: Set[str])
             f"columns: [{', '.join(table.columns)}]"
         )
     return _with_order_checked(table, rows, relations)
+
+
+def _table_below(
+    where: str,
+    header: Sequence[str],
+    columns: Sequence[str],
+    rows: Sequence[TableRow],
+    relations: Set[str],
+) -> FactTable:
+    """The table with a header that names columns; raises KformerError if it names too many."""
+    refuse_text_or_triple(where, header)
+    refuse_repeated(columns, where)
+    return _with_order_checked(FactTable(columns, True), rows, relations)
 
 
 def _refuse_addresses(path: Path, rows: Sequence[TableRow]) -> None:

@@ -149,6 +149,31 @@ class TestHeaders:
         message = refusal(CSV, "cat,IsA,animal\ndog,IsA,animal\n")
         assert "a.csv:1: no column text, nor head, relation and tail, in the header 'cat" in message
 
+    @pytest.mark.parametrize(("reader", "tab"), [(TSV, "\t"), (CSV, ",")])
+    @pytest.mark.parametrize("text", ["text", "Sentence", "statement"])
+    @pytest.mark.parametrize(
+        ("names", "shown"),
+        [
+            (("source", "target", "type"), "source, type, target"),
+            (("start", "end", "label"), "start, label, end"),
+            (("id", "from", "to", "Type"), "from, Type, to"),
+        ],
+    )
+    def test_of_a_text_and_what_may_say_where_it_is_from_are_refused(
+        self, facts, refusal, reader, tab, text, names, shown
+    ):
+        content = [tab.join([text, *names]), tab.join(["Rain.", *"abcd"[: len(names)]])]
+        message = refusal(reader, content)
+        assert f":1: is the text ({text}) the fact, or the triple ({shown})? Say it with" in message
+        for columns in ({"text": text}, ["text", *(None for _ in names)]):
+            own = type(reader)(path=".", columns=columns)
+            assert [fact for fact, *_ in facts(own, content)] == ["Rain."]
+
+    @pytest.mark.parametrize("names", ["subject,predicate,object", "source,relation,target"])
+    def test_of_a_text_beside_a_plain_triple_name_the_triple(self, facts, names):
+        content = [f"{names},sentence", "book,AtLocation,table,Books lie on tables."]
+        assert facts(CSV, content) == SENTENCES[:1]
+
     def test_are_not_facts_about_texts(self, facts):
         assert facts(TSV, "sentence\tPartOf\ttext\n")[0][0] == "Sentence is part of text."
 
