@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence, Set
 from itertools import islice
 from math import isnan
 from pathlib import Path
+from typing import Any
 
 from kformer.errors import KformerError
 from kformer.knowledge.column_names import TRIPLE, known_columns, names_columns
@@ -31,9 +32,8 @@ _SEPARATORS = {
 
 def order_of(where: str, rows: Sequence[Sequence[str]], relations: Set[str]) -> list[str]:
     """What the columns of triples are; raises KformerError if that cannot be told."""
-    count = len(rows[0])
-    has_weights = count == 4 and all(is_number(row[3]) for row in rows[1:] or rows)
-    if count != 3 and not has_weights:
+    count, with_weights = len(rows[0]), has_weights(rows)
+    if count != 3 and not with_weights:
         raise KformerError(
             f"{where}: {count} columns, expected 3 (head, relation, tail), perhaps with a weight "
             f"as the fourth, or 1 (text); {NAME_THEM}, with null for one that is not read"
@@ -45,7 +45,12 @@ def order_of(where: str, rows: Sequence[Sequence[str]], relations: Set[str]) -> 
         column = 1
     names = ["head", "tail"]
     names.insert(column, "relation")
-    return names + [WEIGHT] * has_weights
+    return names + [WEIGHT] * with_weights
+
+
+def has_weights(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether there is a fourth column, of numbers; its first cell may be that of a header."""
+    return {*map(len, rows)} == {4} and all(is_number(row[3]) for row in rows[1:] or rows)
 
 
 def refuse_other_order(
@@ -70,13 +75,22 @@ def refuse_other_order(
         raise KformerError(f"{path}: has a header, unlike this source; read it with source: tsv")
 
 
+def unknown_header(where: str, first: Sequence[str], columns: Sequence[str]) -> KformerError:
+    return KformerError(
+        f"{where}: is {' | '.join(first)!r:.80} a header? Then name its columns text, or head, "
+        "relation and tail, or say which is what with columns: {head: …}; else put a header above "
+        f"it: {' | '.join(columns)}"
+    )
+
+
 def looks_like_header(
     rows: Sequence[Sequence[str]], columns: Sequence[str], relations: Set[str]
 ) -> bool:
     """Whether the first row is unlike all others, as a header of other names than known ones is."""
     first, *others = rows
-    if len(columns) == 1:
-        ends = [ends_as_sentence(text) for (text,) in rows]
+    if "text" in columns:
+        at = columns.index("text")
+        ends = [ends_as_sentence(row[at]) for row in rows]
         return len(others) >= 3 and not ends[0] and all(ends[1:])
     if not relations.isdisjoint(map(plain_name, first)):
         return False
@@ -84,7 +98,7 @@ def looks_like_header(
         return True
     if not others:
         return False
-    if WEIGHT in columns and not is_number(first[-1]):
+    if WEIGHT in columns and not is_number(first[columns.index(WEIGHT)]):
         return True
     at = columns.index("relation")
     of_others = Counter(row[at] for row in others)
@@ -132,8 +146,8 @@ def _may_be_cells(parts: Sequence[str]) -> bool:
     )
 
 
-def is_number(text: str) -> bool:
+def is_number(value: Any) -> bool:
     try:
-        return not isnan(float(text))
-    except ValueError:
+        return not isnan(float(value))
+    except (TypeError, ValueError):
         return False

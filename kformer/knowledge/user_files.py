@@ -30,7 +30,7 @@ from kformer.knowledge.fact_tables import (
 from kformer.knowledge.passages import Passages
 from kformer.knowledge.reader import Fact, KnowledgeReader
 from kformer.knowledge.textbooks import book_facts
-from kformer.knowledge.triple_columns import SAMPLE, refuse_json
+from kformer.knowledge.triple_columns import SAMPLE, WEIGHT, is_number, refuse_json
 from kformer.knowledge.triples import Triples
 from kformer.sources.catalogue import CATALOGUE
 from kformer.sources.user_data import UserData
@@ -147,9 +147,21 @@ class UserFacts(UserKnowledge, Triples, RecordFiles):
         text = row.text
         if text is None:
             assert relation and row.tail
+            _refuse_untrue(record)
             relation = self.known_name(relation)
             text = self.sentence(head, relation, row.tail.strip())
         return Fact(text, relation, row.origin or head or f"{record.file.name}:{record.line}")
+
+
+def _refuse_untrue(record: Record) -> None:
+    assert isinstance(record.content, dict)
+    weights = (value for name, value in record.content.items() if name.lower() == WEIGHT)
+    for weight in weights:
+        if is_number(weight) and float(weight) <= 0:
+            raise KformerError(
+                f"{record.where}: the weight {weight}, as of a triple that is not true; remove the "
+                "row, or if the column has no weights, give it another name in a header"
+            )
 
 
 class NamedFacts(UserFacts):
@@ -201,7 +213,10 @@ class TableFacts(UserFacts):
             case None:
                 return fact_records(path, rows, partial(self.table_of, path))
             case order:
-                return fact_records(path, rows, partial(table_in_order, path, order=order))
+                table_of = partial(
+                    table_in_order, path, order=order, relations=self.known_relations
+                )
+                return fact_records(path, rows, table_of)
 
 
 class CsvFacts(TableFacts):
