@@ -95,6 +95,12 @@ def _text_in(names: Sequence[str]) -> str | None:
     return next((name for name in _TEXTS if name in names), None)
 
 
+def names_facts(header: Sequence[str], relations: Set[str]) -> bool:
+    """Whether a header names a triple, or a text with nothing else than what facts have."""
+    columns = known_columns(header, relations)
+    return columns is not None and (set(TRIPLE) <= set(columns) or not may_be_triple(columns))
+
+
 def names_columns(cells: Sequence[str]) -> bool:
     """Whether at least two cells are what headers call a part of a triple."""
     return len(_ROLES.intersection(map(plain_name, cells))) >= 2

@@ -9,8 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from kformer.errors import KformerError
-from kformer.knowledge.column_names import TRIPLE, known_columns, names_columns
-from kformer.knowledge.triples import plain_name
+from kformer.knowledge.column_names import (
+    TRIPLE,
+    known_columns,
+    names_columns,
+    names_facts,
+)
+from kformer.knowledge.triples import KNOWN_RELATIONS, plain_name
 from kformer.knowledge.unlikely_relations import (
     NAME_THEM,
     ends_as_sentence,
@@ -25,7 +30,7 @@ _AS_CSV = "give it the suffix .csv, and a header or columns: if it has no header
 _SEPARATORS = {
     "commas": (",", _AS_CSV),
     "semicolons": (";", _AS_CSV),
-    "bars": (r"\|", "put tabs there"),
+    "bars": (r"\|+", "put tabs there"),
     "spaces": (" {2,}", "put tabs there"),
 }
 
@@ -120,30 +125,55 @@ def refuse_other_separators(where: str, lines: Sequence[str], relations: Set[str
     """
     refuse_json(where, "".join(lines[:3]))
     for what, (separator, remedy) in _SEPARATORS.items():
-        first = re.split(separator, lines[0])
-        if _may_be_cells(first):
-            # Commas of a sentence have a space behind them.
-            counts = [len(re.findall(rf"{separator}(?=\S)", line)) for line in lines]
-            is_table = sum(count >= len(first) - 1 for count in counts) > len(lines) / 2
-        else:
-            is_table = len(first) > 1 and known_columns(first, relations) is not None
-        if is_table:
+        if is_table(lines, separator, relations) or _may_be_table(lines, separator, relations):
             raise KformerError(f"{where}: {what} separate its columns, not tabs; {remedy}")
+
+
+def refuse_table(where: str, lines: Sequence[str]) -> None:
+    """Raises KformerError if the lines of a text are rather the rows of a table."""
+    tabs = [line.count("\t") for line in lines]
+    if len(tabs) > 1 and min(tabs) == max(tabs) > 1:
+        raise KformerError(
+            f"{where}: each line has {tabs[0]} tabs: rather a table than text; give it the suffix "
+            ".tsv and read it with source: tsv"
+        )
+    for what, (separator, remedy) in {
+        "tabs": ("\t", "give it the suffix .tsv"),
+        **_SEPARATORS,
+    }.items():
+        if is_table(lines, separator, KNOWN_RELATIONS):
+            raise KformerError(
+                f"{where}: {what} separate columns: rather a table than text, for source: csv or "
+                f"tsv; {remedy}"
+            )
+
+
+def is_table(lines: Sequence[str], separator: str, relations: Set[str]) -> bool:
+    """Whether the first line is a header of facts, or one part of most lines a known relation."""
+    rows = [[part.strip() for part in re.split(separator, line)] for line in lines]
+    known = sum(len(row) > 2 and not relations.isdisjoint(map(plain_name, row)) for row in rows)
+    return 2 * known > len(rows) or (len(rows[0]) > 1 and names_facts(rows[0], relations))
+
+
+def _may_be_table(lines: Sequence[str], separator: str, relations: Set[str]) -> bool:
+    """Whether the first line may be cells rather than a sentence, and others have as many.
+
+    Commas of a sentence have a space behind them.
+    """
+    first = re.split(separator, lines[0])
+    if len(first) < 2 or any(part[:1].isspace() for part in first):
+        return False
+    if known_columns(first, relations):
+        return True
+    counts = [len(re.findall(rf"{separator}(?=\S)", line)) for line in lines]
+    is_usual = 2 * sum(count >= len(first) - 1 for count in counts) > len(lines)
+    return is_usual and len(first) > 2 and not any(map(ends_as_sentence, first[:-1]))
 
 
 def refuse_json(where: str, line: str) -> None:
     """Raises KformerError if a line of text is rather a JSON object, or begins a list of them."""
     if re.match(r'\[?\s*\{\s*"[^"]*"\s*:', line):
         raise KformerError(f"{where}: JSON, not text; give it the suffix .jsonl")
-
-
-def _may_be_cells(parts: Sequence[str]) -> bool:
-    """Whether parts of a line are rather cells than parts of a sentence, or sentences."""
-    return (
-        len(parts) > 2
-        and not any(part[:1].isspace() for part in parts)
-        and not any(part.endswith((".", "!", "?")) for part in parts[:-1])
-    )
 
 
 def is_number(value: Any) -> bool:

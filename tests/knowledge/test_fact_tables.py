@@ -330,9 +330,40 @@ class TestOtherFiles:
             message = refusal(TSV, content)
             assert f"a.tsv:1: {what} separate its columns, not tabs; give it" in message
 
-    def test_of_texts_with_commas_are_read(self, facts):
-        content = ["1,2,3 and 4.", "Rain, snow, and hail.", "Wind, sun, and fog.", "A.  B.  C."]
+    @pytest.mark.parametrize(
+        ("separator", "what"),
+        [
+            *((", ", "commas"), (" ; ", "semicolons"), (" ||| ", "bars"), ("|", "bars")),
+            *(("  ", "spaces"), (" ,", "commas")),
+        ],
+    )
+    @pytest.mark.parametrize("header", [[], ["Head Relation Tail"], ["sentence source"]])
+    def test_with_known_relations_or_a_known_header_are_no_texts(
+        self, refusal, separator, what, header
+    ):
+        rows = lines(BOOK, BOOK, EAT, separator=separator) if header != ["sentence source"] else []
+        content = [*(names.replace(" ", separator) for names in header), *rows, "A fact."]
+        message = refusal(TSV, content)
+        assert f"a.tsv:1: {what} separate its columns, not tabs; " in message
+        for unit in ("passage", "line"):
+            message = refusal(TxtFacts(path=".", unit=unit), content, "a.txt")
+            assert f"a.txt:1: {what} separate columns: rather a table than text, for so" in message
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            ["1,2,3 and 4.", "Rain, snow, and hail.", "Wind, sun, and fog.", "A.  B.  C."],
+            ["Knowledge, power and money.", "All, or nothing.", "So, be it."],
+            ["Smoking, it is said, causes, among others, cancer.", "He causes, she desires."],
+            ["Some say it causes, others that it is the synonym of, cancer.", "A, b, c."],
+            ["Wind, causes, and effects.", "Rain, snow, and hail.", "Sun, moon, and stars."],
+            ["Facts, figures", "Rain, snow, and hail."],
+        ],
+    )
+    def test_of_texts_with_commas_are_read(self, facts, content):
         assert [text for text, *_ in facts(TSV, content)] == content
+        lines_of_text = facts(TxtFacts(path=".", unit="line"), content, "a.txt")
+        assert [text for text, *_ in lines_of_text] == content
 
     def test_of_conceptnet_are_refused_as_triples(self, refusal):
         assertion = "/a/[x]\t/r/IsA/\t/c/en/dog\t/c/en/pet\t{}"
