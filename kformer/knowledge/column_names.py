@@ -61,12 +61,12 @@ def known_columns(header: Sequence[str], relations: Set[str] = frozenset()) -> l
     plain = [plain_name(cell) for cell in header]
     if not set(plain).isdisjoint(relations):
         return None
-    triple, text = _triple_in(plain), _text_in(plain)
+    triple, text = _facts_in(plain)
     columns = [" ".join(cell.lower().split()) for cell in header]
     if triple:
         for name, role in zip(triple, TRIPLE, strict=True):
             columns[plain.index(name)] = role
-    if text and (not triple or _VAGUE.issuperset(triple)):
+    if text:
         columns[plain.index(text)] = "text"
     return columns if triple or text else None
 
@@ -74,8 +74,8 @@ def known_columns(header: Sequence[str], relations: Set[str] = frozenset()) -> l
 def refuse_text_or_triple(where: str, header: Sequence[str]) -> None:
     """Raises KformerError for a text beside what may be a triple, or say something about it."""
     plain = [plain_name(cell) for cell in header]
-    triple, text = _triple_in(plain), _text_in(plain)
-    if triple and text and _VAGUE.issuperset(triple):
+    triple, text = _facts_in(plain)
+    if triple and text:
         written = dict(zip(plain, header, strict=True))
         raise KformerError(
             f"{where}: is the text ({written[text]}) the fact, or the triple "
@@ -84,15 +84,13 @@ def refuse_text_or_triple(where: str, header: Sequence[str]) -> None:
         )
 
 
-def _triple_in(names: Sequence[str]) -> tuple[str, str, str] | None:
-    """What head, relation and tail are called there."""
+def _facts_in(names: Sequence[str]) -> tuple[tuple[str, str, str] | None, str | None]:
+    """What head, relation and tail are called, and what a text, unless the triple is plain."""
     relation = next((name for name in _RELATIONS if name in names), None)
     ends = next((pair for pair in _ENDS if pair[0] in names and pair[1] in names), None)
-    return (ends[0], relation, ends[1]) if relation and ends else None
-
-
-def _text_in(names: Sequence[str]) -> str | None:
-    return next((name for name in _TEXTS if name in names), None)
+    triple = (ends[0], relation, ends[1]) if relation and ends else None
+    text = next((name for name in _TEXTS if name in names), None)
+    return triple, text if triple is None or _VAGUE.issuperset(triple) else None
 
 
 def names_facts(header: Sequence[str], relations: Set[str]) -> bool:

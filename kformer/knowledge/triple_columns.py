@@ -33,6 +33,7 @@ _SEPARATORS = {
     "bars": (r"\|+", "put tabs there"),
     "spaces": (" {2,}", "put tabs there"),
 }
+_IN_TEXTS = {"tabs": ("\t", "give it the suffix .tsv"), **_SEPARATORS}
 
 
 def order_of(where: str, rows: Sequence[Sequence[str]], relations: Set[str]) -> list[str]:
@@ -137,10 +138,7 @@ def refuse_table(where: str, lines: Sequence[str]) -> None:
             f"{where}: each line has {tabs[0]} tabs: rather a table than text; give it the suffix "
             ".tsv and read it with source: tsv"
         )
-    for what, (separator, remedy) in {
-        "tabs": ("\t", "give it the suffix .tsv"),
-        **_SEPARATORS,
-    }.items():
+    for what, (separator, remedy) in _IN_TEXTS.items():
         if is_table(lines, separator, KNOWN_RELATIONS):
             raise KformerError(
                 f"{where}: {what} separate columns: rather a table than text, for source: csv or "
@@ -179,5 +177,5 @@ def refuse_json(where: str, line: str) -> None:
 def is_number(value: Any) -> bool:
     try:
         return not isnan(float(value))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return False

@@ -128,7 +128,9 @@ class TestWeights:
         assert f":{len(content)}: the weight -1.0, as of a triple that is not true; rem" in message
 
     def test_that_say_nothing_about_truth_are_not_read(self, facts):
-        assert facts(JsonlFacts(path="."), json.dumps(BOOK | {"weight": "high"})) == SENTENCES[:1]
+        for weight in ("high", None, [], 10**400, "1_000"):
+            row = json.dumps(BOOK | {"weight": weight})
+            assert facts(JsonlFacts(path="."), row) == SENTENCES[:1]
         assert facts(JsonlFacts(path="."), '{"text": "Rain.", "weight": 0}')[0][0] == "Rain."
         years = "head,relation,tail,year\nbook,AtLocation,table,-300\n"
         for columns in (None, NAMED, [*BOOK, None]):
