@@ -126,7 +126,7 @@ def refuse_other_separators(where: str, lines: Sequence[str], relations: Set[str
     """
     refuse_json(where, "".join(lines[:3]))
     for what, (separator, remedy) in _SEPARATORS.items():
-        if is_table(lines, separator, relations) or _may_be_table(lines, separator, relations):
+        if _is_table(lines, separator, relations) or _may_be_table(lines, separator, relations):
             raise KformerError(f"{where}: {what} separate its columns, not tabs; {remedy}")
 
 
@@ -139,14 +139,14 @@ def refuse_table(where: str, lines: Sequence[str]) -> None:
             ".tsv and read it with source: tsv"
         )
     for what, (separator, remedy) in _IN_TEXTS.items():
-        if is_table(lines, separator, KNOWN_RELATIONS):
+        if _is_table(lines, separator, KNOWN_RELATIONS):
             raise KformerError(
                 f"{where}: {what} separate columns: rather a table than text, for source: csv or "
                 f"tsv; {remedy}"
             )
 
 
-def is_table(lines: Sequence[str], separator: str, relations: Set[str]) -> bool:
+def _is_table(lines: Sequence[str], separator: str, relations: Set[str]) -> bool:
     """Whether the first line is a header of facts, or one part of most lines a known relation."""
     rows = [[part.strip() for part in re.split(separator, line)] for line in lines]
     known = sum(len(row) > 2 and not relations.isdisjoint(map(plain_name, row)) for row in rows)
