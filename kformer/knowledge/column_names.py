@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from kformer.errors import KformerError
 from kformer.knowledge.triples import plain_name
 
 TRIPLE = ("head", "relation", "tail")
@@ -28,6 +29,8 @@ _TEXTS = """
     sentences facts texts statements
 """.split()
 _ROLES = {name for pair in _ENDS for name in pair}.union(_RELATIONS)
+# Beside a text, these may as well say where it is from, or a part of it and its kind.
+_VAGUE = set("source target from to start end subject value type label link property".split())
 _OTHERS = set("relation origin id source weight score confidence type label url title".split())
 
 
@@ -51,22 +54,49 @@ ColumnOrder = Annotated[
 
 
 def known_columns(header: Sequence[str], relations: Set[str] = frozenset()) -> list[str] | None:
-    """The columns of a header under the names of facts; None if it is no header of facts."""
+    """The columns of a header under the names of facts; None if it is no header of facts.
+
+    Where both a text and a triple may be meant, both are named, see `refuse_text_or_triple`.
+    """
     plain = [plain_name(cell) for cell in header]
     if not set(plain).isdisjoint(relations):
         return None
-    relation = next((name for name in _RELATIONS if name in plain), None)
-    ends = next((pair for pair in _ENDS if pair[0] in plain and pair[1] in plain), None)
-    text = next((name for name in _TEXTS if name in plain), None)
+    triple, text = _facts_in(plain)
     columns = [" ".join(cell.lower().split()) for cell in header]
-    if relation and ends:
-        for name, role in zip((ends[0], relation, ends[1]), TRIPLE, strict=True):
+    if triple:
+        for name, role in zip(triple, TRIPLE, strict=True):
             columns[plain.index(name)] = role
-    elif text:
+    if text:
         columns[plain.index(text)] = "text"
-    else:
-        return None
-    return columns
+    return columns if triple or text else None
+
+
+def refuse_text_or_triple(where: str, header: Sequence[str]) -> None:
+    """Raises KformerError for a text beside what may be a triple, or say something about it."""
+    plain = [plain_name(cell) for cell in header]
+    triple, text = _facts_in(plain)
+    if triple and text:
+        written = dict(zip(plain, header, strict=True))
+        raise KformerError(
+            f"{where}: is the text ({written[text]}) the fact, or the triple "
+            f"({', '.join(written[name] for name in triple)})? Say it with columns: {{text: …}} "
+            "or columns: {head: …, relation: …, tail: …}"
+        )
+
+
+def _facts_in(names: Sequence[str]) -> tuple[tuple[str, str, str] | None, str | None]:
+    """What head, relation and tail are called, and what a text, unless the triple is plain."""
+    relation = next((name for name in _RELATIONS if name in names), None)
+    ends = next((pair for pair in _ENDS if pair[0] in names and pair[1] in names), None)
+    triple = (ends[0], relation, ends[1]) if relation and ends else None
+    text = next((name for name in _TEXTS if name in names), None)
+    return triple, text if triple is None or _VAGUE.issuperset(triple) else None
+
+
+def names_facts(header: Sequence[str], relations: Set[str]) -> bool:
+    """Whether a header names a triple, or a text with nothing else than what facts have."""
+    columns = known_columns(header, relations)
+    return columns is not None and (set(TRIPLE) <= set(columns) or not may_be_triple(columns))
 
 
 def names_columns(cells: Sequence[str]) -> bool:

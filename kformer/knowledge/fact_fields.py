@@ -4,7 +4,7 @@ from functools import lru_cache
 
 from kformer.errors import KformerError
 from kformer.io.records import Record, refuse_repeated
-from kformer.knowledge.column_names import TRIPLE, known_columns
+from kformer.knowledge.column_names import TRIPLE, known_columns, refuse_text_or_triple
 
 
 def with_usual_names(record: Record) -> Record:
@@ -15,11 +15,14 @@ def with_usual_names(record: Record) -> Record:
     content = record.content
     if isinstance(content, KformerError):
         return record
-    given = {name for name, value in content.items() if value is not None}
-    columns = None if "text" in given or given.issuperset(TRIPLE) else _columns(tuple(content))
+    given = [name for name, value in content.items() if value is not None]
+    is_named = "text" in given or set(TRIPLE) <= set(given)
+    columns = None if is_named else _columns(tuple(content))
     if columns is None:
         return record
     try:
+        if "text" in columns:
+            refuse_text_or_triple(record.where, given)
         refuse_repeated(columns, record.where)
     except KformerError as error:
         return record._replace(content=error)

@@ -10,14 +10,21 @@ from typing import NamedTuple
 from kformer.errors import KformerError
 from kformer.io.delimited_rows import TableRow
 from kformer.io.records import Record, refuse_repeated
-from kformer.knowledge.column_names import TRIPLE, known_columns, may_be_triple
+from kformer.knowledge.column_names import (
+    TRIPLE,
+    known_columns,
+    may_be_triple,
+    refuse_text_or_triple,
+)
 from kformer.knowledge.triple_columns import (
     SAMPLE,
     WEIGHT,
+    has_weights,
     is_number,
     looks_like_header,
     order_of,
     refuse_other_separators,
+    unknown_header,
 )
 from kformer.knowledge.unlikely_relations import NAME_THEM, stray_relations
 
@@ -62,7 +69,7 @@ def table_with_header(path: Path, rows: Sequence[TableRow], relations: Set[str])
     """The columns of a table whose first line has to be a header.
 
     Raises:
-        KformerError: that names no text, nor a head, relation and tail.
+        KformerError: that names no text, nor a head, relation and tail; or perhaps both.
     """
     _refuse_addresses(path, rows)
     where, names = _first(path, rows)
@@ -72,28 +79,41 @@ def table_with_header(path: Path, rows: Sequence[TableRow], relations: Set[str])
             f"{where}: no column text, nor head, relation and tail, in the header "
             f"{' | '.join(names)!r:.80}; name them there, or with columns:"
         )
-    refuse_repeated(columns, where)
-    return _with_order_checked(FactTable(columns, True), rows, relations)
+    return _table_below(where, names, columns, rows, relations)
 
 
-def table_in_order(path: Path, rows: Sequence[TableRow], order: Sequence[str | None]) -> FactTable:
+def table_in_order(
+    path: Path, rows: Sequence[TableRow], order: Sequence[str | None], relations: Set[str]
+) -> FactTable:
     """The columns of a table as the config names them; a header may only say the same.
 
     Raises:
-        KformerError: it says something else.
+        KformerError: it says something else, or has names that are not known.
     """
-    where, cells = _first(path, rows)
-    names = [name or f"column {number}" for number, name in enumerate(order, start=1)]
-    header = known_columns(cells)
-    if header is None or ("text" in header and "text" not in order):
-        return FactTable(names, False)  # a first cell "text" may as well be the head of a fact
-    wanted = [name for name in order if name in ("text", *TRIPLE)]
-    if any(name not in header or header.index(name) != order.index(name) for name in wanted):
+    where, first = _first(path, rows)
+    header = known_columns(first, relations) or []
+    wanted = [(at, name) for at, name in enumerate(order) if name in ("text", *TRIPLE)]
+    if len(header) == len(order) and all(header[at] == name for at, name in wanted):
+        return FactTable(_names(order, header.index(WEIGHT) if WEIGHT in header else None), True)
+    cells = _rows_of(len(order), rows)
+    is_weighted = {*TRIPLE} == {*order[:3]} and has_weights(cells)
+    names = _names(order, 3 if is_weighted else None)
+    # A first cell "text" may as well be the head of a fact.
+    if header and ("text" not in header or "text" in order):
         raise KformerError(
-            f"{where}: the header {' | '.join(cells)!r:.80} says otherwise than columns: "
+            f"{where}: the header {' | '.join(first)!r:.80} says otherwise than columns: "
             f"{', '.join(names)}; correct columns, or leave them out"
         )
-    return FactTable(names, True)
+    if cells[:1] == [first] and looks_like_header(cells, names, relations):
+        raise unknown_header(where, first, names)
+    return FactTable(names, False)
+
+
+def _names(order: Sequence[str | None], weight: int | None) -> list[str]:
+    """The columns as the config names them, with a name for those that are not read, too."""
+    return [
+        name or (WEIGHT if at == weight else f"column {at + 1}") for at, name in enumerate(order)
+    ]
 
 
 def table_of_any_kind(path: Path, rows: Sequence[TableRow], relations: Set[str]) -> FactTable:
@@ -109,27 +129,35 @@ def table_of_any_kind(path: Path, rows: Sequence[TableRow], relations: Set[str])
     where, first = _first(path, rows)
     columns = known_columns(first, relations)
     if columns and not (len(first) == len(TRIPLE) and may_be_triple(columns)):
-        refuse_repeated(columns, where)
-        return _with_order_checked(FactTable(columns, True), rows, relations)
-    cells = [row.cells for row in rows if not isinstance(row.cells, KformerError)]
-    (usual, times), *_ = Counter(map(len, cells)).most_common(1)
-    if usual != len(first) and times > len(cells) / 2:
+        return _table_below(where, first, columns, rows, relations)
+    counts = Counter(len(row.cells) for row in rows if isinstance(row.cells, list))
+    (usual, times), *_ = counts.most_common(1)
+    if usual != len(first) and times > counts.total() / 2:
         raise KformerError(
             f"{where}: {len(first)} columns, but most lines have {usual}; correct or remove it"
         )
-    cells = [row for row in cells if len(row) == len(first)]
+    cells = _rows_of(len(first), rows)
     if len(first) == 1:
         refuse_other_separators(where, [text for (text,) in cells], relations)
         table = FactTable(["text"], False)
     else:
         table = FactTable(order_of(where, cells, relations), False)
     if columns or looks_like_header(cells, table.columns, relations):
-        raise KformerError(
-            f"{where}: is {' | '.join(first)!r:.80} a header? Then name its columns text, or head, "
-            "relation and tail, or say which is what with columns: {head: …}; else with "
-            f"columns: [{', '.join(table.columns)}]"
-        )
+        raise unknown_header(where, first, table.columns)
     return _with_order_checked(table, rows, relations)
+
+
+def _table_below(
+    where: str,
+    header: Sequence[str],
+    columns: Sequence[str],
+    rows: Sequence[TableRow],
+    relations: Set[str],
+) -> FactTable:
+    """The table with a header that names columns; raises KformerError if it names too many."""
+    refuse_text_or_triple(where, header)
+    refuse_repeated(columns, where)
+    return _with_order_checked(FactTable(columns, True), rows, relations)
 
 
 def _refuse_addresses(path: Path, rows: Sequence[TableRow]) -> None:
@@ -148,14 +176,19 @@ def _first(path: Path, rows: Sequence[TableRow]) -> tuple[str, list[str]]:
     return f"{path}:{rows[0].line}", cells
 
 
+def _rows_of(count: int, rows: Sequence[TableRow]) -> list[list[str]]:
+    """The rows with so many cells."""
+    cells = (row.cells for row in rows)
+    return [row for row in cells if isinstance(row, list) and len(row) == count]
+
+
 def _with_order_checked(
     table: FactTable, rows: Sequence[TableRow], relations: Set[str]
 ) -> FactTable:
     """The table, with a check that the relation of each row is where those of most rows are."""
     if not set(TRIPLE) <= set(table.columns):
         return table
-    good = [row.cells for row in rows[table.has_header :] if isinstance(row.cells, list)]
-    good = [cells for cells in good if len(cells) == len(table.columns)]
+    good = _rows_of(len(table.columns), rows[table.has_header :])
     return table._replace(stray=stray_relations(good, table.columns, relations))
 
 
@@ -171,9 +204,6 @@ def _problem_with(cells: Sequence[str], table: FactTable) -> str | None:
             f"{columns[cells.index(stray)]} is rather one; correct the order of the row, or if it "
             f"is right, {NAME_THEM}"
         )
-    if not has_header and columns[-1] == WEIGHT:
-        if not is_number(cells[-1]):
-            return f"the weight {cells[-1]!r:.40} is no number; correct it"
-        if float(cells[-1]) <= 0:
-            return f"the weight {cells[-1]}, as of a triple that is not true; remove the row"
+    if not has_header and columns[-1] == WEIGHT and not is_number(cells[-1]):
+        return f"the weight {cells[-1]!r:.40} is no number; correct it"
     return None

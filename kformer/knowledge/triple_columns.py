@@ -6,11 +6,22 @@ from collections.abc import Iterable, Sequence, Set
 from itertools import islice
 from math import isnan
 from pathlib import Path
+from typing import Any
 
 from kformer.errors import KformerError
-from kformer.knowledge.column_names import TRIPLE, known_columns, names_columns
-from kformer.knowledge.triples import plain_name
-from kformer.knowledge.unlikely_relations import NAME_THEM, refuse_unlikely_relations
+from kformer.knowledge.column_names import (
+    TRIPLE,
+    known_columns,
+    names_columns,
+    names_facts,
+)
+from kformer.knowledge.triples import KNOWN_RELATIONS, plain_name
+from kformer.knowledge.unlikely_relations import (
+    NAME_THEM,
+    ends_as_sentence,
+    refuse_unlikely_relations,
+    relation_column,
+)
 
 WEIGHT = "weight"
 SAMPLE = 1_000  # rows from which the columns are told
@@ -19,27 +30,16 @@ _AS_CSV = "give it the suffix .csv, and a header or columns: if it has no header
 _SEPARATORS = {
     "commas": (",", _AS_CSV),
     "semicolons": (";", _AS_CSV),
-    "bars": (r"\|", "put tabs there"),
+    "bars": (r"\|+", "put tabs there"),
     "spaces": (" {2,}", "put tabs there"),
 }
-
-
-def relation_column(rows: Sequence[Sequence[str]], relations: Set[str]) -> int | None:
-    """The column most of whose values are names of relations; None if there is not just one."""
-    shares = [
-        sum(plain_name(cell) in relations for cell in column) / len(rows)
-        for column in zip(*rows, strict=True)
-    ]
-    best = max(shares, default=0)
-    others = [share for share in shares if 2 * share > best]
-    return shares.index(best) if best >= 0.5 and len(others) == 1 else None
+_IN_TEXTS = {"tabs": ("\t", "give it the suffix .tsv"), **_SEPARATORS}
 
 
 def order_of(where: str, rows: Sequence[Sequence[str]], relations: Set[str]) -> list[str]:
     """What the columns of triples are; raises KformerError if that cannot be told."""
-    count = len(rows[0])
-    has_weights = count == 4 and all(is_number(row[3]) for row in rows[1:] or rows)
-    if count != 3 and not has_weights:
+    count, with_weights = len(rows[0]), has_weights(rows)
+    if count != 3 and not with_weights:
         raise KformerError(
             f"{where}: {count} columns, expected 3 (head, relation, tail), perhaps with a weight "
             f"as the fourth, or 1 (text); {NAME_THEM}, with null for one that is not read"
@@ -51,7 +51,12 @@ def order_of(where: str, rows: Sequence[Sequence[str]], relations: Set[str]) -> 
         column = 1
     names = ["head", "tail"]
     names.insert(column, "relation")
-    return names + [WEIGHT] * has_weights
+    return names + [WEIGHT] * with_weights
+
+
+def has_weights(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether there is a fourth column, of numbers; its first cell may be that of a header."""
+    return {*map(len, rows)} == {4} and all(is_number(row[3]) for row in rows[1:] or rows)
 
 
 def refuse_other_order(
@@ -76,13 +81,22 @@ def refuse_other_order(
         raise KformerError(f"{path}: has a header, unlike this source; read it with source: tsv")
 
 
+def unknown_header(where: str, first: Sequence[str], columns: Sequence[str]) -> KformerError:
+    return KformerError(
+        f"{where}: is {' | '.join(first)!r:.80} a header? Then name its columns text, or head, "
+        "relation and tail, or say which is what with columns: {head: …}; else put a header above "
+        f"it: {' | '.join(columns)}"
+    )
+
+
 def looks_like_header(
     rows: Sequence[Sequence[str]], columns: Sequence[str], relations: Set[str]
 ) -> bool:
     """Whether the first row is unlike all others, as a header of other names than known ones is."""
     first, *others = rows
-    if len(columns) == 1:
-        ends = [text[0].rstrip("\"')”’")[-1:] in ".!?" for text in rows]
+    if "text" in columns:
+        at = columns.index("text")
+        ends = [ends_as_sentence(row[at]) for row in rows]
         return len(others) >= 3 and not ends[0] and all(ends[1:])
     if not relations.isdisjoint(map(plain_name, first)):
         return False
@@ -90,7 +104,7 @@ def looks_like_header(
         return True
     if not others:
         return False
-    if WEIGHT in columns and not is_number(first[-1]):
+    if WEIGHT in columns and not is_number(first[columns.index(WEIGHT)]):
         return True
     at = columns.index("relation")
     of_others = Counter(row[at] for row in others)
@@ -112,15 +126,46 @@ def refuse_other_separators(where: str, lines: Sequence[str], relations: Set[str
     """
     refuse_json(where, "".join(lines[:3]))
     for what, (separator, remedy) in _SEPARATORS.items():
-        first = re.split(separator, lines[0])
-        if _may_be_cells(first):
-            # Commas of a sentence have a space behind them.
-            counts = [len(re.findall(rf"{separator}(?=\S)", line)) for line in lines]
-            is_table = sum(count >= len(first) - 1 for count in counts) > len(lines) / 2
-        else:
-            is_table = len(first) > 1 and known_columns(first, relations) is not None
-        if is_table:
+        if _is_table(lines, separator, relations) or _may_be_table(lines, separator, relations):
             raise KformerError(f"{where}: {what} separate its columns, not tabs; {remedy}")
+
+
+def refuse_table(where: str, lines: Sequence[str]) -> None:
+    """Raises KformerError if the lines of a text are rather the rows of a table."""
+    tabs = [line.count("\t") for line in lines]
+    if len(tabs) > 1 and min(tabs) == max(tabs) > 1:
+        raise KformerError(
+            f"{where}: each line has {tabs[0]} tabs: rather a table than text; give it the suffix "
+            ".tsv and read it with source: tsv"
+        )
+    for what, (separator, remedy) in _IN_TEXTS.items():
+        if _is_table(lines, separator, KNOWN_RELATIONS):
+            raise KformerError(
+                f"{where}: {what} separate columns: rather a table than text, for source: csv or "
+                f"tsv; {remedy}"
+            )
+
+
+def _is_table(lines: Sequence[str], separator: str, relations: Set[str]) -> bool:
+    """Whether the first line is a header of facts, or one part of most lines a known relation."""
+    rows = [[part.strip() for part in re.split(separator, line)] for line in lines]
+    known = sum(len(row) > 2 and not relations.isdisjoint(map(plain_name, row)) for row in rows)
+    return 2 * known > len(rows) or (len(rows[0]) > 1 and names_facts(rows[0], relations))
+
+
+def _may_be_table(lines: Sequence[str], separator: str, relations: Set[str]) -> bool:
+    """Whether the first line may be cells rather than a sentence, and others have as many.
+
+    Commas of a sentence have a space behind them.
+    """
+    first = re.split(separator, lines[0])
+    if len(first) < 2 or any(part[:1].isspace() for part in first):
+        return False
+    if known_columns(first, relations):
+        return True
+    counts = [len(re.findall(rf"{separator}(?=\S)", line)) for line in lines]
+    is_usual = 2 * sum(count >= len(first) - 1 for count in counts) > len(lines)
+    return is_usual and len(first) > 2 and not any(map(ends_as_sentence, first[:-1]))
 
 
 def refuse_json(where: str, line: str) -> None:
@@ -129,17 +174,8 @@ def refuse_json(where: str, line: str) -> None:
         raise KformerError(f"{where}: JSON, not text; give it the suffix .jsonl")
 
 
-def _may_be_cells(parts: Sequence[str]) -> bool:
-    """Whether parts of a line are rather cells than parts of a sentence, or sentences."""
-    return (
-        len(parts) > 2
-        and not any(part[:1].isspace() for part in parts)
-        and not any(part.endswith((".", "!", "?")) for part in parts[:-1])
-    )
-
-
-def is_number(text: str) -> bool:
+def is_number(value: Any) -> bool:
     try:
-        return not isnan(float(text))
-    except ValueError:
+        return not isnan(float(value))
+    except (TypeError, ValueError, OverflowError):
         return False

@@ -99,7 +99,7 @@ class Triples(KnowledgeReader):
     @property
     def known_relations(self) -> frozenset[str]:
         """The names of all relations with a template, as `plain_name` writes them."""
-        return frozenset(map(plain_name, (*TEMPLATES, *self.templates)))
+        return KNOWN_RELATIONS.union(map(plain_name, self.templates))
 
     def known_name(self, relation: str) -> str:
         """How the relation's template is called, for ``at_location`` too; else as it is written."""
@@ -124,6 +124,10 @@ class Triples(KnowledgeReader):
 def plain_name(text: str) -> str:
     """A name in small letters without anything else: ``/r/AtLocation`` is atlocation."""
     return re.sub(r"[\W_]", "", text.lower().removeprefix("/r/"))
+
+
+KNOWN_RELATIONS = frozenset(map(plain_name, TEMPLATES))
+"""The names of the relations with a built-in template, as `plain_name` writes them."""
 
 
 def _folded(name: str) -> str:

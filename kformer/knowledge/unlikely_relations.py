@@ -9,7 +9,10 @@ from kformer.knowledge.triples import TEMPLATES, in_words, plain_name
 
 NAME_THEM = "name the columns in their order, such as columns: [relation, head, tail]"
 
-_FEW = 5  # rows, or relations, from which little can be told by how often a value occurs
+_FEW = 5  # rows, or times that a value occurs, from which little can be told
+_SOME = 0.1  # of the rows: a relation that is known in so many is no word that happens to be one
+_ADDRESS = re.compile(r"(?:https?://|www\.)\S+", re.IGNORECASE)
+_NUMBER = re.compile(r"[-+]?[\d.,]*\d(?:e[-+]?\d+)?%?", re.IGNORECASE)
 _FIRST = set("is are was were has have had may can does do did not".split())
 _LAST = set("of by to in for with at on from as near than".split())
 _SURE_NAME = re.compile(r"_\w|[xo][A-Z][a-z]")  # _hypernym, xNeed
@@ -20,23 +23,30 @@ _JOINED = re.compile(r"\S*(?:\w_\w|[a-z][A-Z])\S*")  # side_effect, SideEffect
 _UNMISTAKABLE = {plain_name(name) for name in TEMPLATES if " " in in_words(name)}
 
 
+def relation_column(
+    rows: Sequence[Sequence[str]], relations: Set[str], least: float = 0.5
+) -> int | None:
+    """The column so many of whose values are names of relations; None if there is not just one."""
+    shares = [
+        sum(plain_name(cell) in relations for cell in column) / len(rows)
+        for column in zip(*rows, strict=True)
+    ]
+    best = max(shares, default=0)
+    others = [share for share in shares if 2 * share > best]
+    return shares.index(best) if best >= least and len(others) == 1 else None
+
+
 def refuse_unlikely_relations(
     where: str, triples: Sequence[Sequence[str]], relations: Set[str]
 ) -> None:
-    """Raises KformerError if heads or tails are more like relations than the relations are.
+    """Raises KformerError if the relations are none, or heads or tails are more like relations.
 
     Args:
         where: file and line of the first triple, for the message.
         triples: heads, relations and tails as they would be read.
         relations: names of relations, as `plain_name` writes them.
     """
-    if len(triples) < 2:
-        return
-    shares = _shares_of_names(triples, relations)
-    if shares[1] >= 0.5 and shares[1] > 2 * max(shares[0], shares[2]):
-        return
-    problem = _named_elsewhere(triples, shares) or _repeated_elsewhere(triples)
-    if problem:
+    if problem := _why_unlikely(triples, relations):
         first = zip(TRIPLE, triples[0], strict=True)
         shown = ", ".join(f"{name} {cell!r:.40}" for name, cell in first)
         raise KformerError(f"{where}: read as {shown}, but {problem}; {NAME_THEM}")
@@ -66,6 +76,43 @@ def stray_relations(
 
     named = sum(row[at] in known or stray(row) is not None for row in rows)
     return stray if known and 2 * named >= len(rows) else lambda _: None
+
+
+def ends_as_sentence(text: str) -> bool:
+    return text.rstrip("\"')]”’").endswith((".", "!", "?", "。", "！", "？"))
+
+
+def _why_unlikely(triples: Sequence[Sequence[str]], relations: Set[str]) -> str | None:
+    """What speaks for another order, strongest first: no relations, their form, what is known."""
+    if _are_none(triples):
+        return (
+            "most relations would be sentences, addresses or numbers; is another column the text?"
+        )
+    if len(triples) < 2:
+        return None
+    shares = _shares_of_names(triples, relations)
+    if shares[1] >= 0.5 and shares[1] > 2 * max(shares[0], shares[2]):
+        return None
+    column = relation_column(triples, relations, _SOME)
+    if column is None:
+        return _named_elsewhere(triples, shares) or _repeated_elsewhere(triples)
+    if column == 1:
+        return None
+    cells = (row[column] for row in triples)
+    known = next(cell for cell in cells if plain_name(cell) in relations)
+    return f"the relation {known!r:.40} is in the column {TRIPLE[column]}"
+
+
+def _are_none(triples: Sequence[Sequence[str]]) -> bool:
+    """Whether most of the relations are none: sentences, numbers, or addresses of pages.
+
+    An address may be the name of a relation that occurs again, or in RDF, where the head is one.
+    """
+    relations = [relation for _, relation, _ in triples]
+    sentences = sum(" " in cell and ends_as_sentence(cell) for cell in relations)
+    numbers = sum(map(bool, map(_NUMBER.fullmatch, relations)))
+    pages = {r for h, r, _ in triples if _ADDRESS.match(r) and not _ADDRESS.match(h)}
+    return 2 * max(sentences, numbers, len(pages)) > len(triples)
 
 
 def _shares_of_names(triples: Sequence[Sequence[str]], relations: Set[str]) -> list[float]:
@@ -119,22 +166,20 @@ def _named_elsewhere(triples: Sequence[Sequence[str]], shares: Sequence[float]) 
 
 
 def _repeated_elsewhere(triples: Sequence[Sequence[str]]) -> str | None:
-    """Why the heads or tails are relations since they are far fewer; None if they are not.
+    """Why the heads or tails may be the relations since they are fewer; None if they are not.
 
-    Where the same things are heads and tails, as countries may be, none of these are relations.
+    A few less count where each occurs again and again. Where the same things are heads and tails,
+    as countries may be, none of these are relations.
     """
     heads, relations, tails = map(set, zip(*triples, strict=True))
     fewest = min(len(heads), len(tails))
-    if len(triples) < _FEW or 2 * fewest >= len(relations) or 2 * len(heads & tails) >= fewest:
+    are_things = 2 * len(heads & tails) >= fewest
+    if len(triples) < _FEW or fewest >= len(relations) or are_things:
+        return None
+    if 2 * fewest > len(relations) and _FEW * fewest > len(triples):
         return None
     repeated = "head" if len(heads) < len(tails) else "tail"
-    if 2 * len(relations) > len(triples):
-        return (
-            f"most relations would occur once, and those of the column {repeated} again and again"
-        )
-    if len(relations) < _FEW:
-        return None
     return (
         f"there would be {len(relations)} different relations, and just {fewest} in the column "
-        f"{repeated}"
+        f"{repeated}, which may as well be the relation"
     )

@@ -30,7 +30,7 @@ from kformer.knowledge.fact_tables import (
 from kformer.knowledge.passages import Passages
 from kformer.knowledge.reader import Fact, KnowledgeReader
 from kformer.knowledge.textbooks import book_facts
-from kformer.knowledge.triple_columns import SAMPLE, refuse_json
+from kformer.knowledge.triple_columns import SAMPLE, WEIGHT, is_number, refuse_json, refuse_table
 from kformer.knowledge.triples import Triples
 from kformer.sources.catalogue import CATALOGUE
 from kformer.sources.user_data import UserData
@@ -147,9 +147,21 @@ class UserFacts(UserKnowledge, Triples, RecordFiles):
         text = row.text
         if text is None:
             assert relation and row.tail
+            _refuse_untrue(record)
             relation = self.known_name(relation)
             text = self.sentence(head, relation, row.tail.strip())
         return Fact(text, relation, row.origin or head or f"{record.file.name}:{record.line}")
+
+
+def _refuse_untrue(record: Record) -> None:
+    assert isinstance(record.content, dict)
+    weights = (value for name, value in record.content.items() if name.lower() == WEIGHT)
+    for weight in weights:
+        if is_number(weight) and float(weight) <= 0:
+            raise KformerError(
+                f"{record.where}: the weight {weight}, as of a triple that is not true; remove the "
+                "row, or if the column has no weights, give it another name in a header"
+            )
 
 
 class NamedFacts(UserFacts):
@@ -201,7 +213,10 @@ class TableFacts(UserFacts):
             case None:
                 return fact_records(path, rows, partial(self.table_of, path))
             case order:
-                return fact_records(path, rows, partial(table_in_order, path, order=order))
+                table_of = partial(
+                    table_in_order, path, order=order, relations=self.known_relations
+                )
+                return fact_records(path, rows, table_of)
 
 
 class CsvFacts(TableFacts):
@@ -255,12 +270,10 @@ class TxtFacts(UserKnowledge, Passages):
 
 
 def _refuse_other_formats(file: Path) -> None:
-    """Raises KformerError for JSON, or a table: with as many tabs in each line."""
-    lines = [line for _, line in islice(read_lines(file), SAMPLE)]
-    refuse_json(f"{file}:1", "".join(lines[:3]))
-    tabs = [line.count("\t") for line in lines]
-    if len(tabs) > 1 and min(tabs) == max(tabs) > 1:
-        raise KformerError(
-            f"{file}: each line has {tabs[0]} tabs: rather a table than text; give it the suffix "
-            ".tsv and read it with source: tsv"
-        )
+    """Raises KformerError for JSON, or a table."""
+    numbers_and_lines = list(islice(read_lines(file), SAMPLE))
+    if numbers_and_lines:
+        numbers, lines = zip(*numbers_and_lines, strict=True)
+        where = f"{file}:{numbers[0]}"
+        refuse_json(where, "".join(lines[:3]))
+        refuse_table(where, lines)

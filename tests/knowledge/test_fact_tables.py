@@ -1,6 +1,7 @@
 """Tables of facts: which column is what, told by a header, by known relations or by the config."""
 
 import itertools
+import json
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +13,7 @@ from kformer.errors import KformerError
 from kformer.knowledge.atomic2020 import Atomic2020
 from kformer.knowledge.conceptnet import ConceptNet
 from kformer.knowledge.triples import TEMPLATES
-from kformer.knowledge.user_files import CsvFacts, JsonlFacts, TsvFacts, TxtFacts
+from kformer.knowledge.user_files import CsvFacts, JsonlFacts, ParquetFacts, TsvFacts, TxtFacts
 
 TSV, CSV = TsvFacts(path="."), CsvFacts(path=".")
 BOOK = {"head": "book", "relation": "AtLocation", "tail": "table"}
@@ -89,11 +90,54 @@ class TestKnownRelations:
         content = [*lines(("relation", "head", "tail"), BOOK, EAT), "is_like\tcat\tdog"]
         assert facts(TSV, content)[-1][1:] == ("is_like", "cat")
 
-    def test_come_with_weights_that_are_numbers_above_zero(self, refusal):
+    def test_come_with_weights_that_are_numbers(self, refusal):
         first, second = lines(BOOK, BOOK, EAT)
-        message = refusal(TSV, f"{first}\t1\n{second}\t0\n")
-        assert "a.tsv:2: the weight 0, as of a triple that is not true; remove the row" in message
         assert ":1: 4 columns, expected 3 (" in refusal(TSV, f"{first}\t1\n{second}\tnone\n")
+
+
+WEIGHED = [BOOK | {"weight": "0.5"}, EAT | {"weight": "-1.0"}]
+NAMED = {"head": "head", "relation": "relation", "tail": "tail"}
+
+
+class TestWeights:
+    @pytest.mark.parametrize("weight", [0, -0.5, "0.0", "-1"])
+    @pytest.mark.parametrize("columns", [None, NAMED])
+    @pytest.mark.parametrize("key", ["weight", "Weight"])
+    @pytest.mark.parametrize("reader", [JsonlFacts, ParquetFacts])
+    def test_of_triples_that_are_not_true_are_refused(
+        self, folder_of, build, reader, key, columns, weight
+    ):
+        own = reader(path=".", columns=columns)
+        folder = folder_of({f"a{own.suffixes[0]}": [BOOK | {key: weight}]})
+        with pytest.raises(KformerError, match=f":1: the weight {weight}, as of a triple that is"):
+            build(own, folder)
+
+    @pytest.mark.parametrize(("reader", "tab"), [(TsvFacts, "\t"), (CsvFacts, ",")])
+    @pytest.mark.parametrize(
+        ("columns", "header"),
+        [
+            *((None, "head relation tail weight"), (NAMED, "Head Relation Tail Weight")),
+            *(([*BOOK, None], "head relation tail weight"), ([*BOOK, None], None)),
+        ],
+    )
+    def test_in_tables_are_above_zero(self, refusal, reader, tab, columns, header):
+        content = lines((*BOOK, "weight"), *WEIGHED, separator=tab)
+        if header:
+            content.insert(0, header.replace(" ", tab))
+        message = refusal(reader(path=".", columns=columns), content)
+        assert f":{len(content)}: the weight -1.0, as of a triple that is not true; rem" in message
+
+    def test_that_say_nothing_about_truth_are_not_read(self, facts):
+        for weight in ("high", None, [], 10**400, "1_000"):
+            row = json.dumps(BOOK | {"weight": weight})
+            assert facts(JsonlFacts(path="."), row) == SENTENCES[:1]
+        assert facts(JsonlFacts(path="."), '{"text": "Rain.", "weight": 0}')[0][0] == "Rain."
+        years = "head,relation,tail,year\nbook,AtLocation,table,-300\n"
+        for columns in (None, NAMED, [*BOOK, None]):
+            assert facts(CsvFacts(path=".", columns=columns), years) == SENTENCES[:1]
+        short = CsvFacts(path=".", columns=[*BOOK, None])
+        with pytest.raises(KformerError, match=":1: 3 columns, expected 4"):
+            facts(short, "book,AtLocation,table\n")
 
 
 class TestHeaders:
@@ -149,6 +193,31 @@ class TestHeaders:
         message = refusal(CSV, "cat,IsA,animal\ndog,IsA,animal\n")
         assert "a.csv:1: no column text, nor head, relation and tail, in the header 'cat" in message
 
+    @pytest.mark.parametrize(("reader", "tab"), [(TSV, "\t"), (CSV, ",")])
+    @pytest.mark.parametrize("text", ["text", "Sentence", "statement"])
+    @pytest.mark.parametrize(
+        ("names", "shown"),
+        [
+            (("source", "target", "type"), "source, type, target"),
+            (("start", "end", "label"), "start, label, end"),
+            (("id", "from", "to", "Type"), "from, Type, to"),
+        ],
+    )
+    def test_of_a_text_and_what_may_say_where_it_is_from_are_refused(
+        self, facts, refusal, reader, tab, text, names, shown
+    ):
+        content = [tab.join([text, *names]), tab.join(["Rain.", *"abcd"[: len(names)]])]
+        message = refusal(reader, content)
+        assert f":1: is the text ({text}) the fact, or the triple ({shown})? Say it with" in message
+        for columns in ({"text": text}, ["text", *(None for _ in names)]):
+            own = type(reader)(path=".", columns=columns)
+            assert [fact for fact, *_ in facts(own, content)] == ["Rain."]
+
+    @pytest.mark.parametrize("names", ["subject,predicate,object", "source,relation,target"])
+    def test_of_a_text_beside_a_plain_triple_name_the_triple(self, facts, names):
+        content = [f"{names},sentence", "book,AtLocation,table,Books lie on tables."]
+        assert facts(CSV, content) == SENTENCES[:1]
+
     def test_are_not_facts_about_texts(self, facts):
         assert facts(TSV, "sentence\tPartOf\ttext\n")[0][0] == "Sentence is part of text."
 
@@ -175,11 +244,33 @@ class TestOrder:
         assert facts(texts, "id\tsentence\n1\tRain.\n") == [("Rain.", None, "a.tsv:2")]
         assert "says otherwise than columns: column 1, text;" in refusal(texts, "text\tid\nA.\t1\n")
 
-    def test_that_is_said_takes_a_first_line_for_a_fact(self, facts):
+    @pytest.mark.parametrize(("reader", "tab"), [(TsvFacts, "\t"), (CsvFacts, ",")])
+    @pytest.mark.parametrize(
+        ("order", "header", "rows"),
+        [
+            (list(BOOK), ["Drug", "Effect", "Disease"], [f"{i} treats x" for i in "abcd"]),
+            (list(BOOK), ["text", "brings", "what"], [f"{i} treats x" for i in "abcd"]),
+            (["relation", "tail", "head"], ["how", "a", "b"], ["IsA a b", "PartOf c d"]),
+            ([*BOOK, None], ["a", "b", "c", "score"], ["cat like dog 1", "dog like fox 2"]),
+            (["origin", "text"], ["page", "Satz"], [f"{i} So{i}." for i in range(3)]),
+        ],
+    )
+    def test_that_is_said_takes_no_header_of_other_names_for_a_fact(
+        self, facts, refusal, reader, tab, order, header, rows
+    ):
+        own = reader(path=".", columns=order)
+        content = [tab.join(header), *(row.replace(" ", tab) for row in rows)]
+        shown = " | ".join(header)
+        assert f":1: is {shown!r} a header? Then name its columns" in refusal(own, content)
+        known = tab.join(name or "more" for name in order)
+        assert len(facts(own, [known, *content])) == len(content)
+        assert len(facts(own, [known, *content[1:]])) == len(content) - 1
+
+    @pytest.mark.parametrize("line", ["zinc\ttreats\tcolds", "text\tis made of\tdrug 3"])
+    def test_that_is_said_takes_a_first_line_like_the_others_for_a_fact(self, facts, line):
         own = TsvFacts(path=".", columns=["head", "relation", "tail"])
-        for line in ("text\tis made of\tletters", "drug\teffect\tillness"):
-            first = facts(own, [line, *treatments(own.columns)])[0]
-            assert first[1:] == (line.split("\t")[1], line.split("\t")[0])
+        first = facts(own, [line, *treatments(own.columns), "drug 3\tcalms\tdrug 3"])[0]
+        assert first[1:] == (line.split("\t")[1], line.split("\t")[0])
 
     @pytest.mark.parametrize("order", [("relation", "head", "tail"), ("head", "tail", "relation")])
     def test_that_is_not_known_and_looks_wrong_is_refused_with_the_row_as_read(
@@ -188,7 +279,7 @@ class TestOrder:
         row = treatments(order)[0].split("\t")
         shown = ", ".join(f"{role} {cell!r}" for role, cell in zip(BOOK, row, strict=True))
         message = refusal(TSV, treatments(order))
-        assert f"a.tsv:1: read as {shown}, but most relations would occur once" in message
+        assert f"a.tsv:1: read as {shown}, but there would be 6 different relations, " in message
         assert message.endswith("such as columns: [relation, head, tail]")
 
     def test_is_the_usual_one_where_relations_repeat_or_nothing_does(self, facts):
@@ -241,9 +332,40 @@ class TestOtherFiles:
             message = refusal(TSV, content)
             assert f"a.tsv:1: {what} separate its columns, not tabs; give it" in message
 
-    def test_of_texts_with_commas_are_read(self, facts):
-        content = ["1,2,3 and 4.", "Rain, snow, and hail.", "Wind, sun, and fog.", "A.  B.  C."]
+    @pytest.mark.parametrize(
+        ("separator", "what"),
+        [
+            *((", ", "commas"), (" ; ", "semicolons"), (" ||| ", "bars"), ("|", "bars")),
+            *(("  ", "spaces"), (" ,", "commas")),
+        ],
+    )
+    @pytest.mark.parametrize("header", [[], ["Head Relation Tail"], ["sentence source"]])
+    def test_with_known_relations_or_a_known_header_are_no_texts(
+        self, refusal, separator, what, header
+    ):
+        rows = lines(BOOK, BOOK, EAT, separator=separator) if header != ["sentence source"] else []
+        content = [*(names.replace(" ", separator) for names in header), *rows, "A fact."]
+        message = refusal(TSV, content)
+        assert f"a.tsv:1: {what} separate its columns, not tabs; " in message
+        for unit in ("passage", "line"):
+            message = refusal(TxtFacts(path=".", unit=unit), content, "a.txt")
+            assert f"a.txt:1: {what} separate columns: rather a table than text, for so" in message
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            ["1,2,3 and 4.", "Rain, snow, and hail.", "Wind, sun, and fog.", "A.  B.  C."],
+            ["Knowledge, power and money.", "All, or nothing.", "So, be it."],
+            ["Smoking, it is said, causes, among others, cancer.", "He causes, she desires."],
+            ["Some say it causes, others that it is the synonym of, cancer.", "A, b, c."],
+            ["Wind, causes, and effects.", "Rain, snow, and hail.", "Sun, moon, and stars."],
+            ["Facts, figures", "Rain, snow, and hail."],
+        ],
+    )
+    def test_of_texts_with_commas_are_read(self, facts, content):
         assert [text for text, *_ in facts(TSV, content)] == content
+        lines_of_text = facts(TxtFacts(path=".", unit="line"), content, "a.txt")
+        assert [text for text, *_ in lines_of_text] == content
 
     def test_of_conceptnet_are_refused_as_triples(self, refusal):
         assertion = "/a/[x]\t/r/IsA/\t/c/en/dog\t/c/en/pet\t{}"

@@ -15,7 +15,7 @@ def crossed(heads, relations, tails, count):
     return [
         (
             f"drug {i % heads}",
-            f"treats {'abcdefghijklmnopqrstuvwxyz'[i // heads % relations]}",
+            f"treats {chr(97 + (i // heads + i) % relations)}",
             f"illness {i * 7 % tails}",
         )
         for i in range(count)
@@ -28,6 +28,14 @@ MANY = [
     crossed(12, 1, 9, 12),
     crossed(9, 3, 8, 27),
     [("aspirin", "may_prevent", f"illness {i}") for i in range(30)],
+    crossed(40, 6, 12, 60),
+    crossed(400, 30, 50, 1000),
+    crossed(3000, 3, 5, 3000),
+    [(f"Q{i}", f"P{30 + i % 3}", f"Q{i % 7}") for i in range(30)],
+    [(f"drug {i}", ["treats", "lowers", "raises"][i // 2], f"illness {i}") for i in range(6)],
+    # One known relation is enough if none is known in another column.
+    [(f"drug {i}", ["treats", "Causes", "lowers"][i % 3], f"illness {i}") for i in range(4)],
+    [(f"drug {i}", "Causes" if i % 8 == 0 else f"alters {i}", f"illness {i}") for i in range(99)],
 ]
 # Told by their form.
 FEW = [
@@ -84,7 +92,19 @@ class TestRelationsThatAreNotKnown:
         [("hot_dog", "tastes", "good"), ("ice_cream", "melts", "fast")],
         [("hot_dog", "is", "food"), ("ice_cream", "is", "food")],
         [("YouTube", "shows", "films"), ("iPhone", "shows", "mails")],
-        [("aspirin", f"treats {i % 3}", f"illness {i}") for i in range(20)],
+        # In few rows, a few heads may well be fewer than the relations.
+        [
+            ("cat", "eats", "mice"),
+            ("cat", "likes", "milk"),
+            ("dog", "eats", "meat"),
+            ("dog", "likes", "bones"),
+            ("dog", "chases", "cats"),
+        ],
+        [("smoking", "is_among", "causes"), *(("zinc", "is_like", f"metal {i}") for i in range(8))],
+        [(f"drug {i}", "treats", "Causes" if i == 5 else f"illness {i}") for i in range(20)],
+        [(f"http://x/{i}", f"http://x/is_{i}", f"http://y/{i}") for i in range(4)],
+        [("Einstein", "http://x/born", "Ulm"), ("Planck", "http://x/born", "Kiel")],
+        [("cats", "syn.", "felines")],
         [("Berlin", f"has_value_{i}", f"{i}") for i in range(20)],
         [("Berlin", f"is number {i} of", f"{i % 4}") for i in range(20)],
         # Few countries, and more relations between them.
@@ -94,6 +114,32 @@ class TestRelationsThatAreNotKnown:
 )
 def test_good_triples_are_read_as_they_are(facts, rows):
     assert set(facts(rows)) == {row[:2] for row in rows}
+
+
+@pytest.mark.parametrize("heads", [1, 3])
+def test_triples_of_few_heads_look_like_those_of_few_relations_and_are_refused(facts, heads):
+    rows = [(f"drug {i % heads}", f"alters {i % 4}", f"illness {i}") for i in range(60)]
+    message = f"there would be 4 different relations, and just {heads} in the column head, which "
+    with pytest.raises(KformerError, match=message):
+        facts(rows)
+    assert set(facts(rows, reader=TsvFacts(path=".", columns=COLUMNS))) == {r[:2] for r in rows}
+
+
+@pytest.mark.parametrize("count", [1, 3, 30])
+@pytest.mark.parametrize(
+    "row",
+    [
+        ("Cat", "Cats purr. (Some.)", "x"),
+        ("Cat", "https://x.org/{}", "Cats purr."),
+        ("Cat", "www.x.org/{}", "C"),
+        ("Cat", "0.{}", "animal"),
+        ("Cat", "Is it? No!", "x"),
+    ],
+)
+def test_sentences_addresses_and_numbers_are_no_relations(facts, row, count):
+    rows = [(row[0], row[1].format(i + 1), f"{row[2]} {i}") for i in range(count)]
+    with pytest.raises(KformerError, match="but most relations would be sentences, addresses or"):
+        facts(rows)
 
 
 KNOWN = [("cat", "IsA", "animal"), ("pen", "UsedFor", "writing"), ("car", "AtLocation", "street")]

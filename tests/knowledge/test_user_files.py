@@ -93,6 +93,17 @@ class TestFieldsNamedAsInHeaders:
         expected = facts(CSV, [",".join(row), ",".join(row.values())])
         assert facts(reader, [row]) == expected == [("Car is a kind of vehicle.", "IsA", "page 3")]
 
+    @pytest.mark.parametrize("reader", [JSONL, ParquetFacts(path=".")])
+    def test_are_refused_beside_a_text_that_they_may_be_about(self, facts, refusal, reader):
+        row = {"passage": "Rain.", "source": "wiki", "target": "kids", "type": "IsA"}
+        message = refusal(reader, [row])
+        assert (
+            ":1: is the text (passage) the fact, or the triple (source, type, target)?" in message
+        )
+        assert facts(reader, [row | {"passage": None}])[0][0] == "Wiki is a kind of kids."
+        own = type(reader)(path=".", columns={"text": "passage"})
+        assert facts(own, [row])[0][0] == "Rain."
+
     def test_may_differ_from_line_to_line(self, facts):
         triple = {"subject": "car", "predicate": "isa", "object": "vehicle", "text": None}
         text = {"text": "Rain.", "subject": None, "predicate": None, "object": None}
