@@ -175,8 +175,9 @@ def check(
 
     Example: `kformer check my_questions.csv --columns '{"answer": "key"}'`
     """
-    from kformer.check_user_files import check as check_data
-    from kformer.check_user_files import parse_columns, summary
+    from kformer.checking.check import check as check_data
+    from kformer.checking.check import parse_columns
+    from kformer.checking.report import summary
 
     fields = parse_columns(columns, kind, path) if columns else None
     report = check_data(path, kind, typer.echo, fields)

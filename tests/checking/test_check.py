@@ -13,7 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kformer.check_user_files import check, parse_columns, summary
+from kformer.checking.check import check, parse_columns
+from kformer.checking.report import summary
 from kformer.errors import KformerError
 from kformer.io.records import Record
 from kformer.knowledge.build import build_facts
@@ -22,7 +23,7 @@ from kformer.questions.build import build_questions
 from kformer.questions.columns import QuestionColumns
 from kformer.questions.user_files import JsonlQuestions, QuestionRow
 
-from .conftest import as_bytes
+from ..conftest import as_bytes
 
 GOOD = {"question": "Who?", "choices": ["x", "y"], "answer": 0}
 SEVERAL = [GOOD | {"question": f"Who is {i}?"} for i in range(5)]  # so that each split has some
