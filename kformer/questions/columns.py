@@ -11,7 +11,7 @@ from kformer.errors import listed
 from kformer.io.columns import Columns
 
 AnswerForm = Literal["letter", "text", "index_from_0", "index_from_1"]
-_LETTERS = frozenset(ascii_uppercase)
+LETTERS = frozenset(ascii_uppercase)
 _Several = Annotated[list[Text], Field(min_length=1)]
 
 
@@ -62,7 +62,7 @@ class QuestionColumns(Columns):
         letters = {
             name.upper(): name
             for name in header
-            if name.upper() in _LETTERS and name not in self._named
+            if name.upper() in LETTERS and name not in self._named
         }
         count = max(2, *(ascii_uppercase.index(letter) + 1 for letter in ("A", *letters)))
         choices = [letters.get(letter, letter) for letter in ascii_uppercase[:count]]

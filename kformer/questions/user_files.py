@@ -14,7 +14,7 @@ from kformer.io.record_files import JsonlFiles, ParquetFiles, RecordFiles
 from kformer.io.records import NoSuchColumn, Record, csv_records, misspelt
 from kformer.io.tables import Row
 from kformer.io.text_files import name_below
-from kformer.questions.columns import QuestionColumns, in_order_of_letters
+from kformer.questions.columns import LETTERS, QuestionColumns, in_order_of_letters
 from kformer.questions.known_forms import columns_for
 from kformer.questions.question_set import QuestionSet
 from kformer.questions.reader import QuestionReader
@@ -31,7 +31,6 @@ from kformer.sources.user_data import UserData
 
 _AnySplit = Literal["train", "validation", "dev", "val", "valid", "test"]
 _log = logging.getLogger(__name__)
-_LETTERS = frozenset(ascii_uppercase)
 
 
 def _as_split(value: Any) -> Any:
@@ -261,7 +260,7 @@ def _hint_on_header(path: Path) -> str:
 
 def _with_choices(cells: dict[str, Any]) -> dict[str, Any]:
     """Cells by the lower-case names of their columns, with A, B, … collected as choices."""
-    letters = {name: cell for name, cell in cells.items() if name.upper() in _LETTERS}
+    letters = {name: cell for name, cell in cells.items() if name.upper() in LETTERS}
     content = {name.lower(): cell for name, cell in cells.items() if name not in letters}
     content["choices"] = {name.upper(): cell for name, cell in letters.items()}
     return content

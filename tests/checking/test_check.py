@@ -159,7 +159,8 @@ def test_questions_that_are_in_two_splits_are_named(checked):
         "4 questions are fine (train 1, validation 1, test 2); 0 problems; "
         "2 test questions are in train too: te2 (tr0), te3 (tr0); "
         "2 test questions are in validation too: te2 (va1), te3 (va1); "
-        "1 validation question is in train too: va1 (tr0)"
+        "1 validation question is in train too: va1 (tr0); "
+        "1 test question is in test already: te3 (te2)"
     )
 
 
