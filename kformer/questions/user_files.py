@@ -6,15 +6,24 @@ from pathlib import Path
 from string import ascii_uppercase
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    StrictInt,
+    model_validator,
+)
 
 from kformer.config_section import Text
 from kformer.errors import KformerError, listed
+from kformer.io.choices import plain_choice
 from kformer.io.record_files import JsonlFiles, ParquetFiles, RecordFiles
 from kformer.io.records import NoSuchColumn, Record, csv_records, misspelt
 from kformer.io.tables import Row
 from kformer.io.text_files import name_below
-from kformer.questions.columns import LETTERS, QuestionColumns, in_order_of_letters
+from kformer.questions.columns import LETTERS, Index, QuestionColumns, in_order_of_letters
 from kformer.questions.known_forms import columns_for
 from kformer.questions.question_set import QuestionSet
 from kformer.questions.reader import QuestionReader
@@ -56,6 +65,14 @@ def _number_or_text(answer: Any) -> Any:
     return answer
 
 
+def _are_one_number(whole: str, other: str) -> bool:
+    """Whether a text is that of a whole number, and another one that of the same: ``2.0``."""
+    try:
+        return float(whole) == float(other) and whole.isdecimal()
+    except ValueError:
+        return False
+
+
 class QuestionRow(BaseModel):
     """One of your own questions: a line of a JSON-lines file. Other keys are not read."""
 
@@ -69,7 +86,9 @@ class QuestionRow(BaseModel):
         BeforeValidator(_as_list, json_schema_input_type=_ListOrLetters),
     ]
     """The possible answers, as a list, or as an object with the letters A, B, … as keys."""
-    answer: Annotated[StrictInt | Text, BeforeValidator(_number_or_text)]
+    answer: Annotated[
+        int | str, PlainValidator(_number_or_text, json_schema_input_type=StrictInt | Text)
+    ]
     """The right one: its index from 0, its letter, or its text."""
     context: str | None = None
     """What comes before the question; cut first where an input is too long."""
@@ -95,16 +114,20 @@ class QuestionRow(BaseModel):
     def answer_index(self) -> int:
         """The right choice, from 0; raises ValueError if the answer means none, or several."""
         last = len(self.choices) - 1
-        if isinstance(self.answer, int):
-            if not 0 <= self.answer <= last:
-                raise ValueError(f"answer: {self.answer} is out of range 0 to {last}")
+        if isinstance(self.answer, int) and not 0 <= self.answer <= last:
+            raise ValueError(f"answer: {self.answer} is out of range 0 to {last}")
+        if isinstance(self.answer, Index):
             return self.answer
-        given = self.answer.strip()
+        given = plain_choice(str(self.answer))
         meanings = {
             index
             for index, choice in enumerate(self.choices)
-            if given in (choice.strip(), ascii_uppercase[index], str(index))
+            if given in (plain_choice(choice), ascii_uppercase[index], str(index))
         }
+        if meanings:
+            meanings |= {
+                i for i, choice in enumerate(self.choices) if _are_one_number(given, choice)
+            }
         if not meanings:
             raise ValueError(
                 f"answer: {given!r:.60} is neither a choice, nor a letter A to "

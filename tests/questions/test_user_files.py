@@ -120,11 +120,15 @@ class TestAQuestion:
             *((["dog", "cat", "cow"], answer, 1) for answer in (1, "1", "B", "cat", " cat ")),
             (["A", "B"], "A", 0),
             (["2", "1"], "1", 1),
-            (["1", "0"], 0, 0),
+            *((["2", "1"], 1, 1), (["10", "20"], 1, 1), (["1st", "2nd"], 1, 1)),
+            *((["New  York", "Rome"], name, 0) for name in ("New York", " New  York")),
             (["none", "none"], "B", 1),
             (["none", "none"], 1, 1),
             (["B ", "x"], " B", None),
-            (["1", "0"], "0", None),
+            *((["1", "0"], answer, None) for answer in ("0", 0)),
+            *((["1", "2", "3"], answer, None) for answer in (2, 1, "1", 3)),
+            *((["1.0", "2.0", "3.0"], answer, None) for answer in (1, "1")),
+            *((["1.0", "2.0"], answer, None) for answer in ("2", 2)),
             (["B", "A"], "A", None),
             (["none", " none"], "none", None),
             *((["a", "b"], answer, None) for answer in ("c", "C", "2", "-1")),
@@ -140,6 +144,19 @@ class TestAQuestion:
             assert index is None
         else:
             assert row.answer_index == index
+
+    @pytest.mark.parametrize(("answer_is", "index"), [("index_from_0", 1), ("text", 0)])
+    @pytest.mark.parametrize("kind", ["jsonl", "parquet", "csv"])
+    def test_may_have_numbers_as_choices_where_the_config_says_what_an_answer_is(
+        self, read, refusal, kind, answer_is, index
+    ):
+        reader = {"jsonl": JsonlQuestions, "parquet": ParquetQuestions, "csv": CsvQuestions}[kind]
+        rows = [question(choices=["1", "2", "3"], answer=1)]
+        content = table(["question", *"ABC", "answer"], ["?", *"123", 1]) if kind == "csv" else rows
+        how = {"name": f"q.{kind}", "reader": reader(path=".")}
+        assert "answer: '1' may mean choice 0 or 1; " in refusal(content, **how)
+        how["reader"] = reader(path=".", columns={"answer_is": answer_is})
+        assert read(content, **how)[0]["answer"] == index
 
     def test_may_have_twenty_six_choices_and_no_more(self, read, refusal):
         choices = [f"pet {i}" for i in range(27)]
