@@ -29,12 +29,12 @@ class SplitNames:
 
     def __init__(self, path: Path, files: Sequence[Path]) -> None:
         """Takes the file or folder, and all files that are read of it."""
-        self._path = path
+        self.path = path
         self._names = [name_below(path, file) for file in files]
 
     def plain_split_of(self, file: Path) -> str | None:
         """The one split that words of a file's path say; None where they say none, or several."""
-        found = self._splits_in(name_below(self._path, file))
+        found = self._splits_in(name_below(self.path, file))
         return next(iter(found)) if len(found) == 1 else None
 
     def split_of(self, file: Path) -> str | None:
@@ -47,7 +47,7 @@ class SplitNames:
         Raises:
             KformerError: what it means is not plain.
         """
-        name = name_below(self._path, file)
+        name = name_below(self.path, file)
         found = self._splits_in(name)
         if len(found) == 1:
             return found.pop()
@@ -99,9 +99,9 @@ class SplitNames:
     @cached_property
     def _split_of_all(self) -> str | None:
         """The split that the folder itself is called, unless files in it are named after some."""
-        if not self._path.is_dir() or any(map(self._splits_in, self._names)):
+        if not self.path.is_dir() or any(map(self._splits_in, self._names)):
             return None
-        return SPLIT_OF.get(self._path.absolute().name.lower())
+        return SPLIT_OF.get(self.path.absolute().name.lower())
 
     @cached_property
     def _twins(self) -> dict[str, str]:

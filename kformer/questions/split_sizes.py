@@ -1,12 +1,13 @@
 """How many questions each split has: a study needs some in each."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from kformer.errors import KformerError
 from kformer.io.table_schemas import SPLITS
 from kformer.io.tables import Row
+from kformer.questions.question_set import shared_text
 
 _WHAT_TO_ADD = {
     "train": "add those to train on, such as in a file train.…",
@@ -16,7 +17,7 @@ _WHAT_TO_ADD = {
 }
 
 
-def split_sizes(questions: Iterable[Row], path: Path) -> dict[str, int]:
+def split_sizes(questions: Sequence[Row], path: Path) -> dict[str, int]:
     """How many questions are in train, validation and test.
 
     Args:
@@ -36,6 +37,17 @@ def split_sizes(questions: Iterable[Row], path: Path) -> dict[str, int]:
         folder = ", and give the folder of all files" if path.is_file() else ""
         raise KformerError(
             f"{path}: the split {lacking} has no questions ({there}); {_WHAT_TO_ADD[lacking]}"
-            f"{folder}"
+            f"{folder}{_what_stays_together(questions)}"
         )
     return sizes
+
+
+def _what_stays_together(questions: Sequence[Row]) -> str:
+    """Why questions may not have been dealt to all splits, to be put behind the error."""
+    different = len(set(map(shared_text, questions)))
+    if different < len(SPLITS) <= len(questions):
+        return (
+            "; where they are dealt, questions with the same context (or, without one, the same "
+            f"text) stay together, and these have {different}"
+        )
+    return ""

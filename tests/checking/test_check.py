@@ -113,7 +113,7 @@ def test_the_kind_may_be_given(checked):
     ("splits", "lacking"),
     [
         *((["train"] * 3, "test"), (["test"], "train"), (["validation", "test"], "train")),
-        *(([None, None], "train"), (["train", None], "validation"), ([None] * 3, None)),
+        *(([None, None], "train"), ([None] * 3, None)),
         *((["train", "train", "test"], None), (["train", "test", "dev"], None)),
     ],
 )
@@ -205,10 +205,10 @@ def test_what_is_worth_knowing_is_in_the_summary(checked):
         GOOD | {"question": "Why?", "more\n": 1},
         GOOD | {"choices": ["x", "x"], "id": "double"},
     ]
-    rows = [*SEVERAL, GOOD | {"split": "dev", "conntext": "misspelt"}, *more]
+    rows = [*SEVERAL, GOOD | {"conntext": "misspelt"}, *more]
     report, _ = checked({"q.jsonl": rows})
     assert summary(report) == (
-        "8 questions are fine (no split 7, validation 1); 0 problems; "
+        "8 questions are fine (no split 8); 0 problems; "
         "1 question has the same choice twice (double), 1 the right one (double): both are right; "
         "not read: conntext (1; is it context?), more (1)"
     )
@@ -355,8 +355,8 @@ def test_columns_of_a_table_that_hold_the_choices_are_read(checked):
 
 def test_files_of_which_only_some_are_named_after_a_split_are_one_problem(checked):
     _, (problem,) = checked({"train-00000-of-00001.jsonl": [GOOD], "more.jsonl": [GOOD, GOOD]})
-    assert problem.startswith("more.jsonl: has questions without a split, while those of ")
-    assert "train-00000-of-00001.jsonl have one; " in problem
+    assert problem.startswith("more.jsonl:1: has no split, while ")
+    assert "train-00000-of-00001.jsonl:1 has one; " in problem
 
 
 @pytest.mark.parametrize("kind", ["questions", "facts", None])

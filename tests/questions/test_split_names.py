@@ -198,7 +198,10 @@ class TestParts:
     @pytest.mark.parametrize(
         ("names", "problem"),
         [
-            (["train.jsonl", "train.jsonl.gz"], "two files of one name"),
+            *(
+                (["train.jsonl", f"train.jsonl.{end}"], "two files of one name")
+                for end in ("gz", "GZ")
+            ),
             (["dev.csv", "dev.tsv"], "two files of one name"),
             (["train-00000-of-00001.csv", "train-00000-of-00001.csv.xz"], "two files of one name"),
             (["train-00000-of-00001.csv", "train-0-of-1.csv"], "parts of two sets"),

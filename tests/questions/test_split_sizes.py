@@ -7,7 +7,11 @@ from kformer.questions.split_sizes import split_sizes
 
 
 def rows(**sizes):
-    return [{"split": split} for split, size in sizes.items() for _ in range(size)]
+    return [
+        {"split": split, "context": "", "question": f"{number}?"}
+        for split, size in sizes.items()
+        for number in range(size)
+    ]
 
 
 def test_each_split_is_counted(tmp_path):
@@ -36,3 +40,12 @@ def test_to_a_file_alone_its_folder_is_preferred(tmp_path):
     (tmp_path / "test.jsonl").touch()
     with pytest.raises(KformerError, match=r"train\.…, and give the folder of all files$"):
         split_sizes(rows(test=9), tmp_path / "test.jsonl")
+
+
+@pytest.mark.parametrize("change", [{"context": "Krez ate."}, {"question": "Which of these?"}])
+def test_that_questions_stay_together_is_told_where_it_is_why(tmp_path, change):
+    told = r"; where they are dealt, questions with the same .* stay together, and these have 1$"
+    with pytest.raises(KformerError, match=told):
+        split_sizes([row | change for row in rows(test=9)], tmp_path)
+    with pytest.raises(KformerError, match=r"(?<!and these have 2)$"):
+        split_sizes(rows(test=2), tmp_path)

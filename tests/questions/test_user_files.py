@@ -208,7 +208,7 @@ class TestATable:
     def test_has_a_column_a_choice(self, read):
         header = ["ID", "Question", "A", "b", "C", "answer", "Split", "context", "type", "note"]
         first = ["x", "Which pet,\nif any?", "dog", 'a "cat"', "cow", "B", "DEV", "né", "easy", "!"]
-        second = ["7", "How many?", "1", "2", "", "2", "", "", "", ""]
+        second = ["7", "How many?", "1", "2", "", "2", "Train", "", "", ""]
         row, other = read(table(header, first, second), "pets.csv", CSV)
         assert (row["question_id"], row["split"], row["context"]) == ("x", "validation", "né")
         assert (row["question"], row["type"]) == ("Which pet,\nif any?", "easy")
@@ -325,17 +325,32 @@ class TestSplits:
         folder = folder_of(files)
         with pytest.raises(KformerError) as caught:
             list(JSONL.read(folder))
-        assert str(caught.value).startswith(f"{folder}/b.jsonl: has questions without a split, ")
-        assert f" while those of {folder}/{named}.jsonl have one; " in str(caught.value)
+        assert str(caught.value).startswith(f"{folder}/b.jsonl:2: has no split, while {folder}/")
         files["b.jsonl"].pop()
         assert len(list(JSONL.read(folder_of(files)))) == 2
 
-    def test_in_the_questions_of_some_files_only_are_refused(self, folder_of):
-        files = {"a.jsonl": numbered(9), "b.jsonl": [question(split="test")]}
-        with pytest.raises(
-            KformerError, match=r"a\.jsonl: has questions without .*b\.jsonl have one"
-        ):
-            list(JSONL.read(folder_of(files)))
+    @pytest.mark.parametrize("reader", [JSONL, ParquetQuestions(path="."), CSV])
+    @pytest.mark.parametrize("files", ["one", "two"])
+    def test_of_some_questions_only_are_refused_by_the_first_without_one(
+        self, folder_of, reader, files
+    ):
+        splits = ["train", "test", None, "dev", None]
+        rows = [question(question=f"{i}?", split=split) for i, split in enumerate(splits)]
+        suffix = reader.suffixes[0]
+        parts = {"a": rows} if files == "one" else {"a": rows[:2], "b": rows[2:]}
+        if reader is CSV:
+            header = ["question", *"ABC", "answer", "split"]
+            parts = {
+                name: table(header, *([r["question"], *"xyz", "A", r["split"]] for r in part))
+                for name, part in parts.items()
+            }
+        folder = folder_of({f"{name}{suffix}": part for name, part in parts.items()})
+        line = (3 if files == "one" else 1) + (reader is CSV)
+        with pytest.raises(KformerError) as caught:
+            list(reader.read(folder))
+        first = f"{folder}/{'a' if files == 'one' else 'b'}{suffix}:{line}"
+        assert str(caught.value).startswith(f"{first}: has no split, while {folder}/a{suffix}:")
+        assert str(caught.value).endswith("or give every question a split, or none")
 
     @pytest.mark.parametrize(
         ("names", "problem"),
@@ -423,12 +438,6 @@ class TestSplits:
     @pytest.mark.parametrize("count", [3, 4, 5, 9, 10, 11])
     def test_of_a_few_questions_all_have_some(self, folder_of, build, count):
         assert len(build(JSONL, folder_of({"q.jsonl": numbered(count)}))) == count
-
-    def test_that_are_given_stay_and_only_the_others_are_random(self, read):
-        given = [question(question=f"given {i}?", split="test") for i in range(50)]
-        splits = splits_of(read([*given, *numbered(50)]))
-        assert {row["question"] for row in given} <= splits["test"]
-        assert (len(splits["test"]), len(splits["validation"])) == (60, 5)
 
     def test_validation_is_a_part_of_train_where_it_is_missing(self, folder_of, build):
         files = {"train.jsonl": numbered(50), "test.jsonl": [question(question="50?")]}
