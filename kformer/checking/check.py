@@ -21,14 +21,14 @@ from kformer.config_section import load_section
 from kformer.errors import KformerError
 from kformer.io.normal_form import normal_form
 from kformer.io.problems import Problems
-from kformer.io.records import PARQUET, Record, misspelt
+from kformer.io.records import PARQUET, Record, misspelt, some_records
 from kformer.io.text_files import decoded, files_below, is_kind, raw_lines
 from kformer.knowledge.user_files import FactRow, NamesOrOrder, TxtFacts, UserFacts
 from kformer.questions.columns import QuestionColumns
 from kformer.questions.copies import find_copies
 from kformer.questions.equal_choices import find_equal_choices
 from kformer.questions.question_set import QuestionSet
-from kformer.questions.split_names import SplitNames
+from kformer.questions.split_names import SplitNames, check_parts
 from kformer.questions.split_sizes import split_sizes
 from kformer.questions.unlabelled import NoAnswer
 from kformer.questions.user_files import QuestionRow, UserQuestions
@@ -123,11 +123,7 @@ class _Checker:
         if isinstance(reader, TxtFacts):
             self._check_text(file)
             return
-        if isinstance(reader, UserQuestions):
-            self._question_set(reader).files.append(file)
-        is_empty = True
-        for record in reader.records(file):
-            is_empty = False
+        for record in some_records(reader.records(file), file, wanted):
             self._count_unread(record, QuestionRow if kind == "questions" else FactRow)
             try:
                 if isinstance(reader, UserQuestions):
@@ -138,14 +134,13 @@ class _Checker:
                 self.problem(error)
             else:
                 self.report.fine[kind] += 1
-        if is_empty:
-            raise KformerError(f"{file}: no {wanted} in it; add some, or remove the file")
 
     def check_question_sets(self) -> None:
         """Checks what the stage of questions does once it has read all files of a format."""
         for kind, questions in self._question_sets.items():
             reader = kind.model_validate({"path": str(self._path)})
             try:
+                check_parts(questions.names.files)
                 rows = reader.in_splits(questions)
                 self.report.doubts += questions.lines()
                 self.report.doubts += find_copies(rows).lines()

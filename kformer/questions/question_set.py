@@ -10,7 +10,7 @@ from kformer.errors import KformerError
 from kformer.io.records import Record
 from kformer.questions.copies import comparison_form
 from kformer.questions.reader import hash_fraction
-from kformer.questions.split_names import SplitNames, check_parts
+from kformer.questions.split_names import SplitNames
 
 
 class QuestionSet:
@@ -21,8 +21,6 @@ class QuestionSet:
         """what the files' names say"""
         self.rows: list[dict[str, Any]] = []
         """of the questions table; the split may be None"""
-        self.files: list[Path] = []
-        """all that were read, also those without a question"""
         self._named: dict[Path, str | None] = {}  # the splits that the files' names say
         self._named_otherwise: Counter[Path] = Counter()  # questions in another split than that
         self._first_with_id: dict[str, str] = {}  # file and line
@@ -61,9 +59,9 @@ class QuestionSet:
         a share of train is dealt to that.
 
         Raises:
-            KformerError: parts of the files are missing, or only some questions have splits.
+            KformerError: a split is there in another format, or only some questions have one.
         """
-        check_parts(self.files)
+        self._check_other_formats()
         self._check_all_or_none_have_splits()
         if not self._first.get(True):
             _deal(self.rows, {"test": test_share, "validation": validation_share}, seed)
@@ -71,6 +69,17 @@ class QuestionSet:
             train = [row for row in self.rows if row["split"] == "train"]
             _deal(train, {"validation": validation_share}, seed)
         return self.rows
+
+    def _check_other_formats(self) -> None:
+        """A split that is there in another format is not read, and hardly meant to be dealt."""
+        there = {row["split"] for row in self.rows}
+        for split, file in self.names.in_other_formats().items():
+            if split not in there:
+                one, other = sorted((file, self.names.files[0]))
+                raise KformerError(
+                    f"{one} and {other}: splits in two formats, of which a stage reads one; write "
+                    "all in one format, or remove what is not meant"
+                )
 
     def _check_all_or_none_have_splits(self) -> None:
         """Where some questions have a split, the others are hardly meant to be dealt."""

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kformer.errors import KformerError
-from kformer.io.text_files import name_below, suffix_of
+from kformer.io.records import JSONL, PARQUET
+from kformer.io.text_files import is_kind, name_below, suffix_of
+from kformer.io.visible_files import visible_files
 from kformer.questions.split_words import (
     SPLIT_OF,
     plain_splits,
@@ -20,6 +22,7 @@ from kformer.questions.split_words import (
 _UNCLEAR = re.compile(r"(?<![^\W\d_])(?:h[eo]ld[\W_]*out|eval(?:uation)?)(?![^\W\d_])")
 # Old files of the Hugging Face hub have a checksum behind it.
 _PART = re.compile(r"[-_. ]?(\d+)[-_. ]?of[-_. ]?(\d+)(-[0-9a-f]{16})?$", re.IGNORECASE)
+_FORMATS = (*JSONL, ".csv", ".tsv", *PARQUET)  # of files of questions
 
 _WHAT_TO_DO = "name it train, validation or test, or set `split` in each question"
 
@@ -30,6 +33,7 @@ class SplitNames:
     def __init__(self, path: Path, files: Sequence[Path]) -> None:
         """Takes the file or folder, and all files that are read of it."""
         self.path = path
+        self.files = files
         self._names = [name_below(path, file) for file in files]
 
     def plain_split_of(self, file: Path) -> str | None:
@@ -67,6 +71,19 @@ class SplitNames:
                 "split must be a word of its own)"
             )
         return self._split_of_all
+
+    def in_other_formats(self) -> dict[str, Path]:
+        """The splits that files of questions in other formats are named after, each with one."""
+        if not self.path.is_dir():
+            return {}
+        files = (file for file in visible_files(self.path) if is_kind(file, *_FORMATS))
+        others = [file for file in files if file not in self.files]
+        names = SplitNames(self.path, others)
+        found: dict[str, Path] = {}
+        for file in others:
+            if split := names.plain_split_of(file):
+                found.setdefault(split, file)
+        return found
 
     def _splits_in(self, name: str) -> set[str]:
         """The splits that a path names: ``{"test"}`` for ``data/medqa_test_v2``.

@@ -20,14 +20,14 @@ from kformer.config_section import Text
 from kformer.errors import KformerError, listed
 from kformer.io.choices import plain_choice
 from kformer.io.record_files import JsonlFiles, ParquetFiles, RecordFiles
-from kformer.io.records import NoSuchColumn, Record, csv_records, misspelt
+from kformer.io.records import NoSuchColumn, Record, csv_records, misspelt, some_records
 from kformer.io.tables import Row
 from kformer.io.text_files import name_below
 from kformer.questions.columns import LETTERS, Index, QuestionColumns, in_order_of_letters
 from kformer.questions.known_forms import columns_for
 from kformer.questions.question_set import QuestionSet
 from kformer.questions.reader import QuestionReader
-from kformer.questions.split_names import SplitNames
+from kformer.questions.split_names import SplitNames, check_parts
 from kformer.questions.split_words import SPLIT_OF
 from kformer.questions.unlabelled import (
     UNLABELLED,
@@ -163,15 +163,15 @@ class UserQuestions(UserData, QuestionReader, RecordFiles):
         """Yields rows of the questions table.
 
         Raises:
-            KformerError: there is no file, a record is not a question, or not every question can
-                be given a split.
+            KformerError: there is no file, or an empty one, a record is not a question, or not
+                every question can be given a split.
         """
         files = self.files_at(path, self.suffixes)
+        check_parts(files)
         names = SplitNames(path, files)
         questions = QuestionSet(names)
         for file in files:
-            questions.files.append(file)
-            for record in self.records(file):
+            for record in some_records(self.records(file), file, "questions"):
                 try:
                     questions.add(self.as_row(record, path, names), record)
                 except NoAnswer as error:

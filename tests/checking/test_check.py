@@ -144,6 +144,15 @@ def test_a_name_that_is_not_plain_is_one_problem(checked):
     ]
 
 
+def test_a_split_in_another_format_is_one_problem_as_it_is_for_the_stage(checked, tmp_path):
+    table = "question,A,B,answer\n" + "".join(f"{i}?,x,y,B\n" for i in range(3))
+    _, (problem,) = checked({"train.jsonl": SEVERAL, "test.jsonl": SEVERAL, "dev.csv": table})
+    assert problem.startswith("dev.csv and ")
+    assert "test.jsonl: splits in two formats, of which a stage reads one; write all in" in problem
+    with pytest.raises(KformerError, match="splits in two formats"):
+        list(JsonlQuestions(path=".").read(tmp_path))
+
+
 def test_a_missing_part_of_a_split_is_a_problem(checked):
     names = ("train-00000-of-00002", "test-00000-of-00001")
     _, (problem,) = checked({f"{name}.jsonl": SEVERAL for name in names})

@@ -259,6 +259,16 @@ class TestFiles:
         assert read(packed, name, reader)[0]["question_id"].startswith("q-00000")
         assert f"/{name}: damaged after line" in refusal(packed[:-9], name=name, reader=reader)
 
+    @pytest.mark.parametrize(
+        ("reader", "empty"), [(JSONL, " \n"), (JSONL, "[]"), (CSV, "question,A,B,answer\n")]
+    )
+    def test_that_are_empty_are_refused(self, folder_of, reader, empty):
+        content = SMALL_TABLE if reader is CSV else numbered(1)
+        suffix = reader.suffixes[0]
+        folder = folder_of({f"dev{suffix}": empty, f"train{suffix}": content})
+        with pytest.raises(KformerError, match=rf"^{folder}/dev\{suffix}: no questions in it; add"):
+            list(reader.read(folder))
+
     @pytest.mark.parametrize("reader", [JSONL, CSV, ParquetQuestions(path=".")])
     def test_of_another_format_are_not_read(self, folder_of, reader):
         folder = folder_of({"q.txt": ""})
@@ -266,9 +276,9 @@ class TestFiles:
             list(reader.read(folder))
 
     def test_that_are_fetched_by_name_are_all_of_the_format(self, folder_of):
-        folder = folder_of({"train.jsonl": [question()], "test.csv": SMALL_TABLE, ".x": ""})
-        fetched = JsonlQuestions(files={"train": "a.jsonl", "test": "b.csv"})
-        with pytest.raises(KformerError, match=rf"^{folder}/test\.csv: no \.jsonl or .* leave it"):
+        folder = folder_of({"train.jsonl": [question()], "more.csv": SMALL_TABLE, ".x": ""})
+        fetched = JsonlQuestions(files={"train": "a.jsonl", "more": "b.csv"})
+        with pytest.raises(KformerError, match=rf"^{folder}/more\.csv: no \.jsonl or .* leave it"):
             list(fetched.read(folder))
         assert len(list(JSONL.read(folder))) == 1
 
@@ -363,9 +373,18 @@ class TestSplits:
     )
     def test_by_names_that_are_not_plain_are_refused(self, folder_of, names, problem):
         files = {f"{name.removesuffix('.jsonl.gz')}.jsonl": [question()] for name in names}
-        files |= {name: b"" for name in names if name.endswith(".gz")}
+        files |= {name: [question()] for name in names if name.endswith(".gz")}
         with pytest.raises(KformerError, match=problem):
             list(JSONL.read(folder_of(files)))
+
+    @pytest.mark.parametrize("other", ["dev.csv", "validation/a.parquet", "dev.json", "dev.tsv.gz"])
+    def test_of_files_in_another_format_are_not_dealt_from_train(self, folder_of, other):
+        there = {f"{split}.jsonl": numbered(9) for split in ("test", "train")}
+        folder = folder_of(there | {other: ""})
+        pair = " and ".join(map(str, sorted((folder / other, folder / "test.jsonl"))))
+        with pytest.raises(KformerError, match=f"^{pair}: splits in two formats, of which"):
+            list(JSONL.read(folder))
+        list(JSONL.read(folder_of(there | {"train.csv": "", "notes.csv": "", "dev.txt": ""})))
 
     def test_of_questions_count_more_than_names(self, folder_of):
         rows = [question(question=f"{split}?", split=split) for split in SPLITS]
