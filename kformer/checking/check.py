@@ -27,11 +27,12 @@ from kformer.knowledge.user_files import FactRow, NamesOrOrder, TxtFacts, UserFa
 from kformer.questions.columns import QuestionColumns
 from kformer.questions.copies import find_copies
 from kformer.questions.equal_choices import find_equal_choices
+from kformer.questions.question_row import QuestionRow
 from kformer.questions.question_set import QuestionSet
 from kformer.questions.split_names import SplitNames, check_parts
 from kformer.questions.split_sizes import split_sizes
 from kformer.questions.unlabelled import NoAnswer
-from kformer.questions.user_files import QuestionRow, UserQuestions
+from kformer.questions.user_files import UserQuestions
 
 
 def parse_columns(text: str, kind: Kind | None, path: Path) -> Columns:
@@ -137,10 +138,12 @@ class _Checker:
 
     def check_question_sets(self) -> None:
         """Checks what the stage of questions does once it has read all files of a format."""
-        for kind, questions in self._question_sets.items():
-            reader = kind.model_validate({"path": str(self._path)})
+        for questions in self._question_sets.values():
+            files = questions.names.files
+            reader = reader_of(self._path, "questions", self._columns, files[0])
+            assert isinstance(reader, UserQuestions)
             try:
-                check_parts(questions.names.files)
+                check_parts(files)
                 rows = reader.in_splits(questions)
                 self.report.doubts += questions.lines()
                 self.report.doubts += find_copies(rows).lines()

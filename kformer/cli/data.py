@@ -202,7 +202,7 @@ def schema(
     Example: `kformer schema question > workflow/schemas/question.schema.json`
     """
     from kformer.knowledge.user_files import FactRow
-    from kformer.questions.user_files import QuestionRow
+    from kformer.questions.question_row import QuestionRow
     from kformer.study import config_reference
 
     if of == "readme":

@@ -10,6 +10,7 @@ from kformer.errors import KformerError
 from kformer.io.records import Record
 from kformer.questions.copies import comparison_form
 from kformer.questions.reader import hash_fraction
+from kformer.questions.record_keys import UnreadKeys
 from kformer.questions.split_names import SplitNames
 
 
@@ -21,6 +22,7 @@ class QuestionSet:
         """what the files' names say"""
         self.rows: list[dict[str, Any]] = []
         """of the questions table; the split may be None"""
+        self.unread = UnreadKeys()
         self._named: dict[Path, str | None] = {}  # the splits that the files' names say
         self._named_otherwise: Counter[Path] = Counter()  # questions in another split than that
         self._first_with_id: dict[str, str] = {}  # file and line
@@ -38,6 +40,7 @@ class QuestionSet:
             self._named[record.file] = self.names.plain_split_of(record.file)
         named = self._named[record.file]
         self._named_otherwise[record.file] += named not in (None, row["split"])
+        self.unread.add(record, has_split=row["split"] is not None)
         self._first.setdefault(row["split"] is not None, record)
         self.rows.append(row)
 

@@ -144,6 +144,15 @@ def test_a_name_that_is_not_plain_is_one_problem(checked):
     ]
 
 
+def test_an_unread_key_with_splits_is_one_problem_as_it_is_for_the_stage(checked):
+    rows = [row | {"splt": "test"} for row in SEVERAL]
+    _, (problem,) = checked({"q.jsonl": rows})
+    assert problem.startswith("q.jsonl:1: has no split, but each question has one in the key 'spl")
+    columns = parse_columns('{"split": null}', None, Path())
+    report, problems = checked({"q.jsonl": rows}, columns=columns)
+    assert (problems, report.splits) == ([], {"no split": 5})
+
+
 def test_a_split_in_another_format_is_one_problem_as_it_is_for_the_stage(checked, tmp_path):
     table = "question,A,B,answer\n" + "".join(f"{i}?,x,y,B\n" for i in range(3))
     _, (problem,) = checked({"train.jsonl": SEVERAL, "test.jsonl": SEVERAL, "dev.csv": table})
