@@ -12,8 +12,7 @@ from kformer.questions.question_set import shared_text
 _WHAT_TO_ADD = {
     "train": "add those to train on, such as in a file train.…",
     "validation": "add some to choose checkpoints by, such as in a file validation.…",
-    "test": "add those to test on, such as in a file test.…; or, to have some of these dealt to "
-    "each split, name no split in questions and names of files",
+    "test": "add those to test on, such as in a file test.…",
 }
 
 
@@ -37,7 +36,8 @@ def split_sizes(questions: Sequence[Row], path: Path) -> dict[str, int]:
         folder = ", and give the folder of all files" if path.is_file() else ""
         raise KformerError(
             f"{path}: the split {lacking} has no questions ({there}); {_WHAT_TO_ADD[lacking]}"
-            f"{folder}{_what_stays_together(questions)}"
+            f"{folder}; or, to have some of these dealt to each split, name none in questions nor "
+            f"names of files and folders{_what_stays_together(questions)}"
         )
     return sizes
 

@@ -30,6 +30,14 @@ SEVERAL = [GOOD | {"question": f"Who is {i}?"} for i in range(5)]  # so that eac
 
 
 @pytest.fixture
+def tmp_path(tmp_path):
+    """Not called after the test: the folder's name may say a split, too."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
 def checked(tmp_path):
     """Checks content; returns the report and the problems, without the folder in front.
 

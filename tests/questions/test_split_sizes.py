@@ -38,7 +38,9 @@ def test_what_is_missing_is_named_with_what_is_there(tmp_path, sizes, message):
 
 def test_to_a_file_alone_its_folder_is_preferred(tmp_path):
     (tmp_path / "test.jsonl").touch()
-    with pytest.raises(KformerError, match=r"train\.…, and give the folder of all files$"):
+    with pytest.raises(
+        KformerError, match=r"train\.…, and give the folder of all files; or, to have some of"
+    ):
         split_sizes(rows(test=9), tmp_path / "test.jsonl")
 
 
