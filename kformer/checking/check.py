@@ -23,7 +23,7 @@ from kformer.io.normal_form import normal_form
 from kformer.io.problems import Problems
 from kformer.io.records import PARQUET, Record, misspelt, some_records
 from kformer.io.text_files import decoded, files_below, is_kind, raw_lines
-from kformer.knowledge.user_files import FactRow, NamesOrOrder, TxtFacts, UserFacts
+from kformer.knowledge.user_files import FactRow, NamesOrOrder, TxtFacts, Unit, UserFacts
 from kformer.questions.columns import QuestionColumns
 from kformer.questions.copies import find_copies
 from kformer.questions.equal_choices import find_equal_choices
@@ -61,6 +61,7 @@ def check(
     kind: Kind | None,
     on_problem: Callable[[str], None],
     columns: Columns | None = None,
+    unit: Unit | None = None,
 ) -> Report:
     """Reads the user's own questions or facts to the end, as the stage does.
 
@@ -69,6 +70,7 @@ def check(
         kind: what they are; None = see from ``columns`` or each file.
         on_problem: is called with every kind of problem, one line that starts with file and line.
         columns: which field is what, if they do not have the usual names.
+        unit: what of a ``.txt`` file is a fact, if not a passage.
 
     Raises:
         KformerError: there is nothing to read at ``path``, or ``columns`` are of the other kind.
@@ -79,7 +81,7 @@ def check(
             raise KformerError(f"--columns: these are columns of {of_columns}, not of {kind}")
         kind = of_columns
     files = files_below(path, SUFFIXES)
-    checker = _Checker(path, columns)
+    checker = _Checker(path, columns, unit)
     for file in files:
         try:
             checker.check(file, kind)
@@ -97,11 +99,13 @@ class _Checker:
         self,
         path: Path,
         columns: Columns | None,
+        unit: Unit | None,
     ) -> None:
         self.report = Report()
         self.problems = Problems()
         self._path = path
         self._columns = columns
+        self._unit = unit
         self._question_sets: dict[type[UserQuestions], QuestionSet] = {}
         self._unlabelled: dict[Path, KformerError | None] = {}  # of files with NoAnswer
         self._told: set[str] = set()
@@ -119,7 +123,7 @@ class _Checker:
         if not is_kind(file, *PARQUET):
             next(raw_lines(file), None)  # which says what it is if it is no text
         wanted, kind = kind or "questions or facts", kind or kind_of(file)
-        reader = reader_of(file, kind, self._columns, file)
+        reader = reader_of(file, kind, self._columns, self._unit, file)
         self._files.setdefault((type(reader), kind), []).append(file)
         if isinstance(reader, TxtFacts):
             self._check_text(file)
@@ -140,7 +144,7 @@ class _Checker:
         """Checks what the stage of questions does once it has read all files of a format."""
         for questions in self._question_sets.values():
             files = questions.names.files
-            reader = reader_of(self._path, "questions", self._columns, files[0])
+            reader = reader_of(self._path, "questions", self._columns, self._unit, files[0])
             assert isinstance(reader, UserQuestions)
             try:
                 check_parts(files)
@@ -168,7 +172,7 @@ class _Checker:
                         f"{others[0]}: not {kind} as in {files[0]}, but a stage reads all files of "
                         "a format below a folder; give it a folder of its own"
                     )
-                reader = reader_of(self._path, kind, self._columns, files[0])
+                reader = reader_of(self._path, kind, self._columns, self._unit, files[0])
                 self.report.rows += rows_as_read(reader, self._path)
             except KformerError as error:
                 self.problem(error)

@@ -167,6 +167,10 @@ def check(
     columns: Annotated[
         str | None, typer.Option(help="JSON: which field is what, as `columns` of the config.")
     ] = None,
+    unit: Annotated[
+        Literal["passage", "line"] | None,
+        typer.Option(help="What of a .txt file is a fact, as `unit` of the config."),
+    ] = None,
 ) -> None:
     """Check questions or facts of your own: list every problem, count what is fine, show how it
     is read.
@@ -180,7 +184,7 @@ def check(
     from kformer.checking.report import summary
 
     fields = parse_columns(columns, kind, path) if columns else None
-    report = check_data(path, kind, typer.echo, fields)
+    report = check_data(path, kind, typer.echo, fields, unit)
     for row in report.rows:
         typer.echo(row)
     typer.echo(f"{path}: {summary(report)}")

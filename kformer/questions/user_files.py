@@ -174,7 +174,8 @@ def _hint_on_header(path: Path) -> str:
     if known := columns_for(first, QuestionRow):
         return f"; {known}"
     header = dict.fromkeys(map(str.lower, first.columns or ()))
-    if "answer" in {*header, *misspelt(header, QuestionRow).values()}:
+    lacks_more = not header.keys() >= {"question", "a", "b"}
+    if lacks_more or "answer" in {*header, *misspelt(header, QuestionRow).values()}:
         return ""
     return f"; {UNLABELLED}; leave the file out{instead_of(first, SplitNames(path, [path]))}"
 

@@ -44,11 +44,11 @@ def checked(tmp_path):
     Unless there are several of a kind, there is a message for each problem.
     """
 
-    def run(files, kind=None, columns=None):
+    def run(files, kind=None, columns=None, unit=None):
         for name, content in files.items():
             (tmp_path / name).write_bytes(as_bytes(content, name))
         problems: list[str] = []
-        report = check(tmp_path, kind, problems.append, columns)
+        report = check(tmp_path, kind, problems.append, columns, unit)
         assert report.problems == len(problems) or any(" times: " in each for each in problems)
         assert all("\n" not in problem for problem in problems)
         return report, [problem.removeprefix(f"{tmp_path}/") for problem in problems]
@@ -257,6 +257,34 @@ class TestTheSameProblem:
         assert problem.startswith("q.jsonl:1: answer: 'z0' is neither a choice, nor a letter A to")
         assert problem.endswith(" (2,000 times: lines 1, 2, 3, 4, 5, … 2,000)")
         assert report.problems == 2000
+
+    @pytest.mark.parametrize(
+        ("answer_is", "answer"), [(None, "none"), ("text", "A"), ("letter", "Z"), (None, ["A"])]
+    )
+    def test_is_one_whatever_the_choices_and_keys_are(self, checked, answer_is, answer):
+        rows = [
+            {
+                "question": "?",
+                "choices": [f"{word}{end}" for end in "xyz"[: 2 + i % 2]],
+                key: answer,
+            }
+            for i, word in enumerate(["it's", "a; b", 'the "c"', "(d", "there are"] * 6)
+            for key in ["answer"]
+        ]
+        columns = QuestionColumns(answer_is=answer_is) if answer_is else None
+        _, (problem,) = checked({"q.jsonl": rows}, columns=columns)
+        assert problem.endswith(" (30 times: lines 1, 2, 3, 4, 5, … 30)")
+
+    def test_is_one_whatever_the_other_keys_are(self, checked):
+        rows = [{f"key {i * 'x'}": 1} for i in range(30)]
+        for kind in ("questions", "facts"):
+            _, (problem,) = checked({"q.jsonl": rows}, kind)
+            assert "; there are: key (30 times: lines 1, 2," in problem
+
+    def test_is_one_for_choices_by_other_letters(self, checked):
+        rows = [GOOD | {"choices": dict.fromkeys("BCDE"[: 2 + i % 3], "x")} for i in range(9)]
+        _, (problem,) = checked({"q.jsonl": rows})
+        assert problem.startswith("q.jsonl:1: choices: the letters of 2 choices must be A, B (ther")
 
     def test_in_a_few_lines_is_one_message_with_all_of_them(self, checked):
         _, (problem,) = checked({"q.jsonl": [GOOD, "{", GOOD, "{", "{"]})
@@ -474,6 +502,39 @@ def test_a_damaged_file_is_one_problem_and_the_others_are_read(checked):
     report, problems = checked(files)
     assert [problem.split(":")[0] for problem in problems] == ["a.jsonl.gz", "b.csv"]
     assert report.fine["questions"] >= 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "question|A|B|answer\n?|x|y|A\n",
+        "sep=;\nquestion;A;B;answer\n?;x;y;A\n",
+        "question;A;B;answer;note, extra\n?;x;y;A;n\n",
+        "cat,treats,animal\ndog,treats,pet\n",
+    ],
+)
+def test_questions_of_another_form_are_not_called_unlabelled(checked, content):
+    _, (problem,) = checked({"q.csv": content})
+    assert problem.startswith("q.csv:1: no column question, answer, a, b in the header ")
+    assert problem.endswith(
+        "; name the columns there, and separate them by commas, or by tabs in a .tsv file"
+    )
+    _, (problem,) = checked({"q.csv": "question,A,B\n?,x,y\n"})
+    assert problem.endswith(
+        "unlabelled questions can neither train nor be scored; leave the file out"
+    )
+
+
+def test_a_text_may_be_checked_as_a_fact_a_line(checked):
+    chinese = {"f.txt": "猫是一种动物。\n狗是一种动物。\n"}
+    _, (problem,) = checked(chinese)
+    assert problem.endswith("write each passage on a line of its own, and set unit: line")
+    report, problems = checked(chinese, unit="line")
+    assert (problems, report.fine) == ([], {"lines of text": 2})
+    assert report.rows == [
+        "read as text: 猫是一种动物。; origin: f 1",
+        "read as text: 狗是一种动物。; origin: f 2",
+    ]
 
 
 def test_nothing_to_check_is_an_error(tmp_path):
