@@ -44,10 +44,11 @@ def split_sizes(questions: Sequence[Row], path: Path) -> dict[str, int]:
 
 def _what_stays_together(questions: Sequence[Row]) -> str:
     """Why questions may not have been dealt to all splits, to be put behind the error."""
-    different = len(set(map(shared_text, questions)))
-    if different < len(SPLITS) <= len(questions):
-        return (
-            "; where they are dealt, questions with the same context (or, without one, the same "
-            f"text) stay together, and these have {different}"
-        )
+    for split in SPLITS:
+        texts = [shared_text(row) for row in questions if row["split"] == split]
+        if len(texts) > 1 == len(set(texts)):
+            return (
+                f"; those of {split} have all the same context or text, and where questions are "
+                "dealt, such stay together"
+            )
     return ""
