@@ -34,7 +34,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from kformer.check_user_files import check
+from kformer.checking.check import check
 from kformer.config_section import load_section
 from kformer.errors import KformerError
 from kformer.knowledge import KnowledgeSource

@@ -1,7 +1,7 @@
 """The one error that a user is meant to see."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from kformer.masking import without_secrets
 
@@ -28,3 +28,9 @@ def listed(names: Iterable[str | None], most: int = 10) -> str:
     known = sorted(" ".join(name.split()) for name in names if name is not None)
     rest = f" and {len(known) - most:,} more" if len(known) > most else ""
     return (", ".join(known[:most]) or "none") + rest
+
+
+def first_few(names: Sequence[str], most: int = 3) -> str:
+    """The first of many names for a message, in their order, and how many more there are."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

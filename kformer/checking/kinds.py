@@ -1,7 +1,7 @@
 """Whether the user's files hold questions or facts, and what reads them."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from kformer.knowledge.user_files import (
     ParquetFacts,
     TsvFacts,
     TxtFacts,
+    Unit,
 )
 from kformer.questions.columns import QuestionColumns
 from kformer.questions.user_files import CsvQuestions, JsonlQuestions, ParquetQuestions
@@ -44,9 +45,9 @@ _FACT_KEYS = {"text", "head", "relation", "tail"}
 _RELATIONS = TsvFacts(path=".").known_relations
 
 
-def first_kind(files: Iterable[Path]) -> Kind:
-    """What the first file that is not empty has."""
-    return next(filter(None, map(_kind_of_records, files)), "facts")
+def first_kind(files: Sequence[Path]) -> Kind:
+    """What the first file has whose records tell."""
+    return next(filter(None, map(_kind_of_records, files)), kind_of(files[0]))
 
 
 def kind_of(file: Path) -> Kind:
@@ -55,7 +56,7 @@ def kind_of(file: Path) -> Kind:
 
 
 def _kind_of_records(file: Path) -> Kind | None:
-    """Whether a file has questions or facts, by its first record; None without a good one."""
+    """Whether a file has questions or facts, by its first record; None where that does not tell."""
     if is_kind(file, ".txt"):
         return "facts"
     if is_kind(file, ".csv", ".tsv"):
@@ -69,7 +70,7 @@ def _kind_of_records(file: Path) -> Kind | None:
 
 
 def _kind_of_table(file: Path) -> Kind | None:
-    """Whether a table has questions or facts, by its first row."""
+    """Whether a table has questions or facts, by its first row; None where that does not tell."""
     for _, cells in tsv_rows(file) if is_kind(file, ".tsv") else csv_rows(file):
         if not isinstance(cells, KformerError):
             if not _RELATIONS.isdisjoint(map(plain_name, cells)):
@@ -77,9 +78,10 @@ def _kind_of_table(file: Path) -> Kind | None:
             if len(cells) == 1:  # under the suffix of the other kind of table, perhaps
                 cells = [cell.strip('" ') for cell in re.split("[,;\t]", cells[0])]
             keys = {cell.lower() for cell in cells}
-            has_facts = keys & _FACT_KEYS or known_columns(cells)
-            is_odd = is_kind(file, ".csv") and not has_facts
-            return "questions" if keys & _QUESTION_KEYS or is_odd else "facts"
+            if keys & _QUESTION_KEYS:
+                return "questions"
+            has_facts = keys & _FACT_KEYS or known_columns(cells) or is_kind(file, ".tsv")
+            return "facts" if has_facts else None
     return None
 
 
@@ -98,13 +100,16 @@ def kind_of_columns(keys: Mapping[str, Any] | Sequence[Any]) -> Kind | None:
     return "facts" if (of_facts - of_questions) & set(keys) else None
 
 
-def reader_of(path: Path, kind: Kind, columns: Columns | None, file: Path) -> UserReader:
+def reader_of(
+    path: Path, kind: Kind, columns: Columns | None, unit: Unit | None, file: Path
+) -> UserReader:
     """The reader that a config would choose for a file.
 
     Args:
         path: what it is to read: the file, or the folder that it is in.
         kind: what is in the file.
         columns: which field is what.
+        unit: what of a text is a fact.
         file: the file.
 
     Raises:
@@ -115,6 +120,8 @@ def reader_of(path: Path, kind: Kind, columns: Columns | None, file: Path) -> Us
     if reader is None:
         known = ", ".join(suffix for each in readers for suffix in each.suffixes)
         raise KformerError(f"{file}: unknown suffix; of {kind} known are {known}")
-    given = {} if columns is None else {"columns": columns}
+    given: dict[str, Any] = {"columns": columns} if columns is not None else {}
+    if unit and reader is TxtFacts:
+        given["unit"] = unit
     found: UserReader = validated(reader, {"path": str(path)} | given, f"{file}")
     return found

@@ -167,6 +167,10 @@ def check(
     columns: Annotated[
         str | None, typer.Option(help="JSON: which field is what, as `columns` of the config.")
     ] = None,
+    unit: Annotated[
+        Literal["passage", "line"] | None,
+        typer.Option(help="What of a .txt file is a fact, as `unit` of the config."),
+    ] = None,
 ) -> None:
     """Check questions or facts of your own: list every problem, count what is fine, show how it
     is read.
@@ -175,11 +179,12 @@ def check(
 
     Example: `kformer check my_questions.csv --columns '{"answer": "key"}'`
     """
-    from kformer.check_user_files import check as check_data
-    from kformer.check_user_files import parse_columns, summary
+    from kformer.checking.check import check as check_data
+    from kformer.checking.check import parse_columns
+    from kformer.checking.report import summary
 
     fields = parse_columns(columns, kind, path) if columns else None
-    report = check_data(path, kind, typer.echo, fields)
+    report = check_data(path, kind, typer.echo, fields, unit)
     for row in report.rows:
         typer.echo(row)
     typer.echo(f"{path}: {summary(report)}")
@@ -201,7 +206,7 @@ def schema(
     Example: `kformer schema question > workflow/schemas/question.schema.json`
     """
     from kformer.knowledge.user_files import FactRow
-    from kformer.questions.user_files import QuestionRow
+    from kformer.questions.question_row import QuestionRow
     from kformer.study import config_reference
 
     if of == "readme":

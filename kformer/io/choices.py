@@ -8,5 +8,10 @@ def first_equal(choices: Sequence[str], index: int) -> int:
 
     Case counts, since it may be what is asked; spaces do not.
     """
-    plain = [" ".join(choice.split()) for choice in choices]
+    plain = list(map(plain_choice, choices))
     return plain.index(plain[index])
+
+
+def plain_choice(choice: str) -> str:
+    """A choice, or what names one, without the spaces that make no difference."""
+    return " ".join(choice.split())

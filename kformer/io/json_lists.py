@@ -5,10 +5,13 @@ import re
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from kformer.errors import KformerError
 from kformer.io.text_files import MAX_LINE, raw_lines, read_pieces
 
+# Where data sets have their records, beside what is to be said of all: SQuAD, pandas, the hub.
+_RECORDS = ("data", "rows", "records", "questions")
 # A first line that goes on with the elements of a list in an object.
 _OPENS_LIST = re.compile(rb'\{\s*"[^"]*"\s*:\s*\[\s*(?:\Z|[\[{].*,\Z)')
 _SPACES = re.compile(r"[ \t\r\n]*")
@@ -129,7 +132,8 @@ class _Text:
 def _holds_lists(line: bytes) -> bool:
     """Whether a line is an object of nothing but lists: columns, or the records of each split.
 
-    Or of what pandas makes of columns: objects whose keys are the numbers of the rows.
+    Or of what pandas makes of columns: objects whose keys are the numbers of the rows. Or whether
+    it has all records under one key.
     """
     if not line.startswith(b"{"):
         return False
@@ -137,11 +141,17 @@ def _holds_lists(line: bytes) -> bool:
         content = json.loads(line)
     except (ValueError, RecursionError):
         return False
+    if any(_is_list_of_objects(content.get(key)) for key in _RECORDS):
+        return True
     return bool(content) and all(
         isinstance(value, list)
         or (isinstance(value, dict) and value and all(map(str.isdigit, value)))
         for value in content.values()
     )
+
+
+def _is_list_of_objects(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(each, dict) for each in value)
 
 
 def _is_whole(line: bytes) -> bool:

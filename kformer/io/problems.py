@@ -8,8 +8,12 @@ _MOST_LINES = 5  # that are named of each kind
 _REMEMBERED = 1_000  # kinds, so that memory is bounded
 
 _PLACE = re.compile(r"(?P<file>.*?):(?P<line>\d+): (?P<problem>.*)")
-# What differs between messages about the same problem: values and numbers.
-_VALUES = re.compile(r"\(not .*?\)(?=;|$)|'[^']*(?:'|$)|\"[^\"]*(?:\"|$)|\d+")
+# What differs between messages about the same problem: values, numbers, letters of choices, and
+# lists of what there is instead.
+_VALUES = re.compile(
+    r"\bthere are:? .*|\(not .*?\)(?=;|$)|'[^']*(?:'|$)|\"[^\"]*(?:\"|$)|\d+"
+    r"|\b[A-Z]\b(?:, [A-Z]\b)*"
+)
 
 
 class Problems:

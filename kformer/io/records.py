@@ -87,6 +87,20 @@ class Record(NamedTuple):
             ) from None
 
 
+def some_records(records: Iterable[Record], file: Path, what: str) -> Iterator[Record]:
+    """Streams the records of a file.
+
+    Raises:
+        KformerError: there are none; it says ``what`` they would be.
+    """
+    is_empty = True
+    for record in records:
+        is_empty = False
+        yield record
+    if is_empty:
+        raise KformerError(f"{file}: no {what} in it; add some, or remove the file")
+
+
 def misspelt(content: Mapping[str, Any], model: type[BaseModel]) -> dict[str, str]:
     """The keys of a record that are like those of fields which it lacks, with these."""
     lacking = tuple(name for name in model.model_fields if name not in content)

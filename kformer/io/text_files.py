@@ -58,7 +58,7 @@ def is_kind(file: Path, *suffixes: str) -> bool:
 
 def suffix_of(file: Path) -> str:
     """The suffix of a file, with that of a compressed file if any: ``.tsv.gz``."""
-    if file.suffix in _SUFFIXES:
+    if file.suffix.lower() in _SUFFIXES:
         return file.with_suffix("").suffix + file.suffix
     return file.suffix
 

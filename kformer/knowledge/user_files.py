@@ -95,6 +95,9 @@ NamesOrOrder = Annotated[
 ]
 
 
+Unit = Literal["passage", "line"]
+
+
 class UserKnowledge(UserData, KnowledgeReader):
     """The user's own knowledge."""
 
@@ -253,7 +256,7 @@ class TxtFacts(UserKnowledge, Passages):
     suffixes: ClassVar[tuple[str, ...]] = (".txt",)
 
     source: Literal["txt"] = "txt"
-    unit: Literal["passage", "line"] = "passage"
+    unit: Unit = "passage"
     """`passage`: paragraphs, which blank lines separate, are joined and split into passages;
     `line`: every line is a fact."""
 

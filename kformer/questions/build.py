@@ -52,8 +52,8 @@ def build_questions(reader: QuestionSource, path: Path, out: Path) -> dict[str, 
         out: the table to write.
 
     Returns:
-        the number of questions per split, and of those that are in two splits or have the same
-        choice twice.
+        the number of questions per split, and of those that are in two splits, or in one twice, or
+        have the same choice twice.
 
     Raises:
         KformerError: a row that is not a proper question, or a split without questions.

@@ -8,11 +8,17 @@ from pydantic import Field, model_validator
 
 from kformer.config_section import Text
 from kformer.errors import listed
+from kformer.io.choices import plain_choice
 from kformer.io.columns import Columns
 
 AnswerForm = Literal["letter", "text", "index_from_0", "index_from_1"]
-_LETTERS = frozenset(ascii_uppercase)
+LETTERS = frozenset(ascii_uppercase)
 _Several = Annotated[list[Text], Field(min_length=1)]
+
+
+class Index(int):
+    """The index of the right choice from 0, where the config says how answers name it: a number
+    of the file's own may be the text of another choice."""
 
 
 class QuestionColumns(Columns):
@@ -62,7 +68,7 @@ class QuestionColumns(Columns):
         letters = {
             name.upper(): name
             for name in header
-            if name.upper() in _LETTERS and name not in self._named
+            if name.upper() in LETTERS and name not in self._named
         }
         count = max(2, *(ascii_uppercase.index(letter) + 1 for letter in ("A", *letters)))
         choices = [letters.get(letter, letter) for letter in ascii_uppercase[:count]]
@@ -72,9 +78,15 @@ class QuestionColumns(Columns):
         return key in ("question", "choices", "labels", "answer") and position < 2
 
     def content_of(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        choices, answer = _choices(fields["choices"]), fields["answer"]
+        choices, answer, labels = (
+            _choices(fields["choices"]),
+            fields["answer"],
+            fields.get("labels"),
+        )
         if answer is not None and isinstance(choices, list):
-            answer = self._index_or_answer(answer, choices, fields.get("labels"))
+            if isinstance(labels, list) and len(labels) == len(fields["choices"]):
+                labels = labels[: len(choices)]  # those of empty choices are left out, too
+            answer = self._index_or_answer(answer, choices, labels)
         optional = {
             key: _unless_blank(fields.get(key)) for key in ("context", "id", "split", "type")
         }
@@ -119,21 +131,21 @@ def in_order_of_letters(choices: Mapping[str, Any]) -> list[Any]:
     return [choices[letter] for letter in letters]
 
 
-def _only_index(answer: Any, names: Sequence[Any], what: str) -> int | None:
+def _only_index(answer: Any, names: Sequence[Any], what: str) -> Index | None:
     """The index of the one choice whose name is the answer; None for what stands for no answer.
 
     Raises:
         ValueError: no choice has that name, or several.
     """
-    given = str(answer).strip()
-    matches = [index for index, name in enumerate(names) if str(name).strip() == given]
+    given = plain_choice(str(answer))
+    matches = [index for index, name in enumerate(names) if plain_choice(str(name)) == given]
     if len(matches) != 1:
         if not matches and given in ("", "-1"):  # -1: as on the Hugging Face hub
             return None
         count = "is no" if not matches else "is more than one"
-        known = ", ".join(" ".join(str(name).split()) for name in names)
+        known = ", ".join(plain_choice(str(name)) for name in names)
         raise ValueError(f"answer: {given!r:.60} {count} {what}; there are {known:.200}")
-    return matches[0]
+    return Index(matches[0])
 
 
 def _choices(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Questions of one split that are in another one too: they test memory."""
+"""Questions that are there twice: in two splits they test memory, in one they count twice."""
 
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,17 +6,18 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import NamedTuple
 
+from kformer.errors import first_few
+from kformer.io.table_schemas import SPLITS
 from kformer.io.tables import Row
 
 # Of each pair, copies are taken from the second split where they are not wanted.
 _PAIRS = (("test", "train"), ("test", "validation"), ("validation", "train"))
-_NAMED = 3  # in a message
 _SENTENCE_ENDS = ".,;:!?…。．，、；：！？؟،؛।॥"
 _INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u2060\ufeff"))
 
 
 class Copy(NamedTuple):
-    """A question, and the first one of another split that is the same."""
+    """A question, and the first one of another split, or of its own, that is the same."""
 
     question_id: str
     of: str
@@ -24,33 +25,35 @@ class Copy(NamedTuple):
 
 @dataclass(frozen=True)
 class Copies:
-    """The questions of a split that are in another one too, in the order of the questions."""
+    """The questions that are there twice, in the order of the questions."""
 
     found: Mapping[tuple[str, str], Sequence[Copy]]
-    """by both splits, such as ``("test", "train")``"""
+    """those of a split that are in another one too, by both, such as ``("test", "train")``; and
+    those that are in it already, such as by ``("test", "test")``"""
     unwanted: frozenset[str]
     """ids of the questions of train and validation that are in the test (or of train, in
     validation) too"""
 
     @property
     def counts(self) -> dict[str, float]:
-        """Metrics: ``test_questions_in_train`` and so on."""
+        """Metrics: ``test_questions_in_train``, ``test_questions_repeated`` and so on."""
         return {
-            f"{split}_questions_in_{other}": len(copies)
+            f"{split}_questions_{'repeated' if split == other else f'in_{other}'}": len(copies)
             for (split, other), copies in self.found.items()
         }
 
     def lines(self) -> list[str]:
         """What was found in words: how many, and the first few."""
         return [
-            f"{_counted(len(copies), split)} in {other} too: {_named(copies)}"
+            f"{_counted(len(copies), split)} in {other} {'already' if split == other else 'too'}: "
+            + first_few([f"{copy.question_id} ({copy.of})" for copy in copies])
             for (split, other), copies in self.found.items()
             if copies
         ]
 
 
 def find_copies(questions: Iterable[Row]) -> Copies:
-    """Finds the questions that are in two splits, in linear time.
+    """Finds the questions that are there twice, in linear time.
 
     Questions are the same if context, question and choices are, in the `comparison_form`; choices
     may be in any order. Questions that share no more than their text have different choices on
@@ -66,10 +69,14 @@ def find_copies(questions: Iterable[Row]) -> Copies:
 
     def between(split: str, other: str) -> list[Copy]:
         others = first.get(other, {})
-        return [Copy(name, others[key]) for name, of, key in keyed if of == split and key in others]
+        copies = (
+            Copy(name, others[key]) for name, of, key in keyed if of == split and key in others
+        )
+        return [copy for copy in copies if copy.question_id != copy.of]
 
+    pairs = (*_PAIRS, *((split, split) for split in SPLITS))
     return Copies(
-        found={pair: between(*pair) for pair in _PAIRS},
+        found={pair: between(*pair) for pair in pairs},
         unwanted=frozenset(
             copy.question_id for split, other in _PAIRS for copy in between(other, split)
         ),
@@ -92,8 +99,3 @@ def _key(row: Row) -> bytes:
 
 def _counted(count: int, split: str) -> str:
     return f"{count:,} {split} {'question is' if count == 1 else 'questions are'}"
-
-
-def _named(copies: Sequence[Copy]) -> str:
-    more = f" and {len(copies) - _NAMED:,} more" if len(copies) > _NAMED else ""
-    return ", ".join(f"{copy.question_id} ({copy.of})" for copy in copies[:_NAMED]) + more

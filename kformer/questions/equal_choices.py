@@ -3,10 +3,9 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from kformer.errors import first_few
 from kformer.io.choices import first_equal
 from kformer.io.tables import Row
-
-_NAMED = 3  # in a message
 
 
 @dataclass(frozen=True)
@@ -31,9 +30,9 @@ class EqualChoices:
         if not self.some:
             return []
         have = "question has" if len(self.some) == 1 else "questions have"
-        line = f"{len(self.some):,} {have} the same choice twice ({_named(self.some)})"
+        line = f"{len(self.some):,} {have} the same choice twice ({first_few(self.some)})"
         if self.right:
-            line += f", {len(self.right):,} the right one ({_named(self.right)}): both are right"
+            line += f", {len(self.right):,} the right one ({first_few(self.right)}): both are right"
         return [line]
 
 
@@ -48,8 +47,3 @@ def find_equal_choices(questions: Iterable[Row]) -> EqualChoices:
             if first.count(first[row["answer"]]) > 1:
                 right.append(row["question_id"])
     return EqualChoices(some, right)
-
-
-def _named(ids: Sequence[str]) -> str:
-    more = f" and {len(ids) - _NAMED:,} more" if len(ids) > _NAMED else ""
-    return ", ".join(ids[:_NAMED]) + more

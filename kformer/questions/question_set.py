@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,8 @@ from kformer.errors import KformerError
 from kformer.io.records import Record
 from kformer.questions.copies import comparison_form
 from kformer.questions.reader import hash_fraction
-from kformer.questions.split_names import SplitNames, check_parts
+from kformer.questions.record_keys import UnreadKeys
+from kformer.questions.split_names import SplitNames
 
 
 class QuestionSet:
@@ -21,12 +22,11 @@ class QuestionSet:
         """what the files' names say"""
         self.rows: list[dict[str, Any]] = []
         """of the questions table; the split may be None"""
-        self.files: list[Path] = []
-        """all that were read, also those without a question"""
+        self.unread = UnreadKeys()
         self._named: dict[Path, str | None] = {}  # the splits that the files' names say
         self._named_otherwise: Counter[Path] = Counter()  # questions in another split than that
         self._first_with_id: dict[str, str] = {}  # file and line
-        self._has_all_splits: dict[Path, bool] = {}  # by file, in the order of reading
+        self._first: dict[bool, Record] = {}  # with a split, and without one
 
     def add(self, row: dict[str, Any], record: Record) -> None:
         """Adds a question of a record; raises KformerError if another one has its id."""
@@ -40,8 +40,8 @@ class QuestionSet:
             self._named[record.file] = self.names.plain_split_of(record.file)
         named = self._named[record.file]
         self._named_otherwise[record.file] += named not in (None, row["split"])
-        has_split, so_far = row["split"] is not None, self._has_all_splits.get(record.file, True)
-        self._has_all_splits[record.file] = so_far and has_split
+        self.unread.add(record, has_split=row["split"] is not None)
+        self._first.setdefault(row["split"] is not None, record)
         self.rows.append(row)
 
     def lines(self) -> list[str]:
@@ -58,41 +58,55 @@ class QuestionSet:
     ) -> list[dict[str, Any]]:
         """All questions, in their order, each in a split.
 
-        Those without one are dealt to all three. Where all have one and none is in validation, a
-        share of train is dealt to that.
+        If none has one, they are dealt to all three. Where all have one and none is in validation,
+        a share of train is dealt to that.
 
         Raises:
-            KformerError: parts of the files are missing, or only some files have splits.
+            KformerError: a split is there in another format, or only some questions have one.
         """
-        check_parts(self.files)
-        self._check_all_or_no_files_have_splits()
-        without = [row for row in self.rows if row["split"] is None]
-        _deal(without, {"test": test_share, "validation": validation_share}, seed)
-        if not without and not any(row["split"] == "validation" for row in self.rows):
+        self._check_other_formats()
+        self._check_all_or_none_have_splits()
+        if not self._first.get(True):
+            _deal(self.rows, {"test": test_share, "validation": validation_share}, seed)
+        elif not any(row["split"] == "validation" for row in self.rows):
             train = [row for row in self.rows if row["split"] == "train"]
             _deal(train, {"validation": validation_share}, seed)
         return self.rows
 
-    def _check_all_or_no_files_have_splits(self) -> None:
-        """Where some files have splits, the questions of others are hardly meant to be dealt."""
-        first: dict[bool, Path] = {}
-        for file, has_all in self._has_all_splits.items():
-            first.setdefault(has_all, file)
-        if len(first) > 1:
+    def _check_other_formats(self) -> None:
+        """A split that is there in another format is not read, and hardly meant to be dealt."""
+        there = {row["split"] for row in self.rows}
+        for split, file in self.names.in_other_formats().items():
+            if split not in there:
+                one, other = sorted((file, self.names.files[0]))
+                raise KformerError(
+                    f"{one} and {other}: splits in two formats, of which a stage reads one; write "
+                    "all in one format, or remove what is not meant"
+                )
+
+    def _check_all_or_none_have_splits(self) -> None:
+        """Where some questions have a split, the others are hardly meant to be dealt."""
+        if len(self._first) > 1:
             raise KformerError(
-                f"{first[False]}: has questions without a split, while those of {first[True]} have "
-                "one; name each file after its split, or give every question a split"
+                f"{self._first[False].where}: has no split, while {self._first[True].where} has "
+                "one; name each file after its split, or give every question a split, or none"
             )
+
+
+def shared_text(row: Mapping[str, Any]) -> str:
+    """What keeps questions together where they are dealt to splits: the context or, without one,
+    the text, in the `comparison_form`."""
+    return comparison_form(row["context"] or row["question"])
 
 
 def _deal(rows: Iterable[dict[str, Any]], shares: dict[str, float], seed: int) -> None:
     """Gives each split its share of the rows, in a random order, and train the rest.
 
-    Rows with the same context or, without one, the same text stay together.
+    Rows with the same `shared_text` stay together.
     """
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
-        groups.setdefault(comparison_form(_shared_text(row)), []).append(row)
+        groups.setdefault(shared_text(row), []).append(row)
     order = sorted(groups.values(), key=lambda group: _position(group, seed))
     sizes = {split: math.ceil(share * len(order)) for split, share in shares.items()}
     splits = [split for split, size in sizes.items() for _ in range(size)]
@@ -103,10 +117,5 @@ def _deal(rows: Iterable[dict[str, Any]], shares: dict[str, float], seed: int) -
 
 def _position(group: Sequence[dict[str, Any]], seed: int) -> tuple[float, str]:
     """Where a group comes in the random order: it depends on its texts alone."""
-    texts = {" ".join(_shared_text(row).split()).casefold() for row in group}
+    texts = {" ".join((row["context"] or row["question"]).split()).casefold() for row in group}
     return min((hash_fraction(text, seed), text) for text in texts)
-
-
-def _shared_text(row: dict[str, Any]) -> str:
-    text: str = row["context"] or row["question"]
-    return text

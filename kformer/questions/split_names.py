@@ -7,19 +7,22 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kformer.errors import KformerError
-from kformer.io.text_files import name_below, suffix_of
+from kformer.io.records import JSONL, PARQUET
+from kformer.io.text_files import is_kind, name_below, suffix_of
+from kformer.io.visible_files import visible_files
 from kformer.questions.split_words import (
     SPLIT_OF,
+    is_test_alone,
+    is_unclear,
     plain_splits,
     sounding_like_split,
     splits_in_like_names,
     words_of,
 )
 
-# Questions are held out from training for validation, or for the test: nobody but the user knows.
-_UNCLEAR = re.compile(r"(?<![^\W\d_])(?:h[eo]ld[\W_]*out|eval(?:uation)?)(?![^\W\d_])")
 # Old files of the Hugging Face hub have a checksum behind it.
 _PART = re.compile(r"[-_. ]?(\d+)[-_. ]?of[-_. ]?(\d+)(-[0-9a-f]{16})?$", re.IGNORECASE)
+_FORMATS = (*JSONL, ".csv", ".tsv", *PARQUET)  # of files of questions
 
 _WHAT_TO_DO = "name it train, validation or test, or set `split` in each question"
 
@@ -29,33 +32,30 @@ class SplitNames:
 
     def __init__(self, path: Path, files: Sequence[Path]) -> None:
         """Takes the file or folder, and all files that are read of it."""
-        self._path = path
+        self.path = path
+        self.files = files
         self._names = [name_below(path, file) for file in files]
 
     def plain_split_of(self, file: Path) -> str | None:
         """The one split that words of a file's path say; None where they say none, or several."""
-        found = self._splits_in(name_below(self._path, file))
+        found = self._splits_in(name_below(self.path, file))
         return next(iter(found)) if len(found) == 1 else None
 
     def split_of(self, file: Path) -> str | None:
         """The split that a file is named after, as in ``medqa_test.jsonl``, ``dev/part-1.csv``,
         ``train-00000-of-00002.parquet``; None where no word of its path is that of a split.
 
-        Only its path below the folder counts or, where no file there is named after a split, a name
-        of the folder that is just ``test``, ``train`` and so on.
+        Its path below the folder counts or, where no file there is named after a split, the name of
+        the folder; or that the folders around are a test set.
 
         Raises:
             KformerError: what it means is not plain.
         """
-        name = name_below(self._path, file)
-        found = self._splits_in(name)
-        if len(found) == 1:
-            return found.pop()
-        if found:
-            said = " and ".join(sorted(found))
-            raise KformerError(f"{file}: which split? its path says {said}; {_WHAT_TO_DO}")
-        if _UNCLEAR.search(name.lower()):
-            raise KformerError(f"{file}: which split? {_WHAT_TO_DO}")
+        name = name_below(self.path, file)
+        if split := _only(self._splits_in(name), file):
+            return split
+        if any(is_unclear(_words_in(part)) for part in name.split("/")):
+            raise _not_plain(file)
         if twin := self._twins.get(name):
             raise KformerError(
                 f"{file}: which split? it differs from {twin} by what may be its split; "
@@ -67,6 +67,19 @@ class SplitNames:
                 "split must be a word of its own)"
             )
         return self._split_of_all
+
+    def in_other_formats(self) -> dict[str, Path]:
+        """The splits that files of questions in other formats are named after, each with one."""
+        if not self.path.is_dir():
+            return {}
+        files = (file for file in visible_files(self.path) if is_kind(file, *_FORMATS))
+        others = [file for file in files if file not in self.files]
+        names = SplitNames(self.path, others)
+        found: dict[str, Path] = {}
+        for file in others:
+            if split := names.plain_split_of(file):
+                found.setdefault(split, file)
+        return found
 
     def _splits_in(self, name: str) -> set[str]:
         """The splits that a path names: ``{"test"}`` for ``data/medqa_test_v2``.
@@ -98,10 +111,20 @@ class SplitNames:
 
     @cached_property
     def _split_of_all(self) -> str | None:
-        """The split that the folder itself is called, unless files in it are named after some."""
-        if not self._path.is_dir() or any(map(self._splits_in, self._names)):
+        """The split that the folder itself is called, unless files in it are named after some.
+
+        The folders around what is given are named for much else: ``~/dev/project``. They only count
+        where they say nothing but test, since nobody is to train on that.
+        """
+        if any(map(self._splits_in, self._names)):
             return None
-        return SPLIT_OF.get(self._path.absolute().name.lower())
+        name = self.path.absolute().name if self.path.is_dir() else ""
+        if split := _only(plain_splits(_words_in(name)), self.path):
+            return split
+        if is_unclear(_words_in(name)):
+            raise _not_plain(self.path)
+        around = [_words_in(folder.name) for folder in self.path.parents[:2]]
+        return "test" if any(map(is_test_alone, around)) else None
 
     @cached_property
     def _twins(self) -> dict[str, str]:
@@ -120,6 +143,19 @@ class SplitNames:
             if len(by_split) > 1
             for name in by_split.values()
         }
+
+
+def _only(found: set[str], path: Path) -> str | None:
+    """The one split that was found for a path, if any; raises KformerError for several."""
+    if len(found) > 1:
+        raise KformerError(
+            f"{path}: which split? its path says {' and '.join(sorted(found))}; {_WHAT_TO_DO}"
+        )
+    return next(iter(found), None)
+
+
+def _not_plain(path: Path) -> KformerError:
+    return KformerError(f"{path}: which split? {_WHAT_TO_DO}")
 
 
 def _words_in(part: str) -> list[str]:

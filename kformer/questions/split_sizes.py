@@ -1,22 +1,22 @@
 """How many questions each split has: a study needs some in each."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from kformer.errors import KformerError
 from kformer.io.table_schemas import SPLITS
 from kformer.io.tables import Row
+from kformer.questions.question_set import shared_text
 
 _WHAT_TO_ADD = {
     "train": "add those to train on, such as in a file train.…",
     "validation": "add some to choose checkpoints by, such as in a file validation.…",
-    "test": "add those to test on, such as in a file test.…; or, to have some of these dealt to "
-    "each split, name no split in questions and names of files",
+    "test": "add those to test on, such as in a file test.…",
 }
 
 
-def split_sizes(questions: Iterable[Row], path: Path) -> dict[str, int]:
+def split_sizes(questions: Sequence[Row], path: Path) -> dict[str, int]:
     """How many questions are in train, validation and test.
 
     Args:
@@ -36,6 +36,19 @@ def split_sizes(questions: Iterable[Row], path: Path) -> dict[str, int]:
         folder = ", and give the folder of all files" if path.is_file() else ""
         raise KformerError(
             f"{path}: the split {lacking} has no questions ({there}); {_WHAT_TO_ADD[lacking]}"
-            f"{folder}"
+            f"{folder}; or, to have some of these dealt to each split, name none in questions nor "
+            f"names of files and folders{_what_stays_together(questions)}"
         )
     return sizes
+
+
+def _what_stays_together(questions: Sequence[Row]) -> str:
+    """Why questions may not have been dealt to all splits, to be put behind the error."""
+    for split in SPLITS:
+        texts = [shared_text(row) for row in questions if row["split"] == split]
+        if len(texts) > 1 == len(set(texts)):
+            return (
+                f"; those of {split} have all the same context or text, and where questions are "
+                "dealt, such stay together"
+            )
+    return ""

@@ -10,6 +10,8 @@ from kformer.io.table_schemas import SPLITS
 SPLIT_OF = {name: name for name in SPLITS} | dict.fromkeys(("dev", "val", "valid"), "validation")
 # Words that may also be topics: there are notes on training, too.
 TOPICS = {"training": "train", "development": "validation", "testing": "test"}
+# Words that say it where they are all of a name, or where another name says another split so.
+ALONE = TOPICS | {"tests": "test"}
 # Too short to say it, but for ``tr`` beside ``te``: both are languages, too.
 SHORT = {"tr": "train", "te": "test", "va": "validation", "vl": "validation"}
 
@@ -21,6 +23,9 @@ PLAIN = (
     | {"trn": "train", "tst": "test"}
     | {f"{word}{more}": split for word, split in (SPLIT_OF | TOPICS).items() for more in _CONTENTS}
 )
+
+# Held out from training for validation, or for the test: nobody but the user knows.
+_UNCLEAR = re.compile(rf"\b(?:h[eo]ld ?out|eval(?:uation)?)(?: ?(?:{'|'.join(_CONTENTS)})|s)?\b")
 
 _WORD = re.compile(r"[^\W\d_]+")
 _CASE_CHANGE = re.compile(r"(?<=[a-z])(?=[A-Z])(?!Ops)")  # but not in DevOps
@@ -47,11 +52,23 @@ def words_of(part: str) -> list[str]:
 
 def plain_splits(words: list[str]) -> set[str]:
     """The splits that the words of a name say by themselves."""
-    if len(words) == 1 and words[0] in TOPICS:
-        return {TOPICS[words[0]]}
+    if len(words) == 1 and words[0] in ALONE:
+        return {ALONE[words[0]]}
     found = {PLAIN[word] for word in words if word in PLAIN}
     before_set = {word for word, after in pairwise(words) if after in _SETS}
     return found | {TOPICS[word] for word in before_set if word in TOPICS}
+
+
+def is_unclear(words: list[str]) -> bool:
+    """Whether a name says that questions are held out, but not for what."""
+    return bool(_UNCLEAR.search(" ".join(words)))
+
+
+def is_test_alone(words: list[str]) -> bool:
+    """Whether a name says test and nothing else, as ``test_set`` does."""
+    return plain_splits(words) == {"test"} and all(
+        word in PLAIN or word in ALONE or word in _CONTENTS for word in words
+    )
 
 
 def splits_in_like_names(names: Iterable[tuple[str, ...]]) -> Mapping[tuple[str, ...], str]:
@@ -63,7 +80,7 @@ def splits_in_like_names(names: Iterable[tuple[str, ...]]) -> Mapping[tuple[str,
         names: the words of each.
     """
     found: dict[tuple[str, ...], str] = {}
-    for meanings in (PLAIN | TOPICS, SHORT):
+    for meanings in (PLAIN | ALONE, SHORT):
         alike: dict[tuple[str, ...], dict[tuple[str, ...], str]] = {}
         for words in names:
             for place, word in enumerate(words):

@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from kformer.errors import KformerError, listed
 from kformer.io.records import Record, misspelt
+from kformer.questions.columns import Index
 from kformer.questions.known_forms import columns_for
 from kformer.questions.split_names import SplitNames
 from kformer.questions.split_words import SPLIT_OF
@@ -43,7 +44,7 @@ def is_unlabelled(record: Record, question: type[BaseModel], has_columns: bool) 
     if not has_columns and columns_for(record, question):
         return False
     try:
-        record._replace(content=content | {"answer": 0}).parse(question)
+        record._replace(content=content | {"answer": Index(0)}).parse(question)
     except KformerError:
         return False
     return True

@@ -3,23 +3,22 @@
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from string import ascii_uppercase
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, model_validator
+from pydantic import Field
 
-from kformer.config_section import Text
 from kformer.errors import KformerError, listed
 from kformer.io.record_files import JsonlFiles, ParquetFiles, RecordFiles
-from kformer.io.records import NoSuchColumn, Record, csv_records, misspelt
+from kformer.io.records import NoSuchColumn, Record, csv_records, misspelt, some_records
 from kformer.io.tables import Row
 from kformer.io.text_files import name_below
-from kformer.questions.columns import QuestionColumns, in_order_of_letters
+from kformer.questions.columns import LETTERS, QuestionColumns
 from kformer.questions.known_forms import columns_for
+from kformer.questions.question_row import QuestionRow
 from kformer.questions.question_set import QuestionSet
 from kformer.questions.reader import QuestionReader
-from kformer.questions.split_names import SplitNames
-from kformer.questions.split_words import SPLIT_OF
+from kformer.questions.record_keys import UsualKeys
+from kformer.questions.split_names import SplitNames, check_parts
 from kformer.questions.unlabelled import (
     UNLABELLED,
     NoAnswer,
@@ -29,95 +28,7 @@ from kformer.questions.unlabelled import (
 )
 from kformer.sources.user_data import UserData
 
-_AnySplit = Literal["train", "validation", "dev", "val", "valid", "test"]
 _log = logging.getLogger(__name__)
-_LETTERS = frozenset(ascii_uppercase)
-
-
-def _as_split(value: Any) -> Any:
-    return SPLIT_OF.get(value.lower(), value) if isinstance(value, str) else value
-
-
-def _as_list(choices: Any) -> Any:
-    """Choices by letter as a list."""
-    return in_order_of_letters(choices) if isinstance(choices, dict) else choices
-
-
-_ListOrLetters = (
-    Annotated[list[Text], Field(min_length=2, max_length=26)]
-    | Annotated[dict[str, Text], Field(min_length=2, max_length=26)]
-)
-
-
-def _number_or_text(answer: Any) -> Any:
-    if isinstance(answer, bool) or not isinstance(answer, int | str):
-        raise ValueError(f"must be an index from 0, a letter or a text (not {answer!r:.60})")
-    if isinstance(answer, str) and not answer.strip():
-        raise ValueError("must not be empty")
-    return answer
-
-
-class QuestionRow(BaseModel):
-    """One of your own questions: a line of a JSON-lines file. Other keys are not read."""
-
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True, title="Question")
-
-    question: Text
-    """What is asked."""
-    choices: Annotated[
-        list[Text],
-        Field(min_length=2, max_length=26),
-        BeforeValidator(_as_list, json_schema_input_type=_ListOrLetters),
-    ]
-    """The possible answers, as a list, or as an object with the letters A, B, … as keys."""
-    answer: Annotated[StrictInt | Text, BeforeValidator(_number_or_text)]
-    """The right one: its index from 0, its letter, or its text."""
-    context: str | None = None
-    """What comes before the question; cut first where an input is too long."""
-    id: StrictInt | Text | None = None
-    """A name that no other question has; without one, file and line are the name."""
-    split: Annotated[
-        Literal["train", "validation", "test"] | None,
-        BeforeValidator(_as_split, json_schema_input_type=_AnySplit | None),
-    ] = None
-    """Also `dev`, `val`, `valid`; without one, the file's name or `test_share` and
-    `validation_share` of the config decide."""
-    type: str | None = None
-    """What kind of question this is."""
-    gold_facts: list[Text] | None = None
-    """Facts that answer it, word for word as in the knowledge, if they are known."""
-
-    @model_validator(mode="after")
-    def _has_one_answer(self) -> Self:
-        _ = self.answer_index
-        return self
-
-    @property
-    def answer_index(self) -> int:
-        """The right choice, from 0; raises ValueError if the answer means none, or several."""
-        last = len(self.choices) - 1
-        if isinstance(self.answer, int):
-            if not 0 <= self.answer <= last:
-                raise ValueError(f"answer: {self.answer} is out of range 0 to {last}")
-            return self.answer
-        given = self.answer.strip()
-        meanings = {
-            index
-            for index, choice in enumerate(self.choices)
-            if given in (choice.strip(), ascii_uppercase[index], str(index))
-        }
-        if not meanings:
-            raise ValueError(
-                f"answer: {given!r:.60} is neither a choice, nor a letter A to "
-                f"{ascii_uppercase[last]}, nor an index 0 to {last}"
-            )
-        if len(meanings) > 1:
-            named = " or ".join(str(each) for each in sorted(meanings))
-            raise ValueError(
-                f"answer: {given!r:.60} may mean choice {named}; write it another way (index from "
-                "0, letter or text), or say what it is with columns: answer_is"
-            )
-        return meanings.pop()
 
 
 class UserQuestions(UserData, QuestionReader, RecordFiles):
@@ -141,20 +52,20 @@ class UserQuestions(UserData, QuestionReader, RecordFiles):
         """Yields rows of the questions table.
 
         Raises:
-            KformerError: there is no file, a record is not a question, or not every question can
-                be given a split.
+            KformerError: there is no file, or an empty one, a record is not a question, or not
+                every question can be given a split.
         """
         files = self.files_at(path, self.suffixes)
+        check_parts(files)
         names = SplitNames(path, files)
         questions = QuestionSet(names)
         for file in files:
-            questions.files.append(file)
-            for record in self.records(file):
+            for record in some_records(self.records(file), file, "questions"):
                 try:
                     questions.add(self.as_row(record, path, names), record)
                 except NoAnswer as error:
                     raise self.all_unlabelled(file, names) or error from None
-        for line in questions.lines():
+        for line in (*questions.lines(), *questions.unread.lines()):
             _log.warning(line)
         yield from self.in_splits(questions)
 
@@ -208,7 +119,10 @@ class UserQuestions(UserData, QuestionReader, RecordFiles):
         return all_unlabelled(self.records(file), QuestionRow, bool(self.columns), names)
 
     def in_splits(self, questions: QuestionSet) -> list[dict[str, Any]]:
-        """All questions, each in a split; raises as `QuestionSet.in_splits` does."""
+        """All questions, each in a split; raises as `QuestionSet.in_splits` does, and if an unread
+        key of all seems to hold their splits."""
+        if not self.columns or self.columns.split:
+            questions.unread.refuse_splits()
         return questions.in_splits(self.test_share, self.validation_share, self.split_seed)
 
 
@@ -217,11 +131,17 @@ class JsonlQuestions(UserQuestions, JsonlFiles):
 
     dataset: Literal["jsonl"] = "jsonl"
 
+    def raw_records(self, path: Path) -> Iterator[Record]:
+        return map(UsualKeys(self.columns).in_lower_case, super().raw_records(path))
+
 
 class ParquetQuestions(UserQuestions, ParquetFiles):
     """Parquet, as data sets on the Hugging Face hub have it; a row is like a JSON line."""
 
     dataset: Literal["parquet"] = "parquet"
+
+    def raw_records(self, path: Path) -> Iterator[Record]:
+        return map(UsualKeys(self.columns).in_lower_case, super().raw_records(path))
 
 
 class CsvQuestions(UserQuestions):
@@ -254,14 +174,15 @@ def _hint_on_header(path: Path) -> str:
     if known := columns_for(first, QuestionRow):
         return f"; {known}"
     header = dict.fromkeys(map(str.lower, first.columns or ()))
-    if "answer" in {*header, *misspelt(header, QuestionRow).values()}:
+    lacks_more = not header.keys() >= {"question", "a", "b"}
+    if lacks_more or "answer" in {*header, *misspelt(header, QuestionRow).values()}:
         return ""
     return f"; {UNLABELLED}; leave the file out{instead_of(first, SplitNames(path, [path]))}"
 
 
 def _with_choices(cells: dict[str, Any]) -> dict[str, Any]:
     """Cells by the lower-case names of their columns, with A, B, … collected as choices."""
-    letters = {name: cell for name, cell in cells.items() if name.upper() in _LETTERS}
+    letters = {name: cell for name, cell in cells.items() if name.upper() in LETTERS}
     content = {name.lower(): cell for name, cell in cells.items() if name not in letters}
     content["choices"] = {name.upper(): cell for name, cell in letters.items()}
     return content

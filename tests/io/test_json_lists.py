@@ -59,7 +59,13 @@ COLUMNS = {"question": ["a?", "b?"], "choices": [["x", "y"]] * 2, "answer": [0, 
 BY_ROW = {key: {str(row): value for row, value in enumerate(COLUMNS[key])} for key in COLUMNS}
 
 
-@pytest.mark.parametrize("held", [{"data": ROWS}, {"train": ROWS, "test": []}, COLUMNS, BY_ROW])
+SQUAD = {"version": "1.1", "data": ROWS}
+OF_THE_HUB = {"rows": ROWS, "num_rows_total": 2, "partial": False}
+
+
+@pytest.mark.parametrize(
+    "held", [{"data": ROWS}, {"train": ROWS, "test": []}, COLUMNS, BY_ROW, SQUAD, OF_THE_HUB]
+)
 def test_an_object_with_lists_is_one_short_problem(contents, held):
     problem = ": holds an object with lists; write one object a line, or all as one list [{…}, {…}]"
     assert contents(json.dumps(held)) == contents(json.dumps(held) + "\n", "q.jsonl") == problem
@@ -73,7 +79,7 @@ def test_an_object_with_lists_is_one_short_problem(contents, held):
     [
         *(ROWS[0], {}, {"choices": [{"label": "A", "text": "x"}], "question": {"stem": "?"}}),
         {"question": "?", "choices": {"A": "x", "B": "y"}, "answer": 0},
-        {"text": "a"},
+        *({"text": "a"}, {"text": "a", "data": [1, 2]}, {"text": "a", "rows": "many"}),
     ],
 )
 def test_one_record_alone_is_one(contents, record):

@@ -30,6 +30,7 @@ NO_DOUBTS = {
     "test_questions_in_train": 0,
     "test_questions_in_validation": 0,
     "validation_questions_in_train": 0,
+    **{f"{split}_questions_repeated": 0 for split in ("train", "validation", "test")},
     "copies_dropped": 0,
     "questions_with_equal_choices": 0,
     "questions_with_right_choice_twice": 0,
@@ -53,7 +54,8 @@ def build(folder_of, table):
 
 
 def test_questions_are_written_in_order_and_counted_by_split(build, table):
-    rows = [*GOOD, question("d", "train", answer=0), question("e", "test", choices=list("abcde"))]
+    more = question("d", "train", question="Which pet has Zub?", answer=0)
+    rows = [*GOOD, more, question("e", "test", choices=list("abcde"))]
     sizes = {"train_questions": 2, "validation_questions": 1, "test_questions": 2}
     assert build(rows) == sizes | NO_DOUBTS
     assert list(read_rows(table, "questions")) == rows

@@ -187,6 +187,23 @@ def test_records_may_have_fewer_choices_and_no_gold_facts(read, kind, empty):
     assert [row["gold_facts"] for row in rows] == [["One."], None]
 
 
+def test_labels_of_empty_choices_are_left_out_as_these_are(read):
+    record = {"question": "?", "choices": ["x", "y", ""], "names": ["A", "B", "C"], "answer": "B"}
+    (row,) = read({"labels": "names"}, record)
+    assert (row["choices"], row["answer"]) == (["x", "y"], 1)
+    (row,) = read({"labels": "names"}, record | {"names": ["A", "B"]})
+    assert row["answer"] == 1
+    with pytest.raises(KformerError, match="answer: 'C' is no label; there are A, B"):
+        read({"labels": "names"}, record | {"answer": "C"})
+
+
+@pytest.mark.parametrize("answer", ["New York", "New \u00a0York ", "New  York"])
+@pytest.mark.parametrize("columns", [{"answer_is": "text"}, {}])
+def test_an_answer_may_have_other_spaces_than_its_choice(read, columns, answer):
+    record = {"question": "?", "choices": ["x", "New  York"], "answer": answer}
+    assert read(columns, record)[0]["answer"] == 1
+
+
 @pytest.mark.parametrize(
     ("columns", "header", "expected"),
     [

@@ -1,4 +1,4 @@
-"""Questions that are in two splits: found, counted, named, and left out on request."""
+"""Questions that are there twice: found, counted, named, and left out on request."""
 
 import unicodedata
 
@@ -35,11 +35,10 @@ def counts_of(*rows):
     ],
 )
 def test_a_question_is_the_same_but_for_case_spaces_ends_and_the_order_of_choices(change):
-    assert counts_of(question("a", "train"), question("b", "test", **change)) == {
-        "test_questions_in_train": 1,
-        "test_questions_in_validation": 0,
-        "validation_questions_in_train": 0,
-    }
+    between = counts_of(question("a", "train"), question("b", "test", **change))
+    assert {name for name, count in between.items() if count} == {"test_questions_in_train"}
+    within = counts_of(question("a", "test"), question("b", "test", **change))
+    assert {name for name, count in within.items() if count} == {"test_questions_repeated"}
 
 
 @pytest.mark.parametrize(
@@ -53,7 +52,8 @@ def test_a_question_is_the_same_but_for_case_spaces_ends_and_the_order_of_choice
     ],
 )
 def test_a_question_with_another_text_context_or_choice_is_another(change):
-    assert not any(counts_of(question("a", "train"), question("b", "test", **change)).values())
+    for split in ("train", "test"):
+        assert not any(counts_of(question("a", split), question("b", "test", **change)).values())
 
 
 def test_what_is_only_in_another_unicode_form_is_the_same():
@@ -76,7 +76,7 @@ def test_each_pair_of_splits_is_counted_and_the_first_few_are_named():
     rows += [question(f"v{i}", "validation", f"{i}?") for i in (0, 7)]
     rows += [question(f"x{i}", "test", f"{i}?") for i in (1, 2, 3, 4, 5, 7, 8)]
     copies = find_copies(rows)
-    assert list(copies.counts.values()) == [5, 1, 1]
+    assert list(copies.counts.values()) == [5, 1, 1, 0, 0, 0]
     assert copies.lines() == [
         "5 test questions are in train too: x1 (t1), x2 (t2), x3 (t3) and 2 more",
         "1 test question is in validation too: x7 (v7)",
@@ -97,13 +97,18 @@ def test_every_copy_counts_and_is_unwanted():
     assert copies.unwanted == {"a", "b"}
 
 
-def test_copies_within_a_split_are_none():
-    copies = find_copies([question("a", "test"), question("b", "test")])
-    assert (any(copies.counts.values()), copies.lines(), copies.unwanted) == (
-        False,
-        [],
-        frozenset(),
-    )
+def test_copies_within_a_split_are_counted_and_named_and_no_reason_to_leave_them_out():
+    rows = [question(f"{split}{i}", split) for split in ("train", "test") for i in range(6)]
+    copies = find_copies([*rows, question("other", "test", "What is y?")])
+    assert list(copies.counts.values()) == [6, 0, 0, 5, 0, 5]
+    assert copies.lines()[1:] == [
+        "5 train questions are in train already: train1 (train0), train2 (train0), train3 (train0)"
+        " and 2 more",
+        "5 test questions are in test already: test1 (test0), test2 (test0), test3 (test0)"
+        " and 2 more",
+    ]
+    assert copies.unwanted == {f"train{i}" for i in range(6)}
+    assert find_copies([question("a", "train"), question("b", "train")]).unwanted == frozenset()
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))

@@ -10,6 +10,14 @@ from kformer.errors import KformerError
 from kformer.questions.split_names import SplitNames, check_parts
 
 
+@pytest.fixture
+def tmp_path(tmp_path):
+    """Not called after the test: the folder's name may say a split, too."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    return folder
+
+
 def splits_of(folder, *names):
     """The splits of files of a folder, which need not exist."""
     files = [folder / name for name in names]
@@ -29,6 +37,7 @@ def splits_of(folder, *names):
         *(("MedQA_test/part1.jsonl", "test"), ("test/test1.jsonl", "test")),
         *(("train2.jsonl", "train"), ("test2024.csv", "test"), ("q.valid.jsonl", "validation")),
         *(("trainset.jsonl", "train"), ("my_testset.jsonl", "test"), ("testsplit.csv", "test")),
+        *(("tests.jsonl", "test"), ("tests/part1.jsonl", "test")),
         *(("training.jsonl", "train"), ("Testing/a.jsonl", "test"), ("public_test.jsonl", "test")),
         *(("socialiqa-train-dev/train.jsonl", "train"), ("train-dev-test/x/dev.csv", "validation")),
         *(("v4_atomic_trn.csv", "train"), ("v4_atomic_tst.csv", "test")),
@@ -78,7 +87,10 @@ def test_words_that_only_sound_like_splits_may_stand_side_by_side(tmp_path):
         (["holdout-1.jsonl"], "name it train"),
         (["train.jsonl", "held_out.jsonl"], "name it train"),
         (["Hold-Out/a.jsonl"], "name it train"),
-        (["eval.jsonl"], "name it train"),
+        *(
+            ([f"{name}.jsonl"], "name it train")
+            for name in ("eval", "evalset", "EvalData", "evals")
+        ),
         (["my_evaluation_2.csv"], "name it train"),
         (["medqatrain.jsonl", "medqatest.jsonl"], "it differs from medqa"),
         (["medqatrainqs.jsonl", "medqatestqs.jsonl"], "it differs from medqa"),
@@ -139,18 +151,51 @@ def test_a_word_that_holds_a_split_is_refused_beside_other_files(tmp_path, names
     assert splits_of(tmp_path, f"{names[0]}.jsonl") == [None]
 
 
-def test_only_the_path_below_the_folder_counts(tmp_path):
-    assert splits_of(tmp_path / "train" / "data", "a.jsonl", "b.jsonl") == [None, None]
+def folder_with(path, *names):
+    for name in names:
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).touch()
+    return path
 
 
-def test_the_name_of_the_folder_counts_where_no_file_is_named_after_a_split(tmp_path):
-    for name in ("test", "Test"):
-        folder = tmp_path / name
-        folder.mkdir()
-        assert splits_of(folder, "part1.jsonl", "part2.jsonl") == ["test", "test"]
-        assert splits_of(folder, "train.jsonl", "a.jsonl") == ["train", None]
-    (tmp_path / "my_test").mkdir()
-    assert splits_of(tmp_path / "my_test", "part1.jsonl") == [None]
+@pytest.mark.parametrize("name", ["train/data", "dev/science", "my_test/q", "test/a/b/c"])
+def test_the_folders_around_are_named_for_much_else(tmp_path, name):
+    folder = folder_with(tmp_path / name, "a.jsonl", "b.jsonl")
+    assert splits_of(folder, "a.jsonl", "b.jsonl") == [None, None]
+
+
+@pytest.mark.parametrize("name", ["test/en", "test_set/q", "tests/a", "Testing/x", "testset/q"])
+def test_folders_around_that_say_test_alone_count(tmp_path, name):
+    folder = folder_with(tmp_path / name, "0000.parquet", "train/a.jsonl")
+    assert splits_of(folder, "0000.parquet") == ["test"]
+    assert splits_of(folder, "train/a.jsonl", "0000.parquet") == ["train", None]
+    file = folder / "0000.parquet"
+    assert SplitNames(file, [file]).split_of(file) == "test"
+
+
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        *(
+            (name, "test")
+            for name in ("test", "Test", "medqa_test", "test_set", "testing", "tests")
+        ),
+        *(("medqaTrain", "train"), ("my dev", "validation"), ("blood_tests", None)),
+        *(("training_notes", None), ("latest", None)),
+    ],
+)
+def test_the_name_of_the_folder_counts_where_no_file_is_named_after_a_split(tmp_path, name, split):
+    folder = folder_with(tmp_path / name, "part1.jsonl")
+    assert splits_of(folder, "part1.jsonl", "part2.jsonl") == [split, split]
+    assert splits_of(folder, "train.jsonl", "a.jsonl") == ["train", None]
+
+
+@pytest.mark.parametrize("name", ["train_test", "held_out", "my_eval", "evalset"])
+def test_a_folder_whose_name_is_not_plain_is_refused(tmp_path, name):
+    folder = folder_with(tmp_path / name, "part1.jsonl")
+    with pytest.raises(KformerError, match=rf"^{folder}: which split\? .*name it train, val"):
+        splits_of(folder, "part1.jsonl")
+    assert splits_of(folder, "test.jsonl") == ["test"]
 
 
 @given(st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1))
@@ -198,7 +243,10 @@ class TestParts:
     @pytest.mark.parametrize(
         ("names", "problem"),
         [
-            (["train.jsonl", "train.jsonl.gz"], "two files of one name"),
+            *(
+                (["train.jsonl", f"train.jsonl.{end}"], "two files of one name")
+                for end in ("gz", "GZ")
+            ),
             (["dev.csv", "dev.tsv"], "two files of one name"),
             (["train-00000-of-00001.csv", "train-00000-of-00001.csv.xz"], "two files of one name"),
             (["train-00000-of-00001.csv", "train-0-of-1.csv"], "parts of two sets"),

@@ -7,7 +7,11 @@ from kformer.questions.split_sizes import split_sizes
 
 
 def rows(**sizes):
-    return [{"split": split} for split, size in sizes.items() for _ in range(size)]
+    return [
+        {"split": split, "context": "", "question": f"{number}?"}
+        for split, size in sizes.items()
+        for number in range(size)
+    ]
 
 
 def test_each_split_is_counted(tmp_path):
@@ -34,5 +38,19 @@ def test_what_is_missing_is_named_with_what_is_there(tmp_path, sizes, message):
 
 def test_to_a_file_alone_its_folder_is_preferred(tmp_path):
     (tmp_path / "test.jsonl").touch()
-    with pytest.raises(KformerError, match=r"train\.…, and give the folder of all files$"):
+    with pytest.raises(
+        KformerError, match=r"train\.…, and give the folder of all files; or, to have some of"
+    ):
         split_sizes(rows(test=9), tmp_path / "test.jsonl")
+
+
+@pytest.mark.parametrize("change", [{"context": "Krez ate."}, {"question": "Which of these?"}])
+@pytest.mark.parametrize("others", [{}, {"test": 3}])
+def test_that_questions_stay_together_is_told_where_it_may_be_why(tmp_path, change, others):
+    same = [row | change for row in rows(validation=9)]
+    told = "; those of validation have all the same context or text, and where questions are dealt"
+    with pytest.raises(KformerError, match=told):
+        split_sizes([*same, *rows(**others)], tmp_path)
+    with pytest.raises(KformerError) as caught:
+        split_sizes(rows(validation=2, **others), tmp_path)
+    assert "stay together" not in str(caught.value)

@@ -1,8 +1,6 @@
 """Checking the user's own data: all problems at once, where a stage stops at the first."""
 
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -17,43 +15,24 @@ from kformer.checking.kinds import (
     kind_of_columns,
     reader_of,
 )
+from kformer.checking.report import Report
 from kformer.checking.stages import rows_as_read
 from kformer.config_section import load_section
 from kformer.errors import KformerError
 from kformer.io.normal_form import normal_form
 from kformer.io.problems import Problems
-from kformer.io.records import PARQUET, Record, misspelt
+from kformer.io.records import PARQUET, Record, misspelt, some_records
 from kformer.io.text_files import decoded, files_below, is_kind, raw_lines
-from kformer.knowledge.user_files import FactRow, NamesOrOrder, TxtFacts, UserFacts
+from kformer.knowledge.user_files import FactRow, NamesOrOrder, TxtFacts, Unit, UserFacts
 from kformer.questions.columns import QuestionColumns
 from kformer.questions.copies import find_copies
 from kformer.questions.equal_choices import find_equal_choices
+from kformer.questions.question_row import QuestionRow
 from kformer.questions.question_set import QuestionSet
-from kformer.questions.split_names import SplitNames
+from kformer.questions.split_names import SplitNames, check_parts
 from kformer.questions.split_sizes import split_sizes
 from kformer.questions.unlabelled import NoAnswer
-from kformer.questions.user_files import QuestionRow, UserQuestions
-
-
-@dataclass
-class Report:
-    """What was found in a file or folder."""
-
-    fine: Counter[str] = field(default_factory=Counter)
-    """How many questions, facts and lines of text have no problem."""
-    problems: int = 0
-    splits: Counter[str] = field(default_factory=Counter)
-    """Questions by split; ``no split`` for those that will get one at random."""
-    doubts: list[str] = field(default_factory=list)
-    """What makes a result on these questions doubtful, though each of them is fine."""
-    duplicates: int = 0
-    """Facts with the text of an earlier one, which will be dropped."""
-    unread_columns: Counter[str] = field(default_factory=Counter)
-    """Keys or columns that are not read, with how many records have them."""
-    misspelt_columns: dict[str, str] = field(default_factory=dict)
-    """Those of them that are like one that is read but missing, with that one."""
-    rows: list[str] = field(default_factory=list)
-    """The first rows of each format as the stage has read them."""
+from kformer.questions.user_files import UserQuestions
 
 
 def parse_columns(text: str, kind: Kind | None, path: Path) -> Columns:
@@ -82,6 +61,7 @@ def check(
     kind: Kind | None,
     on_problem: Callable[[str], None],
     columns: Columns | None = None,
+    unit: Unit | None = None,
 ) -> Report:
     """Reads the user's own questions or facts to the end, as the stage does.
 
@@ -90,6 +70,7 @@ def check(
         kind: what they are; None = see from ``columns`` or each file.
         on_problem: is called with every kind of problem, one line that starts with file and line.
         columns: which field is what, if they do not have the usual names.
+        unit: what of a ``.txt`` file is a fact, if not a passage.
 
     Raises:
         KformerError: there is nothing to read at ``path``, or ``columns`` are of the other kind.
@@ -100,7 +81,7 @@ def check(
             raise KformerError(f"--columns: these are columns of {of_columns}, not of {kind}")
         kind = of_columns
     files = files_below(path, SUFFIXES)
-    checker = _Checker(path, columns)
+    checker = _Checker(path, columns, unit)
     for file in files:
         try:
             checker.check(file, kind)
@@ -113,38 +94,18 @@ def check(
     return checker.report
 
 
-def summary(report: Report) -> str:
-    """A report as text: what is fine, and what is worth knowing."""
-    parts = [f"{count:,} {kind} are fine" for kind, count in report.fine.items()] or [
-        "nothing is fine"
-    ]
-    if report.splits:
-        splits = ", ".join(f"{split} {count:,}" for split, count in report.splits.items())
-        parts[-1] += f" ({splits})"
-    parts.append(f"{report.problems:,} {'problem' if report.problems == 1 else 'problems'}")
-    parts += report.doubts
-    if report.duplicates:
-        parts.append(f"{report.duplicates:,} facts are there twice and will be dropped")
-    if report.unread_columns:
-        meant = {key: f"; is it {name}?" for key, name in report.misspelt_columns.items()}
-        keys = ", ".join(
-            f"{' '.join(key.split()) or 'no name':.60} ({count:,}{meant.get(key, '')})"
-            for key, count in report.unread_columns.most_common()
-        )
-        parts.append(f"not read: {keys}")
-    return "; ".join(parts)
-
-
 class _Checker:
     def __init__(
         self,
         path: Path,
         columns: Columns | None,
+        unit: Unit | None,
     ) -> None:
         self.report = Report()
         self.problems = Problems()
         self._path = path
         self._columns = columns
+        self._unit = unit
         self._question_sets: dict[type[UserQuestions], QuestionSet] = {}
         self._unlabelled: dict[Path, KformerError | None] = {}  # of files with NoAnswer
         self._told: set[str] = set()
@@ -162,16 +123,12 @@ class _Checker:
         if not is_kind(file, *PARQUET):
             next(raw_lines(file), None)  # which says what it is if it is no text
         wanted, kind = kind or "questions or facts", kind or kind_of(file)
-        reader = reader_of(file, kind, self._columns, file)
+        reader = reader_of(file, kind, self._columns, self._unit, file)
         self._files.setdefault((type(reader), kind), []).append(file)
         if isinstance(reader, TxtFacts):
             self._check_text(file)
             return
-        if isinstance(reader, UserQuestions):
-            self._question_set(reader).files.append(file)
-        is_empty = True
-        for record in reader.records(file):
-            is_empty = False
+        for record in some_records(reader.records(file), file, wanted):
             self._count_unread(record, QuestionRow if kind == "questions" else FactRow)
             try:
                 if isinstance(reader, UserQuestions):
@@ -182,14 +139,15 @@ class _Checker:
                 self.problem(error)
             else:
                 self.report.fine[kind] += 1
-        if is_empty:
-            raise KformerError(f"{file}: no {wanted} in it; add some, or remove the file")
 
     def check_question_sets(self) -> None:
         """Checks what the stage of questions does once it has read all files of a format."""
-        for kind, questions in self._question_sets.items():
-            reader = kind.model_validate({"path": str(self._path)})
+        for questions in self._question_sets.values():
+            files = questions.names.files
+            reader = reader_of(self._path, "questions", self._columns, self._unit, files[0])
+            assert isinstance(reader, UserQuestions)
             try:
+                check_parts(files)
                 rows = reader.in_splits(questions)
                 self.report.doubts += questions.lines()
                 self.report.doubts += find_copies(rows).lines()
@@ -214,7 +172,7 @@ class _Checker:
                         f"{others[0]}: not {kind} as in {files[0]}, but a stage reads all files of "
                         "a format below a folder; give it a folder of its own"
                     )
-                reader = reader_of(self._path, kind, self._columns, files[0])
+                reader = reader_of(self._path, kind, self._columns, self._unit, files[0])
                 self.report.rows += rows_as_read(reader, self._path)
             except KformerError as error:
                 self.problem(error)

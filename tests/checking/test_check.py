@@ -13,7 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kformer.check_user_files import check, parse_columns, summary
+from kformer.checking.check import check, parse_columns
+from kformer.checking.report import summary
 from kformer.errors import KformerError
 from kformer.io.records import Record
 from kformer.knowledge.build import build_facts
@@ -22,10 +23,18 @@ from kformer.questions.build import build_questions
 from kformer.questions.columns import QuestionColumns
 from kformer.questions.user_files import JsonlQuestions, QuestionRow
 
-from .conftest import as_bytes
+from ..conftest import as_bytes
 
 GOOD = {"question": "Who?", "choices": ["x", "y"], "answer": 0}
 SEVERAL = [GOOD | {"question": f"Who is {i}?"} for i in range(5)]  # so that each split has some
+
+
+@pytest.fixture
+def tmp_path(tmp_path):
+    """Not called after the test: the folder's name may say a split, too."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    return folder
 
 
 @pytest.fixture
@@ -35,11 +44,11 @@ def checked(tmp_path):
     Unless there are several of a kind, there is a message for each problem.
     """
 
-    def run(files, kind=None, columns=None):
+    def run(files, kind=None, columns=None, unit=None):
         for name, content in files.items():
             (tmp_path / name).write_bytes(as_bytes(content, name))
         problems: list[str] = []
-        report = check(tmp_path, kind, problems.append, columns)
+        report = check(tmp_path, kind, problems.append, columns, unit)
         assert report.problems == len(problems) or any(" times: " in each for each in problems)
         assert all("\n" not in problem for problem in problems)
         return report, [problem.removeprefix(f"{tmp_path}/") for problem in problems]
@@ -112,7 +121,7 @@ def test_the_kind_may_be_given(checked):
     ("splits", "lacking"),
     [
         *((["train"] * 3, "test"), (["test"], "train"), (["validation", "test"], "train")),
-        *(([None, None], "train"), (["train", None], "validation"), ([None] * 3, None)),
+        *(([None, None], "train"), ([None] * 3, None)),
         *((["train", "train", "test"], None), (["train", "test", "dev"], None)),
     ],
 )
@@ -143,6 +152,24 @@ def test_a_name_that_is_not_plain_is_one_problem(checked):
     ]
 
 
+def test_an_unread_key_with_splits_is_one_problem_as_it_is_for_the_stage(checked):
+    rows = [row | {"splt": "test"} for row in SEVERAL]
+    _, (problem,) = checked({"q.jsonl": rows})
+    assert problem.startswith("q.jsonl:1: has no split, but each question has one in the key 'spl")
+    columns = parse_columns('{"split": null}', None, Path())
+    report, problems = checked({"q.jsonl": rows}, columns=columns)
+    assert (problems, report.splits) == ([], {"no split": 5})
+
+
+def test_a_split_in_another_format_is_one_problem_as_it_is_for_the_stage(checked, tmp_path):
+    table = "question,A,B,answer\n" + "".join(f"{i}?,x,y,B\n" for i in range(3))
+    _, (problem,) = checked({"train.jsonl": SEVERAL, "test.jsonl": SEVERAL, "dev.csv": table})
+    assert problem.startswith("dev.csv and ")
+    assert "test.jsonl: splits in two formats, of which a stage reads one; write all in" in problem
+    with pytest.raises(KformerError, match="splits in two formats"):
+        list(JsonlQuestions(path=".").read(tmp_path))
+
+
 def test_a_missing_part_of_a_split_is_a_problem(checked):
     names = ("train-00000-of-00002", "test-00000-of-00001")
     _, (problem,) = checked({f"{name}.jsonl": SEVERAL for name in names})
@@ -158,7 +185,8 @@ def test_questions_that_are_in_two_splits_are_named(checked):
         "4 questions are fine (train 1, validation 1, test 2); 0 problems; "
         "2 test questions are in train too: te2 (tr0), te3 (tr0); "
         "2 test questions are in validation too: te2 (va1), te3 (va1); "
-        "1 validation question is in train too: va1 (tr0)"
+        "1 validation question is in train too: va1 (tr0); "
+        "1 test question is in test already: te3 (te2)"
     )
 
 
@@ -203,10 +231,10 @@ def test_what_is_worth_knowing_is_in_the_summary(checked):
         GOOD | {"question": "Why?", "more\n": 1},
         GOOD | {"choices": ["x", "x"], "id": "double"},
     ]
-    rows = [*SEVERAL, GOOD | {"split": "dev", "conntext": "misspelt"}, *more]
+    rows = [*SEVERAL, GOOD | {"conntext": "misspelt"}, *more]
     report, _ = checked({"q.jsonl": rows})
     assert summary(report) == (
-        "8 questions are fine (no split 7, validation 1); 0 problems; "
+        "8 questions are fine (no split 8); 0 problems; "
         "1 question has the same choice twice (double), 1 the right one (double): both are right; "
         "not read: conntext (1; is it context?), more (1)"
     )
@@ -229,6 +257,34 @@ class TestTheSameProblem:
         assert problem.startswith("q.jsonl:1: answer: 'z0' is neither a choice, nor a letter A to")
         assert problem.endswith(" (2,000 times: lines 1, 2, 3, 4, 5, … 2,000)")
         assert report.problems == 2000
+
+    @pytest.mark.parametrize(
+        ("answer_is", "answer"), [(None, "none"), ("text", "A"), ("letter", "Z"), (None, ["A"])]
+    )
+    def test_is_one_whatever_the_choices_and_keys_are(self, checked, answer_is, answer):
+        rows = [
+            {
+                "question": "?",
+                "choices": [f"{word}{end}" for end in "xyz"[: 2 + i % 2]],
+                key: answer,
+            }
+            for i, word in enumerate(["it's", "a; b", 'the "c"', "(d", "there are"] * 6)
+            for key in ["answer"]
+        ]
+        columns = QuestionColumns(answer_is=answer_is) if answer_is else None
+        _, (problem,) = checked({"q.jsonl": rows}, columns=columns)
+        assert problem.endswith(" (30 times: lines 1, 2, 3, 4, 5, … 30)")
+
+    def test_is_one_whatever_the_other_keys_are(self, checked):
+        rows = [{f"key {i * 'x'}": 1} for i in range(30)]
+        for kind in ("questions", "facts"):
+            _, (problem,) = checked({"q.jsonl": rows}, kind)
+            assert "; there are: key (30 times: lines 1, 2," in problem
+
+    def test_is_one_for_choices_by_other_letters(self, checked):
+        rows = [GOOD | {"choices": dict.fromkeys("BCDE"[: 2 + i % 3], "x")} for i in range(9)]
+        _, (problem,) = checked({"q.jsonl": rows})
+        assert problem.startswith("q.jsonl:1: choices: the letters of 2 choices must be A, B (ther")
 
     def test_in_a_few_lines_is_one_message_with_all_of_them(self, checked):
         _, (problem,) = checked({"q.jsonl": [GOOD, "{", GOOD, "{", "{"]})
@@ -353,8 +409,8 @@ def test_columns_of_a_table_that_hold_the_choices_are_read(checked):
 
 def test_files_of_which_only_some_are_named_after_a_split_are_one_problem(checked):
     _, (problem,) = checked({"train-00000-of-00001.jsonl": [GOOD], "more.jsonl": [GOOD, GOOD]})
-    assert problem.startswith("more.jsonl: has questions without a split, while those of ")
-    assert "train-00000-of-00001.jsonl have one; " in problem
+    assert problem.startswith("more.jsonl:1: has no split, while ")
+    assert "train-00000-of-00001.jsonl:1 has one; " in problem
 
 
 @pytest.mark.parametrize("kind", ["questions", "facts", None])
@@ -446,6 +502,39 @@ def test_a_damaged_file_is_one_problem_and_the_others_are_read(checked):
     report, problems = checked(files)
     assert [problem.split(":")[0] for problem in problems] == ["a.jsonl.gz", "b.csv"]
     assert report.fine["questions"] >= 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "question|A|B|answer\n?|x|y|A\n",
+        "sep=;\nquestion;A;B;answer\n?;x;y;A\n",
+        "question;A;B;answer;note, extra\n?;x;y;A;n\n",
+        "cat,treats,animal\ndog,treats,pet\n",
+    ],
+)
+def test_questions_of_another_form_are_not_called_unlabelled(checked, content):
+    _, (problem,) = checked({"q.csv": content})
+    assert problem.startswith("q.csv:1: no column question, answer, a, b in the header ")
+    assert problem.endswith(
+        "; name the columns there, and separate them by commas, or by tabs in a .tsv file"
+    )
+    _, (problem,) = checked({"q.csv": "question,A,B\n?,x,y\n"})
+    assert problem.endswith(
+        "unlabelled questions can neither train nor be scored; leave the file out"
+    )
+
+
+def test_a_text_may_be_checked_as_a_fact_a_line(checked):
+    chinese = {"f.txt": "猫是一种动物。\n狗是一种动物。\n"}
+    _, (problem,) = checked(chinese)
+    assert problem.endswith("write each passage on a line of its own, and set unit: line")
+    report, problems = checked(chinese, unit="line")
+    assert (problems, report.fine) == ([], {"lines of text": 2})
+    assert report.rows == [
+        "read as text: 猫是一种动物。; origin: f 1",
+        "read as text: 狗是一种动物。; origin: f 2",
+    ]
 
 
 def test_nothing_to_check_is_an_error(tmp_path):
