@@ -118,9 +118,7 @@ def watched(call, environment):
     return process.returncode, "".join(printed), seen
 
 
-def test_no_secret_is_seen_while_or_after_a_study_runs(
-    tmp_path, tiny_encoder, site, mlflow_server
-):
+def test_no_secret_is_seen_while_or_after_a_study_runs(tmp_path, tiny_encoder, site, mlflow_server):
     (host, asked), (tracking, trackers) = site, mlflow_server
     s = SECRETS
     login = f"{s['sourceUser']}:{s['sourcePassword']}@"
