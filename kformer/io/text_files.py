@@ -1,32 +1,20 @@
 """Reading text files line by line, compressed or not, with errors that name the line."""
 
-import bz2
 import codecs
-import gzip
 import json
-import lzma
-import re
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
 from kformer.errors import KformerError
+from kformer.io.compressed_files import DAMAGED, SUFFIXES, compression_of, opened
 from kformer.io.file_kinds import START, refuse_unless_text
 from kformer.io.visible_files import visible_files
 
 MAX_LINE = 16 * 2**20  # bytes; so a file without line ends cannot fill the memory
 
 _PIECE = 2**18  # bytes
-_BOM = b"\xef\xbb\xbf"
-_SUFFIXES = (".gz", ".bz2", ".xz")
-_DAMAGED = (EOFError, OSError, zlib.error, lzma.LZMAError)  # what unpacking raises
-_COMPRESSED: dict[re.Pattern[bytes], Callable[[Path], Any]] = {
-    re.compile(rb"\x1f\x8b"): gzip.GzipFile,
-    re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)"): bz2.BZ2File,
-    re.compile(rb"\xfd7zXZ\0"): lzma.LZMAFile,
-}
 
 
 def files_below(path: Path, suffixes: tuple[str, ...]) -> list[Path]:
@@ -52,13 +40,13 @@ def files_below(path: Path, suffixes: tuple[str, ...]) -> list[Path]:
 
 def is_kind(file: Path, *suffixes: str) -> bool:
     """Whether a file has one of these suffixes, before that of a compressed file if any."""
-    names = tuple(f"{suffix}{more}" for suffix in suffixes for more in ("", *_SUFFIXES))
+    names = tuple(f"{suffix}{more}" for suffix in suffixes for more in ("", *SUFFIXES))
     return file.name.lower().endswith(names)
 
 
 def suffix_of(file: Path) -> str:
     """The suffix of a file, with that of a compressed file if any: ``.tsv.gz``."""
-    if file.suffix in _SUFFIXES:
+    if file.suffix.lower() in SUFFIXES:
         return file.with_suffix("").suffix + file.suffix
     return file.suffix
 
@@ -123,7 +111,7 @@ def raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
                     f"{path}:{number}: the line is longer than {MAX_LINE:,} bytes; "
                     "is this a text file?"
                 )
-            yield number, line.removeprefix(_BOM) if number == 1 else line
+            yield number, line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
 
 
 def read_pieces(path: Path) -> Iterator[str]:
@@ -208,15 +196,10 @@ _decoder = json.JSONDecoder(object_pairs_hook=each_key_once)
 def _open(path: Path) -> IO[bytes]:
     """Opens a file to be read from its start, unpacked; refuses one that is no text."""
     with path.open("rb") as file:
-        start = file.read(10)
-    unpack = next((how for magic, how in _COMPRESSED.items() if magic.match(start)), None)
-    with suppress(*_DAMAGED), _unpacked(path, unpack) as file:
+        compression = compression_of(file.read(10))
+    with suppress(*DAMAGED), opened(path, compression) as file:
         refuse_unless_text(path, file.read(START))
-    return _unpacked(path, unpack)
-
-
-def _unpacked(path: Path, unpack: Callable[[Path], Any] | None) -> IO[bytes]:
-    return cast(IO[bytes], unpack(path)) if unpack else path.open("rb")
+    return opened(path, compression)
 
 
 @contextmanager
@@ -227,7 +210,7 @@ def _opened(path: Path, line: Callable[[], int]) -> Iterator[IO[bytes]]:
     try:
         with _open(path) as file:
             yield file
-    except _DAMAGED as error:
+    except DAMAGED as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the disk's own; gzip and bzip2 have only these without a number
         reason = str(error) or type(error).__name__

@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import lzma
+import re
 
 import pytest
 from hypothesis import example, given, settings
@@ -104,9 +105,24 @@ def test_half_a_compressed_file_is_refused_and_says_how_far_it_was_read(tmp_path
 @COMPRESSED
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
 def test_a_compressed_file_with_a_wrong_byte_is_refused(tmp_path, compress, share):
-    whole = bytearray(compress(bytes(1 + i * i % 251 for i in range(100_000))))
+    whole = bytearray(compress(bytes(14 + i * i % 241 for i in range(100_000))))
     whole[int(share * len(whole))] ^= 0xFF
     assert "damaged after line" in refused(tmp_path, bytes(whole))
+
+
+@COMPRESSED
+@pytest.mark.parametrize("damage", [b"BZh9 and so on", b"\xfd7zXZ\0", b"x"])
+def test_what_is_behind_compressed_lines_is_their_like_or_zeros_and_nothing_else(
+    tmp_path, compress, damage
+):
+    line = compress(b"1\n")
+    assert lines_of(tmp_path, line + bytes(600_000)) == [(1, b"1\n")]
+    assert lines_of(tmp_path, line + bytes(8) + line) == [(1, b"1\n"), (2, b"1\n")]
+    second = bytearray(line)
+    second[1] ^= 1
+    for behind in (damage, bytes(8) + damage, bytes(second), line[:-1]):
+        refusal = refused(tmp_path, line + behind)
+        assert re.search(r"damaged after line [012] \(.*\); get the file again", refusal)
 
 
 def test_what_only_begins_like_a_compressed_file_is_refused_or_text(tmp_path):
@@ -225,7 +241,7 @@ def test_any_lines_give_objects_or_our_error(tmp_path_factory, start, lines, com
 
 @pytest.mark.parametrize(
     ("file", "name"),
-    [("a.txt", "a"), ("b/vol.1.txt.gz", "b/vol.1"), ("c.d/e.jsonl.xz", "c.d/e"), ("f", "f")],
+    [("a.txt", "a"), ("b/vol.1.TXT.GZ", "b/vol.1"), ("c.d/e.jsonl.xz", "c.d/e"), ("f", "f")],
 )
 def test_a_file_below_a_folder_is_named_without_its_suffixes(tmp_path, file, name):
     assert name_below(tmp_path, tmp_path / file) == name
