@@ -10,11 +10,13 @@ from typing import IO, Any
 from kformer.errors import KformerError
 from kformer.io.compressed_files import DAMAGED, SUFFIXES, compression_of, opened
 from kformer.io.file_kinds import START, refuse_unless_text
-from kformer.io.visible_files import visible_files
+from kformer.io.visible_files import refuse_odd_name, visible_paths
 
 MAX_LINE = 16 * 2**20  # bytes; so a file without line ends cannot fill the memory
 
 _PIECE = 2**18  # bytes
+_JSONL = (".jsonl", ".ndjson")
+_PACKED = (".zip", ".tar", ".tgz", ".7z", ".rar", ".zst", ".zstd", ".lz4", ".lz", ".lzma", ".z")
 
 
 def files_below(path: Path, suffixes: tuple[str, ...]) -> list[Path]:
@@ -25,17 +27,40 @@ def files_below(path: Path, suffixes: tuple[str, ...]) -> list[Path]:
     is the file itself, whatever its name.
 
     Raises:
-        KformerError: ``path`` does not exist, or is a folder without such a file.
+        KformerError: ``path`` does not exist, is a folder without such a file, or has one that
+            cannot be read where it is.
     """
+    refuse_odd_name(path)
     if path.is_file():
         return [path]
-    found = [file for file in visible_files(path) if is_kind(file, *suffixes)]
-    if any(is_kind(file, ".jsonl", ".ndjson") for file in found):
-        found = [file for file in found if not is_kind(file, ".json")]
+    paths = visible_paths(path)
+    if any(is_kind(file, *_JSONL) for file in paths if is_kind(file, *suffixes)):
+        suffixes = tuple(suffix for suffix in suffixes if suffix != ".json")
+    for file in paths:
+        _refuse_unreadable(file, suffixes)
+    found = [file for file in paths if is_kind(file, *suffixes) and file.is_file()]
     if not found:
         state = f"no {' or '.join(suffixes)} file below it" if path.is_dir() else "does not exist"
         raise KformerError(f"{path}: {state}; name a file or a folder with such files")
     return found
+
+
+def _refuse_unreadable(file: Path, suffixes: tuple[str, ...]) -> None:
+    """Raises KformerError for what would be read, were it there or packed in another way."""
+    if is_kind(file, *suffixes):
+        if not file.exists():
+            raise KformerError(
+                f"{file}: a link that leads nowhere; get the file that it names, or remove it"
+            )
+        return
+    unpacked = file
+    while unpacked.suffix.lower() in (*SUFFIXES, *_PACKED):
+        unpacked = unpacked.with_suffix("")
+    if is_kind(unpacked, *suffixes) and not unpacked.exists():
+        raise KformerError(
+            f"{file}: packed in a way that is not read in a folder; unpack it there, or move it "
+            "out of the folder"
+        )
 
 
 def is_kind(file: Path, *suffixes: str) -> bool:

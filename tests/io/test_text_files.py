@@ -170,6 +170,40 @@ def test_a_path_without_such_files_is_refused(folder_of):
         files_below(folder / "nowhere", (".tsv",))
 
 
+@pytest.mark.parametrize(
+    "name", ["b.csv.zip", "b.CSV.ZST", "c/b.csv.tar.gz", "b.csv.tgz", "b.csv.gz.7z", "b.tsv.lzma"]
+)
+def test_a_file_that_is_packed_in_another_way_is_refused_unless_it_is_unpacked_too(folder_of, name):
+    folder = folder_of({"a.csv": "", name: "", "notes.txt.zip": "", "all.zip": ""})
+    problem = re.escape(f"{folder / name}: packed in a way that is not read in a folder; unpack it")
+    with pytest.raises(KformerError, match=rf"^{problem}[^\n]+$"):
+        files_below(folder, (".tsv", ".csv"))
+    folder = folder_of({"b.csv.zip": "", "b.csv": ""})
+    assert files_below(folder, (".tsv", ".csv")) == [folder / "b.csv"]
+
+
+def test_a_link_that_leads_nowhere_is_refused_if_it_would_be_read(folder_of):
+    folder = folder_of({"a.jsonl": "", "folder/x": ""})
+    for name in ("b.txt", "b.json"):
+        (folder / name).symlink_to("nowhere")
+    (folder / "folder.jsonl").symlink_to("folder")
+    assert files_below(folder, (".jsonl", ".json")) == [folder / "a.jsonl"]
+    (folder / "b.jsonl").symlink_to("nowhere")
+    with pytest.raises(KformerError, match=rf"{folder}/b\.jsonl: a link that leads nowhere; get "):
+        files_below(folder, (".jsonl", ".json"))
+
+
+@pytest.mark.parametrize("name", ["a\udcff.tsv", "b\udcff/a.tsv"])
+def test_names_that_are_not_utf8_are_refused(folder_of, name):
+    folder = folder_of({name: ""})
+    shown = re.escape(f"{folder}/{name}: the name is not UTF-8; rename it").replace(
+        "\udcff", r"\\xff"
+    )
+    for path in (folder, folder / name):
+        with pytest.raises(KformerError, match=f"^{shown}$"):
+            files_below(path, (".tsv",))
+
+
 def test_the_files_of_an_archive_are_found_in_the_order_of_their_names(folder_of):
     folder = folder_of(dict.fromkeys(["x/dev.tsv", "b/y/train.tsv", "a/train.tsv", "all.tsv"], ""))
     found = find_files(folder, ("train.tsv", "dev.tsv", "test.tsv"), "the archive")
