@@ -160,7 +160,7 @@ def _cells(line: bytes) -> list[bytes]:
 
 def _refuse_joined_rows(lines: list[bytes], count: int, separator: str, where: str) -> None:
     """Raises KformerError for a row over several lines that look like rows themselves."""
-    if count > 1 and _look_like_rows(lines, count, separator):
+    if len(lines) > 1 and count > 1 and _look_like_rows(lines, count, separator):
         raise KformerError(
             f"{where}: a quote opens here and closes {len(lines) - 1} lines on, but these lines "
             f"look like rows of {count} cells; double a quote that is text, and write a line end "
@@ -169,22 +169,24 @@ def _refuse_joined_rows(lines: list[bytes], count: int, separator: str, where: s
 
 
 def _look_like_rows(lines: Sequence[bytes], count: int, separator: str) -> bool:
-    """Whether lines that a quote joins to one row look like rows: the first and the last, or most.
+    """Whether lines that a quote joins to one row look like rows: first and last, or most of them.
 
-    Between these may be broken rows. Blank lines are none: they are also between paragraphs.
+    Between the first and the last may be broken rows. Blank lines count for nothing: they are also
+    between paragraphs. Of two cells these must be all that commas separate, and most of the lines
+    rows: long texts have a line now and then with one comma that has no space behind it.
     """
     texts = [line.rstrip(b"\r\n").decode(errors="replace") for line in lines if line.strip()]
-    if len(texts) < 2:
-        return False
     before, behind = texts[0].partition('"')[0], texts[-1].rpartition('"')[2]
     separators = _separators_like(f'{before}"{behind}', separator)
 
     def looks_like_row(text: str) -> bool:
         found = len(separators.findall(text))
-        return found == count - 1 and (not found or found > len(_OF_THOUSANDS.findall(text)))
+        of_text = text.count(separator) - found if count == 2 else 0
+        is_number = found and found == len(_OF_THOUSANDS.findall(text))
+        return found == count - 1 and not of_text and not is_number
 
     rows = [looks_like_row(text) for text in texts]
-    return (rows[0] and rows[-1]) or 2 * sum(rows) > len(rows)
+    return (rows[0] and rows[-1] and count > 2) or 2 * sum(rows) > len(rows)
 
 
 def _separators_like(outside: str, separator: str) -> re.Pattern[str]:
