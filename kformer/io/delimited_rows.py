@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +12,8 @@ from kformer.io.text_files import MAX_LINE, decoded, raw_lines
 
 _QUOTED = re.compile(rb'"(?:[^"]|"")*"')
 _IN_QUOTES_OR_NO_TEXT = re.compile(rb'".*"|[-+\d.eE]*|NA|NULL')
-_FEW_COLUMNS = 3  # a text with commas and line ends may look like several rows of so few cells
+_IN_SINGLE_QUOTES_OR_NUMBER = re.compile(r"'.*'|[-+\d.eE]*", re.DOTALL)
+_OF_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 
 csv.field_size_limit(MAX_LINE)
 
@@ -29,8 +30,9 @@ class TableRow(NamedTuple):
 def csv_rows(path: Path) -> Iterator[TableRow]:
     """Streams the rows of a CSV file with commas, or with semicolons, as where commas are decimal.
 
-    Rows of empty cells are left out. A quoted cell may hold separators and line ends. Where these
-    may as well come from a quote without its partner, the row is refused.
+    Rows of empty cells are left out. A quoted cell may hold separators and line ends, and there may
+    be spaces before it. Where the line ends may as well come from a quote without its partner, the
+    row is refused.
 
     Raises:
         KformerError: there are tabs in the first line, but neither commas nor semicolons.
@@ -47,7 +49,7 @@ def _quoted_rows(path: Path, separator: str) -> Iterator[TableRow]:
             # Bytes that are not UTF-8 are an error of their row, so they must pass the parser.
             yield line.decode(errors="surrogateescape")
 
-    rows = csv.reader(lines(), delimiter=separator, strict=True)
+    rows = csv.reader(lines(), delimiter=separator, strict=True, skipinitialspace=True)
     while True:
         read.clear()
         line = rows.line_num + 1
@@ -56,6 +58,7 @@ def _quoted_rows(path: Path, separator: str) -> Iterator[TableRow]:
             cells = [cell.strip() for cell in next(rows)]
             decoded(separator.join(cells).encode(errors="surrogateescape"), where)
             _refuse_joined_rows(read, len(cells), separator, where)
+            _refuse_single_quotes(cells, where)
         except StopIteration:
             return
         except csv.Error as error:
@@ -136,10 +139,7 @@ def has_quoted_cells(path: Path) -> bool:
 
 
 def _joins_to_a_row(line: bytes, following: Iterator[bytes], count: int) -> bool:
-    """Whether a line is a row of so many cells, if need be with some of those that follow.
-
-    Lines each of which has the right number of cells are rather so many rows.
-    """
+    """Whether a line is a row of so many cells, if need be with some of those that follow."""
     read = []
 
     def lines() -> Iterator[str]:
@@ -151,7 +151,7 @@ def _joins_to_a_row(line: bytes, following: Iterator[bytes], count: int) -> bool
         row = next(csv.reader(lines(), delimiter="\t", strict=True))
     except csv.Error:
         return False
-    return len(row) == count and not all(len(_cells(each)) == count for each in read)
+    return len(row) == count and not _look_like_rows(read, count, "\t")
 
 
 def _cells(line: bytes) -> list[bytes]:
@@ -159,20 +159,52 @@ def _cells(line: bytes) -> list[bytes]:
 
 
 def _refuse_joined_rows(lines: list[bytes], count: int, separator: str, where: str) -> None:
-    """Raises KformerError for a row over several lines each of which looks like a row itself.
-
-    Of few cells, these must have no space behind their separators, unlike commas in a text.
-    """
-    separators = re.compile(rf"{separator}(?!\s)" if count <= _FEW_COLUMNS else separator)
-    if len(lines) < 2 or count < 2:
-        return
-    texts = [line.rstrip(b"\r\n").decode(errors="replace") for line in lines]
-    if all(len(separators.findall(text)) == count - 1 for text in texts):
+    """Raises KformerError for a row over several lines that look like rows themselves."""
+    if len(lines) > 1 and count > 1 and _look_like_rows(lines, count, separator):
         raise KformerError(
-            f"{where}: a quote opens here and closes {len(lines) - 1} lines on, but each of these "
-            f"lines has {count} cells; double a quote that is text, and write a line end within a "
-            "cell as a space"
+            f"{where}: a quote opens here and closes {len(lines) - 1} lines on, but these lines "
+            f"look like rows of {count} cells; double a quote that is text, and write a line end "
+            "within a cell as a space"
         )
+
+
+def _look_like_rows(lines: Sequence[bytes], count: int, separator: str) -> bool:
+    """Whether lines that a quote joins to one row look like rows: first and last, or most of them.
+
+    Between the first and the last may be broken rows. Blank lines count for nothing: they are also
+    between paragraphs. Of two cells these must be all that commas separate, and most of the lines
+    rows: long texts have a line now and then with one comma that has no space behind it.
+    """
+    texts = [line.rstrip(b"\r\n").decode(errors="replace") for line in lines if line.strip()]
+    before, behind = texts[0].partition('"')[0], texts[-1].rpartition('"')[2]
+    separators = _separators_like(f'{before}"{behind}', separator)
+
+    def looks_like_row(text: str) -> bool:
+        found = len(separators.findall(text))
+        of_text = text.count(separator) - found if count == 2 else 0
+        is_number = found and found == len(_OF_THOUSANDS.findall(text))
+        return found == count - 1 and not of_text and not is_number
+
+    rows = [looks_like_row(text) for text in texts]
+    return (rows[0] and rows[-1] and count > 2) or 2 * sum(rows) > len(rows)
+
+
+def _separators_like(outside: str, separator: str) -> re.Pattern[str]:
+    """What separates cells as it does in the part of a row that is not in quotes.
+
+    Commas that are text have a space or a line end behind them, so those between cells are told by
+    that, unless they have one themselves.
+    """
+    in_text = [] if separator == "\t" else [" ", "$"]
+    not_behind = [each for each in in_text if not re.search(separator + each, outside)]
+    return re.compile(separator + "".join(f"(?!{each})" for each in not_behind))
+
+
+def _refuse_single_quotes(cells: list[str], where: str) -> None:
+    """Raises KformerError for a row whose texts are all in single quotes, which would be text."""
+    in_quotes = sum(cell.startswith("'") for cell in cells)
+    if in_quotes > 1 and all(map(_IN_SINGLE_QUOTES_OR_NUMBER.fullmatch, cells)):
+        raise KformerError(f"{where}: its cells are in single quotes; put them in double quotes")
 
 
 def _not_csv(error: csv.Error, path: Path, line: int, lines: int) -> KformerError:

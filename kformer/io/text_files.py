@@ -1,32 +1,22 @@
 """Reading text files line by line, compressed or not, with errors that name the line."""
 
-import bz2
 import codecs
-import gzip
 import json
-import lzma
-import re
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
 from kformer.errors import KformerError
+from kformer.io.compressed_files import DAMAGED, SUFFIXES, compression_of, opened
 from kformer.io.file_kinds import START, refuse_unless_text
-from kformer.io.visible_files import visible_files
+from kformer.io.visible_files import refuse_odd_name, visible_paths
 
 MAX_LINE = 16 * 2**20  # bytes; so a file without line ends cannot fill the memory
 
 _PIECE = 2**18  # bytes
-_BOM = b"\xef\xbb\xbf"
-_SUFFIXES = (".gz", ".bz2", ".xz")
-_DAMAGED = (EOFError, OSError, zlib.error, lzma.LZMAError)  # what unpacking raises
-_COMPRESSED: dict[re.Pattern[bytes], Callable[[Path], Any]] = {
-    re.compile(rb"\x1f\x8b"): gzip.GzipFile,
-    re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)"): bz2.BZ2File,
-    re.compile(rb"\xfd7zXZ\0"): lzma.LZMAFile,
-}
+_JSONL = (".jsonl", ".ndjson")
+_PACKED = (".zip", ".tar", ".tgz", ".7z", ".rar", ".zst", ".zstd", ".lz4", ".lz", ".lzma", ".z")
 
 
 def files_below(path: Path, suffixes: tuple[str, ...]) -> list[Path]:
@@ -37,28 +27,51 @@ def files_below(path: Path, suffixes: tuple[str, ...]) -> list[Path]:
     is the file itself, whatever its name.
 
     Raises:
-        KformerError: ``path`` does not exist, or is a folder without such a file.
+        KformerError: ``path`` does not exist, is a folder without such a file, or has one that
+            cannot be read where it is.
     """
+    refuse_odd_name(path)
     if path.is_file():
         return [path]
-    found = [file for file in visible_files(path) if is_kind(file, *suffixes)]
-    if any(is_kind(file, ".jsonl", ".ndjson") for file in found):
-        found = [file for file in found if not is_kind(file, ".json")]
+    paths = visible_paths(path)
+    if any(is_kind(file, *_JSONL) for file in paths if is_kind(file, *suffixes)):
+        suffixes = tuple(suffix for suffix in suffixes if suffix != ".json")
+    for file in paths:
+        _refuse_unreadable(file, suffixes)
+    found = [file for file in paths if is_kind(file, *suffixes) and file.is_file()]
     if not found:
         state = f"no {' or '.join(suffixes)} file below it" if path.is_dir() else "does not exist"
         raise KformerError(f"{path}: {state}; name a file or a folder with such files")
     return found
 
 
+def _refuse_unreadable(file: Path, suffixes: tuple[str, ...]) -> None:
+    """Raises KformerError for what would be read, were it there or packed in another way."""
+    if is_kind(file, *suffixes):
+        if not file.exists():
+            raise KformerError(
+                f"{file}: a link that leads nowhere; get the file that it names, or remove it"
+            )
+        return
+    unpacked = file
+    while unpacked.suffix.lower() in (*SUFFIXES, *_PACKED):
+        unpacked = unpacked.with_suffix("")
+    if is_kind(unpacked, *suffixes) and not unpacked.exists():
+        raise KformerError(
+            f"{file}: packed in a way that is not read in a folder; unpack it there, or move it "
+            "out of the folder"
+        )
+
+
 def is_kind(file: Path, *suffixes: str) -> bool:
     """Whether a file has one of these suffixes, before that of a compressed file if any."""
-    names = tuple(f"{suffix}{more}" for suffix in suffixes for more in ("", *_SUFFIXES))
+    names = tuple(f"{suffix}{more}" for suffix in suffixes for more in ("", *SUFFIXES))
     return file.name.lower().endswith(names)
 
 
 def suffix_of(file: Path) -> str:
     """The suffix of a file, with that of a compressed file if any: ``.tsv.gz``."""
-    if file.suffix.lower() in _SUFFIXES:
+    if file.suffix.lower() in SUFFIXES:
         return file.with_suffix("").suffix + file.suffix
     return file.suffix
 
@@ -123,7 +136,7 @@ def raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
                     f"{path}:{number}: the line is longer than {MAX_LINE:,} bytes; "
                     "is this a text file?"
                 )
-            yield number, line.removeprefix(_BOM) if number == 1 else line
+            yield number, line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
 
 
 def read_pieces(path: Path) -> Iterator[str]:
@@ -208,15 +221,10 @@ _decoder = json.JSONDecoder(object_pairs_hook=each_key_once)
 def _open(path: Path) -> IO[bytes]:
     """Opens a file to be read from its start, unpacked; refuses one that is no text."""
     with path.open("rb") as file:
-        start = file.read(10)
-    unpack = next((how for magic, how in _COMPRESSED.items() if magic.match(start)), None)
-    with suppress(*_DAMAGED), _unpacked(path, unpack) as file:
+        compression = compression_of(file.read(10))
+    with suppress(*DAMAGED), opened(path, compression) as file:
         refuse_unless_text(path, file.read(START))
-    return _unpacked(path, unpack)
-
-
-def _unpacked(path: Path, unpack: Callable[[Path], Any] | None) -> IO[bytes]:
-    return cast(IO[bytes], unpack(path)) if unpack else path.open("rb")
+    return opened(path, compression)
 
 
 @contextmanager
@@ -227,7 +235,7 @@ def _opened(path: Path, line: Callable[[], int]) -> Iterator[IO[bytes]]:
     try:
         with _open(path) as file:
             yield file
-    except _DAMAGED as error:
+    except DAMAGED as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the disk's own; gzip and bzip2 have only these without a number
         reason = str(error) or type(error).__name__

@@ -1,20 +1,18 @@
 """Unpacking archives that may be broken or hostile."""
 
-import bz2
 import errno
-import gzip
 import io
 import lzma
-import re
 import stat
 import struct
 import tarfile
 import zipfile
-import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from kformer.io.compressed_files import DAMAGED, compression_of, opened
+from kformer.io.file_kinds import COMPRESSED, PARQUET, START, ZIP, kind_of
 from kformer.sources.tar_archives import is_tar, tar_members
 from kformer.sources.unpacked_folder import BadArchive, UnpackedFolder, shown
 
@@ -27,34 +25,13 @@ MAX_XZ_MEMORY = 2**28  # bytes; the largest of xz's presets needs a quarter of i
 
 _Member = TypeVar("_Member")
 
-# By content, not by name: how to read a compressed file, and the suffix that is then no more true.
-_COMPRESSED: dict[re.Pattern[bytes], tuple[Callable[[Path], Any], str]] = {
-    re.compile(rb"\x1f\x8b"): (gzip.GzipFile, ".gz"),
-    re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)"): (bz2.BZ2File, ".bz2"),
-    re.compile(rb"\xfd7zXZ\0"): (lzma.LZMAFile, ".xz"),
-}
 # A plain file of such a name is not an archive but, say, the login page of a proxy.
 _ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".xz", ".bz2")
-_NO_DATA = {
-    re.compile(rb"Rar!"): "is a rar archive, which cannot be unpacked; make it a zip",
-    re.compile(rb"7z\xbc\xaf"): "is a 7z archive, which cannot be unpacked; make it a zip",
-    re.compile(rb"\x28\xb5\x2f\xfd"): "is packed with zstd; pack it with gzip",
-    re.compile(
-        rb"(\xef\xbb\xbf)?\s*"
-        rb"<(!--|!doctype\s|\?xml\s|(html|head|body|title|meta|script|style)[\s>])",
-        re.IGNORECASE,
-    ): "is a web page or another XML document, not the file",
-    re.compile(rb"PK\x03\x04|PK\x05\x06|\x1f\x8b\x08|BZh[1-9]1AY&SY|\xfd7zXZ\0"): (
-        "holds another archive; unpack that one"
-    ),
-    re.compile(rb"version https://git-lfs"): "is a pointer of Git LFS, not the file itself",
-}
-_START = 512  # bytes that show what a file is
 
 # What the standard library is known to raise for broken bytes.
 _DAMAGED = (
-    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error),
-    *(EOFError, ValueError, IndexError, OverflowError, NotImplementedError, RecursionError),
+    *(*DAMAGED, zipfile.BadZipFile, tarfile.TarError, struct.error),
+    *(ValueError, IndexError, OverflowError, NotImplementedError, RecursionError),
 )
 
 
@@ -72,7 +49,7 @@ def unpack(archive: Path, name: str, out: Path) -> tuple[int, int]:
     folder = UnpackedFolder(out, max(MAX_UNPACKED, MAX_RATIO * archive.stat().st_size))
     try:
         _unpack(archive, name, folder)
-    except (OSError, *_DAMAGED) as error:
+    except _DAMAGED as error:
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise  # the disk's own; gzip, bzip2 and zip have only these two
         reason = " ".join(str(error).split())[:200] or type(error).__name__
@@ -84,19 +61,18 @@ def unpack(archive: Path, name: str, out: Path) -> tuple[int, int]:
 
 def _unpack(archive: Path, name: str, folder: UnpackedFolder) -> None:
     with archive.open("rb") as file:
-        start = file.read(_START)
-    if start.startswith((b"PK\3\4", b"PK\5\6")):
+        start = file.read(START)
+    if kind_of(start) == ZIP:
         _unpack_zip(archive, folder)
         return
-    opened, suffix = next(
-        (how for magic, how in _COMPRESSED.items() if magic.match(start)), (None, "")
-    )
+    compression = compression_of(start)
+    suffix = compression.suffix if compression else ""  # which is then no more true
     if suffix == ".xz":
         lzma.LZMADecompressor(memlimit=MAX_XZ_MEMORY).decompress(start, 1)
-    with opened(archive) if opened else archive.open("rb") as content:
-        unpacked_start = content.read(_START)
-    with opened(archive) if opened else archive.open("rb") as content:
-        if is_tar(unpacked_start):
+    with opened(archive, compression) as content:
+        unpacked_start = content.read(START)
+    with opened(archive, compression) as content:
+        if is_tar(unpacked_start[: tarfile.BLOCKSIZE]):
             for member, inside in _counted(tar_members(content, folder.max_bytes)):
                 if inside is not None:
                     folder.add(member, inside)
@@ -111,9 +87,11 @@ def _check_plain(start: bytes, name: str) -> None:
         raise BadArchive("is empty")
     # Without the zeros of UTF-16 and its byte-order mark.
     text = start.replace(b"\0", b"").removeprefix(b"\xff\xfe").removeprefix(b"\xfe\xff")
-    for magic, problem in _NO_DATA.items():
-        if magic.match(text):
-            raise BadArchive(problem)
+    kind = kind_of(start) or kind_of(text)
+    if kind in (ZIP, COMPRESSED):
+        raise BadArchive("holds another archive; unpack that one")
+    if kind and kind != PARQUET:
+        raise BadArchive(f"is {kind.what}; {kind.remedy}")
     if name.lower().endswith(_ARCHIVES):
         raise BadArchive("is not the archive that its name says")
 

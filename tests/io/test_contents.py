@@ -43,6 +43,20 @@ def test_contents_and_names_matter(folder, change):
     assert Contents().checksum(folder) != before
 
 
+def test_the_files_of_linked_folders_count_as_they_are_read(folder, tmp_path):
+    (tmp_path / "other").mkdir()
+    (folder / "link").symlink_to(tmp_path / "other")
+    before = Contents().checksum(folder)
+    (tmp_path / "other" / "new.txt").write_text("new")
+    assert Contents().checksum(folder) != before
+
+
+def test_a_name_that_is_not_utf8_is_refused(folder):
+    (folder / "f\udcff.txt").touch()
+    with pytest.raises(KformerError, match=r"f\\xff\.txt: the name is not UTF-8; rename it"):
+        Contents().checksum(folder)
+
+
 @pytest.mark.parametrize("in_place", [True, False], ids=["written over", "replaced"])
 def test_new_bytes_of_the_same_size_and_age_are_noticed(folder, tmp_path, in_place):
     memory, file = tmp_path / "memory.json", folder / "below" / "large.bin"

@@ -39,16 +39,20 @@ def rows(folder_of):
         ['""Twice""\tx\ty\tA', '"\tx\ty\tA'],
         ['5" nails\t"x" or z\ty\tA', 'The "end\tx\ty"\tA', 'a ""b"" c\tx\ty\tA'],
         ['"Stop!\tx\ty\tA', "Who?\tx\ty\tA", 'He said: "Go!\tx\ty\tB', 'And so on."\tx\ty\tA'],
+        ['"I am so tired.\tsleep\trun\tA', "", 'We go home."\tgo\tstay\tB'],
+        ['"I am so tired.\tsleep\trun\tA', "Who?\tx\tA", "?", 'We go home."\tgo\tstay\tB'],
+        ['"I am so tired.\tsleep\tA', "Who?\tx\ty\tA", 'We go home."\tgo\tstay\tB'],
     ],
 )
 def test_quotes_are_text_as_the_field_writes_tab_separated_values(rows, lines):
     found = rows("\n".join([HEADER, *lines]))
-    assert list(found.values()) == [line.split("\t") for line in [HEADER, *lines]]
+    assert list(found.values()) == [line.split("\t") for line in [HEADER, *lines] if line]
 
 
 ROWS = {
     "a line end": [["I am tired.\nWe go home.", "x", "y", "A"], ["Who?", "x", "y", "B"]],
     "a line end in the last cell": [["Who?", "x", "y", "a\nb"], ["Who?", "x", "y", "B"]],
+    "two paragraphs": [["I am tired.\n\nWe go home.", "x", "y", "A"], ["Who?", "x", "y", "B"]],
     "two line ends": [["Who?", "x\ny\nz", "y", "A"], ["Who?", "x", "y", "B"]],
     "a tab": [["Who?", "x\tz", "y", "A"], ["Who?", "x", "y", "B"]],
     "a quote": [['He said "hi".', "x", "y", "A"], ["Who?", "x", "y", "B"]],
@@ -92,12 +96,20 @@ def test_quoted_cells_with_a_quote_that_is_not_doubled_are_refused(rows):
         (4, ['x,"a,b,c', "1,2,3,4", '1,5",6,7']),
         (3, ['"cat,IsA,pet', 'dog",IsA,pet']),
         (2, ['"Rain is wet.,me', 'Sun is hot.",me']),
+        (4, ['"I am tired.,sleep,run,A', "", 'We go home.",go,stay,B']),
+        (4, ['"I am tired.,sleep,run,A', "Well, who?,x, z,y,A", "?", 'We go home.",go,stay,B']),
+        (4, ['"I am tired.,sleep,A', "", "Who?,x,y,A", 'We go home.",go,stay,B']),
+        (4, ['"I am tired., sleep, run, A', "", 'We go home.", go, stay, B']),
+        (3, ['"Well, cat,IsA,pet', "", 'No, dog",IsA,pet']),
+        (2, ['"Rain is wet.,me', "Wind.", "", 'Sun is hot.",me']),
+        (4, ['"How many?,100,200,', "", 'How many?",300,400,']),
+        (3, ['"cat, IsA, pet', "dog, IsA", 'cow", IsA, pet']),
     ],
 )
 def test_rows_of_a_csv_file_that_a_quote_may_have_joined_are_refused(rows, count, lines):
     header = ",".join("ABCD"[:count])
     found = rows("\n".join([header, *lines, header]), "q.csv")
-    assert f"lines on, but each of these lines has {count} cells; double a quote" in found.pop(2)
+    assert f"lines on, but these lines look like rows of {count} cells; double a" in found.pop(2)
     assert list(found.values()) == [header.split(",")] * 2
 
 
@@ -109,12 +121,32 @@ def test_rows_of_a_csv_file_that_a_quote_may_have_joined_are_refused(rows, count
         ["Rain, snow\nand hail", "me"],
         ["Who?", "a\nb", "c", "d\ne"],
         ["One\ntwo"],
+        ["Para one.\n\nPara two?", "a", "b", "A"],
+        ["In 2019 there were 1,000,000 of them.\nThen others.", "are", "people"],
+        ["Some 1,000 came.\n\nThen they went.\n\nThat is all.", "me"],
+        ["Some are small,others large.\n\nThen they grew.\n\nThey do, often.\nAlways.", "me"],
+        ["Some, if small,are.\nThen, in time, they grew.\nThey do.", "me"],
+        ["Roses are red,\nviolets are blue,\nand so on.", "poem"],
+        ["Apples, pears, figs, nuts:\nlist them.\n\nWho?", "me", "you", "A"],
     ],
 )
 def test_cells_of_a_csv_file_may_have_line_ends(rows, row):
     file = io.StringIO()
     csv.writer(file).writerows([["question", *"ABC"][: len(row)], row])
     assert rows(file.getvalue(), "q.csv")[2] == row
+
+
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_a_quoted_cell_may_have_spaces_before_it(rows, separator):
+    lines = [["head", "relation", "tail"], ['"cat"', '"IsA"', '"a, b; ""c"""']]
+    content = "\n".join(map(f"{separator} ".join, lines))
+    assert rows(content, "q.csv")[2] == ["cat", "IsA", 'a, b; "c"']
+
+
+def test_cells_in_single_quotes_are_refused_if_all_texts_of_a_row_are(rows):
+    found = rows("h,r,t,w\n'cat', 'IsA', 'it''s', 1\n'tis,IsA,'a',1\n'a','','','x'\n", "q.csv")
+    assert found[2] == found[4] == "its cells are in single quotes; put them in double quotes"
+    assert found[3] == ["'tis", "IsA", "'a'", "1"]
 
 
 cells = st.text(st.sampled_from('ab",\t\n .'), max_size=6).map(str.strip)

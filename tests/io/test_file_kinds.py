@@ -37,7 +37,7 @@ KINDS = {
     "an OpenDocument file; save its sheet as CSV": [zipped("mimetype", "content.xml")],
     "an old Word document or Excel workbook; ": [b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(500)],
     "a tar archive; unpack it, or give it as url": [tarred(), gzip.compress(tarred())],
-    "an archive; unpack it": [b"7z\xbc\xaf\x27\x1c\0\4", b"Rar!\x1a\7\1\0"],
+    "a 7z or rar archive; unpack it": [b"7z\xbc\xaf\x27\x1c\0\4", b"Rar!\x1a\7\1\0"],
     "still compressed; unpack it": [gzip.compress(gzip.compress(TEXT.encode()))],
     "compressed in another way than gzip, bzip2 or xz; unpack it": [b"\x28\xb5\x2f\xfd\x24\x1f"],
     "a PDF document; save it as plain text in UTF-8": [
@@ -57,8 +57,18 @@ KINDS = {
         b"<!DOCTYPE html>\n<html>",
         b"\n  <!doctype HTML>",
         b'<html lang="en"><head>',
+        b"<!-- saved from url=(0019)https://example.org -->\n<HTML>",
+        b"\xef\xbb\xbf <!-- a --> <!-- b --><body\nclass='c'>",
+        b"<head><title>Log in</title></head>",
+        b"<title>Not found</title>",
+        b"<script>",
+        b'<?xml version="1.0"?>\n<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Strict//EN">',
+        b"404: Not Found\n",
     ],
-    "XML; take its text out of it first": [b'<?xml version="1.0"?>\n<a/>'],
+    "XML; take its text out of it first": [
+        b'<?xml version="1.0"?>\n<a/>',
+        b"<!-- a --><!DOCTYPE lewis SYSTEM 'lewis.dtd'>",
+    ],
 }
 NO_TEXT = {
     "UTF-16 text, not UTF-8; save the file as UTF-8": [
@@ -71,6 +81,8 @@ NO_TEXT = {
     "a binary file, not text; save its text in UTF-8": [b"\x7fELF\2\1\1\0\xff and so on"],
     "its lines end in CR, as on old Macs; save it with LF, such as with: tr '\\r' '\\n' < OLD >": [
         TEXT.replace("\n", "\r").encode(),
+        b"Cats purr.\rDogs bark.\rBirds sing.\n",
+        b'a,b\r"c ""d""",e\r\n"f","g"\rh,i\rj,k\n',
     ],
 }
 
@@ -113,7 +125,12 @@ def test_what_is_no_parquet_but_of_a_known_kind_is_refused_as_that(folder_of, pr
         "<htmlish> is no tag.",
         "PK is a code.",
         "%PDF is how it begins.",
+        "<!-- a comment -->\nCats purr.",
+        "<!-- a comment that does not end <html>",
+        "<header> is no tag of a whole page.",
+        "404: Not Found is what servers say.",
         "A line\rwith an odd CR.\n",
+        'text,label\n"A cell\rof several\rlines",x\n"Another\rsuch\rcell\r.",y\n',
         "One line with a CR at its end\r",
         "",
         "一\n二\n",

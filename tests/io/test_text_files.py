@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import lzma
+import re
 
 import pytest
 from hypothesis import example, given, settings
@@ -104,9 +105,24 @@ def test_half_a_compressed_file_is_refused_and_says_how_far_it_was_read(tmp_path
 @COMPRESSED
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
 def test_a_compressed_file_with_a_wrong_byte_is_refused(tmp_path, compress, share):
-    whole = bytearray(compress(bytes(1 + i * i % 251 for i in range(100_000))))
+    whole = bytearray(compress(bytes(14 + i * i % 241 for i in range(100_000))))
     whole[int(share * len(whole))] ^= 0xFF
     assert "damaged after line" in refused(tmp_path, bytes(whole))
+
+
+@COMPRESSED
+@pytest.mark.parametrize("damage", [b"BZh9 and so on", b"\xfd7zXZ\0", b"x"])
+def test_what_is_behind_compressed_lines_is_their_like_or_zeros_and_nothing_else(
+    tmp_path, compress, damage
+):
+    line = compress(b"1\n")
+    assert lines_of(tmp_path, line + bytes(600_000)) == [(1, b"1\n")]
+    assert lines_of(tmp_path, line + bytes(8) + line) == [(1, b"1\n"), (2, b"1\n")]
+    second = bytearray(line)
+    second[1] ^= 1
+    for behind in (damage, bytes(8) + damage, bytes(second), line[:-1]):
+        refusal = refused(tmp_path, line + behind)
+        assert re.search(r"damaged after line [012] \(.*\); get the file again", refusal)
 
 
 def test_what_only_begins_like_a_compressed_file_is_refused_or_text(tmp_path):
@@ -154,6 +170,40 @@ def test_a_path_without_such_files_is_refused(folder_of):
         files_below(folder / "nowhere", (".tsv",))
 
 
+@pytest.mark.parametrize(
+    "name", ["b.csv.zip", "b.CSV.ZST", "c/b.csv.tar.gz", "b.csv.tgz", "b.csv.gz.7z", "b.tsv.lzma"]
+)
+def test_a_file_that_is_packed_in_another_way_is_refused_unless_it_is_unpacked_too(folder_of, name):
+    folder = folder_of({"a.csv": "", name: "", "notes.txt.zip": "", "all.zip": ""})
+    problem = re.escape(f"{folder / name}: packed in a way that is not read in a folder; unpack it")
+    with pytest.raises(KformerError, match=rf"^{problem}[^\n]+$"):
+        files_below(folder, (".tsv", ".csv"))
+    folder = folder_of({"b.csv.zip": "", "b.csv": ""})
+    assert files_below(folder, (".tsv", ".csv")) == [folder / "b.csv"]
+
+
+def test_a_link_that_leads_nowhere_is_refused_if_it_would_be_read(folder_of):
+    folder = folder_of({"a.jsonl": "", "folder/x": ""})
+    for name in ("b.txt", "b.json"):
+        (folder / name).symlink_to("nowhere")
+    (folder / "folder.jsonl").symlink_to("folder")
+    assert files_below(folder, (".jsonl", ".json")) == [folder / "a.jsonl"]
+    (folder / "b.jsonl").symlink_to("nowhere")
+    with pytest.raises(KformerError, match=rf"{folder}/b\.jsonl: a link that leads nowhere; get "):
+        files_below(folder, (".jsonl", ".json"))
+
+
+@pytest.mark.parametrize("name", ["a\udcff.tsv", "b\udcff/a.tsv"])
+def test_names_that_are_not_utf8_are_refused(folder_of, name):
+    folder = folder_of({name: ""})
+    shown = re.escape(f"{folder}/{name}: the name is not UTF-8; rename it").replace(
+        "\udcff", r"\\xff"
+    )
+    for path in (folder, folder / name):
+        with pytest.raises(KformerError, match=f"^{shown}$"):
+            files_below(path, (".tsv",))
+
+
 def test_the_files_of_an_archive_are_found_in_the_order_of_their_names(folder_of):
     folder = folder_of(dict.fromkeys(["x/dev.tsv", "b/y/train.tsv", "a/train.tsv", "all.tsv"], ""))
     found = find_files(folder, ("train.tsv", "dev.tsv", "test.tsv"), "the archive")
@@ -176,7 +226,8 @@ def in_pieces(path, size=1000):
 )
 def test_pieces_of_any_size_make_the_whole_text_or_our_error(tmp_path_factory, content, size):
     path = tmp_path_factory.getbasetemp() / "any.txt"
-    content = b" \n" + content.replace(b"\0", b"0")  # so that it is not taken for a binary file
+    # So that it is taken neither for a binary file nor for one of an old Mac.
+    content = b" " + b"\n" * (1 + content.count(b"\r")) + content.replace(b"\0", b"0")
     path.write_bytes(content)
     try:
         text = content.decode("utf-8-sig")
@@ -225,7 +276,7 @@ def test_any_lines_give_objects_or_our_error(tmp_path_factory, start, lines, com
 
 @pytest.mark.parametrize(
     ("file", "name"),
-    [("a.txt", "a"), ("b/vol.1.txt.gz", "b/vol.1"), ("c.d/e.jsonl.xz", "c.d/e"), ("f", "f")],
+    [("a.txt", "a"), ("b/vol.1.TXT.GZ", "b/vol.1"), ("c.d/e.jsonl.xz", "c.d/e"), ("f", "f")],
 )
 def test_a_file_below_a_folder_is_named_without_its_suffixes(tmp_path, file, name):
     assert name_below(tmp_path, tmp_path / file) == name

@@ -138,18 +138,20 @@ def test_a_zip_member_with_a_false_size_is_refused(declared, tmp_path):
     ("content", "problem"),
     [
         *(
-            (page, "is a web page or another XML")
+            (page, "is a web page, not the file itself; download it")
             for page in (
                 b"<!DOCTYPE html><title>Log in</title>",
                 b"\n <HTML lang=en>",
-                b"<?xml version='1.0'?>",
                 b"\xef\xbb\xbf<html>",
                 "<html>".encode("utf-16"),
                 b"<!-- proxy --><html>",
             )
         ),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab", "is a pointer of Git LFS"),
-        (b"\x28\xb5\x2f\xfd...", "is packed with zstd"),
+        (b"<?xml version='1.0'?>", "is XML; take its text out"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab", "is a Git LFS pointer, not"),
+        (b"\x28\xb5\x2f\xfd...", "is compressed in another way than gzip, bzip2 or xz; unpack"),
+        (b"Rar!\x1a\7\1\0", "is a 7z or rar archive; unpack it"),
+        (b"%PDF-1.7", "is a PDF document; save it as plain text"),
     ],
 )
 def test_what_is_no_data_is_named(content, problem, tmp_path):

@@ -306,7 +306,7 @@ def test_a_locked_file_is_listed_with_its_checksum(dead, downloads, lock, refusa
 def test_what_is_no_archive_is_neither_kept_nor_locked(page, site, lock, out, get):
     """Such as the page of a proxy, whatever it says that it is."""
     site.content = page
-    with pytest.raises(KformerError, match=r"is (a web page|empty|a rar).*; deleted it: run"):
+    with pytest.raises(KformerError, match=r"is (a web page|empty|a 7z or rar).*; deleted it: run"):
         get(unpublished(site.url()))
     assert not lock.exists()
     site.content = zipped(TEXTS)
