@@ -224,23 +224,9 @@ class Layout:
         table = paths.shuffled_table if is_control else paths.retrieval_table
         return {"facts": paths.facts_table(found.facts.key), "retrieval": table(found.key)}
 
-    def plan(self, condition: str, seed: int | str | None) -> Path:
-        """What a run depends on, a file that changes with it; without a seed, of no training."""
-        return self._plans / f"{condition}-{'untrained' if seed is None else seed}.json"
-
-    @property
-    def evaluation_plan(self) -> Path:
-        """What evaluation depends on beside the run, a file that changes with it."""
-        return self._plans / "evaluation.json"
-
-    @property
-    def comparison_plan(self) -> Path:
-        """What the comparison depends on beside the runs, a file that changes with it."""
-        return self._plans / "comparison.json"
-
-    @property
-    def _plans(self) -> Path:
-        return self.folder / "plans"
+    def plan(self, name: str) -> Path:
+        """What a run, "<condition>-<seed>", or a stage depends on: a file that changes with it."""
+        return self.folder / "plans" / f"{name}.json"
 
     def train_settings(self, condition: str) -> Mapping[str, Any]:
         """What training depends on: of the model's settings those that its injection reads."""

@@ -40,38 +40,37 @@ def write_plans(study: Layout, run_lock: Path) -> None:
             partial.write_text(plan, "utf-8")
     for run in study.runs:
         if run.seed is not None and run.summary.is_file():
-            _set_age(study.plan(run.condition, run.seed), run)
+            _set_age(study.plan(_name_of(run)), run)
 
 
 def _plans(study: Layout) -> Iterator[tuple[Path, Mapping[str, Any]]]:
     for run in study.runs:
-        read = {
-            "questions": str(study.questions),
-            "facts": list(map(str, study.tables_of_facts(run.condition).values())),
-        }
-        if run.seed is None:
-            yield (
-                study.plan(run.condition, None),
-                {**read, "version": VERSIONS["answer_by_retrieval"]},
-            )
-        else:
-            yield study.plan(run.condition, run.seed), {**read, **_training(study, run.condition)}
-    yield study.evaluation_plan, {"version": VERSIONS["evaluate"]}
-    yield (
-        study.comparison_plan,
-        {
-            "version": VERSIONS["compare"],
-            "baseline": study.experiment.baseline,
-            "runs": [str(run.path) for run in study.runs],
-        },
-    )
+        yield study.plan(_name_of(run)), _plan_of_run(study, run)
+    yield study.plan("evaluation"), {"version": VERSIONS["evaluate"]}
+    comparison = {
+        "version": VERSIONS["compare"],
+        "baseline": study.experiment.baseline,
+        "runs": [str(run.path) for run in study.runs],
+    }
+    yield study.plan("comparison"), comparison
 
 
-def _training(study: Layout, condition: str) -> Mapping[str, Any]:
+def _name_of(run: RunFolder) -> str:
+    return f"{run.condition}-{'untrained' if run.seed is None else run.seed}"
+
+
+def _plan_of_run(study: Layout, run: RunFolder) -> Mapping[str, Any]:
+    tables = {
+        "questions": str(study.questions),
+        "facts": list(map(str, study.tables_of_facts(run.condition).values())),
+    }
+    if run.seed is None:
+        return {**tables, "version": VERSIONS["answer_by_retrieval"]}
     return {
-        "version": study.train_version(condition),
-        "encoder": study.encoder(condition),
-        **study.train_settings(condition),
+        **tables,
+        "version": study.train_version(run.condition),
+        "encoder": study.encoder(run.condition),
+        **study.train_settings(run.condition),
     }
 
 

@@ -25,8 +25,10 @@ CONTENT = {
     "device": "cpu",
     "version": "1 outside 1.0 0123456789",
     "identity": "abc",
+    "encoder": "tiny",
     "encoder_weights": "ghi",
     "model_checksums": "def",
+    "plan": "jkl",
 }
 
 

@@ -7,7 +7,7 @@ rule evaluate_model:
         questions=ancient(STUDY.questions),
         model=ancient(rules.train_model.output.model),
         summary=rules.train_model.output.summary,
-        plan=STUDY.evaluation_plan,
+        plan=STUDY.plan("evaluation"),
     output:
         TRAINED_RUN.predictions,
     log:
@@ -31,7 +31,7 @@ rule answer_by_retrieval:
     input:
         questions=ancient(STUDY.questions),
         retrieval=lambda wildcards: tables_of_facts(wildcards)["retrieval"],
-        plan=STUDY.plan("{condition}", None),
+        plan=STUDY.plan("{condition}-untrained"),
     output:
         UNTRAINED_RUN.predictions,
     log:
@@ -47,7 +47,7 @@ rule compare_conditions:
     input:
         [run.predictions for run in STUDY.runs],
         [run.summary for run in STUDY.runs if run.seed is not None],
-        plan=STUDY.comparison_plan,
+        plan=STUDY.plan("comparison"),
     output:
         numbers=STUDY.comparison.numbers,
         page=STUDY.comparison.page,

@@ -6,7 +6,7 @@ rule train_model:
         unpack(tables_of_facts),
         questions=ancient(STUDY.questions),
         # Not ancient: it is newer than a model of another plan, see kformer/study/plans.py.
-        plan=STUDY.plan("{condition}", "{seed}"),
+        plan=STUDY.plan("{condition}-{seed}"),
     output:
         model=directory(TRAINED_RUN.model),
         summary=TRAINED_RUN.summary,
