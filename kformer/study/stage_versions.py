@@ -36,13 +36,13 @@ VERSIONS: dict[StageName, int] = {
     "events": 2,
     "index_words": 2,
     "index_embeddings": 2,
-    "retrieve": 2,
-    "shuffle": 2,
-    "describe_retrieval": 2,
+    "retrieve": 3,
+    "shuffle": 3,
+    "describe_retrieval": 3,
     "train": 2,
-    "evaluate": 2,
-    "answer_by_retrieval": 2,
-    "compare": 2,
+    "evaluate": 3,
+    "answer_by_retrieval": 3,
+    "compare": 3,
 }
 
 
