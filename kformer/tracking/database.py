@@ -10,17 +10,15 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
-from filelock import FileLock
-
 from kformer.errors import KformerError
 from kformer.io.file_writing import replacing
+from kformer.io.locks import Lock
 from kformer.tracking.connection import say
 
 _SCHEME = "sqlite:///"
 _BESIDE = ("", "-journal", "-wal", "-shm")  # a database and what SQLite keeps beside it
 # SQLite's codes of errors: an error in the tables' own definitions, damage, no database.
 _ERROR, _CORRUPT, _NO_DATABASE = 1, 11, 26
-_LOCK_SECONDS = 120  # eight that make a database wait for the first
 
 Trouble = Literal[
     "no SQLite database",
@@ -54,8 +52,7 @@ def create_if_missing(database: Path) -> None:
     """Makes a database with the tables of MLflow; several processes may do so at once."""
     if not _is_missing(database):
         return
-    database.parent.mkdir(parents=True, exist_ok=True)
-    with _lock_of(database):
+    with Lock(database, work="preparing"):
         if _is_missing(database):
             _create(database)
 
@@ -74,8 +71,7 @@ def make_usable(database: Path, is_own: bool) -> None:
         sqlite3.Error: it cannot be read or written.
         OSError: as well.
     """
-    database.parent.mkdir(parents=True, exist_ok=True)
-    with _lock_of(database):
+    with Lock(database, work="preparing"):
         if _is_missing(database):
             _create(database)
         if not (trouble := _trouble_with(database)):
@@ -95,10 +91,6 @@ def address_of(database: Path) -> str:
     """The address of a database; of its path from the working directory where that must be."""
     absolute = str(database.absolute())
     return _SCHEME + (os.path.relpath(absolute) if "?" in absolute else absolute)
-
-
-def _lock_of(database: Path) -> FileLock:
-    return FileLock(database.with_name(f".{database.name}.lock"), timeout=_LOCK_SECONDS)
 
 
 def _free_name(database: Path) -> Path:

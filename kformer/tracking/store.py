@@ -114,11 +114,10 @@ def _correct_locations(file: Path, location: str, artifacts: Path) -> None:
 @contextmanager
 def _one_line(uri: str) -> Iterator[None]:
     """Makes one line of what goes wrong with a store."""
-    from filelock import Timeout
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
-    failures = (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, ImportError, Timeout)
+    failures = (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, ImportError)
     try:
         yield
     except KformerError as error:
