@@ -16,6 +16,10 @@ from kformer.io.locks import Lock
 from kformer.tracking.connection import say
 
 _SCHEME = "sqlite:///"
+_IN_MEMORY = re.compile(
+    r"sqlite(\+\w+)?:(//|///(file:)?(:memory:)?)(\?.*)?"
+    r"|sqlite.*[?&](mode=memory|vfs=memdb)(&.*)?"
+)
 _BESIDE = ("", "-journal", "-wal", "-shm")  # a database and what SQLite keeps beside it
 # SQLite's codes of errors: an error in the tables' own definitions, damage, no database.
 _ERROR, _CORRUPT, _NO_DATABASE = 1, 11, 26
@@ -32,11 +36,17 @@ _WRECKS: tuple[Trouble, ...] = ("damaged", "half migrated")
 
 
 def database_of(uri: str) -> Path | None:
-    """The file of an SQLite store; None for any other store.
+    """The file of an SQLite store, not a link to it; None for any other store.
 
     Raises:
-        KformerError: the file's path holds a ``?``, at which the address ends.
+        KformerError: the store would be in memory, the file's path holds a ``?``, at which the
+            address ends, or it is a link to nothing.
     """
+    if _IN_MEMORY.fullmatch(uri):
+        raise KformerError(
+            f"{uri}: this names no file, and what one job kept in memory no other would see; "
+            f"give {_SCHEME} and a path"
+        )
     if not uri.startswith(_SCHEME):
         return None
     path, question_mark, options = uri.removeprefix(_SCHEME).partition("?")
@@ -45,7 +55,19 @@ def database_of(uri: str) -> Path | None:
             f"{uri}: an address ends at a ?; rename the folder, or give the path from the working "
             "directory on"
         )
-    return None if path.startswith(("file:", ":memory:")) or not path else Path(path)
+    return None if path.startswith("file:") else _followed(Path(path))
+
+
+def _followed(database: Path) -> Path:
+    """Where a database lies: beside a link to it, nothing may be made in its place."""
+    if not database.is_symlink():
+        return database
+    if not database.exists():
+        raise KformerError(
+            f"{database} is a link to {database.readlink()}, which is not there; mount or make "
+            "that, or remove the link"
+        )
+    return database.resolve()
 
 
 def create_if_missing(database: Path) -> None:
@@ -124,7 +146,7 @@ def _forget_beside(partial: Path) -> None:
 
 def _trouble_with(database: Path) -> Trouble | None:
     """Why a database cannot be used; one of an older MLflow is brought up to date."""
-    from mlflow.store.db.utils import _get_latest_schema_revision
+    from mlflow.store.db.utils import Base, _get_latest_schema_revision
 
     try:
         # SQLite's own address of a file, which is not created here.
@@ -148,7 +170,7 @@ def _trouble_with(database: Path) -> Trouble | None:
     except UnicodeDecodeError:  # SQLite's message repeats what is damaged
         return "damaged"
     if revisions == [(_get_latest_schema_revision(),)]:
-        return None
+        return None if tables.issuperset(Base.metadata.tables) else "damaged"
     return _upgrade(database)
 
 

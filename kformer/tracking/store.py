@@ -39,6 +39,8 @@ def prepare_store(uri: str, experiment: str, artifacts: Path) -> None:
     remember_secrets(uri)
     be_quiet()
     with _one_line(uri):
+        if not uri.strip():
+            raise KformerError("it is blank")
         file = database.database_of(uri)
         is_own = file is not None and _lies_with(file, artifacts)
         if file:
