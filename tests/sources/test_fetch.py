@@ -115,7 +115,9 @@ def test_a_cache_that_one_may_only_read_is_good_enough(dead, downloads, out, get
     assert files_in(out) == TEXTS
 
 
-def test_two_processes_that_fetch_the_same_file_transfer_it_once(site, tmp_path, downloads, lock, capfd):
+def test_two_processes_that_fetch_the_same_file_transfer_it_once(
+    site, tmp_path, downloads, lock, capfd
+):
     site.content = tarred({"a.bin": b"x" * 100, **TEXTS})
     source = source_of(site.content, site.url())
     context = multiprocessing.get_context("spawn")
