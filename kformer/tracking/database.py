@@ -146,7 +146,8 @@ def _forget_beside(partial: Path) -> None:
 
 def _trouble_with(database: Path) -> Trouble | None:
     """Why a database cannot be used; one of an older MLflow is brought up to date."""
-    from mlflow.store.db.utils import Base, _get_latest_schema_revision
+    from mlflow.store.db.base_sql_model import Base
+    from mlflow.store.db.utils import _get_latest_schema_revision  # it completes Base, too
 
     try:
         # SQLite's own address of a file, which is not created here.
