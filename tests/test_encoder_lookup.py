@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from kformer import encoder_lookup
 from kformer.encoder_lookup import (
@@ -16,7 +17,9 @@ from kformer.encoder_lookup import (
     locate_encoder,
 )
 from kformer.errors import KformerError
-from kformer.modeling.pretrained import load_encoder, load_tokenizer
+from kformer.modeling.pretrained import check_encoder, load_encoder, load_tokenizer
+from kformer.retrieval.embeddings.sentence_encoder import SentenceEncoder
+from kformer.retrieval.embeddings.sentence_modules import check_modules
 
 
 @pytest.fixture
@@ -136,6 +139,54 @@ def test_code_that_comes_with_an_encoder_is_never_run(copied):
 
 
 # --- Hugging Face ids
+
+
+def name_weights_in_an_index(folder, name):
+    weights = dict.fromkeys(load_file(folder / "model.safetensors"), name)
+    index = {"metadata": {}, "weight_map": weights}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+def name_weights_in_the_config(folder, name):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"transformers_weights": name}))
+
+
+@pytest.mark.parametrize("load", [load_encoder, check_encoder, SentenceEncoder, check_modules])
+@pytest.mark.parametrize("name_weights", [name_weights_in_an_index, name_weights_in_the_config])
+@pytest.mark.parametrize(
+    "name", ["other.safetensors", "../w.safetensors", ".w.safetensors", "{}/w"]
+)
+def test_weights_are_among_the_files_whose_changes_are_noticed(
+    load, name_weights, name, copied, tmp_path
+):
+    name = name.format(tmp_path)
+    name_weights(copied, name)
+    (copied / "model.safetensors").rename(copied / name)
+    if name == "other.safetensors":
+        load(str(copied))
+        return
+    with pytest.raises(KformerError, match=r"^(model|retrieval)\.encoder: ") as error:
+        load(str(copied))
+    assert f"{copied}/" in str(error.value) and f" names {name}, where nobody" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("modules.json", [{"path": ".0_Transformer"}]),
+        ("0_Router/router_config.json", {"types": {"../query": "Transformer"}}),
+    ],
+)
+def test_so_are_the_modules_of_a_sentence_encoder(file, content, copied):
+    (copied / file).parent.mkdir(exist_ok=True)
+    (copied / file).write_text(json.dumps(content))
+    with pytest.raises(
+        KformerError, match=rf"^retrieval\.encoder: {copied / file} names \."
+    ) as told:
+        locate_encoder(str(copied), "retrieval.encoder")
+    assert "\n" not in str(told.value)
 
 
 def test_a_hugging_face_id_stays_as_it_is():

@@ -105,6 +105,15 @@ def test_weights_that_do_not_fit_the_config_are_refused(
     assert capfd.readouterr() == ("", "")
 
 
+@every_load
+def test_an_encoder_that_is_turned_into_a_decoder_is_refused(load, changed):
+    assert "lets each token see only those before it, which is not how bert encodes" in refusal(
+        load, changed(is_decoder=True)
+    )
+    refusal(load, changed(add_cross_attention=True))
+    refusal(load, changed(is_decoder=True, add_cross_attention=True))
+
+
 @pytest.mark.parametrize("load", [load_encoder, check_encoder])
 @pytest.mark.parametrize("kind", ["bin", "sharded", "sharded bin"])
 def test_weights_are_checked_in_every_kind_of_file(load, kind, changed):

@@ -2,7 +2,7 @@
 
 The kernel releases a lock however its process ends. The lock of ``folder/name`` is that of the file
 ``folder/.name.writing.lock``, which is there only while something is written, or after a kill.
-Other locks on the same path, such as that of a download, have other names.
+Locks for other work on the same path, such as a download, have other names and do not exclude it.
 """
 
 import contextlib
@@ -31,21 +31,23 @@ class Lock:
     Whoever comes second waits for the first, and says on stderr for whom.
     """
 
-    def __init__(self, *paths: Path) -> None:
+    def __init__(self, *paths: Path, work: str = "writing") -> None:
         """Prepares the lock; nothing is held yet.
 
         Args:
             paths: what is going to be written; they need not exist. Where a link stands for what
                 it points to, resolve it: there is one lock for each path as it is given.
+            work: what is done to them, for messages and the lock's name.
         """
         # In one order everywhere, so that two processes never wait for each other.
         self._paths = sorted({path.absolute() for path in paths})
+        self._work = work
         self._held: dict[Path, int] = {}  # file descriptors
 
     def __enter__(self) -> Self:
         try:
             for path in self._paths:
-                self._held[path] = _acquired(path)
+                self._held[path] = self._acquired(path)
         except BaseException:
             self._release()
             raise
@@ -62,47 +64,44 @@ class Lock:
     def check(self) -> None:
         """Raises KformerError if a lock was deleted: another process may write there now."""
         for path, lock in self._held.items():
-            if not _lies_at(lock, _lock_file(path)):
+            if not _lies_at(lock, self._lock_file(path)):
                 raise KformerError(
-                    f"{_lock_file(path)}: was deleted while {path} was being written, where "
+                    f"{self._lock_file(path)}: was deleted while {path} was being written, where "
                     "another process may be writing now; stopped, start the same command again"
                 )
 
     def _release(self) -> None:
         for path, lock in self._held.items():
-            if _lies_at(lock, _lock_file(path)):
-                _lock_file(path).unlink(missing_ok=True)
+            if _lies_at(lock, self._lock_file(path)):
+                self._lock_file(path).unlink(missing_ok=True)
             os.close(lock)
         self._held.clear()
 
+    def _lock_file(self, path: Path) -> Path:
+        return path.with_name(f".{path.name}.{self._work}.lock")
 
-def _lock_file(path: Path) -> Path:
-    return path.with_name(f".{path.name}.writing.lock")
-
-
-def _acquired(path: Path) -> int:
-    """A file descriptor that holds the lock of a path, as soon as nobody else does."""
-    last_line = -_SECONDS_BETWEEN_LINES
-    while True:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = os.open(_lock_file(path), os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            is_held = locked(lock, _lock_file(path))
-            # Its holder deletes it in the end: then another file is the lock.
-            if is_held and _lies_at(lock, _lock_file(path)):
-                _note_holder(lock)
-                return lock
-            if not is_held and time.monotonic() - last_line >= _SECONDS_BETWEEN_LINES:
-                last_line = time.monotonic()
-                holder = os.pread(lock, 200, 0).decode("utf-8", "replace").strip()
-                holder = " ".join(holder.split()) or "another process"
-                print(f"{path}: {holder} is writing it; waiting until that ends", file=sys.stderr)
-        except BaseException:
+    def _acquired(self, path: Path) -> int:
+        """A file descriptor that holds the lock of a path, as soon as nobody else does."""
+        last_line = -_SECONDS_BETWEEN_LINES
+        while True:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = os.open(self._lock_file(path), os.O_RDWR | os.O_CREAT, 0o666)
+            try:
+                is_held = locked(lock, self._lock_file(path))
+                # Its holder deletes it in the end: then another file is the lock.
+                if is_held and _lies_at(lock, self._lock_file(path)):
+                    _note_holder(lock)
+                    return lock
+                if not is_held and time.monotonic() - last_line >= _SECONDS_BETWEEN_LINES:
+                    last_line = time.monotonic()
+                    line = f"{path}: {_holder(lock)} is {self._work} it; waiting until that ends"
+                    print(line, file=sys.stderr)
+            except BaseException:
+                os.close(lock)
+                raise
             os.close(lock)
-            raise
-        os.close(lock)
-        if not is_held:
-            time.sleep(_SECONDS_BETWEEN_TRIES)
+            if not is_held:
+                time.sleep(_SECONDS_BETWEEN_TRIES)
 
 
 def locked(file: int, path: Path, shared: bool = False) -> bool:
@@ -135,6 +134,12 @@ def _say_that_there_are_no_locks(folder: Path) -> None:
         f"{folder}: this file system has no locks; make sure yourself that no second run uses it",
         file=sys.stderr,
     )
+
+
+def _holder(lock: int) -> str:
+    """Who holds a lock, as `_note_holder` wrote it."""
+    noted = os.pread(lock, 200, 0).decode("utf-8", "replace")
+    return " ".join(noted.split()) or "another process"
 
 
 def _note_holder(lock: int) -> None:

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from filelock import FileLock
 from pydantic import NonNegativeInt, TypeAdapter, ValidationError
 
 from kformer.config_section import Section, in_one_line
 from kformer.errors import KformerError
 from kformer.io.file_writing import sha256_of, write_json
+from kformer.io.locks import Lock
 from kformer.io.text_files import each_key_once
 from kformer.masking import masked
 from kformer.sources.catalogue import Sha256, Source, SourceFile
@@ -87,8 +87,7 @@ def trust(file: SourceFile, path: Path, lock: Path) -> str:
         size=path.stat().st_size,
         first_fetched=datetime.now(UTC).date(),
     )
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(lock.with_name(f".{lock.name}.lock")):
+    with Lock(lock, work="extending"):
         expected = expected_of(file, lock)  # again: another process may have been faster
         if expected.sha256 is None:
             write_json(lock, _plain({**_read_lock(lock), str(file.url): found}))

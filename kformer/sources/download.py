@@ -242,9 +242,12 @@ def _client() -> httpx.Client:
             timeout=TIMEOUT,
             limits=httpx.Limits(max_keepalive_connections=0),  # `Pace` knows the last one
         )
-    except (ImportError, ValueError) as error:
+    except (ImportError, ValueError, httpx.InvalidURL) as error:
+        # The text about a malformed address may repeat a part of its password.
+        is_malformed = isinstance(error, httpx.InvalidURL)
+        reason = "its address is malformed" if is_malformed else error
         raise KformerError(
-            f"the proxy that the environment names cannot be used: {error}; correct HTTPS_PROXY, "
+            f"the proxy that the environment names cannot be used: {reason}; correct HTTPS_PROXY, "
             "HTTP_PROXY or ALL_PROXY"
         ) from error
 

@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from kformer.config_section import SecretAddress
 from kformer.errors import KformerError
 from kformer.io.file_writing import replacing
+from kformer.io.locks import Lock
 from kformer.io.text_files import suffix_of
 from kformer.sources.addresses import Address
 from kformer.sources.archives import unpack
@@ -118,7 +117,7 @@ def _obtain(file: WantedFile, max_bytes: int, others_by_hand: Callable[[str], st
         if kept is None:
             return _from_addresses(file, max_bytes, others_by_hand)
         if not kept.exists():
-            with _one_process_at_a_time(file.title, kept):
+            with Lock(kept, work="fetching"):
                 if not kept.exists():  # still
                     return _from_addresses(file, max_bytes, others_by_hand)
         if wrong := file.expected.wrong(kept):
@@ -136,22 +135,6 @@ def _clear(file: WantedFile, kept: Path) -> str:
         return f"delete that file to {file.expected.advice}"
     kept.unlink()
     return f"deleted it: {file.expected.advice}"
-
-
-@contextmanager
-def _one_process_at_a_time(title: str, kept: Path) -> Iterator[None]:
-    """Lets one process at a time fetch a file; the others wait and find it there."""
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(kept.with_name(f".{kept.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        _log.warning("source %s: another process is fetching it; waiting for that", title)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 class _Failed(Exception):

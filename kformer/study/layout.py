@@ -153,7 +153,8 @@ class Layout:
         """
         if given := self.experiment.tracking.uri:
             return given.get_secret_value(), self.experiment.experiment
-        store = paths.TRACKING_STORE.resolve()
+        # Where it is a link, `kformer.tracking` follows it.
+        store = paths.TRACKING_STORE.parent.resolve() / paths.TRACKING_STORE.name
         # The address of a database cannot have a "?" in its path.
         default = f"sqlite:///{paths.TRACKING_STORE if '?' in str(store) else store}"
         return (

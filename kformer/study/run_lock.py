@@ -6,6 +6,7 @@ waits for them.
 """
 
 import os
+import re
 import socket
 import sys
 import time
@@ -19,6 +20,7 @@ from kformer.io.locks import locked
 from kformer.progress import SECONDS_BETWEEN_LINES
 
 _SECONDS_BETWEEN_TRIES = 0.2
+_JOB = re.compile(r"(?P<process>[1-9][0-9]{0,8}) (?P<what>.*\S)\s*")  # a line of a file of jobs
 
 JOBS_LOCK_VARIABLE = "KFORMER_JOBS_LOCK"
 """Names, for every job of a run, the file that the job locks for as long as it lives."""
@@ -77,7 +79,7 @@ def marked_as_job() -> Iterator[None]:
 
 
 def _wait_for_jobs(jobs_lock: Path) -> None:
-    with jobs_lock.open("a+") as file:
+    with jobs_lock.open("a+", errors="replace") as file:
         began = time.monotonic()
         next_line = began
         while not locked(file.fileno(), jobs_lock):
@@ -93,8 +95,10 @@ def _wait_for_jobs(jobs_lock: Path) -> None:
 def _alive(file: IO[str]) -> str:
     """The jobs in a file of jobs that still run, for a person."""
     file.seek(0)
-    jobs = [line.split(maxsplit=1) for line in file.read().splitlines()]
-    alive = [f"{what.strip()} (process {pid})" for pid, what in jobs if _runs(int(pid))]
+    # A crash or a full disk may have damaged lines.
+    jobs = filter(None, map(_JOB.fullmatch, file.read().splitlines()))
+    running = (job for job in jobs if _runs(int(job["process"])))
+    alive = [f"{job['what']} (process {job['process']})" for job in running]
     return ", ".join(alive) or "on another machine"
 
 

@@ -10,17 +10,19 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
-from filelock import FileLock
-
 from kformer.errors import KformerError
 from kformer.io.file_writing import replacing
+from kformer.io.locks import Lock
 from kformer.tracking.connection import say
 
 _SCHEME = "sqlite:///"
+_IN_MEMORY = re.compile(
+    r"sqlite(\+\w+)?:(//|///(file:)?(:memory:)?)(\?.*)?"
+    r"|sqlite.*[?&](mode=memory|vfs=memdb)(&.*)?"
+)
 _BESIDE = ("", "-journal", "-wal", "-shm")  # a database and what SQLite keeps beside it
 # SQLite's codes of errors: an error in the tables' own definitions, damage, no database.
 _ERROR, _CORRUPT, _NO_DATABASE = 1, 11, 26
-_LOCK_SECONDS = 120  # eight that make a database wait for the first
 
 Trouble = Literal[
     "no SQLite database",
@@ -34,11 +36,17 @@ _WRECKS: tuple[Trouble, ...] = ("damaged", "half migrated")
 
 
 def database_of(uri: str) -> Path | None:
-    """The file of an SQLite store; None for any other store.
+    """The file of an SQLite store, not a link to it; None for any other store.
 
     Raises:
-        KformerError: the file's path holds a ``?``, at which the address ends.
+        KformerError: the store would be in memory, the file's path holds a ``?``, at which the
+            address ends, or it is a link to nothing.
     """
+    if _IN_MEMORY.fullmatch(uri):
+        raise KformerError(
+            f"{uri}: this names no file, and what one job kept in memory no other would see; "
+            f"give {_SCHEME} and a path"
+        )
     if not uri.startswith(_SCHEME):
         return None
     path, question_mark, options = uri.removeprefix(_SCHEME).partition("?")
@@ -47,15 +55,26 @@ def database_of(uri: str) -> Path | None:
             f"{uri}: an address ends at a ?; rename the folder, or give the path from the working "
             "directory on"
         )
-    return None if path.startswith(("file:", ":memory:")) or not path else Path(path)
+    return None if path.startswith("file:") else _followed(Path(path))
+
+
+def _followed(database: Path) -> Path:
+    """Where a database lies: beside a link to it, nothing may be made in its place."""
+    if not database.is_symlink():
+        return database
+    if not database.exists():
+        raise KformerError(
+            f"{database} is a link to {database.readlink()}, which is not there; mount or make "
+            "that, or remove the link"
+        )
+    return database.resolve()
 
 
 def create_if_missing(database: Path) -> None:
     """Makes a database with the tables of MLflow; several processes may do so at once."""
     if not _is_missing(database):
         return
-    database.parent.mkdir(parents=True, exist_ok=True)
-    with _lock_of(database):
+    with Lock(database, work="preparing"):
         if _is_missing(database):
             _create(database)
 
@@ -74,8 +93,7 @@ def make_usable(database: Path, is_own: bool) -> None:
         sqlite3.Error: it cannot be read or written.
         OSError: as well.
     """
-    database.parent.mkdir(parents=True, exist_ok=True)
-    with _lock_of(database):
+    with Lock(database, work="preparing"):
         if _is_missing(database):
             _create(database)
         if not (trouble := _trouble_with(database)):
@@ -95,10 +113,6 @@ def address_of(database: Path) -> str:
     """The address of a database; of its path from the working directory where that must be."""
     absolute = str(database.absolute())
     return _SCHEME + (os.path.relpath(absolute) if "?" in absolute else absolute)
-
-
-def _lock_of(database: Path) -> FileLock:
-    return FileLock(database.with_name(f".{database.name}.lock"), timeout=_LOCK_SECONDS)
 
 
 def _free_name(database: Path) -> Path:
@@ -132,7 +146,8 @@ def _forget_beside(partial: Path) -> None:
 
 def _trouble_with(database: Path) -> Trouble | None:
     """Why a database cannot be used; one of an older MLflow is brought up to date."""
-    from mlflow.store.db.utils import _get_latest_schema_revision
+    from mlflow.store.db.base_sql_model import Base
+    from mlflow.store.db.utils import _get_latest_schema_revision  # it completes Base, too
 
     try:
         # SQLite's own address of a file, which is not created here.
@@ -156,7 +171,7 @@ def _trouble_with(database: Path) -> Trouble | None:
     except UnicodeDecodeError:  # SQLite's message repeats what is damaged
         return "damaged"
     if revisions == [(_get_latest_schema_revision(),)]:
-        return None
+        return None if tables.issuperset(Base.metadata.tables) else "damaged"
     return _upgrade(database)
 
 

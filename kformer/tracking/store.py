@@ -39,6 +39,8 @@ def prepare_store(uri: str, experiment: str, artifacts: Path) -> None:
     remember_secrets(uri)
     be_quiet()
     with _one_line(uri):
+        if not uri.strip():
+            raise KformerError("it is blank")
         file = database.database_of(uri)
         is_own = file is not None and _lies_with(file, artifacts)
         if file:
@@ -114,11 +116,10 @@ def _correct_locations(file: Path, location: str, artifacts: Path) -> None:
 @contextmanager
 def _one_line(uri: str) -> Iterator[None]:
     """Makes one line of what goes wrong with a store."""
-    from filelock import Timeout
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
-    failures = (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, ImportError, Timeout)
+    failures = (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, ImportError)
     try:
         yield
     except KformerError as error:

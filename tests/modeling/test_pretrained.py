@@ -22,6 +22,14 @@ RELEASED += [("bert", AutoModelForPreTraining), ("electra", AutoModelForPreTrain
 RELEASED += [(family, AutoModelForSequenceClassification) for family in FAMILIES]
 
 
+@pytest.mark.parametrize("family", DECODERS)
+def test_a_decoder_may_call_itself_one(family, tmp_path):
+    AutoModelForCausalLM.from_config(encoder_config(family)).save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"is_decoder": True}))
+    load_encoder(tmp_path)
+
+
 @pytest.mark.parametrize(("family", "kind"), RELEASED)
 def test_a_head_may_be_left_over_but_no_layer(family, kind, tmp_path):
     kind.from_config(encoder_config(family)).save_pretrained(tmp_path)

@@ -166,10 +166,14 @@ def test_no_proxy_is_for_what_it_names(site, dead, get, refusal, monkeypatch):
     assert get(site.url()) == CONTENT
 
 
-def test_a_proxy_that_cannot_be_used_is_refused(site, get, monkeypatch):
-    monkeypatch.setenv("ALL_PROXY", "nonsense://127.0.0.1:1")
-    with pytest.raises(KformerError, match="proxy that the environment names cannot be used"):
+@pytest.mark.parametrize(
+    "proxy", ["nonsense://127.0.0.1:1", "http://me:s3cret@127.0.0.1:port", "http://me:s3cret#@host"]
+)
+def test_a_proxy_that_cannot_be_used_is_refused(proxy, site, get, monkeypatch):
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    with pytest.raises(KformerError, match="proxy that the environment names cannot be") as told:
         get(site.url())
+    assert "s3cret" not in str(told.value)
 
 
 # The Hugging Face hub

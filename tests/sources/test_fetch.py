@@ -5,9 +5,9 @@ import multiprocessing
 import time
 
 import pytest
-from filelock import FileLock
 
 from kformer.errors import KformerError
+from kformer.io.locks import Lock
 from kformer.questions.user_files import ParquetQuestions
 from kformer.sources import fetch
 from kformer.sources.catalogue import UserSource, resolve
@@ -110,12 +110,14 @@ def test_a_cache_that_one_may_only_read_is_good_enough(dead, downloads, out, get
     source = source_of(content, dead)
     downloads.mkdir()
     (downloads / f"atomic-{source.key}").write_bytes(content)
-    monkeypatch.setattr(fetch, "FileLock", None)  # it would write; root may write anywhere
+    monkeypatch.setattr(fetch, "Lock", None)  # it would write; root may write anywhere
     get(source)
     assert files_in(out) == TEXTS
 
 
-def test_two_processes_that_fetch_the_same_file_transfer_it_once(site, tmp_path, downloads, lock):
+def test_two_processes_that_fetch_the_same_file_transfer_it_once(
+    site, tmp_path, downloads, lock, capfd
+):
     site.content = tarred({"a.bin": b"x" * 100, **TEXTS})
     source = source_of(site.content, site.url())
     context = multiprocessing.get_context("spawn")
@@ -123,8 +125,7 @@ def test_two_processes_that_fetch_the_same_file_transfer_it_once(site, tmp_path,
     processes = [
         context.Process(target=fetch_source, args=(source, downloads, lock, out)) for out in outs
     ]
-    downloads.mkdir()
-    with FileLock(downloads / f".atomic-{source.key}.lock"):  # so that both have to wait
+    with Lock(downloads / f"atomic-{source.key}", work="fetching"):  # so that both have to wait
         for process in processes:
             process.start()
         time.sleep(1.5)
@@ -134,6 +135,9 @@ def test_two_processes_that_fetch_the_same_file_transfer_it_once(site, tmp_path,
         assert process.exitcode == 0
     assert len(site.requests) == 1
     assert files_in(outs[0]) == files_in(outs[1]) != {}
+    assert list(downloads.glob(".*")) == []
+    said = capfd.readouterr().err
+    assert f"/atomic-{source.key}: " in said and " is fetching it; waiting until that ends" in said
 
 
 # What is not the expected file
@@ -143,7 +147,7 @@ def test_a_wrong_download_is_named_and_deleted(site, downloads, refusal):
     site.content = tarred(TEXTS)
     message = refusal(source_of(b"other", site.url()))
     assert f"the file from {site.url()} has sha256 {sha256(site.content)}" in message
-    assert [path.suffix for path in downloads.iterdir()] == [".lock"]
+    assert list(downloads.iterdir()) == []
 
 
 def test_a_local_file_that_is_wrong_missing_or_a_folder_is_named_and_kept(tmp_path, refusal):

@@ -35,6 +35,6 @@ def test_after_kills_the_files_are_the_same_and_nothing_is_left(
     assert files_in(out) == MEMBERS
     assert lock.exists() == (not published)
     kept = f"atomic-{source.key}"
-    assert {path.name for path in downloads.iterdir()} == {kept, f".{kept}.lock"}
+    assert {path.name for path in downloads.iterdir()} == {kept}
     note = set() if published else {f".{out.name}.sha256"}
     assert {path.name for path in out.parent.iterdir()} == {out.name, *note}

@@ -72,8 +72,13 @@ def test_the_lock_is_held_for_as_long_as_it_lives(locks):
     lock_run(*locks)
 
 
-def test_a_run_waits_for_jobs_of_a_killed_one_and_names_them(locks):
+DAMAGED = [b"", b" ", b"x kformer train", b"7", b"\x00\xff 1", b"9" * 30 + b" kformer", b"-1 x"]
+
+
+@pytest.mark.parametrize("damaged", [[], DAMAGED])
+def test_a_run_waits_for_jobs_of_a_killed_one_and_names_them(damaged, locks):
     locks[1].parent.mkdir()
+    locks[1].write_bytes(b"".join(line + b"\n" for line in damaged))
     with process(WORK_AS_JOB, "train", **{JOBS_LOCK_VARIABLE: str(locks[1])}) as job:
         run = subprocess.Popen(
             [sys.executable, "-c", HOLD_RUN, *map(str, locks)],
@@ -83,7 +88,7 @@ def test_a_run_waits_for_jobs_of_a_killed_one_and_names_them(locks):
         )
         try:
             line = run.stderr.readline()
-            assert "waiting" in line and f"kformer train (process {job.pid})" in line
+            assert "waiting" in line and f" left: kformer train (process {job.pid}); 0 s" in line
             job.stdin.close()  # its work is done
             assert run.stdout.readline() == "locked\n"
         finally:

@@ -12,7 +12,7 @@ import pytest
 from kformer.errors import KformerError
 from kformer.tracking import database as databases
 from kformer.tracking import tracked
-from kformer.tracking.database import create_if_missing, make_usable
+from kformer.tracking.database import create_if_missing, database_of, make_usable
 
 pytestmark = pytest.mark.slow  # for the stores
 
@@ -75,8 +75,12 @@ def unknown_format(database):
         file.write(b"\xee")
 
 
+def drop_a_table(database):
+    change(database, "DROP TABLE metrics")
+
+
 WRECKS = {
-    "damaged": [cut, scribble, misspell, unknown_format],
+    "damaged": [cut, scribble, misspell, unknown_format, drop_a_table],
     "half migrated": [half_migrate],
     "no SQLite database": [lambda database: database.write_text("no database " * 500)],
     "of another version of MLflow": [
@@ -154,6 +158,19 @@ def test_an_older_one_is_brought_up_to_date_and_kept(database, tmp_path, capsys)
     assert "before" in experiments(database.with_name("mlflow-moved-aside-1.db"))
     make_usable(database, is_own=True)
     assert "older" not in capsys.readouterr().err
+
+
+def test_a_link_to_one_is_followed_and_stays(database, tmp_path):
+    link = tmp_path / "results" / "mlflow.db"
+    link.parent.mkdir()
+    link.symlink_to(database)
+    for empty in (False, True):
+        if empty:
+            database.write_bytes(b"")
+        found = database_of(f"sqlite:///{link}")
+        make_usable(found, is_own=True)
+        assert found == database and experiments(database) == ["Default"]
+    assert list(link.parent.iterdir()) == [link] and link.is_symlink()
 
 
 def track(database, memory):

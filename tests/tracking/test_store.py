@@ -89,6 +89,44 @@ class TestAddresses:
             prepare_store(f"sqlite:///{tmp_path}/a?b/mlflow.db", "study", tmp_path)
         assert list(tmp_path.iterdir()) == []
 
+    @pytest.mark.parametrize(
+        "uri",
+        [
+            "sqlite://",
+            "sqlite:///",
+            "sqlite+pysqlite:///",
+            "sqlite:///?timeout=5",
+            "sqlite:///:memory:",
+            "sqlite:///file::memory:?cache=shared&uri=true",
+            "sqlite:///file:a?cache=shared&mode=memory&uri=true",
+            "sqlite:///a.db?mode=memory",
+            "sqlite:///file:/a?vfs=memdb&uri=true",
+        ],
+    )
+    def test_a_store_in_memory_is_refused(self, uri, tmp_path):
+        with pytest.raises(
+            KformerError, match=r"this names no file, .* no other would see"
+        ) as told:
+            prepare_store(uri, "study", tmp_path)
+        assert "\n" not in str(told.value)
+
+    @pytest.mark.parametrize("target", ["absent/mlflow.db", "mlflow.db"])
+    def test_a_link_to_nothing_or_to_itself_is_told_and_stays(self, target, tmp_path):
+        link = tmp_path / "mlflow.db"
+        link.symlink_to(target)
+        with pytest.raises(
+            KformerError, match=f"is a link to {target}, which is not there"
+        ) as told:
+            prepare_store(f"sqlite:///{link}", "study", tmp_path)
+        assert "\n" not in str(told.value)
+        assert list(tmp_path.iterdir()) == [link] and link.is_symlink()
+
+    def test_a_blank_address_is_refused(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(KformerError, match="it is blank"):
+            prepare_store("  ", "study", tmp_path)
+        assert list(tmp_path.iterdir()) == []
+
 
 @pytest.fixture
 def project(tmp_path, store):

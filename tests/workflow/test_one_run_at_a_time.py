@@ -89,3 +89,22 @@ def test_a_run_waits_for_jobs_that_a_killed_one_has_left(start, moment):
     if moment == "training":
         said = (folder / "output.txt").read_text()
         assert "for jobs that a killed run has left: kformer train (process " in said
+
+
+def test_ctrl_c_before_the_first_job_leaves_no_traceback(start):
+    folder, process = start()
+    wait_for(process, folder, "results/.lock")  # encoders are checked now
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait() == 130
+    said = (folder / "output.txt").read_text()
+    assert "Traceback" not in said and "KeyboardInterrupt" not in said
+    assert not list(folder.glob("results/shared/*"))
+
+
+def test_a_config_that_cannot_be_noted_is_one_line(tmp_path, config):
+    (tmp_path / "results/tiny/config.json/more").mkdir(parents=True)
+    ended = snakemake(tmp_path, config, "all")
+    assert ended.returncode != 0
+    last = ended.stderr.splitlines()[-1]
+    assert last.startswith("error: ") and "config.json: this folder is there already" in last
+    assert "common.smk" not in ended.stderr and "Traceback" not in ended.stderr

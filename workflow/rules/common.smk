@@ -26,7 +26,7 @@ from kformer.study.run_lock import lock_run
 
 
 def or_exit(function, *arguments):
-    """What a function returns; a mistake of the user's ends all with one line.
+    """What a function returns; a mistake of the user's ends all with one line, Ctrl-C with none.
 
     A WorkflowError would add where in this file it was raised.
     """
@@ -36,11 +36,14 @@ def or_exit(function, *arguments):
         sys.exit(f"error: {error}")
     except OSError as error:
         sys.exit(f"error: {error.filename}: {error.strerror}")
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def run_or_exit(*command):
     """Runs a command of kformer; where it fails it has printed why, and all ends."""
-    if subprocess.run(["kformer", *command]).returncode:
+    # In a group of its own: Ctrl-C reaches this process alone, which then kills the command.
+    if subprocess.run(["kformer", *command], process_group=0).returncode:
         sys.exit(1)
 
 
@@ -172,6 +175,25 @@ def errors_of_failed_jobs(logs):
             yield from [line for line in lines if line.startswith("error: ")][-1:]
 
 
+def prepare():
+    """Whatever must be done before the first job; returns the lock of the run."""
+    lock = lock_run(paths.RUN_LOCK, paths.JOBS_LOCK)
+    encoders = [
+        f"--{option}={name}"
+        for option, names in EXPERIMENT.encoders.items()
+        for name in names
+    ]
+    run_or_exit("check-encoders", *encoders)
+    run_or_exit("prepare-tracking", f"--artifacts={STUDY.artifacts}")
+    tell_or_keep(STUDY, finished_runs_to_replace())
+    # Without the tracking address, which may hold a password.
+    write_json(
+        STUDY.config,
+        EXPERIMENT.model_dump(mode="json", exclude={"tracking", "keep"}),
+    )
+    return lock
+
+
 wildcard_constraints:
     source="|".join(map(re.escape, STUDY.sources)) or "none",
     key="[A-Za-z0-9_.+-]+",
@@ -182,20 +204,7 @@ wildcard_constraints:
 onstart:
     # Global, since the lock is held for as long as this lives.
     global RUN_LOCK
-    RUN_LOCK = or_exit(lock_run, paths.RUN_LOCK, paths.JOBS_LOCK)
-    encoders = [
-        f"--{option}={name}"
-        for option, names in EXPERIMENT.encoders.items()
-        for name in names
-    ]
-    run_or_exit("check-encoders", *encoders)
-    run_or_exit("prepare-tracking", f"--artifacts={STUDY.artifacts}")
-    or_exit(tell_or_keep, STUDY, finished_runs_to_replace())
-    # Without the tracking address, which may hold a password.
-    write_json(
-        STUDY.config,
-        EXPERIMENT.model_dump(mode="json", exclude={"tracking", "keep"}),
-    )
+    RUN_LOCK = or_exit(prepare)
 
 
 onsuccess:

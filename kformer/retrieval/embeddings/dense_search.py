@@ -50,7 +50,7 @@ def open_dense_shards(settings: Retrieval, documents: Documents) -> list["Dense"
 class Dense:
     """Searches documents by the nearness of their embeddings to that of a query.
 
-    An empty query finds nothing.
+    A query that is empty, or of whose words the encoder knows none, finds nothing.
 
     Attributes:
         encoder: embeds the queries, and has embedded the documents.
@@ -94,7 +94,7 @@ class Dense:
         by_relations: dict[Relations | None, list[int]] = {}
         relations_of_texts = (query.relations for query in queries for _ in query.suffixes)
         for number, relations in enumerate(relations_of_texts):
-            if texts[number]:
+            if texts[number] and embeddings[number].any():
                 by_relations.setdefault(relations, []).append(number)
         nothing = Hits(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))
         hits = [nothing] * len(texts)

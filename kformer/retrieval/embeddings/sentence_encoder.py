@@ -20,6 +20,7 @@ from tokenizers.models import Unigram
 from torch import Tensor
 
 from kformer.compute_precision import hardware_computes_in_bf16
+from kformer.errors import KformerError
 
 Precision = Literal["bf16", "fp32"]
 
@@ -86,11 +87,14 @@ class SentenceEncoder:
     def embed_queries(
         self, texts: Sequence[str], precision: Precision | None = None
     ) -> NDArray[np.float32]:
-        """The embeddings of queries, of length 1, (Q, D).
+        """The embeddings of queries, of length 1, (Q, D); 0 where none of its words is known.
 
         Args:
             texts: the queries.
             precision: the one that the documents were embedded in; None = the encoder's own.
+
+        Raises:
+            KformerError: what the encoder computes is no finite number.
         """
         precision = precision or self.precision
         # The shards of an index all need the embeddings of the same queries.
@@ -101,7 +105,7 @@ class SentenceEncoder:
         return known[1]
 
     def embed_documents(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """The embeddings of documents, of length 1, (N, D)."""
+        """The embeddings of documents, of length 1, (N, D); 0 and errors as of queries."""
         return self._embed(texts, "document", self.precision)
 
     def _embed(self, texts: Sequence[str], task: str, precision: Precision) -> NDArray[np.float32]:
@@ -156,6 +160,12 @@ class SentenceEncoder:
         }
         with torch.inference_mode(), torch.autocast(self.device, torch.bfloat16, bf16):
             embeddings = self._model(features)["sentence_embedding"].float()[:, : self.width]
+        # Their lengths may be infinite where they are not.
+        if not embeddings.norm(dim=1).isfinite().all():
+            raise KformerError(
+                f"{KEY}: what {self.name} computes of some texts is NaN or infinite; give another "
+                "encoder"
+            )
         embeddings = torch.nn.functional.normalize(embeddings, dim=1)
         return rows, embeddings[: len(rows)].cpu().numpy()
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.modules import InputModule
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from transformers import PreTrainedModel
 
@@ -25,19 +26,22 @@ from kformer.encoder_weights import (
 from kformer.errors import KformerError
 from kformer.retrieval.embeddings.sentence_encoder import KEY
 
+_WORDS_TRIED = 16
+
 
 def load_modules(name: str) -> Any:
     """A sentence encoder, ready to embed; code that comes with it is never run.
 
     Raises:
         KformerError: there is no such encoder, it is damaged, its weights are not those of the
-            modules that it describes or no finite numbers, or modules do not fit together.
+            modules that it describes or no finite numbers, modules do not fit together, or
+            what it embeds is always the same.
     """
     if name == BUNDLED:
         check_bundled_weights(Path(locate_encoder(name, KEY)))
     model = _load(name, {}, device="cuda" if torch.cuda.is_available() else "cpu")
     check_numbers(model, KEY, name)
-    _check_embedding(model, name)
+    _check_embeddings(model, name)
     return model
 
 
@@ -59,6 +63,11 @@ def _load(name: str, weights: dict[str, Any], **options: Any) -> Any:
             trust_remote_code=False,
             model_kwargs={"dtype": torch.float32, "use_safetensors": True, **weights},
             **options,
+        )
+    if not isinstance(model[0], InputModule):
+        raise KformerError(
+            f"{KEY}: the first module in {name} is {type(model[0]).__name__}, which reads no text; "
+            "correct the order in its modules.json"
         )
     _check_nothing_is_made_up(model, name)
     # Weights of a pooler may be missing where the states of tokens are pooled instead.
@@ -118,18 +127,32 @@ def _embedded_tokens(module: Any) -> int | None:
     return module.embedding.num_embeddings if isinstance(module, StaticEmbedding) else None
 
 
-def _check_embedding(model: Any, name: str) -> None:
-    """Embeds a word, since nothing else tells whether modules fit together."""
+def _check_embeddings(model: Any, name: str) -> None:
+    """Embeds some words, since nothing else tells whether modules fit together and compute."""
     with loading(name, KEY), torch.inference_mode():
-        word = {
+        words = {
             key: value.to(model.device) if isinstance(value, torch.Tensor) else value
-            for key, value in model.preprocess(["word"]).items()
+            for key, value in model.preprocess(_some_words(model.tokenizer)).items()
         }
-        found = model(word)["sentence_embedding"].shape[-1]
-    width = model.get_embedding_dimension()
+        embeddings = model(words)["sentence_embedding"].float()
+    found, width = embeddings.shape[-1], model.get_embedding_dimension()
     if found != width and not (model.truncate_dim is not None and found > width):
         raise KformerError(
             f"{KEY}: the modules in {name} do not fit together: embeddings are {found} wide, its "
             f"configuration says {width}; correct the config.json of its pooling, or give another "
             "encoder"
         )
+    directions = torch.nn.functional.normalize(embeddings[:, :width], dim=1)
+    # Float16, as which they are stored, does not tell apart what is closer.
+    if len(directions) > 1 and torch.allclose(directions, directions[:1], rtol=0, atol=1e-5):
+        raise KformerError(
+            f"{KEY}: what {name} computes is the same for every word, so that nothing can be "
+            "found; give other weights, or another encoder"
+        )
+
+
+def _some_words(tokenizer: Any) -> list[str]:
+    """Different words, all of which a tokenizer knows, if it has a vocabulary at all."""
+    known = sorted(tokenizer.get_vocab()) if tokenizer is not None else []
+    words = [word for word in known if word.isalpha()]
+    return words[:: max(1, len(words) // _WORDS_TRIED)] or ["word"]

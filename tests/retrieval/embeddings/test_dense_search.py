@@ -55,6 +55,8 @@ def index_of(layout_of, new_folder):
 def brute_force(documents, relations, query, wanted, top_k):
     """Ids and scores of the nearest, one after the other and in full precision."""
     query = unit([query])[0].astype(np.float32)
+    if not query.any():  # as of words that an encoder does not know
+        return []
     pairs = []
     for number, document in enumerate(unit(documents).astype(np.float16)):
         if wanted is None or relations[number] in wanted:

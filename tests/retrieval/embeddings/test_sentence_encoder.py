@@ -307,6 +307,35 @@ def test_modules_that_do_not_fit_together_are_refused(file, values, with_dense, 
     assert str(folder) in refusal(folder)
 
 
+def scaled(factor, part):
+    return lambda weights: {n: w * factor if part in n else w for n, w in weights.items()}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (scaled(3e38, "output.LayerNorm.weight"), "computes of some texts is NaN or infinite"),
+        (scaled(0, "LayerNorm"), "computes is the same for every word"),
+        (scaled(0, "output.LayerNorm.weight"), "computes is the same for every word"),
+    ],
+)
+def test_an_encoder_whose_embeddings_say_nothing_is_refused(spoil, said, saved):
+    _, folder = saved()
+    weights = spoil(load_file(folder / "model.safetensors"))
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    for embed in (SentenceEncoder.embed_documents, SentenceEncoder.embed_queries):
+        with pytest.raises(KformerError, match=rf"^retrieval\.encoder: .*{said}") as error:
+            embed(SentenceEncoder(str(folder)), ["a pet", "a job"])
+        assert str(folder) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_first_module_that_reads_no_text_is_refused(saved):
+    _, folder = saved()
+    parts = json.loads((folder / "modules.json").read_text())
+    (folder / "modules.json").write_text(json.dumps(parts[::-1]))
+    assert "the first module" in refusal(folder) and "is Pooling" in refusal(folder)
+
+
 def test_a_pooler_that_is_read_must_be_there(saved):
     _, folder = saved()
     weights = load_file(folder / "model.safetensors")
