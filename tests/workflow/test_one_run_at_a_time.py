@@ -36,6 +36,8 @@ def start(tmp_path, config):
                 env=environment,
                 cwd=ROOT,
                 start_new_session=True,
+                # As in a terminal: what a script runs in the background ignores Ctrl-C.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
                 stdout=output,
                 stderr=output,
             )
