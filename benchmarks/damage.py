@@ -311,7 +311,7 @@ def reader_of(kind: str) -> QuestionSource | KnowledgeSource:
 
 def read_config(chance: random.Random) -> None:
     """Half of the configs are mutated as text, half in their values and keys."""
-    path = chance.choice(sorted((ROOT / "config").glob("*.yaml")))
+    path = chance.choice(whole_configs())
     text = path.read_bytes()
     as_text = chance.random() < 0.5
     try:
@@ -321,6 +321,13 @@ def read_config(chance: random.Random) -> None:
     if not as_text:
         content = changed_values(content, chance)
     load_experiment(content if isinstance(content, dict) else {}, str(path.name))
+
+
+@cache
+def whole_configs() -> list[Path]:
+    """Those that are no overlay over another one, which alone would always be refused."""
+    files = sorted((ROOT / "config").glob("*.yaml"))
+    return [file for file in files if "experiment" in yaml.safe_load(file.read_bytes())]
 
 
 def mutated(content: bytes, chance: random.Random) -> bytes:
