@@ -67,14 +67,13 @@ def locate_encoder(name: str, key: str = "model.encoder") -> str:
 
 def _check_named_files(folder: Path, key: str) -> None:
     """Refuses files that libraries would read and that are not among `visible_files`."""
-    for pattern, names_in in _NAMING_FILES.items():
-        for file in visible_files(folder, pattern):
-            for name in _named_in(file, names_in):
-                if not _is_visible(PurePath(name)):
-                    raise KformerError(
-                        f"{key}: {file} names {name}, where nobody would notice a change; put it "
-                        "into the folder of the encoder, under no name that begins with a dot"
-                    )
+    for file in visible_files(folder):
+        for name in _named_in(file):
+            if not _is_visible(PurePath(name)):
+                raise KformerError(
+                    f"{key}: {file} names {name}, where nobody would notice a change; put it "
+                    "into the folder of the encoder, under no name that begins with a dot"
+                )
 
 
 def _is_visible(path: PurePath) -> bool:
@@ -82,8 +81,11 @@ def _is_visible(path: PurePath) -> bool:
     return not path.is_absolute() and not any(part.startswith(".") for part in path.parts)
 
 
-def _named_in(file: Path, names_in: Callable[[Any], Iterable[Any]]) -> list[str]:
+def _named_in(file: Path) -> list[str]:
     """The files and folders that a file names; none where it is damaged, as loading it tells."""
+    names_in = next((how for name, how in _NAMING_FILES.items() if file.match(name)), None)
+    if names_in is None:
+        return []
     try:
         return [str(name) for name in names_in(json.loads(file.read_text("utf-8")))]
     except (OSError, ValueError, TypeError, AttributeError, LookupError, RecursionError):

@@ -73,7 +73,8 @@ class SplitNames:
         if not self.path.is_dir():
             return {}
         files = (file for file in visible_files(self.path) if is_kind(file, *_FORMATS))
-        others = [file for file in files if file not in self.files]
+        read = set(self.files)
+        others = [file for file in files if file not in read]
         names = SplitNames(self.path, others)
         found: dict[str, Path] = {}
         for file in others:

@@ -1,7 +1,7 @@
 """The experiment and its layout, which says for every rule what it reads and where it lies.
 
 Every rule gets just the settings that it uses as its params, so that changing anything else re-runs
-nothing; the version of its stage is a param where no key in its paths has it.
+nothing; where no key in its paths has the version of its stage, a plan or a param has it.
 """
 
 import json
