@@ -17,7 +17,8 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 from transformers.models.deberta_v2.modeling_deberta_v2 import DisentangledSelfAttention
 
-from kformer.modeling.encoder_families import ATTENTION_WITH_FACTS
+from kformer.modeling.dropout import dropout as fast_dropout
+from kformer.modeling.encoder_families import ATTENTION, ATTENTION_WITH_FACTS
 
 
 class Slots(Protocol):
@@ -34,26 +35,55 @@ class Slots(Protocol):
         ...
 
 
-def attention_with_facts(
+def attention(
     module: nn.Module,
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    attention_mask: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
     fact_slots: Slots | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, Tensor | None]:
-    """Scaled dot-product attention over the facts, then the tokens.
+    """Scaled dot-product attention over the facts, if any join, then the tokens.
 
     Args and result are those of transformers' attention interface: query (R, H, L, K/H), key and
     value alike with as many heads as keys have, mask (R or 1, 1, L, L), True where a token sees.
     """
+    scale = scaling or 1 / math.sqrt(query.shape[-1])
     if fact_slots is not None:
+        assert attention_mask is not None, "facts need a mask to join"
         key, value, attention_mask = prepend_facts(fact_slots, key, value, attention_mask)
         if fact_slots.recording:
-            scale = kwargs.get("scaling") or 1 / math.sqrt(query.shape[-1])
             record_weights(fact_slots, query, key, attention_mask, scale)
-    return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
+    has_all_heads = key.shape[1] == query.shape[1]
+    if attention_mask is not None and has_all_heads and _is_slow(query, dropout):
+        return attend(query, key, value, attention_mask, dropout, scale), None
+    return sdpa_attention_forward(
+        module, query, key, value, attention_mask, dropout=dropout, scaling=scale, **kwargs
+    )
+
+
+def attend(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor, dropout: float, scale: float
+) -> Tensor:
+    """Scaled dot-product attention, (R, L, H, K/H); a mask of floats is added to the scores."""
+    if not _is_slow(query, dropout):
+        mixed = F.scaled_dot_product_attention(query, key, value, mask, dropout, scale=scale)
+        return mixed.transpose(1, 2)
+    scores = (query * scale) @ key.transpose(2, 3)
+    if mask.dtype == torch.bool:
+        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+    else:
+        scores = scores + mask.to(scores.dtype)
+    weights = fast_dropout(scores.softmax(-1).to(value.dtype), dropout, training=True)
+    return (weights @ value).transpose(1, 2).contiguous()
+
+
+def _is_slow(query: Tensor, dropout: float) -> bool:
+    """Whether PyTorch's own attention is slow: on a CPU it has no kernel with dropout."""
+    return dropout > 0 and query.device.type == "cpu"
 
 
 def _materialised_mask(*args: Any, **kwargs: Any) -> Tensor | None:
@@ -62,7 +92,9 @@ def _materialised_mask(*args: Any, **kwargs: Any) -> Tensor | None:
     return sdpa_mask(*args, **kwargs | always)
 
 
-AttentionInterface.register(ATTENTION_WITH_FACTS, attention_with_facts)
+AttentionInterface.register(ATTENTION, attention)
+AttentionMaskInterface.register(ATTENTION, sdpa_mask)
+AttentionInterface.register(ATTENTION_WITH_FACTS, attention)
 AttentionMaskInterface.register(ATTENTION_WITH_FACTS, _materialised_mask)
 
 
@@ -110,8 +142,7 @@ class DisentangledAttentionWithFacts(DisentangledSelfAttention):
         if fact_slots.recording:
             record_weights(fact_slots, query, key, bias, scale)
         dropout = self.dropout.p if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(query, key, value, bias, dropout, scale=scale)
-        return mixed.transpose(1, 2).flatten(2), None
+        return attend(query, key, value, bias, dropout, scale).flatten(2), None
 
 
 def prepend_facts(

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedConfig
 
-ATTENTION_WITH_FACTS = "kformer_sdpa"
-"""The name under which transformers finds scaled dot-product attention with facts."""
+ATTENTION = "kformer"
+"""The name under which transformers finds our scaled dot-product attention."""
+ATTENTION_WITH_FACTS = "kformer_with_facts"
+"""The same with a mask that is always there, which facts extend."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class Adapter:
         attention_with_facts: the attention implementation that the encoder needs for facts to
             join it; None where the layers' own attention, once prepared, takes facts.
         prepare: changes a new encoder's modules where they lack what injections need.
+        last_layer: finds where the last layer can be cut to the first token, the arguments of
+            `kformer.modeling.scored_token.ScoredTokenOnly`; None where it cannot.
     """
 
     sites: Callable[[Any], list[LayerSites]]
@@ -60,6 +64,7 @@ class Adapter:
     projection: str | None = None
     attention_with_facts: str | None = ATTENTION_WITH_FACTS
     prepare: Callable[[Any], None] = _leave
+    last_layer: Callable[[Any], "tuple[nn.Module, nn.Module | None]"] | None = None
 
 
 def _bert_sites(encoder: Any) -> list[LayerSites]:
@@ -67,6 +72,11 @@ def _bert_sites(encoder: Any) -> list[LayerSites]:
         LayerSites(layer.intermediate, layer.output.dense, layer.attention.self)
         for layer in encoder.encoder.layer
     ]
+
+
+def _bert_last_layer(encoder: Any) -> "tuple[nn.Module, nn.Module | None]":
+    attention = encoder.encoder.layer[-1].attention
+    return attention.self, attention.output
 
 
 def _prepare_deberta(encoder: Any) -> None:
@@ -83,6 +93,10 @@ def _mpnet_sites(encoder: Any) -> list[LayerSites]:
     ]
 
 
+def _mpnet_last_layer(encoder: Any) -> "tuple[nn.Module, nn.Module | None]":
+    return encoder.encoder.layer[-1].attention.attn, None
+
+
 def _prepare_mpnet(encoder: Any) -> None:
     from kformer.modeling.mpnet import prepare_mpnet
 
@@ -97,7 +111,7 @@ def _decoder_sites(encoder: Any) -> list[LayerSites]:
     return [LayerSites(layer.mlp, layer.mlp, layer.self_attn) for layer in encoder.layers]
 
 
-_BERT = Adapter(_bert_sites)
+_BERT = Adapter(_bert_sites, last_layer=_bert_last_layer)
 _DECODER = Adapter(_decoder_sites, scored_token="last")
 
 ADAPTERS = {
@@ -107,11 +121,17 @@ ADAPTERS = {
         projection="embeddings.embed_proj",
         attention_with_facts=None,
         prepare=_prepare_deberta,
+        last_layer=_bert_last_layer,
     ),
-    "electra": Adapter(_bert_sites, projection="embeddings_project"),
+    "electra": Adapter(_bert_sites, projection="embeddings_project", last_layer=_bert_last_layer),
     "llama": _DECODER,
     "mistral": _DECODER,
-    "mpnet": Adapter(_mpnet_sites, attention_with_facts=None, prepare=_prepare_mpnet),
+    "mpnet": Adapter(
+        _mpnet_sites,
+        attention_with_facts=None,
+        prepare=_prepare_mpnet,
+        last_layer=_mpnet_last_layer,
+    ),
     "modernbert": Adapter(_modernbert_sites, activation="hidden_activation"),
     "qwen2": _DECODER,
     "qwen3": _DECODER,

@@ -4,13 +4,14 @@ The method is Kformer's (Yao et al., arXiv 2201.05742): embed each fact as the m
 embeddings, keep the facts that fit the input best, inject them, score each choice from the state
 of one token.
 
-Shapes: B batch, C choices, L tokens, M candidate facts, N facts kept, T fact tokens, P injected
-layers, D width, E width of word embeddings, which few encoders have narrower; R = B·C rows, in G
-groups that share their candidates (B, or R where facts are per choice).
+Shapes: B batch, C choices, L tokens, M candidate facts, U distinct ones in the batch, N facts kept,
+T fact tokens, P injected layers, D width, E width of word embeddings, which few encoders have
+narrower; R rows, one for each choice that is computed, B·C where none is padding.
 """
 
 import copy
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,11 +28,15 @@ from kformer.encoder_lookup import layer_span
 from kformer.encoder_weights import load_checked
 from kformer.errors import KformerError
 from kformer.io.checksums import check_saved
+from kformer.modeling.candidates import Candidates
+from kformer.modeling.choice_grid import ChoiceGrid
 from kformer.modeling.configuration import KformerConfig
-from kformer.modeling.encoder_families import adapter_for
+from kformer.modeling.dropout import use_fast_dropout
+from kformer.modeling.encoder_families import ATTENTION, adapter_for
 from kformer.modeling.fact_embeddings import FactEmbeddings, embedding_sum
 from kformer.modeling.injections import find_injection
 from kformer.modeling.pretrained import load_encoder, longest_input
+from kformer.modeling.scored_token import ScoredTokenOnly, ScoringHead
 from kformer.modeling.slots import BatchFacts, InitialisesItself
 
 
@@ -48,21 +53,6 @@ class KformerOutput(MultipleChoiceModelOutput):
 
     kept_facts: Tensor | None = None
     fact_activations: Tensor | None = None
-
-
-class ScoringHead(nn.Module):
-    """Scores one token's state (R, D): dropout, dense, tanh, dropout, one number (R,)."""
-
-    def __init__(self, config: KformerConfig) -> None:
-        super().__init__()
-        width = config.encoder.hidden_size
-        self.dropout = nn.Dropout(config.head_dropout)
-        self.dense = nn.Linear(width, width)
-        self.out_proj = nn.Linear(width, 1)
-
-    def forward(self, state: Tensor) -> Tensor:
-        state = torch.tanh(self.dense(self.dropout(state)))
-        return self.out_proj(self.dropout(state)).squeeze(-1)
 
 
 class KformerForMultipleChoice(PreTrainedModel):
@@ -89,7 +79,10 @@ class KformerForMultipleChoice(PreTrainedModel):
                 raise KformerError(f"model.{name}: {getattr(config, name)} must be at least 1")
         self.adapter = adapter_for(config.encoder)
         config.encoder.use_cache = False  # a decoder reads each input once
-        attention = self._attention_with_facts or config.encoder._attn_implementation
+        attention = config.encoder._attn_implementation
+        if attention == "sdpa" and self.adapter.attention_with_facts:
+            attention = ATTENTION
+        attention = self._attention_with_facts or attention
         encoder = copy.deepcopy(config.encoder)  # another model of it may need another attention
         self.encoder = AutoModel.from_config(encoder, attn_implementation=attention)
         if getattr(self.encoder, "pooler", None) is not None:
@@ -101,6 +94,10 @@ class KformerForMultipleChoice(PreTrainedModel):
             words = self.encoder.get_input_embeddings()
             self.fact_embeddings = FactEmbeddings(words.num_embeddings, words.embedding_dim)
         self.head = ScoringHead(config)
+        self.last_layer: ScoredTokenOnly | None = None
+        if self.adapter.last_layer is not None:
+            self.last_layer = ScoredTokenOnly(*self.adapter.last_layer(self.encoder))
+        use_fast_dropout(self)
         self.post_init()
 
     @classmethod
@@ -175,6 +172,8 @@ class KformerForMultipleChoice(PreTrainedModel):
         attention_mask: Tensor,
         fact_input_ids: Tensor | None = None,
         fact_attention_mask: Tensor | None = None,
+        fact_positions: Tensor | None = None,
+        choice_rows: Tensor | None = None,
         labels: Tensor | None = None,
         output_facts: bool = False,
     ) -> KformerOutput:
@@ -183,78 +182,80 @@ class KformerForMultipleChoice(PreTrainedModel):
         Args:
             input_ids: (B, C, L), a row per choice; a row that is all padding is no choice.
             attention_mask: (B, C, L), 1 for tokens.
-            fact_input_ids: (B, M, T) for facts per question, (B, C, M, T) for facts per choice.
+            fact_input_ids: (U, T) for the distinct facts of the batch; without
+                ``fact_positions``, (B, M, T) for facts per question, (B, C, M, T) per choice.
             fact_attention_mask: the same shape; a fact that is all padding is no fact.
+            fact_positions: (B, M) for facts per question, (B, C, M) per choice: which of the
+                distinct facts each candidate is, -1 for none.
+            choice_rows: (R,), the rows of all B·C that are choices; only these are computed.
+                None = all rows.
             labels: (B,), the right choice.
             output_facts: also return which facts were kept and how strongly each one fired.
         """
         batch, choices, _ = input_ids.shape
         assert attention_mask.shape == input_ids.shape, (attention_mask.shape, input_ids.shape)
-        tokens, order = attention_mask.bool().flatten(0, 1).sort(descending=True, stable=True)
-        rows = input_ids.flatten(0, 1).gather(1, order)  # moves all padding to the right
-        is_choice = tokens.any(-1).view(batch, choices)
+        grid = ChoiceGrid(batch, choices, choice_rows)
+        tokens, order = grid.rows(attention_mask.bool()).sort(descending=True, stable=True)
+        rows = grid.rows(input_ids).gather(1, order)  # moves all padding to the right
+        is_choice = tokens.any(-1)
         tokens[:, 0] = True  # attention over nothing at all would be NaN
         if self.config.encoder.pad_token_id is not None:  # RoBERTa counts positions by it
             rows = rows.masked_fill(~tokens, self.config.encoder.pad_token_id)
 
         facts = self.injection.own_facts(len(rows))
-        if self.fact_embeddings is None:
-            fact_input_ids = None  # not read
-        if fact_input_ids is not None:
+        if fact_input_ids is not None and self.fact_embeddings is not None:
             assert fact_attention_mask is not None, "facts need their attention mask"
-            _check_facts(input_ids.shape, fact_input_ids, fact_attention_mask)
-            facts = self._read_facts(rows, tokens, fact_input_ids, fact_attention_mask)
+            candidates = Candidates.of(
+                input_ids.shape, fact_input_ids, fact_attention_mask, fact_positions
+            )
+            facts = self._read_facts(rows, tokens, grid, candidates)
         if facts is not None and output_facts:
             facts.tokens = tokens
-        with self.injection.using(facts):
+        # Activations are reported for all tokens.
+        with self.injection.using(facts), self._last_layer(only_scored=not output_facts):
             states = self.encoder(input_ids=rows, attention_mask=tokens.long()).last_hidden_state
 
-        logits = self.head(self._scored(states, tokens)).float().view(batch, choices)
-        logits = logits.masked_fill(~is_choice, torch.finfo(logits.dtype).min)
+        logits = self.head(self._scored(states, tokens)).float()
+        lowest = torch.finfo(logits.dtype).min
+        logits = grid.whole(logits.masked_fill(~is_choice, lowest), lowest)
         output = KformerOutput(logits=logits)
         if labels is not None:
             output.loss = F.cross_entropy(logits, labels)
         if facts is not None and output_facts:
-            if fact_input_ids is not None:
-                kept = facts.kept.masked_fill(~facts.mask, -1)
-                output.kept_facts = kept.unflatten(0, (batch, choices))
-            output.fact_activations = self.injection.activations().unflatten(0, (batch, choices))
+            if facts.candidates is not None:
+                kept = facts.candidates.masked_fill(~facts.mask, -1)
+                output.kept_facts = grid.whole(kept, -1)
+            output.fact_activations = grid.whole(self.injection.activations(), 0.0)
         return output
 
+    def _last_layer(self, only_scored: bool) -> AbstractContextManager[None]:
+        return self.last_layer.cutting(only_scored) if self.last_layer else nullcontext()
+
     def _scored(self, states: Tensor, tokens: Tensor) -> Tensor:
-        """The states (R, D) of the scored tokens, of all states (R, L, D)."""
+        """The states (R, D) of the scored tokens, of all states (R, L, D) or the first alone."""
         if self.adapter.scored_token == "first":
             return states[:, 0]
         last = tokens.sum(-1) - 1
         return states[torch.arange(len(states), device=states.device), last]
 
     def _read_facts(
-        self, rows: Tensor, tokens: Tensor, fact_ids: Tensor, fact_tokens: Tensor
+        self, rows: Tensor, tokens: Tensor, grid: ChoiceGrid, candidates: Candidates
     ) -> BatchFacts | None:
         """The facts to inject: all candidates embedded, and the best for each row chosen."""
-        groups = fact_ids.shape[:-2].numel()  # B, or B·C for facts per choice
-        assert self.fact_embeddings is not None
-        candidates = self.fact_embeddings(fact_ids.flatten(0, -2), fact_tokens.flatten(0, -2))
-        candidates = candidates.view(groups, fact_ids.shape[-2], candidates.shape[-1])
-        is_fact = fact_tokens.bool().any(-1).flatten(0, -2)  # (G, M)
-        if is_fact.numel() == 0:
+        if candidates.is_empty:
             return None
-        is_fact = is_fact.repeat_interleave(len(rows) // groups, dim=0)  # (R, M)
-        kept = self._best_facts(rows, tokens, candidates, is_fact)
+        assert self.fact_embeddings is not None
+        embeddings = self.fact_embeddings(candidates.ids, candidates.tokens)
+        groups = grid.groups(len(candidates.positions), rows.device)
+        with torch.no_grad():
+            total = embedding_sum(rows, self._words, tokens).float()
+        best = candidates.best(
+            total / tokens.sum(-1, keepdim=True), embeddings, groups, self.config.facts
+        )
+        kept = candidates.of_groups(groups).gather(1, best)
         if self.adapter.projection and self._words.shape[1] != self.config.encoder.hidden_size:
-            candidates = self.encoder.get_submodule(self.adapter.projection)(candidates)
-        return BatchFacts(candidates, kept, is_fact.gather(1, kept))
-
-    @torch.no_grad()
-    def _best_facts(self, rows: Tensor, tokens: Tensor, facts: Tensor, is_fact: Tensor) -> Tensor:
-        """Positions (R, N) of the facts that fit an input, answer included, best first."""
-        inputs = embedding_sum(rows, self._words, tokens).float() / tokens.sum(-1, keepdim=True)
-        # In full precision also under autocast: rounding must not change a rank.
-        with torch.autocast(rows.device.type, enabled=False):
-            inputs = inputs.view(len(facts), -1, inputs.shape[-1])  # (G, R/G, E)
-            fit = (inputs @ facts.float().transpose(1, 2)).flatten(0, 1)  # (R, M)
-        fit = fit.masked_fill(~is_fact, -torch.inf)
-        return fit.topk(min(self.config.facts, facts.shape[1])).indices
+            embeddings = self.encoder.get_submodule(self.adapter.projection)(embeddings)
+        return BatchFacts(embeddings, kept.clamp(min=0), kept >= 0, best)
 
     @property
     def _attention_with_facts(self) -> str | None:
@@ -281,20 +282,13 @@ class KformerForMultipleChoice(PreTrainedModel):
     def _checkpointed(self, checkpoint: Callable[..., Any], layer: Any, *args: Any) -> Any:
         """Runs a layer so that the backward pass computes it again with the same facts."""
         facts = self.injection.facts
+        only_scored = self.last_layer is not None and self.last_layer.active
 
         def layer_with_facts(*args: Any) -> Any:
-            with self.injection.using(facts):
+            with self.injection.using(facts), self._last_layer(only_scored):
                 return layer(*args)
 
         return checkpoint(layer_with_facts, *args)
-
-
-def _check_facts(inputs: torch.Size, facts: Tensor, mask: Tensor) -> None:
-    """Asserts that facts (B, M, T) or (B, C, M, T) and their mask belong to inputs (B, C, L)."""
-    assert facts.shape == mask.shape, f"facts and their mask differ: {facts.shape, mask.shape}"
-    assert facts.shape[:-2] in (inputs[:1], inputs[:2]), (
-        f"facts {tuple(facts.shape)}: neither per question nor per choice of inputs {tuple(inputs)}"
-    )
 
 
 AutoModelForMultipleChoice.register(KformerConfig, KformerForMultipleChoice)

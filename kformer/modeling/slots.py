@@ -4,8 +4,8 @@ Kformer (Yao et al., arXiv 2201.05742) reads an FFN as a key-value memory and ap
 to it as further slots, ``FFN'(x) = fc2(gelu(fc1 x)) + Σ_i gelu(x · k_i) v_i`` with
 ``k_i = W_k e_i + b_k`` and ``v_i = W_v e_i + b_v`` for the embedding ``e_i`` of fact i.
 
-Shapes: R rows (question-choice pairs), G groups of rows that share their candidates, L tokens,
-M candidates, N facts kept, P injected layers, D width, K width of a slot.
+Shapes: R rows (question-choice pairs), L tokens, U facts of the batch, N facts kept, P injected
+layers, D width, K width of a slot.
 """
 
 from collections.abc import Callable, Iterator
@@ -45,22 +45,19 @@ class BatchFacts:
     """The facts of the batch that is being computed.
 
     Attributes:
-        candidates: the embeddings (G, M, D); consecutive R/G rows share a group.
-        kept: which of its group's candidates each row keeps, (R, N).
+        embeddings: of all distinct facts of the batch, (U, D).
+        kept: which of them each row keeps, (R, N).
         mask: which of these are facts at all, (R, N).
+        candidates: which of its question's candidates these are, (R, N); None where a method has
+            facts of its own.
         tokens: the mask (R, L) of the input if activations are to be recorded, else None.
     """
 
-    candidates: Tensor
+    embeddings: Tensor
     kept: Tensor
     mask: Tensor
+    candidates: Tensor | None = None
     tokens: Tensor | None = None
-
-    def select(self, features: Tensor) -> Tensor:
-        """What belongs to the kept facts, (R, N, …), of features of all candidates (G, M, …)."""
-        rows, groups = self.kept.shape[0], features.shape[0]
-        group = torch.arange(rows, device=features.device) // (rows // groups)
-        return features[group[:, None], self.kept]
 
 
 class KeyProjection(nn.Linear):
@@ -105,10 +102,10 @@ class FactSlots(nn.Module):
         """Keys and values (R, N, K), and the mask (R, N) of real facts."""
         facts = self.facts
         assert facts is not None
-        if facts.candidates.shape[:2].numel() <= facts.kept.numel():  # each is projected once
-            keys, values = (facts.select(f(facts.candidates)) for f in (self.key, self.value))
+        if len(facts.embeddings) <= facts.kept.numel():  # each is projected once
+            keys, values = (f(facts.embeddings)[facts.kept] for f in (self.key, self.value))
         else:
-            kept = facts.select(facts.candidates)
+            kept = facts.embeddings[facts.kept]
             keys, values = self.key(kept), self.value(kept)
         return keys, values, facts.mask
 
@@ -252,7 +249,7 @@ class StaticSlots(InjectionModule):
 
     def own_facts(self, rows: int) -> BatchFacts:
         kept = torch.arange(len(self.embeddings), device=self.embeddings.device).expand(rows, -1)
-        return BatchFacts(self.embeddings[None], kept, torch.ones_like(kept, dtype=torch.bool))
+        return BatchFacts(self.embeddings, kept, torch.ones_like(kept, dtype=torch.bool))
 
 
 def _key_width(encoder: Any) -> int:

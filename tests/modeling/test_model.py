@@ -175,7 +175,9 @@ def test_what_would_lose_the_facts_is_refused():
     assert model.encoder.get_input_embeddings().weight.shape == (60, 16)
 
 
-@pytest.mark.parametrize(("method", "built"), [("ffn", "eager"), ("attention", "kformer_sdpa")])
+@pytest.mark.parametrize(
+    ("method", "built"), [("ffn", "eager"), ("attention", "kformer_with_facts")]
+)
 def test_the_attention_asked_for_is_used_unless_facts_join_it(method, built, tmp_path):
     model = make_model(method)
     model.save_pretrained(tmp_path)
@@ -188,7 +190,7 @@ def test_the_attention_asked_for_is_used_unless_facts_join_it(method, built, tmp
     close(logits(model, tensors), expected)
     if method == "attention":
         model.encoder.set_attn_implementation("eager")  # past the model
-        with pytest.raises(AssertionError, match="kformer_sdpa"):
+        with pytest.raises(AssertionError, match="kformer_with_facts"):
             model(**tensors)
 
 

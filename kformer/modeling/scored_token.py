@@ -1,0 +1,69 @@
+"""The token whose state is scored: its head, and a last layer that is computed for it alone.
+
+The score of a choice is made from the state of its first token, so what the last layer computes for
+all others, behind its attention, would be thrown away: of an encoder with six layers an eighth of
+all matrix products.
+
+Shapes: R rows, L tokens, D width.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kformer.modeling.configuration import KformerConfig
+
+
+class ScoredTokenOnly(nn.Module):
+    """Cuts the states of a layer to the first token, behind its attention.
+
+    It has no parameters, and is a module for the sake of its hooks: a deep copy of a model then
+    cuts states of its own.
+    """
+
+    def __init__(self, attended: nn.Module, residual: nn.Module | None) -> None:
+        """Attaches to a layer; nothing is cut yet.
+
+        Args:
+            attended: the module that returns the attention's result (R, L, D) first.
+            residual: the module that adds its second argument, the layer's input, to it; None
+                where the layer itself takes what it needs of that.
+        """
+        super().__init__()
+        self.active = False
+        attended.register_forward_hook(self._cut_result)
+        if residual is not None:
+            residual.register_forward_pre_hook(self._cut_residual)
+
+    @contextmanager
+    def cutting(self, active: bool) -> Iterator[None]:
+        """Cuts inside the block, if ``active``."""
+        before, self.active = self.active, active
+        try:
+            yield
+        finally:
+            self.active = before
+
+    def _cut_result(self, module: nn.Module, args: Any, result: tuple[Tensor, Any]) -> Any:
+        return (result[0][:, :1], *result[1:]) if self.active else None
+
+    def _cut_residual(self, module: nn.Module, args: tuple[Tensor, Tensor]) -> Any:
+        return (args[0], args[1][:, :1]) if self.active else None
+
+
+class ScoringHead(nn.Module):
+    """Scores one token's state (R, D): dropout, dense, tanh, dropout, one number (R,)."""
+
+    def __init__(self, config: KformerConfig) -> None:
+        super().__init__()
+        width = config.encoder.hidden_size
+        self.dropout = nn.Dropout(config.head_dropout)
+        self.dense = nn.Linear(width, width)
+        self.out_proj = nn.Linear(width, 1)
+
+    def forward(self, state: Tensor) -> Tensor:
+        state = torch.tanh(self.dense(self.dropout(state)))
+        return self.out_proj(self.dropout(state)).squeeze(-1)
