@@ -8,10 +8,11 @@ import typer
 
 from kformer.cli.options import (
     Content,
-    MaybeFacts,
+    FactTokens,
     MaybeRetrieval,
     Out,
     QuestionsFile,
+    QuestionTokens,
     RetrievalFile,
     Settings,
     check_encoder_content,
@@ -31,12 +32,12 @@ app = typer.Typer()
 
 @app.command()
 def train(
-    questions: QuestionsFile,
+    question_tokens: QuestionTokens,
     out: Annotated[Path, typer.Option(help="The run's folder, …/CONDITION/seed-SEED.")],
     checkpoints: Annotated[Path, typer.Option(help="Where unfinished training is kept.")],
     settings: Settings,
     seed: Annotated[int, typer.Option(help="Of initialisation, dropout and order.")],
-    facts: MaybeFacts = None,
+    fact_tokens: FactTokens = None,
     retrieval: MaybeRetrieval = None,
     content: Content = None,
     plan: Annotated[
@@ -46,7 +47,7 @@ def train(
 ) -> None:
     """Train one condition with one seed; a killed training is resumed.
 
-    Example: `kformer train --questions questions.parquet --facts facts.parquet
+    Example: `kformer train --question-tokens questions.arrow --fact-tokens facts.arrow
     --retrieval retrieval.parquet --out runs/kformer/seed-1 --checkpoints runs/unfinished
     --seed 1 --settings '{"model": {"injection": "ffn"}, "training": {"epochs": 3}}'`
     """
@@ -57,10 +58,10 @@ def train(
     planned = sha256_of(plan) if plan else ""  # as it is now: the next run may change it
     section = load(TrainSettings, settings)
     check_encoder_content(section.model.encoder, content)
-    tables = tables_of_knowledge(facts, retrieval)
+    tables = tables_of_knowledge(fact_tokens, retrieval)
     version = train_version(section.model.injection)
     # A killed run is resumed in MLflow only if it would come to the same numbers.
-    inputs = [sha256_of(path) for path in (questions, *(tables or ()))]
+    inputs = [sha256_of(path) for path in (question_tokens, *(tables or ()))]
     logged = {"seed": seed, **section.model_dump(mode="json"), "version": version, "inputs": inputs}
     logged |= {"encoder_content": content}
     run = RunFolder(out)
@@ -73,7 +74,7 @@ def train(
                 train_run(
                     section,
                     seed,
-                    questions,
+                    question_tokens,
                     tables,
                     out,
                     checkpoints,
@@ -88,20 +89,21 @@ def train(
 @app.command()
 def evaluate(
     run: Annotated[Path, typer.Option(help="The run's folder, as `train` wrote it.")],
-    questions: QuestionsFile,
+    question_tokens: QuestionTokens,
     out: Out,
-    facts: MaybeFacts = None,
+    fact_tokens: FactTokens = None,
     retrieval: MaybeRetrieval = None,
 ) -> None:
     """Answer the test questions with a trained model.
 
-    Example: `kformer evaluate --run runs/kformer/seed-1 --questions questions.parquet
-    --facts facts.parquet --retrieval retrieval.parquet --out predictions.parquet`
+    Example: `kformer evaluate --run runs/kformer/seed-1 --question-tokens questions.arrow
+    --fact-tokens facts.arrow --retrieval retrieval.parquet --out predictions.parquet`
     """
     from kformer.evaluation.predict import predict
 
+    tables = tables_of_knowledge(fact_tokens, retrieval)
     with tracked_training("evaluate", RunFolder(run), {}) as stage:
-        stage.finish(predict(run, questions, tables_of_knowledge(facts, retrieval), out))
+        stage.finish(predict(run, question_tokens, tables, out))
 
 
 @app.command()

@@ -120,7 +120,7 @@ def test_a_config_needs_neither_torch_nor_transformers():
 
 
 def test_an_injection_of_another_package_is_trained_and_predicts(
-    install, tiny_encoder, tiny_tables, tmp_path
+    install, tiny_encoder, tiny_tables, tiny_tokens, tmp_path
 ):
     file = Path(__file__).with_name("gated_injection.py")
     install("gated", "gated_injection:GatedInjection", file)
@@ -128,8 +128,8 @@ def test_an_injection_of_another_package_is_trained_and_predicts(
     as_ffn = Model(**model.model_dump() | {"injection": "ffn"})
     assert model.relevant_settings() == as_ffn.relevant_settings() | {"injection": "gated"}
 
-    questions = tiny_tables / "questions.parquet"
-    knowledge = (tiny_tables / "facts.parquet", tiny_tables / "question.parquet")
+    questions, facts = tiny_tokens
+    knowledge = (facts, tiny_tables / "question.parquet")
     training = Training(max_steps=2, evaluations=1, warmup_steps=0, learning_rate=0.01)
     settings = TrainSettings(model=model, training=training)
     out, steps = tmp_path / "gated" / "seed-1", []
