@@ -28,8 +28,10 @@ from kformer.study.keyed_files import (
     SourceFiles,
     TokenFiles,
 )
+from kformer.study.machine import threads_of_a_training
 from kformer.study.run_lock import JOBS_LOCK_VARIABLE
 from kformer.study.stage_versions import StageName, key_of, train_version
+from kformer.study.training_memory import largest_inputs, memory_mb, usual_inputs
 
 
 class Layout:
@@ -198,6 +200,20 @@ class Layout:
         if facts := self.tables_of_facts(condition):
             tables["retrieval"] = facts["retrieval"]
         return tables
+
+    def threads_of_a_training(self, cores: int, memory: int) -> int:
+        """The threads of each training on a machine with so many cores and MB of memory."""
+        trained = [self.conditions[run.condition] for run in self.runs if run.seed is not None]
+        needed = [
+            memory_mb(each.model, each.training, usual_inputs(each.model, each.training))
+            for each in trained
+        ]
+        return threads_of_a_training(len(trained), cores, memory, max(needed)) if trained else 1
+
+    def memory_of_training(self, condition: str, question_tokens: Path) -> int:
+        """The memory in MB of training a condition, as the tokens of its questions tell."""
+        model, training = self.conditions[condition].model, self.conditions[condition].training
+        return memory_mb(model, training, largest_inputs(question_tokens, model, training))
 
     def plan(self, name: str) -> Path:
         """What a run, "<condition>-<seed>", or a stage depends on: a file that changes with it."""

@@ -4,6 +4,7 @@ Every rule gets just the settings that it uses as its params, so that changing a
 nothing; where no key in its paths has the version of its stage, a plan or a param has it.
 """
 
+import errno
 import json
 import os
 import pathlib
@@ -21,8 +22,10 @@ from kformer.study.experiment import load_experiment
 from kformer.study.stage_versions import VERSIONS
 from kformer.study.kept_results import tell_or_keep
 from kformer.study.layout import Layout
+from kformer.study.machine import memory_of_this_machine
 from kformer.study.plans import write_plans
 from kformer.study.run_lock import lock_run
+from kformer.study.training_memory import UNKNOWN_MB
 
 
 def or_exit(function, *arguments):
@@ -74,6 +77,30 @@ os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**32))
 # On this machine; a cluster's profile sets it for the cluster's own. Without a GPU nothing may wait
 # for one: several trainings then run side by side, a core each.
 GPU = 1 if shutil.which("nvidia-smi") else 0
+
+
+def threads_of_trainings():
+    """How many threads each training has: the main process divides the cores of its machine."""
+    if not (workflow.is_main_process and workflow.local_exec):
+        return 1  # a profile says how many, or the job has them already
+    memory = memory_of_this_machine()
+    if "mem_mb" not in workflow.global_resources:
+        workflow.register_resource("mem_mb", memory)
+    cores = workflow._cores or 1  # a dry run needs none
+    return min(cores, 4) if GPU else STUDY.threads_of_a_training(cores, memory)
+
+
+TRAINING_THREADS = threads_of_trainings()
+
+
+def memory_of_training(wildcards, input, attempt):
+    tokens = pathlib.Path(input.question_tokens)
+    if not tokens.exists():  # Snakemake asks again when they are there
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(tokens))
+    try:
+        return attempt * STUDY.memory_of_training(wildcards.condition, tokens)
+    except KformerError:
+        return UNKNOWN_MB  # the job says what is wrong with its tokens
 
 
 # Snakemake's `--set-scatter` changes these numbers; results have the same bytes whatever they are,

@@ -13,10 +13,10 @@ rule evaluate_model:
         STUDY.log("evaluate", "{condition}-{seed}"),
     conda:
         "../envs/kformer.yaml"
-    threads: 1
+    threads: TRAINING_THREADS
     resources:
         gpu=GPU,
-        mem_mb=16000,
+        mem_mb=memory_of_training,
         runtime="2h",
     params:
         tables=options_of_tables,

@@ -37,10 +37,10 @@ rule train_model:
         STUDY.log("train", "{condition}-{seed}"),
     conda:
         "../envs/kformer.yaml"
-    threads: 1
+    threads: TRAINING_THREADS
     resources:
         gpu=GPU,
-        mem_mb=16000,
+        mem_mb=memory_of_training,
         runtime="12h",
     params:
         # Nothing runs again when they change, for the plan says what does: they are derived, as

@@ -1,0 +1,41 @@
+"""How the cores and the memory of one machine are divided among the trainings of a study."""
+
+import math
+import os
+
+_GAIN = 0.65  # of t threads, a training is t ** 0.65 times as fast: 1.57 times with two
+
+
+def threads_of_a_training(trainings: int, cores: int, memory_mb: int, needed_mb: int) -> int:
+    """The threads with which all trainings of a study take the least time.
+
+    As long as there are trainings enough, one core each is best, for two threads do less than twice
+    the work of one (benchmarks/README.md). Where memory holds fewer trainings than there are
+    cores, or few are left over for the last turn, each gets more.
+
+    Args:
+        trainings: how many there are in all, one or more.
+        cores: of the machine.
+        memory_mb: of the machine.
+        needed_mb: by the training that needs the most.
+    """
+    most = max(1, min(trainings, cores, memory_mb // needed_mb))
+
+    def time(at_once: int) -> float:
+        return math.ceil(trainings / at_once) / (cores // at_once) ** _GAIN
+
+    # The last one is the fewest threads: what else the machine does then slows a training least.
+    at_once = min(range(most, 0, -1), key=time)
+    return cores // at_once
+
+
+def memory_of_this_machine() -> int:
+    """In MB; what a container or a job of a batch system may use, if that is less."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            with open(limit) as file:  # noqa: PTH123 (a file of the kernel)
+                memory = min(memory, int(file.read()))
+        except (OSError, ValueError):  # no such group, or "max"
+            continue
+    return memory // 2**20

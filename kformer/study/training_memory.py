@@ -1,0 +1,91 @@
+"""How much memory a training needs, so that no more of them run at once than a machine holds.
+
+The formula is that of a machine without a GPU; its numbers were fitted to the peaks of trainings
+(benchmarks/README.md), and stay above them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kformer.encoder_lookup import encoder_config
+from kformer.io.token_tables import open_token_table
+from kformer.modeling.settings import Model
+from kformer.training.settings import Training
+
+UNKNOWN_MB = 16_000  # where an encoder has yet to be downloaded
+_PROCESS_MB = 1_000  # Python and its libraries
+_BYTES_OF_A_PARAMETER = 20  # with gradient, two means of AdamW, and a copy that is being saved
+_BYTES_OF_A_STATE = 190  # each number that goes from layer to layer: all that a layer keeps of it
+_BYTES_OF_A_WEIGHT = 10  # of the attention
+_SPECIAL_TOKENS = 5  # of an input
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The largest batch that can be.
+
+    Attributes:
+        rows: inputs of it.
+        tokens: of the longest of them.
+    """
+
+    rows: int
+    tokens: int
+
+
+def usual_inputs(model: Model, training: Training) -> Inputs:
+    """Before anything is known of the questions: four choices, texts of common lengths."""
+    facts = model.facts * model.max_fact_tokens if model.method.fact_input == "text" else 0
+    return Inputs(4 * training.batch_size, min(100 + facts, model.max_tokens))
+
+
+def largest_inputs(question_tokens: Path, model: Model, training: Training) -> Inputs:
+    """The batch of the longest questions, from the table of their tokens.
+
+    Raises:
+        KformerError: there is no such table, or it is damaged.
+    """
+    table = open_token_table(question_tokens, "question_tokens")
+    choices = table.columns["choice_tokens"]
+    counts = np.diff(choices.offsets.to_numpy())
+    of_choices = np.diff(choices.values.offsets.to_numpy())
+    longest = np.maximum.reduceat(of_choices, choices.offsets.to_numpy()[:-1])
+    lengths = table.tokens("context").lengths + table.tokens("question").lengths + longest
+    facts = model.facts * model.max_fact_tokens if model.method.fact_input == "text" else 0
+    tokens = min(int(lengths.max()) + facts + _SPECIAL_TOKENS, model.max_tokens)
+    return Inputs(int(counts.max()) * training.batch_size, tokens)
+
+
+def memory_mb(model: Model, training: Training, inputs: Inputs) -> int:
+    """The memory of a training whose largest batch has these inputs."""
+    encoder = encoder_config(model.encoder)
+    if encoder is None:
+        return UNKNOWN_MB
+    width, layers = _number(encoder, "hidden_size"), _number(encoder, "num_hidden_layers")
+    rows = inputs.rows
+    if training.max_tokens_per_pass:
+        rows = max(1, min(rows, training.max_tokens_per_pass // inputs.tokens))
+    states = rows * inputs.tokens * width * _BYTES_OF_A_STATE
+    weights = rows * inputs.tokens**2 * _number(encoder, "num_attention_heads") * _BYTES_OF_A_WEIGHT
+    needed = layers * (states + weights) + _BYTES_OF_A_PARAMETER * _parameters(encoder, model)
+    return _PROCESS_MB + needed // 2**20
+
+
+def _parameters(encoder: Mapping[str, Any], model: Model) -> int:
+    """Of the encoder, and of the embeddings of facts."""
+    width = _number(encoder, "hidden_size")
+    words = width * (_number(encoder, "vocab_size") + _number(encoder, "max_position_embeddings"))
+    feed_forward = 2 * width * _number(encoder, "intermediate_size")
+    layers = _number(encoder, "num_hidden_layers") * (4 * width**2 + feed_forward)
+    return words * (2 if model.method.fact_input == "embeddings" else 1) + layers
+
+
+def _number(encoder: Mapping[str, Any], field: str) -> int:
+    """A size of an encoder; where its family leaves it out, that of base-size ones."""
+    usual = {"num_attention_heads": 12, "intermediate_size": 3072, "hidden_size": 768}
+    found = encoder.get(field, usual.get(field, 512))
+    return found if isinstance(found, int) else usual.get(field, 512)
