@@ -108,7 +108,8 @@ class TestStages:
             assert (status, Path(name).exists()) == (1, False)
             assert err.endswith("changed since the run was planned; start the run again\n")
             status, _, err = kformer(*command, checksum)
-            assert status == 0 and err.startswith("featurize: texts ") and err.count("\n") == 1
+            assert (status, err.count("\n")) == (0, 1)
+            assert err.startswith(f"featurize {name}: texts ")
         assert kformer(*command[:5], "--encoder", tiny_encoder, "--content", "-")[0] == 0
 
     def test_a_source_from_a_local_file(self, kformer, tmp_path):
