@@ -14,7 +14,7 @@ from kformer.errors import KformerError
 from kformer.modeling import KformerForMultipleChoice
 from kformer.training import resumable_trainer
 from kformer.training import run as run_module
-from kformer.training.trainer import training_arguments
+from kformer.training.arguments import training_arguments
 
 from .conftest import assert_same_weights, of_steps, start_forked, weights
 
@@ -53,7 +53,7 @@ def killed_at(settings, run, tmp_path):
 
 def assert_is_the_same(resumed, undisturbed):
     assert_same_weights(weights(resumed.out), weights(undisturbed.out))
-    for key in ("steps", "validation_accuracy", "best_step"):
+    for key in ("steps", "best_validation_accuracy", "best_step"):
         assert resumed.summary[key] == undisturbed.summary[key]
 
 
@@ -99,7 +99,7 @@ def test_without_time_checkpoints_come_with_validations_alone(killed_at):
 def test_times_are_those_of_the_whole_run(killed_at, settings, run):
     folder = killed_at(8)
     file = folder / "checkpoint-6" / "progress.json"
-    time = json.loads(file.read_text())["time"]
+    time = json.loads(file.read_text())["measured"]
     assert len(time["step_seconds"]) == 6 and time["seconds"] > sum(time["step_seconds"])
     resumed = run(settings(model=DROPOUT))
     assert resumed.summary["train_seconds"] > time["seconds"]
@@ -174,13 +174,13 @@ def test_training_that_diverges_stops_at_the_step_with_its_questions(
 
 
 def test_the_questions_are_those_of_the_step_in_a_later_epoch(settings, run, batches, monkeypatch):
-    original = resumable_trainer.LengthGroupedTrainer.training_step
+    original = resumable_trainer.PassTrainer.training_step
 
     def training_step(trainer, *arguments):
         loss = original(trainer, *arguments)
         return loss * float("nan") if trainer.state.global_step == 4 else loss
 
-    monkeypatch.setattr(resumable_trainer.LengthGroupedTrainer, "training_step", training_step)
+    monkeypatch.setattr(resumable_trainer.PassTrainer, "training_step", training_step)
     with pytest.raises(KformerError, match=r"the loss is not a number \(nan\) at step 5") as caught:
         run(settings("none"))
     named = str(caught.value).partition("questions ")[2].partition(" and ")[0].split(", ")
@@ -188,9 +188,7 @@ def test_the_questions_are_those_of_the_step_in_a_later_epoch(settings, run, bat
 
 
 def test_a_gradient_that_overflows_stops_training(settings, run, monkeypatch):
-    monkeypatch.setattr(
-        resumable_trainer.LengthGroupedTrainer, "_get_grad_norm", lambda *_: float("inf")
-    )
+    monkeypatch.setattr(resumable_trainer.PassTrainer, "_get_grad_norm", lambda *_: float("inf"))
     expected = r"the norm of the gradient is not a number \(inf\) at step 1.*another model.encoder"
     with pytest.raises(KformerError, match=expected):
         run(settings("none"))
