@@ -89,6 +89,12 @@ class ResumableTrainer(PassTrainer):
         # Not strictly: of tied weights a file holds one.
         self.model.load_state_dict(load_file(self._unfinished.weights(best)), strict=False)
 
+    def make_ready(self) -> None:
+        """Prepares single steps, as `fit` prepares all."""
+        self._prepare_for_training(self.args.max_steps, self.get_train_dataloader(), None)
+        self._tr_loss = torch.tensor(0.0, device=self.args.device)
+        self._globalstep_last_logged = 0
+
     @property
     def tokens_per_pass(self) -> int | None:
         """The most tokens of a training pass, as configured or as the memory allows; None = any."""

@@ -144,23 +144,33 @@ class PassTrainer(Trainer):
     def _answers(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Logits (questions, C), lowest where there is no choice, and labels of validation."""
         questions: Any = self.eval_dataset
-        lengths = questions.lengths
-        order = sorted(range(len(questions)), key=lambda i: -lengths[i])
         rows: dict[int, Tensor] = {}
         labels = np.zeros(len(questions), np.int64)
-        for start in range(0, len(order), self.args.eval_batch_size):
-            self._validating(start, len(order))
-            batch = order[start : start + self.args.eval_batch_size]
-            passes = self._limits["validation"].compute(
-                [questions[i] for i in batch], self._scores, self.state.global_step
-            )
-            for positions, (scores, right) in passes:
-                for position, row, label in zip(positions, scores, right.tolist(), strict=True):
-                    rows[batch[position]], labels[batch[position]] = row, label
+        for batch in self.validation_batches():
+            self._validating(len(rows), len(questions))
+            for position, row, label in self.answer([questions[i] for i in batch]):
+                rows[batch[position]], labels[batch[position]] = row, label
         lowest = torch.finfo(torch.float32).min
-        in_order = [rows[i] for i in range(len(order))]
+        in_order = [rows[i] for i in range(len(questions))]
         logits = nn.utils.rnn.pad_sequence(in_order, batch_first=True, padding_value=lowest)
         return logits.numpy(), labels
+
+    def validation_batches(self) -> list[list[int]]:
+        """Positions of the validation questions of each batch, the longest first."""
+        assert isinstance(self.eval_dataset, Examples)
+        lengths, size = self.eval_dataset.lengths, self.args.eval_batch_size
+        order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+        return [order[start : start + size] for start in range(0, len(order), size)]
+
+    def answer(self, questions: list[Example]) -> Iterator[tuple[int, Tensor, int]]:
+        """Position, logits (C,) and label of each question, pass by pass.
+
+        Raises:
+            KformerError: a single question does not fit the memory.
+        """
+        passes = self._limits["validation"].compute(questions, self._scores, self.state.global_step)
+        for positions, (logits, labels) in passes:
+            yield from zip(positions, logits, labels.tolist(), strict=True)
 
     @torch.no_grad()
     def _scores(self, questions: list[Example]) -> tuple[Tensor, Tensor]:
