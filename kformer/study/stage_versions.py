@@ -39,7 +39,7 @@ VERSIONS: dict[StageName, int] = {
     "retrieve": 3,
     "shuffle": 3,
     "describe_retrieval": 3,
-    "train": 2,
+    "train": 3,
     "evaluate": 3,
     "answer_by_retrieval": 3,
     "compare": 3,

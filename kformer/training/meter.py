@@ -1,5 +1,6 @@
 """What a whole run took and computed, also where it was killed and resumed in between."""
 
+import math
 import statistics
 import time
 from collections import deque
@@ -66,7 +67,8 @@ class Meter(TrainerCallback):
     def count(self, work: Work, loss: float) -> None:
         """Takes what a step computed, and its loss; called before the step ends."""
         self._step_work = work
-        self._losses.append(loss)
+        if math.isfinite(loss):  # else its step is left out, or the last one
+            self._losses.append(loss)
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
         seconds = time.monotonic() - self._step_began
