@@ -1,6 +1,7 @@
 """What a training shows while it runs: one live line in a terminal, plain lines in a log."""
 
 import contextlib
+import math
 import sys
 import time
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from rich.text import Text
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from kformer.progress import SECONDS_BETWEEN_LINES
-from kformer.training.meter import Meter
+from kformer.training.meter import Meter, Speed
 
 _SECONDS_BETWEEN_REFRESHES = 0.25
 
@@ -64,14 +65,14 @@ class Reporter(TrainerCallback):
 class Display(TrainerCallback):
     """Shows on stderr how far a training is, inside its ``with`` block."""
 
-    def __init__(self, run: str, meter: Meter) -> None:
-        """Shows the run of this name, and what the meter measures."""
+    def __init__(self, run: str, meter: Meter, validation_questions: int) -> None:
+        """Prepares showing the run of this name, which the meter measures."""
         self._run, self._meter = run, meter
         self._state = TrainerState()
-        self._first_step, self._began = 0, time.monotonic()
-        self._last_shown = time.monotonic()
         self._best: float | None = None
-        self._validating = ""
+        self._validation = _Validation(validation_questions)
+        self._validates_every = 1  # steps
+        self._last_shown = time.monotonic()
         console = Console(stderr=True)
         self._live: Live | None = None
         if console.is_terminal and not console.is_dumb_terminal:
@@ -93,55 +94,52 @@ class Display(TrainerCallback):
         if self._live:
             self._live.stop()
 
-    # Events of Trainer
+    # What happens
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         self._state, self._best = state, state.best_metric
-        self._first_step, self._began = state.global_step, time.monotonic()
+        self._validates_every = int(args.eval_steps or state.max_steps)
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
         self._show_if_due()
 
-    def validating(self, done: int, questions: int) -> None:
-        """Shows how many questions of a validation are answered."""
-        self._validating = f", validating {done:,}/{questions:,}"
+    def validating(self, answered: int) -> None:
+        """Takes how many questions of a validation are answered."""
+        self._validation.go_on(answered)
         self._show_if_due()
 
     def on_evaluate(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
     ) -> None:
-        self._state = state
         accuracy: float = given["metrics"]["eval_accuracy"]
         self._best = max(accuracy, self._best if self._best is not None else accuracy)
-        self._validating = ""
-        self._show(f", validation accuracy {accuracy:.4f}")
+        self._validation.end()
+        self._show(f"; validation accuracy {accuracy:.4f}")
 
     # What is shown
 
     @property
     def line(self) -> str:
-        """How far the training is, and how fast."""
+        """How far the training is, and how fast; what matters most comes first."""
         state, speed, loss = self._state, self._meter.recent_speed, self._meter.recent_loss
-        parts = [f"step {state.global_step:,}/{state.max_steps:,}"]
-        if speed:
-            parts.append(f"{speed.questions_per_second:,.1f} questions/s")
-            parts.append(f"{speed.tokens_per_second:,.0f} tokens/s")
+        parts = [f"step {state.global_step:,}/{state.max_steps:,}{self._validation.done}"]
         if loss is not None:
             parts.append(f"loss {loss:.4f}")
         if self._best is not None:
             parts.append(f"best accuracy {self._best:.4f}")
-        if (left := self._seconds_left) is not None:
-            parts.append(f"{timedelta(seconds=round(left))} left")
-        return f"{self._run}: {', '.join(parts)}{self._validating}"
+        if speed:
+            parts.append(f"{timedelta(seconds=round(self._seconds_left(speed)))} left")
+            parts.append(f"{speed.questions_per_second:,.1f} questions/s")
+            parts.append(f"{speed.tokens_per_second:,.0f} tokens/s")
+        return f"{self._run}: {', '.join(parts)}"
 
-    @property
-    def _seconds_left(self) -> float | None:
-        """At the pace of this process, with its validations and checkpoints."""
-        made = self._state.global_step - self._first_step
+    def _seconds_left(self, speed: Speed) -> float:
+        """Of all steps and validations that are planned."""
         left = self._state.max_steps - self._state.global_step
-        return (time.monotonic() - self._began) / made * left if made else None
+        validations = math.ceil(left / self._validates_every)
+        return left * speed.seconds_per_step + self._validation.seconds_left(validations, speed)
 
     def _show_if_due(self) -> None:
         pause = _SECONDS_BETWEEN_REFRESHES if self._live else SECONDS_BETWEEN_LINES
@@ -157,3 +155,36 @@ class Display(TrainerCallback):
 
     def _rendered(self) -> Text:
         return Text(self.line, no_wrap=True, overflow="ellipsis")
+
+
+class _Validation:
+    """How far a validation is, and how long it takes."""
+
+    def __init__(self, questions: int) -> None:
+        self._questions = questions
+        self._answered: int | None = None  # of the one that goes on, if one does
+        self._began = 0.0
+        self._seconds: float | None = None  # of a whole one
+
+    def go_on(self, answered: int) -> None:
+        if answered == 0:
+            self._began = time.monotonic()
+        else:
+            self._seconds = (time.monotonic() - self._began) / answered * self._questions
+        self._answered = answered
+
+    def end(self) -> None:
+        self._seconds, self._answered = time.monotonic() - self._began, None
+
+    @property
+    def done(self) -> str:
+        if self._answered is None:
+            return ""
+        return f" (validating {self._answered:,}/{self._questions:,})"
+
+    def seconds_left(self, coming: int, speed: Speed) -> float:
+        """Of the one that goes on, and of those that come later."""
+        # Before the first one: without its backward pass a step takes a third.
+        whole = self._seconds or self._questions / speed.questions_per_second / 3
+        going_on = 1 - self._answered / self._questions if self._answered is not None else 0.0
+        return (going_on + coming) * whole

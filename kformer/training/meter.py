@@ -40,8 +40,9 @@ class Work:
 
 @dataclass(frozen=True)
 class Speed:
-    """Work per second of training steps."""
+    """How fast training steps are."""
 
+    seconds_per_step: float
     questions_per_second: float
     tokens_per_second: float
 
@@ -89,15 +90,13 @@ class Meter(TrainerCallback):
     @property
     def speed(self) -> Speed | None:
         """Over all steps of the run."""
-        return _speed(sum(self._step_seconds), self.work)
+        return _speed(self._step_seconds, self.work)
 
     @property
     def recent_speed(self) -> Speed | None:
         """Over the last steps of this process."""
-        return _speed(
-            sum(seconds for seconds, _ in self._recent),
-            sum((work for _, work in self._recent), Work()),
-        )
+        seconds = [seconds for seconds, _ in self._recent]
+        return _speed(seconds, sum((work for _, work in self._recent), Work()))
 
     @property
     def recent_loss(self) -> float | None:
@@ -110,7 +109,8 @@ class Meter(TrainerCallback):
         return {
             "seconds_per_step": self.seconds_per_step,
             "train_seconds": self.seconds,
-            **(asdict(speed) if speed else {}),
+            "questions_per_second": speed.questions_per_second if speed else None,
+            "tokens_per_second": speed.tokens_per_second if speed else None,
             "padding_share": self.work.padding_share,
         }
 
@@ -129,5 +129,8 @@ class Meter(TrainerCallback):
         self.work += Work(**state["work"])
 
 
-def _speed(seconds: float, work: Work) -> Speed | None:
-    return Speed(work.questions / seconds, work.tokens / seconds) if seconds else None
+def _speed(step_seconds: list[float], work: Work) -> Speed | None:
+    whole = sum(step_seconds)
+    if not whole:
+        return None
+    return Speed(whole / len(step_seconds), work.questions / whole, work.tokens / whole)

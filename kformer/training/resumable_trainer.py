@@ -208,9 +208,9 @@ class ResumableTrainer(PassTrainer):
     def _check_interruption(self) -> None:
         self._interruption.check(f"step {self.state.global_step} is kept in a checkpoint")
 
-    def _validating(self, done: int, questions: int) -> None:
+    def _validating(self, answered: int) -> None:
         self._check_interruption()
-        self._display.validating(done, questions)
+        self._display.validating(answered)
 
     # Checkpoints
 

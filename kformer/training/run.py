@@ -217,7 +217,7 @@ def prepare(
 
     precision = _precision(settings)
     saving = TimedSaving(settings.training.checkpoint_minutes)
-    display = Display(run_name, meter)
+    display = Display(run_name, meter, len(validation_set))
     trainer = ResumableTrainer(
         unfinished,
         log,

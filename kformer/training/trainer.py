@@ -147,7 +147,7 @@ class PassTrainer(Trainer):
         rows: dict[int, Tensor] = {}
         labels = np.zeros(len(questions), np.int64)
         for batch in self.validation_batches():
-            self._validating(len(rows), len(questions))
+            self._validating(len(rows))
             for position, row, label in self.answer([questions[i] for i in batch]):
                 rows[batch[position]], labels[batch[position]] = row, label
         lowest = torch.finfo(torch.float32).min
@@ -182,7 +182,7 @@ class PassTrainer(Trainer):
             logits = self.model(**self._prepare_inputs(batch)).logits
         return logits.float().cpu(), batch["labels"]
 
-    def _validating(self, done: int, questions: int) -> None:
+    def _validating(self, answered: int) -> None:
         """Called while a validation goes on, with how many questions are answered."""
 
 
