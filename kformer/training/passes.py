@@ -16,6 +16,16 @@ from kformer.training.display import say
 
 Result = TypeVar("Result")
 
+# In errors that have no type of their own: of the allocator of CPUs; of oneDNN, which says no more
+# (seen where address space was limited); of CUDA itself; of cuBLAS and cuDNN.
+_SIGNS_OF_SHORT_MEMORY = (
+    "DefaultCPUAllocator: ",
+    "could not create a primitive",
+    "could not create a memory",
+    "CUDA error: out of memory",
+    "ALLOC_FAILED",
+)
+
 
 def tokens_of(examples: Sequence[Example]) -> int:
     """The size of a pass with these questions, of which there is at least one."""
@@ -72,17 +82,17 @@ class TokenLimit:
                 passes = split(examples, self.most)
                 return [(each, _fitting(compute, [examples[i] for i in each])) for each in passes]
             except _DoesNotFit as short:
-                self._halve(short.examples, step)
+                self._halve(short, step)
             begin_again()
 
-    def _halve(self, examples: list[Example], step: int) -> None:
+    def _halve(self, short: "_DoesNotFit", step: int) -> None:
         """Halves the size of a pass that did not fit."""
-        tokens = tokens_of(examples)
+        examples, tokens = short.examples, tokens_of(short.examples)
         if len(examples) == 1:
             raise KformerError(
                 f"question {examples[0].question_id!r} at step {step}: too long for the memory, "
-                f"even alone ({tokens:,} tokens, {self._work}); lower model.max_tokens or "
-                "model.facts, or set training.gradient_checkpointing: true"
+                f"even alone ({tokens:,} tokens, {self._work}; {short.reason}); lower "
+                "model.max_tokens or model.facts, or set training.gradient_checkpointing: true"
             )
         self.most = tokens // 2
         what = f"out of memory at step {step} ({self._work}, {tokens:,} tokens at once)"
@@ -90,8 +100,10 @@ class TokenLimit:
 
 
 class _DoesNotFit(Exception):
-    def __init__(self, examples: list[Example]) -> None:
-        self.examples = examples
+    """Which questions did not fit, and the error in words."""
+
+    def __init__(self, examples: list[Example], reason: str) -> None:
+        self.examples, self.reason = examples, reason
 
 
 def _fitting(compute: Callable[[list[Example]], Result], examples: list[Example]) -> Result:
@@ -100,16 +112,16 @@ def _fitting(compute: Callable[[list[Example]], Result], examples: list[Example]
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
+        reason = str(error).partition("\n")[0] or type(error).__name__
     # Only here: the error has gone, and with it all that its traceback held on to.
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    raise _DoesNotFit(examples)
+    raise _DoesNotFit(examples, reason)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether the memory of the GPU, or the computer's, was too short for something."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    # The allocator of CPUs has no type of its own.
-    return "DefaultCPUAllocator: " in str(error) and "allocate memory" in str(error)
+    return any(sign in str(error) for sign in _SIGNS_OF_SHORT_MEMORY)
