@@ -174,6 +174,15 @@ def test_a_training_goes_on_where_the_memory_is_short(short, run, small_memory, 
     assert {line.partition("(")[2].partition(",")[0] for line in said} == {"training", "validation"}
 
 
+def test_no_smaller_pass_helps_where_the_optimiser_does_not_fit(settings, run, monkeypatch):
+    def step(self, *_):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+    with pytest.raises(KformerError, match="out of memory outside the passes"):
+        run(settings("none"))
+
+
 def test_a_step_that_is_done_again_draws_the_same_random_numbers(settings, run, small_memory):
     """A step that met the shortage is the step that had the limit from the beginning."""
     few = functools.partial(settings, max_steps=2, evaluations=1, model={"head_dropout": 0.3})
