@@ -54,7 +54,7 @@ STUDY = {
         },
     },
 }
-MEASURED = ("seconds", "cost", "memory", "_mb")  # what differs from run to run, by name
+MEASURED = ("second", "cost", "memory", "_mb")  # what differs from run to run, by name
 FILES = (
     "resources/*/*",
     "results/shared/questions/*/*.parquet",

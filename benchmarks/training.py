@@ -101,7 +101,9 @@ class Work:
 
     def make(self, triples: Path, social_iqa: Path) -> None:
         """Writes the tables, as the workflow does."""
-        source, questions, facts = (self.table(name) for name in ("source", "q.parquet", "f.parquet"))
+        source, questions, facts = (
+            self.table(name) for name in ("source", "q.parquet", "f.parquet")
+        )
         unpack(social_iqa, source)
         build_questions(SocialIqa(), source, questions)
         build_facts([TsvFacts(path=str(triples), name="triples")], [triples], facts)
@@ -115,13 +117,17 @@ class Work:
         """Random batches for `none`, padded, with labels."""
         model = build_model(Model(encoder=self.encoder))
         processor = KformerProcessor(load_tokenizer(self.encoder), model.config)
-        examples = TokenisedQuestions(processor, self.table("q.arrow"), None).split("train", QUESTIONS)
+        examples = TokenisedQuestions(processor, self.table("q.arrow"), None).split(
+            "train", QUESTIONS
+        )
         order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(0)).tolist()
         chosen = [order[i * BATCH : (i + 1) * BATCH] for i in range(self.steps)]
         batches = []
         for each in chosen:
             batch = [examples[i] for i in each]
-            batches.append(processor.collate([e.features for e in batch], [e.answer for e in batch]))
+            batches.append(
+                processor.collate([e.features for e in batch], [e.answer for e in batch])
+            )
         return batches
 
 
@@ -225,7 +231,12 @@ def kformer_train(work: Work, way: str) -> Turn:
         tokens += facts if "injection" in settings["model"] else []
         tokens += states_of(work, settings)
         command = ["kformer", "train", *tokens, "--out", out, "--seed", "1"]
-        command += ["--checkpoints", Path(folder) / "unfinished", "--settings", json.dumps(settings)]
+        command += [
+            "--checkpoints",
+            Path(folder) / "unfinished",
+            "--settings",
+            json.dumps(settings),
+        ]
         tracking = {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
         subprocess.run(command, check=True, env=os.environ | tracking, stderr=subprocess.DEVNULL)
         measured = json.loads((out / "training.json").read_text())
@@ -276,7 +287,8 @@ def as_table(turns: Mapping[str, list[Turn]], peak: float, flops: float) -> Tabl
     for way, each in turns.items():
         step = statistics.median(turn.step for turn in each)
         ratios = [
-            f"{ratio(turns, other, way):.2f}" if other in turns else "–" for other in (PLAIN, TRAINER)
+            f"{ratio(turns, other, way):.2f}" if other in turns else "–"
+            for other in (PLAIN, TRAINER)
         ]
         table.add_row(
             way,

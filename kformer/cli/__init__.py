@@ -5,6 +5,7 @@ hands the stage its files, and a mistake that the user can correct becomes one l
 status 1. Everything heavy is imported inside the commands, so that light ones start fast.
 """
 
+import contextlib
 import logging
 import sys
 from importlib import metadata
@@ -16,6 +17,7 @@ from kformer.cli import data, encoders, retrieval, runs
 from kformer.errors import KformerError
 from kformer.masking import MaskedLogRecord
 from kformer.study.run_lock import marked_as_job
+from kformer.training.interruption import STATUS, Interrupted
 
 app = typer.Typer(
     help="Does knowledge injected into a Transformer's feed-forward layers help? "
@@ -40,7 +42,7 @@ def _options(
 
 def main() -> None:
     """Runs the command line; a mistake that the user can correct is one line and exit status 1,
-    or 2 where an option or an argument is wrong."""
+    or 2 where an option or an argument is wrong, or 75 where a signal ended a training early."""
     for stream in (sys.stdout, sys.stderr):
         # A terminal that knows few letters shows the code of others; nothing fails for its sake.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
@@ -50,6 +52,10 @@ def main() -> None:
             sys.exit(app(standalone_mode=False))
     except KformerError as error:
         sys.exit(f"error: {error}")
+    except Interrupted as end:
+        with contextlib.suppress(OSError):  # the signal may have killed whoever reads this
+            print(end, file=sys.stderr, flush=True)
+        sys.exit(STATUS)
     except typer.TyperException as error:
         _end_with_usage(error)
     except typer.Abort:

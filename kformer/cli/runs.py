@@ -26,6 +26,7 @@ from kformer.io.output_names import ComparisonReport, RunFolder
 from kformer.masking import masked
 from kformer.study.stage_versions import train_version
 from kformer.tracking import Resume
+from kformer.training.interruption import Interruption
 
 app = typer.Typer()
 
@@ -44,46 +45,60 @@ def train(
         Path | None,
         typer.Option(help="A file of what the run depends on; its checksum is noted with it."),
     ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Try everything for seconds and say what it takes."),
+    ] = False,
 ) -> None:
     """Train one condition with one seed; a killed training is resumed.
+
+    SIGTERM or SIGUSR1 ends it with a checkpoint and status 75: the same command goes on.
 
     Example: `kformer train --question-tokens questions.arrow --fact-tokens facts.arrow
     --retrieval retrieval.parquet --out runs/kformer/seed-1 --checkpoints runs/unfinished
     --seed 1 --settings '{"model": {"injection": "ffn"}, "training": {"epochs": 3}}'`
     """
-    from kformer.training.run import train as train_run
-    from kformer.training.run import training_lock
-    from kformer.training.settings import TrainSettings
+    with Interruption() as interruption:  # before the imports, which take seconds
+        from kformer.training.run import train as train_run
+        from kformer.training.run import training_lock
+        from kformer.training.settings import TrainSettings
 
-    planned = sha256_of(plan) if plan else ""  # as it is now: the next run may change it
-    section = load(TrainSettings, settings)
-    check_encoder_content(section.model.encoder, content)
-    tables = tables_of_knowledge(fact_tokens, retrieval)
-    version = train_version(section.model.injection)
-    # A killed run is resumed in MLflow only if it would come to the same numbers.
-    inputs = [sha256_of(path) for path in (question_tokens, *(tables or ()))]
-    logged = {"seed": seed, **section.model_dump(mode="json"), "version": version, "inputs": inputs}
-    logged |= {"encoder_content": content}
-    run = RunFolder(out)
-    # First the lock: the run in MLflow, too, is that of one process.
-    with training_lock(out, checkpoints) as lock:
-        is_known = checkpoints.exists() or run.finished.path.exists()
-        resume: Resume = "same settings" if is_known else "unfinished"
-        with tracked_training("train", run, logged, resume) as stage:
-            stage.finish(
-                train_run(
-                    section,
-                    seed,
-                    question_tokens,
-                    tables,
-                    out,
-                    checkpoints,
-                    lock,
-                    stage.run,
-                    version,
-                    planned,
+        planned = sha256_of(plan) if plan else ""  # as it is now: the next run may change it
+        section = load(TrainSettings, settings)
+        check_encoder_content(section.model.encoder, content)
+        tables = tables_of_knowledge(fact_tokens, retrieval)
+        if dry_run:
+            from kformer.training.dry_run import dry_run as try_out
+
+            for line in try_out(section, seed, question_tokens, tables, checkpoints):
+                typer.echo(line)
+            return
+        version = train_version(section.model.injection)
+        # A killed run is resumed in MLflow only if it would come to the same numbers.
+        inputs = [sha256_of(path) for path in (question_tokens, *(tables or ()))]
+        numbers = {"version": version, "inputs": inputs, "encoder_content": content}
+        logged = {"seed": seed, **section.model_dump(mode="json"), **numbers}
+        run = RunFolder(out)
+        # First the lock: the run in MLflow, too, is that of one process.
+        with training_lock(out, checkpoints) as lock:
+            is_known = checkpoints.exists() or run.finished.path.exists()
+            resume: Resume = "same settings" if is_known else "unfinished"
+            with tracked_training("train", run, logged, resume) as stage:
+                stage.finish(
+                    train_run(
+                        section,
+                        seed,
+                        question_tokens,
+                        tables,
+                        out,
+                        checkpoints,
+                        lock,
+                        stage.run,
+                        version,
+                        planned,
+                        interruption,
+                    )
                 )
-            )
 
 
 @app.command()

@@ -23,7 +23,14 @@ class TrainingSummary(BaseModel):
     """What was trained, and what it took; None is what could not be measured.
 
     Attributes:
-        seconds_per_step: median over the steps after the first ones.
+        steps: those that were made.
+        seconds_per_step: median over all steps.
+        questions_per_second: over all training steps; not counting validations and checkpoints.
+        tokens_per_second: the same, of inputs without padding.
+        padding_share: a fraction, of the token positions that training steps computed.
+        tokens_per_pass: the most tokens that were computed at once, as configured or as the memory
+            allowed; None = whatever a step had.
+        skipped_batches: steps whose update was left out, as it was not finite.
         validation_accuracy: a fraction, that of the kept weights.
         best_step: the step whose weights are kept.
         inputs_cut: how many inputs were longer than the model reads.
@@ -43,6 +50,11 @@ class TrainingSummary(BaseModel):
     steps: int
     seconds_per_step: float | None
     train_seconds: float | None
+    questions_per_second: float | None = None
+    tokens_per_second: float | None = None
+    padding_share: float | None = None
+    tokens_per_pass: int | None = None
+    skipped_batches: int = 0
     validation_accuracy: float | None
     best_step: int | None
     train_questions: int
@@ -61,8 +73,9 @@ class TrainingSummary(BaseModel):
 
     @property
     def measured(self) -> dict[str, float | None]:
-        """The numbers alone, for tracking."""
-        return self.model_dump(exclude=_NOT_MEASURED)
+        """The numbers alone, for tracking, where ``validation_accuracy`` is a curve."""
+        numbers = self.model_dump(exclude={*_NOT_MEASURED, "validation_accuracy"})
+        return numbers | {"best_validation_accuracy": self.validation_accuracy}
 
     @property
     def stage_version(self) -> str:

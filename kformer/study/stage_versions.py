@@ -41,7 +41,7 @@ VERSIONS: dict[StageName, int] = {
     "shuffle": 3,
     "featurize": 1,
     "describe_retrieval": 3,
-    "train": 2,
+    "train": 3,
     "evaluate": 3,
     "answer_by_retrieval": 3,
     "compare": 3,

@@ -113,8 +113,8 @@ def as_float(value: float) -> float:
 
 
 def _is_measured(key: str) -> bool:
-    """Whether a number is a time or a size of memory, which differ whenever they are measured."""
-    return "seconds" in key or key.endswith("_mb")
+    """Whether a number is a time, a speed or a size of memory, which differ whenever measured."""
+    return "second" in key or key.endswith("_mb")
 
 
 def _equal(one: float, other: float) -> bool:

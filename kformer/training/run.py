@@ -1,14 +1,15 @@
 """One training run: an encoder, an injection method, a seed.
 
 Training is Hugging Face's `Trainer`. What is added here: batches of similar length whose order
-depends on seed and epoch alone, so that a killed run resumes exactly where it stopped; checkpoints
-that only count when they are whole; an end at the first number that is none; and the measurements
-that the comparison shows with the accuracy.
+depends on seed and epoch alone, so that a killed run resumes exactly where it stopped; passes that
+fit the memory; checkpoints that only count when they are whole; an end at a signal, or at the first
+number that is none; and the measurements that the comparison shows with the accuracy.
 """
 
 import hashlib
 import os
 import resource
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,21 +30,18 @@ from kformer.io.token_tables import open_token_table
 from kformer.io.training_summary import TrainingSummary
 from kformer.modeling import KformerForMultipleChoice, KformerProcessor
 from kformer.modeling.pretrained import load_tokenizer
-from kformer.modeling.question_features import TokenisedQuestions
+from kformer.modeling.question_features import Examples, TokenisedQuestions
 from kformer.modeling.settings import Model
+from kformer.training.arguments import training_arguments
 from kformer.training.checkpoints import Checkpoints
 from kformer.training.determinism import use_deterministic_kernels
+from kformer.training.display import Display, Log, Reporter
 from kformer.training.finished import finish, finished_before
+from kformer.training.interruption import Interruption
+from kformer.training.meter import Meter
 from kformer.training.resumable_trainer import ResumableTrainer
 from kformer.training.settings import TrainSettings
-from kformer.training.trainer import (
-    Log,
-    Reporter,
-    Stopwatch,
-    TimedSaving,
-    collate,
-    training_arguments,
-)
+from kformer.training.trainer import TimedSaving, collate
 
 
 def train(
@@ -57,6 +55,7 @@ def train(
     log: Log,
     version: str,
     plan: str = "",
+    interruption: Interruption | None = None,
 ) -> dict[str, float | None]:
     """Trains one model and keeps the checkpoint with the best validation accuracy.
 
@@ -78,14 +77,16 @@ def train(
         version: of this stage, and of the code of an injection from another package; noted, since
             runs of different versions cannot be compared.
         plan: checksum of the file that says what the run is to depend on, if there is one; noted.
+        interruption: hears the signals that end training with a checkpoint; None hears none.
 
     Returns:
-        what was measured, as in ``training.json``.
+        what was measured, by its names in tracking.
 
     Raises:
         KformerError: encoder missing, layers out of range, tables that do not fit together or were
-            tokenised for another encoder, one of several processes, numbers that are not finite, or
-            checkpoints that were lost on the way.
+            tokenised for another encoder, one of several processes, numbers that are not finite,
+            memory that is too short, or checkpoints that were lost on the way.
+        Interrupted: a signal asked for it.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise KformerError("WORLD_SIZE: a run is one process; start it without torchrun")
@@ -96,18 +97,15 @@ def train(
     unfinished = Checkpoints(checkpoints, identity, lock)
     summary = finished_before(run, identity)
     if summary is None:
-        model, processor, measured = _trained(
-            settings,
-            seed,
-            questions,
-            knowledge,
-            unfinished,
-            Reporter(log, "/".join(out.parts[-2:])),
+        run_name = "/".join(out.parts[-2:])
+        prepared = prepare(
+            settings, seed, questions, knowledge, unfinished, log, run_name, interruption
         )
+        prepared.trainer.fit()
         noted = {"seed": seed, "version": version, "identity": identity, "plan": plan}
-        summary = TrainingSummary.model_validate(noted | measured)
+        summary = TrainingSummary.model_validate(noted | prepared.measured())
         lock.check()
-        finish(run, model, processor, summary)
+        finish(run, prepared.model, prepared.processor, summary)
     unfinished.remove()
     return summary.measured
 
@@ -161,16 +159,46 @@ def _device_type() -> str:
     return device.type if device else "cpu"
 
 
-def _trained(
+@dataclass
+class Prepared:
+    """A training that can begin, and what it is made of."""
+
+    trainer: ResumableTrainer
+    model: KformerForMultipleChoice
+    processor: KformerProcessor
+    training_set: Examples
+    validation_set: Examples
+    meter: Meter
+    noted: dict[str, Any]
+
+    def measured(self) -> dict[str, Any]:
+        """What was measured when training has ended: most of a `TrainingSummary`."""
+        state = self.trainer.state
+        return {
+            **self.noted,
+            **self.meter.summary(),
+            "steps": state.global_step,
+            "validation_accuracy": state.best_metric,
+            "best_step": state.best_global_step,
+            "skipped_batches": self.trainer.skipped,
+            "tokens_per_pass": self.trainer.tokens_per_pass,
+            "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            "device": str(self.model.device),
+        }
+
+
+def prepare(
     settings: TrainSettings,
     seed: int,
     questions: Path,
     knowledge: tuple[Path, Path] | None,
     unfinished: Checkpoints,
-    reporter: Reporter,
-) -> tuple[KformerForMultipleChoice, KformerProcessor, dict[str, Any]]:
-    """The best model of a training, and what was measured: most of a `TrainingSummary`."""
-    stopwatch = Stopwatch()
+    log: Log,
+    run_name: str,
+    interruption: Interruption | None = None,
+) -> Prepared:
+    """Model, questions and Trainer of a run, as `train` needs them; nothing is written."""
+    meter = Meter()
     transformers_logging.disable_progress_bar()  # those of loading and saving, not of training
     set_seed(seed)
     use_deterministic_kernels()
@@ -187,36 +215,34 @@ def _trained(
         model.fact_embeddings.train_only(training_set.fact_tokens)
 
     precision = _precision(settings)
+    saving = TimedSaving(settings.training.checkpoint_minutes)
+    display = Display(run_name, meter, len(validation_set))
     trainer = ResumableTrainer(
         unfinished,
-        stopwatch,
+        log,
+        display,
+        interruption or Interruption(),
+        settings=settings.training,
+        collate=lambda batch: collate(processor, batch),
+        meter=meter,
         model=model,
         args=training_arguments(
             settings.training, len(training_set), seed, unfinished.folder, precision == "bf16"
         ),
-        data_collator=lambda batch: collate(processor, batch),
         train_dataset=training_set,
         eval_dataset=validation_set,
-        callbacks=[stopwatch, TimedSaving(settings.training.checkpoint_minutes), reporter],
+        callbacks=[meter, saving, Reporter(log), display],
     )
-    trainer.remove_callback(PrinterCallback)  # `Reporter` prints the same, readably
-    trainer.fit()
-    measured = {
-        "steps": trainer.state.global_step,
-        "seconds_per_step": stopwatch.seconds_per_step,
-        "train_seconds": stopwatch.seconds,
-        "validation_accuracy": trainer.state.best_metric,
-        "best_step": trainer.state.best_global_step,
+    trainer.remove_callback(PrinterCallback)  # `Display` shows the same, readably
+    noted = {
         "train_questions": len(training_set),
         "inputs_cut": training_set.inputs_cut + validation_set.inputs_cut,
         **counts,
-        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "precision": precision,
-        "device": str(model.device),
         "encoder": settings.model.encoder,
         "encoder_weights": encoder_weights,
     }
-    return model, processor, measured
+    return Prepared(trainer, model, processor, training_set, validation_set, meter, noted)
 
 
 def _checksum_of_weights(encoder: torch.nn.Module) -> str:

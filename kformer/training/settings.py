@@ -17,6 +17,18 @@ class Training(Section):
     """Steps until the peak learning rate."""
     batch_size: PositiveInt = 16
     """Questions per step."""
+    max_tokens_per_pass: PositiveInt | None = None
+    """The questions of a step are computed in passes of at most so many tokens (choices × longest
+    input × questions, padding included); a single question may have more. It bounds the memory of a
+    step, and the gradient is that of the whole step: every question weighs the same. null = a step
+    is one pass. Where the memory is too short all the same, passes are halved until they fit."""
+    group_by_length: bool = True
+    """The questions of a step are of similar length, so little padding is computed; false = in
+    plain random order. Either order depends on seed and epoch alone."""
+    if_not_finite: Literal["stop", "skip"] = "stop"
+    """What becomes of a step whose loss or gradient is not a number: `stop` ends training, `skip`
+    leaves its update out and goes on, unless this happens more than ten times in a row. Both name
+    the step and its questions."""
     max_steps: PositiveInt = 8000
     """Training stops after this many steps, or after `epochs`, whichever comes first."""
     epochs: PositiveFloat | None = None
@@ -25,6 +37,9 @@ class Training(Section):
     """Train on so many, drawn once, the same for every condition and seed; null = all."""
     evaluations: PositiveInt = 8
     """Validation passes, evenly spread, each with a checkpoint; the best one is kept."""
+    patience: PositiveInt | None = None
+    """Training ends after so many validations in a row without a better accuracy; null = at
+    `max_steps` or `epochs`, for which the learning rate is planned in any case."""
     checkpoint_minutes: PositiveFloat = 10.0
     """Between validations, a checkpoint is written that often: a kill costs no more than this. It
     changes no result, so changing it trains nothing again."""

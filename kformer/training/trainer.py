@@ -1,15 +1,14 @@
-"""Hugging Face's `Trainer` for one run: its arguments, the order of questions, what it reports."""
+"""Hugging Face's `Trainer` for one run: its arguments, the order of questions, passes of a step."""
 
-import math
-import statistics
-import sys
 import time
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.utils.data import Sampler
 from transformers import (
     EvalPrediction,
@@ -24,41 +23,185 @@ from transformers.trainer_pt_utils import get_length_grouped_indices
 from kformer.io.choices import first_equal
 from kformer.modeling import KformerProcessor
 from kformer.modeling.question_features import Example, Examples
-from kformer.progress import SECONDS_BETWEEN_LINES
+from kformer.training.determinism import random_states, restore_random_states
+from kformer.training.meter import Meter, Work
+from kformer.training.passes import TokenLimit
 from kformer.training.settings import Training
 
-
-class Log(Protocol):
-    """Takes what is measured while training."""
-
-    def log(self, metrics: Mapping[str, float], step: int) -> None:
-        """Takes metrics and the step they were measured at; a resumed training repeats some."""
-
-    def flush(self) -> None:
-        """Keeps for good what was taken: training will not repeat what is behind a checkpoint."""
+Batch = dict[str, Tensor]
 
 
-class LengthGroupedTrainer(Trainer):
-    """A `Trainer` whose batches hold questions of similar length."""
+class PassTrainer(Trainer):
+    """A `Trainer` whose steps are computed in passes that fit the memory.
+
+    Its batches are lists of questions, and only the questions of a pass are padded to a tensor.
+    Every question has the same weight in the gradient, however its step is split.
+    """
+
+    def __init__(
+        self,
+        settings: Training,
+        collate: Callable[[list[Example]], Batch],
+        meter: Meter,
+        **arguments: Any,
+    ) -> None:
+        """Prepares training.
+
+        Args:
+            settings: of training.
+            collate: pads the questions of a pass, with labels.
+            meter: one of the callbacks; told what every step computes.
+            arguments: those of `Trainer`; the data sets are `Examples`.
+        """
+        super().__init__(data_collator=list, **arguments)  # type: ignore[arg-type]
+        self._settings, self._collate, self._meter = settings, collate, meter
+        most = settings.max_tokens_per_pass
+        self._limits = {work: TokenLimit(most, work) for work in ("training", "validation")}
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         assert isinstance(self.train_dataset, Examples)
-        lengths = self.train_dataset.lengths
-        return LengthGroupedSampler(lengths, self.args.train_batch_size, self.args.seed)
+        return QuestionOrder(
+            self.train_dataset.lengths,
+            self.args.train_batch_size,
+            self.args.seed,
+            self._settings.group_by_length,
+        )
 
-    def _get_grad_norm(self, model: torch.nn.Module, grad_norm: Any = None) -> Any:
+    # Training
+
+    def training_step(
+        self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None
+    ) -> Tensor:
+        """The mean loss (a scalar) of the questions of a step, whose gradients are added up.
+
+        Raises:
+            KformerError: a single question does not fit the memory.
+        """
+        questions: list[Example] = inputs
+        before = random_states()
+
+        def begin_again() -> None:
+            model.zero_grad()
+            restore_random_states(before)
+
+        model.train()
+        step = self.state.global_step + 1
+        passes = self._limits["training"].compute(
+            questions,
+            lambda each: self._forward_backward(model, each, len(each) / len(questions)),
+            step,
+            begin_again,
+        )
+        loss = torch.stack([loss for _, (loss, _) in passes]).sum()
+        self._meter.count(sum((work for _, (_, work) in passes), Work()), loss.item())
+        return loss
+
+    def _forward_backward(
+        self, model: nn.Module, questions: list[Example], share: float
+    ) -> tuple[Tensor, Work]:
+        """The share of a pass in its step's loss, and what was computed for it."""
+        batch = self._collate(questions)
+        tokens = batch["attention_mask"]
+        work = Work(len(questions), int(tokens.sum()), tokens.numel())
+        batch = self._prepare_inputs(batch)
+        with self.compute_loss_context_manager():
+            loss = model(**batch).loss * share
+        self.accelerator.backward(loss)
+        return loss.detach(), work
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        """Not counted: Trainer would count them of tensors, which a batch is not."""
+        return 0
+
+    def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
         """The norm of all gradients; Trainer's own way to it also multiplies each of them by 1."""
         if grad_norm is not None:  # known from clipping
             return grad_norm
         gradients = [each.grad for each in model.parameters() if each.grad is not None]
         return torch.nn.utils.get_total_norm(gradients)
 
+    # Validation
 
-class LengthGroupedSampler(Sampler[int]):
-    """Questions of similar length together, in an order that depends on seed and epoch alone."""
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """Loss and accuracy on the validation questions, under Trainer's names.
 
-    def __init__(self, lengths: list[int], batch_size: int, seed: int) -> None:
-        self._lengths, self._batch_size, self._seed, self._epoch = lengths, batch_size, seed, 0
+        No random state is read, so a validation changes nothing that comes after it.
+
+        Raises:
+            KformerError: a single question does not fit the memory.
+        """
+        logits, labels = self._answers()
+        loss = F.cross_entropy(torch.from_numpy(logits), torch.from_numpy(labels)).item()
+        assert self.compute_metrics is not None
+        measured = {**self.compute_metrics(EvalPrediction(logits, labels)), "loss": loss}
+        metrics = {f"eval_{name}": value for name, value in measured.items()}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(
+            self.args, self.state, self.control, metrics
+        )
+        return metrics
+
+    def _answers(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Logits (questions, C), lowest where there is no choice, and labels of validation."""
+        questions: Any = self.eval_dataset
+        rows: dict[int, Tensor] = {}
+        labels = np.zeros(len(questions), np.int64)
+        for batch in self.validation_batches():
+            self._validating(len(rows))
+            for position, row, label in self.answer([questions[i] for i in batch]):
+                rows[batch[position]], labels[batch[position]] = row, label
+        lowest = torch.finfo(torch.float32).min
+        in_order = [rows[i] for i in range(len(questions))]
+        logits = nn.utils.rnn.pad_sequence(in_order, batch_first=True, padding_value=lowest)
+        return logits.numpy(), labels
+
+    def validation_batches(self) -> list[list[int]]:
+        """Positions of the validation questions of each batch, the longest first."""
+        assert isinstance(self.eval_dataset, Examples)
+        lengths, size = self.eval_dataset.lengths, self.args.eval_batch_size
+        order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+        return [order[start : start + size] for start in range(0, len(order), size)]
+
+    def answer(self, questions: list[Example]) -> Iterator[tuple[int, Tensor, int]]:
+        """Position, logits (C,) and label of each question, pass by pass.
+
+        Raises:
+            KformerError: a single question does not fit the memory.
+        """
+        passes = self._limits["validation"].compute(questions, self._scores, self.state.global_step)
+        for positions, (logits, labels) in passes:
+            yield from zip(positions, logits, labels.tolist(), strict=True)
+
+    @torch.no_grad()
+    def _scores(self, questions: list[Example]) -> tuple[Tensor, Tensor]:
+        """Logits (B, C) and labels (B,) of the questions of a pass."""
+        assert self.model is not None
+        self.model.eval()
+        batch = self._collate(questions)
+        with self.compute_loss_context_manager():
+            logits = self.model(**self._prepare_inputs(batch)).logits
+        return logits.float().cpu(), batch["labels"]
+
+    def _validating(self, answered: int) -> None:
+        """Called while a validation goes on, with how many questions are answered."""
+
+
+class QuestionOrder(Sampler[int]):
+    """The questions of an epoch, in an order that depends on seed and epoch alone."""
+
+    def __init__(
+        self, lengths: list[int], batch_size: int, seed: int, by_length: bool = True
+    ) -> None:
+        """Prepares the order.
+
+        Args:
+            lengths: of all questions, in tokens.
+            batch_size: questions of a step.
+            seed: of the order.
+            by_length: whether the questions of a step are of similar length.
+        """
+        self._lengths, self._batch_size, self._by_length = lengths, batch_size, by_length
+        self._seed, self._epoch = seed, 0
 
     def set_epoch(self, epoch: int) -> None:
         self._epoch = epoch
@@ -68,46 +211,11 @@ class LengthGroupedSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(self._seed * 1_000_003 + self._epoch)
+        if not self._by_length:
+            return iter(torch.randperm(len(self), generator=generator).tolist())
         return iter(
             get_length_grouped_indices(self._lengths, self._batch_size, generator=generator)
         )
-
-
-class Stopwatch(TrainerCallback):
-    """Times the whole run, and every step: forward, backward, optimiser; not evaluation or saving.
-
-    A resumed run counts what it took until its checkpoint.
-    """
-
-    def __init__(self) -> None:
-        self._started = time.monotonic()
-        self._step_began = 0.0
-        self._step_seconds: list[float] = []
-
-    def on_step_begin(self, *_: Any, **__: Any) -> None:
-        self._step_began = time.monotonic()
-
-    def on_step_end(self, *_: Any, **__: Any) -> None:
-        self._step_seconds.append(time.monotonic() - self._step_began)
-
-    @property
-    def seconds(self) -> float:
-        """Since the stopwatch was made, and before the checkpoint that was resumed."""
-        return time.monotonic() - self._started
-
-    @property
-    def seconds_per_step(self) -> float | None:
-        """The median, which neither the first steps nor a busy machine moves much."""
-        return statistics.median(self._step_seconds) if self._step_seconds else None
-
-    def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps of it, JSON-ready."""
-        return {"seconds": self.seconds, "step_seconds": self._step_seconds}
-
-    def resume(self, state: Mapping[str, Any]) -> None:
-        """Counts what a checkpoint kept."""
-        self._started -= state["seconds"]
-        self._step_seconds = [*state["step_seconds"], *self._step_seconds]
 
 
 class TimedSaving(TrainerCallback):
@@ -130,53 +238,6 @@ class TimedSaving(TrainerCallback):
             control.should_save = True
 
 
-class Reporter(TrainerCallback):
-    """Passes Trainer's metrics to a log, and prints progress where no bar can be shown.
-
-    It has to be the last of the callbacks, since another one may ask for a checkpoint.
-    """
-
-    _NAMES = {  # noqa: RUF012 (a constant)
-        "loss": "train_loss",
-        "grad_norm": "gradient_norm",
-        "learning_rate": "learning_rate",
-        "eval_loss": "validation_loss",
-        "eval_accuracy": "validation_accuracy",
-    }
-
-    def __init__(self, log: Log, run: str) -> None:
-        self._log, self._run = log, run
-        self._last_line = time.monotonic()
-
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **kwargs: Any,
-    ) -> None:
-        logs: dict[str, float] = kwargs["logs"]
-        named = {self._NAMES[key]: value for key, value in logs.items() if key in self._NAMES}
-        if named:
-            self._log.log(named, state.global_step)
-        self._flush_before_saving(control)
-        due = time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES
-        if args.disable_tqdm and named and (due or "validation_accuracy" in named):
-            self._last_line = time.monotonic()
-            shown = ", ".join(f"{key} {value:.4g}" for key, value in named.items())
-            step = f"{self._run}: step {state.global_step}/{state.max_steps}"
-            print(f"{step}: {shown}", file=sys.stderr)
-
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
-        self._flush_before_saving(control)
-
-    def _flush_before_saving(self, control: TrainerControl) -> None:
-        if control.should_save:
-            self._log.flush()
-
-
 def collate(processor: KformerProcessor, batch: list[Example]) -> dict[str, torch.Tensor]:
     """Pads examples to one batch, with labels.
 
@@ -191,57 +252,3 @@ def accuracy(evaluated: EvalPrediction) -> dict[str, float]:
     """The share of questions whose highest logit is the right choice."""
     predictions = np.argmax(evaluated.predictions, axis=-1)
     return {"accuracy": float((predictions == evaluated.label_ids).mean())}
-
-
-def training_arguments(
-    settings: Training, questions: int, seed: int, checkpoints: Path, bf16: bool
-) -> TrainingArguments:
-    """The settings as arguments of `Trainer`.
-
-    Args:
-        settings: of training.
-        questions: how many there are to train on.
-        seed: of dropout and of the order of questions.
-        checkpoints: the folder for checkpoints.
-        bf16: whether to compute under bf16 autocast.
-    """
-    steps = settings.max_steps
-    if settings.epochs is not None:
-        per_epoch = math.ceil(questions / settings.batch_size)
-        steps = min(steps, math.ceil(settings.epochs * per_epoch))
-    every = math.ceil(steps / settings.evaluations)
-    arguments = TrainingArguments(
-        output_dir=str(checkpoints),
-        seed=seed,
-        max_steps=steps,
-        per_device_train_batch_size=settings.batch_size,
-        per_device_eval_batch_size=settings.batch_size,
-        learning_rate=settings.learning_rate,
-        warmup_steps=min(settings.warmup_steps, steps // 2),
-        lr_scheduler_type="linear",
-        optim="adamw_torch_fused",
-        weight_decay=settings.weight_decay,
-        adam_beta1=settings.adam_betas[0],
-        adam_beta2=settings.adam_betas[1],
-        adam_epsilon=settings.adam_epsilon,
-        max_grad_norm=settings.max_grad_norm,
-        bf16=bf16,
-        use_cpu=not torch.accelerator.is_available(),
-        eval_strategy="steps",
-        eval_steps=every,
-        save_strategy="steps",
-        save_steps=every,
-        metric_for_best_model="accuracy",
-        greater_is_better=True,
-        logging_steps=max(steps // 50, 1),
-        # Training stops at the first loss that is no number; the filter would wait for a GPU at
-        # every step.
-        logging_nan_inf_filter=False,
-        label_names=["labels"],
-        remove_unused_columns=False,
-        disable_tqdm=not sys.stderr.isatty(),
-        report_to="none",
-    )
-    # Several GPUs in one process would multiply the batch; a run uses one, several runs several.
-    arguments._n_gpu = min(arguments.n_gpu, 1)
-    return arguments

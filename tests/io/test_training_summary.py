@@ -14,6 +14,11 @@ CONTENT = {
     "steps": 8,
     "seconds_per_step": 0.25,
     "train_seconds": 2.0,
+    "questions_per_second": 64.0,
+    "tokens_per_second": 9000.0,
+    "padding_share": 0.125,
+    "tokens_per_pass": None,
+    "skipped_batches": 0,
     "validation_accuracy": 0.5,
     "best_step": 4,
     "train_questions": 48,
@@ -39,6 +44,13 @@ def test_what_is_written_is_read(tmp_path):
     assert written.items() >= CONTENT.items() and written.keys() - CONTENT.keys() == {"checksum"}
     assert TrainingSummary.read(tmp_path / "training.json") == summary
     assert summary.stage_version == "1"
+
+
+def test_what_is_tracked_has_no_name_of_a_curve():
+    """`validation_accuracy` is logged while training, at its steps."""
+    measured = TrainingSummary(**CONTENT).measured
+    assert measured["best_validation_accuracy"] == 0.5 and "validation_accuracy" not in measured
+    assert measured["questions_per_second"] == 64.0 and "identity" not in measured
 
 
 @pytest.mark.parametrize("undefined", ["nan", "-inf"])

@@ -1,13 +1,16 @@
 """Training runs on the tiny world."""
 
 import multiprocessing
+import sys
 import threading
+import time
 from types import SimpleNamespace
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from kformer import cli
 from kformer.modeling.injections import find_injection
 from kformer.modeling.settings import Model
 from kformer.training.run import train, training_lock
@@ -108,6 +111,41 @@ def run(train_into, tmp_path):
     return start
 
 
+@pytest.fixture
+def kformer_train(tiny_tables, tiny_tokens, tmp_path):
+    """Starts `kformer train`, as a process of its own that writes what it says into a file."""
+    processes = []
+
+    def main(said, prepare, options):
+        sys.stdout = sys.stderr = said.open("a", buffering=1)
+        prepare()
+        arguments = [str(each) for pair in options.items() for each in pair]
+        sys.argv = ["kformer", "train", *arguments]
+        cli.main()
+
+    def start(section, name, prepare=lambda: None, out="none/seed-1", checkpoints="unfinished"):
+        """Returns the process, and the file; ``prepare`` is called in the process, first."""
+        options = {
+            "--question-tokens": tiny_tokens[0],
+            "--out": tmp_path / out,
+            "--checkpoints": tmp_path / checkpoints,
+            "--seed": 1,
+            "--settings": section.model_dump_json(),
+        }
+        if find_injection(section.model.injection).fact_input != "none":
+            options["--fact-tokens"] = tiny_tokens[1]
+            options["--retrieval"] = tiny_tables / "question.parquet"
+        said = tmp_path / f"{name}.txt"
+        process = start_forked(main, said, prepare, options)
+        processes.append(process)
+        return process, said
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.join()
+
+
 @pytest.fixture(scope="package")
 def whole_run(settings, train_into, tmp_path_factory):
     """The run of an injection with the settings as they are; each is trained once."""
@@ -134,3 +172,14 @@ def assert_same_weights(one, other):
 def of_steps(logged, metric):
     """The values of a metric by step; ``train_loss`` is logged at every step that is computed."""
     return {step: metrics[metric] for step, metrics in logged if metric in metrics}
+
+
+def wait_for(condition):
+    until = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def is_said(line, said):
+    return said.exists() and line in said.read_text()

@@ -14,9 +14,9 @@ from kformer.errors import KformerError
 from kformer.modeling import KformerForMultipleChoice
 from kformer.training import resumable_trainer
 from kformer.training import run as run_module
-from kformer.training.trainer import training_arguments
+from kformer.training.arguments import training_arguments
 
-from .conftest import assert_same_weights, of_steps, start_forked, weights
+from .conftest import Killed, assert_same_weights, of_steps, start_forked, weights
 
 ALWAYS = 1e-9  # minutes between checkpoints: after every step
 DROPOUT = {"head_dropout": 0.3}  # so that random states matter
@@ -53,7 +53,7 @@ def killed_at(settings, run, tmp_path):
 
 def assert_is_the_same(resumed, undisturbed):
     assert_same_weights(weights(resumed.out), weights(undisturbed.out))
-    for key in ("steps", "validation_accuracy", "best_step"):
+    for key in ("steps", "best_validation_accuracy", "best_step"):
         assert resumed.summary[key] == undisturbed.summary[key]
 
 
@@ -99,7 +99,7 @@ def test_without_time_checkpoints_come_with_validations_alone(killed_at):
 def test_times_are_those_of_the_whole_run(killed_at, settings, run):
     folder = killed_at(8)
     file = folder / "checkpoint-6" / "progress.json"
-    time = json.loads(file.read_text())["time"]
+    time = json.loads(file.read_text())["measured"]
     assert len(time["step_seconds"]) == 6 and time["seconds"] > sum(time["step_seconds"])
     resumed = run(settings(model=DROPOUT))
     assert resumed.summary["train_seconds"] > time["seconds"]
@@ -174,13 +174,13 @@ def test_training_that_diverges_stops_at_the_step_with_its_questions(
 
 
 def test_the_questions_are_those_of_the_step_in_a_later_epoch(settings, run, batches, monkeypatch):
-    original = resumable_trainer.LengthGroupedTrainer.training_step
+    original = resumable_trainer.PassTrainer.training_step
 
     def training_step(trainer, *arguments):
         loss = original(trainer, *arguments)
         return loss * float("nan") if trainer.state.global_step == 4 else loss
 
-    monkeypatch.setattr(resumable_trainer.LengthGroupedTrainer, "training_step", training_step)
+    monkeypatch.setattr(resumable_trainer.PassTrainer, "training_step", training_step)
     with pytest.raises(KformerError, match=r"the loss is not a number \(nan\) at step 5") as caught:
         run(settings("none"))
     named = str(caught.value).partition("questions ")[2].partition(" and ")[0].split(", ")
@@ -188,9 +188,7 @@ def test_the_questions_are_those_of_the_step_in_a_later_epoch(settings, run, bat
 
 
 def test_a_gradient_that_overflows_stops_training(settings, run, monkeypatch):
-    monkeypatch.setattr(
-        resumable_trainer.LengthGroupedTrainer, "_get_grad_norm", lambda *_: float("inf")
-    )
+    monkeypatch.setattr(resumable_trainer.PassTrainer, "_get_grad_norm", lambda *_: float("inf"))
     expected = r"the norm of the gradient is not a number \(inf\) at step 1.*another model.encoder"
     with pytest.raises(KformerError, match=expected):
         run(settings("none"))
@@ -215,6 +213,146 @@ def test_no_accuracy_is_computed_from_what_is_no_number(settings, run, monkeypat
     with pytest.raises(KformerError, match=expected) as caught:
         run(settings("none"))
     assert len(str(caught.value).split(", ")) == 3  # of 24 questions in two batches, two
+
+
+@pytest.fixture
+def not_finite_at(monkeypatch):
+    """Makes the loss, or the gradient, of some steps no number, whenever they are computed."""
+
+    def spoil(what, steps):
+        name = {"loss": "training_step", "gradient": "_get_grad_norm"}[what]
+        original = getattr(resumable_trainer.PassTrainer, name)
+
+        def spoiled(trainer, *arguments):
+            value = original(trainer, *arguments)
+            return value * float("nan") if trainer.state.global_step + 1 in steps else value
+
+        monkeypatch.setattr(resumable_trainer.PassTrainer, name, spoiled)
+
+    return spoil
+
+
+@pytest.mark.parametrize("what", ["loss", "gradient"])
+def test_what_is_not_finite_may_be_left_out(what, settings, run, not_finite_at, batches, capsys):
+    not_finite_at(what, {2, 5})
+    done = run(settings("none", if_not_finite="skip"))
+    said = [line for line in capsys.readouterr().err.splitlines() if "left out" in line]
+    assert [line.partition(" at step ")[2][:1] for line in said] == ["2", "5"]
+    named = said[1].partition("questions ")[2].partition(" and ")[0].split(", ")
+    assert set(named) <= batches[4]
+    assert done.summary["skipped_batches"] == 2
+    assert list(of_steps(done.logged, "gradient_norm")) == [1, 3, 4, 6, 7, 8]
+    losses = of_steps(done.logged, "train_loss")
+    assert list(losses) == ([1, 3, 4, 6, 7, 8] if what == "loss" else [*range(1, 9)])
+    assert all(1 < loss < 2 for loss in losses.values())
+    assert list(of_steps(done.logged, "validation_accuracy")) == [2, 4, 6, 8]
+
+
+def test_a_step_that_is_left_out_moves_no_weight(settings, run, not_finite_at, monkeypatch):
+    """Nor does decay: the weights are those of the steps before."""
+    after = {}
+    original = resumable_trainer.ResumableTrainer._save_checkpoint
+
+    def save(trainer, model, trial):
+        weight = model.state_dict()["head.dense.weight"]
+        after[trainer.state.global_step] = weight.clone()
+        original(trainer, model, trial)
+
+    monkeypatch.setattr(resumable_trainer.ResumableTrainer, "_save_checkpoint", save)
+    not_finite_at("loss", {4})
+    run(settings(if_not_finite="skip", checkpoint_minutes=ALWAYS, weight_decay=0.1))
+    moved = [step for step in range(2, 9) if not after[step].equal(after[step - 1])]
+    assert moved == [2, 3, 5, 6, 7, 8]
+
+
+def test_a_mean_of_losses_is_that_of_the_steps_that_count(
+    settings, run, not_finite_at, monkeypatch
+):
+    def every_fourth_step_is_logged(*given):
+        arguments = training_arguments(*given)
+        arguments.logging_steps = 4
+        return arguments
+
+    each = of_steps(run(settings("none"), "each").logged, "train_loss")
+    monkeypatch.setattr(run_module, "training_arguments", every_fourth_step_is_logged)
+    not_finite_at("loss", {4})
+    mean = of_steps(run(settings("none", if_not_finite="skip"), "mean").logged, "train_loss")
+    assert mean[4] == pytest.approx(sum(each[step] for step in (1, 2, 3)) / 3)
+
+
+@pytest.mark.parametrize("last", [10, 11])
+def test_more_than_ten_in_a_row_stop_training(last, settings, run, not_finite_at):
+    not_finite_at("loss", {*range(2, 2 + last)})
+    section = settings("none", if_not_finite="skip", max_steps=14, evaluations=1)
+    if last == 10:
+        assert run(section).summary["skipped_batches"] == 10
+    else:
+        with pytest.raises(KformerError, match=r"for the 11th time in a row at step 12"):
+            run(section)
+
+
+def test_what_was_left_out_is_counted_over_a_kill(settings, run, not_finite_at):
+    not_finite_at("loss", {2, 3, 7})
+    section = settings("none", if_not_finite="skip")
+
+    def kill(metrics, step):
+        if step == 6 and "validation_accuracy" in metrics:
+            raise Killed
+
+    whole = run(section, "whole")
+    with pytest.raises(Killed):
+        run(section, "killed", log=kill)
+    resumed = run(section, "killed")
+    assert resumed.summary["skipped_batches"] == whole.summary["skipped_batches"] == 3
+    assert_same_weights(weights(resumed.out), weights(whole.out))
+
+
+# --- patience
+
+
+@pytest.fixture
+def accuracies(monkeypatch):
+    """Sets the accuracy of each validation, by its step; also that of one that is done again."""
+
+    def are(found):
+        def scored(trainer, _):
+            return {"accuracy": found[trainer.state.global_step]}
+
+        monkeypatch.setattr(resumable_trainer.ResumableTrainer, "_scored", scored)
+
+    return are
+
+
+def test_training_ends_when_validations_are_no_better(settings, run, accuracies):
+    accuracies({2: 0.25, 4: 0.5, 6: 0.5, 8: 0.25, 10: 0.75})
+    done = run(settings(max_steps=10, evaluations=5, patience=2))
+    assert (done.summary["steps"], done.summary["best_step"]) == (8, 4)
+    assert list(of_steps(done.logged, "validation_accuracy")) == [2, 4, 6, 8]
+    patient = run(settings(max_steps=10, evaluations=5), "patient")
+    assert (patient.summary["steps"], patient.summary["best_step"]) == (10, 10)
+    rates = of_steps(patient.logged, "learning_rate")
+    assert of_steps(done.logged, "learning_rate") == {step: rates[step] for step in range(1, 9)}
+
+
+@pytest.mark.parametrize("killed_at", [6, 8, "the end"])
+def test_patience_is_that_of_the_whole_run(killed_at, settings, run, accuracies, monkeypatch):
+    accuracies({2: 0.25, 4: 0.5, 6: 0.5, 8: 0.25, 10: 0.75})
+    section = settings(max_steps=10, evaluations=5, patience=2, model=DROPOUT)
+    whole = run(section, "whole")
+
+    def kill(*arguments):
+        if killed_at == "the end" or (
+            arguments[1] == killed_at and "validation_accuracy" in arguments[0]
+        ):
+            raise Killed
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        if killed_at == "the end":
+            patched.setattr(run_module, "finish", kill)
+        run(section, log=None if killed_at == "the end" else kill)
+    resumed = run(section)
+    assert_is_the_same(resumed, whole)
+    assert resumed.summary["steps"] == 8
 
 
 # --- no room

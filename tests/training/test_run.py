@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from kformer.errors import KformerError
+from kformer.io.training_summary import TrainingSummary
 from kformer.modeling import KformerForMultipleChoice, KformerProcessor
 from kformer.modeling.question_features import TokenisedQuestions
 from kformer.training import resumable_trainer
@@ -37,7 +38,7 @@ def kill_at_validation(step):
 def test_a_run_leaves_a_model_and_its_measurements(injection, whole_run):
     done = whole_run(injection)
     written = json.loads((done.out / "training.json").read_text())
-    assert written.items() >= done.summary.items()
+    assert TrainingSummary.read(done.out / "training.json").measured == done.summary
     assert written["steps"] == 8 and written["best_step"] in (2, 4, 6, 8)
     assert (written["seed"], written["version"]) == (1, "1")
     assert written["precision"] == "fp32"
@@ -45,6 +46,9 @@ def test_a_run_leaves_a_model_and_its_measurements(injection, whole_run):
     assert (written["train_questions"], written["inputs_cut"]) == (48, 0)
     for name in ("seconds_per_step", "train_seconds", "peak_memory_mb"):
         assert written[name] > 0
+    assert written["tokens_per_second"] > written["questions_per_second"] > 0
+    assert 0 <= written["padding_share"] < 0.5
+    assert (written["skipped_batches"], written["tokens_per_pass"]) == (0, None)
     assert (written["added_parameters"] > 0) == (injection in ("attention", "ffn", "static"))
     assert sorted(path.name for path in done.out.iterdir()) == [
         ".finished",
@@ -71,7 +75,7 @@ def test_metrics_are_logged_with_their_steps_while_training(settings, run):
 def test_the_kept_model_is_the_best_on_validation(settings, run):
     done = run(settings(learning_rate=0.03, warmup_steps=0))
     measured = of_steps(done.logged, "validation_accuracy")
-    assert done.summary["validation_accuracy"] == max(measured.values())
+    assert done.summary["best_validation_accuracy"] == max(measured.values())
     assert measured[done.summary["best_step"]] == max(measured.values())
 
 
@@ -167,7 +171,7 @@ def test_a_killed_run_resumes_as_if_nothing_had_happened(
             step: value for step, value in expected.items() if step > saved
         }
     assert_same_weights(weights(resumed.out), weights(whole.out))
-    for key in ("steps", "validation_accuracy", "best_step"):
+    for key in ("steps", "best_validation_accuracy", "best_step"):
         assert resumed.summary[key] == whole.summary[key]
     assert not (tmp_path / "killed-checkpoints").exists()
 
@@ -190,7 +194,7 @@ def test_a_run_killed_after_its_last_step_only_saves_its_model(
     resumed = run(settings(), "killed")
     assert not resumed.logged
     assert (resumed.summary["steps"], resumed.summary["best_step"]) == (8, best_step)
-    assert resumed.summary["validation_accuracy"] == whole.summary["validation_accuracy"]
+    assert resumed.summary["best_validation_accuracy"] == whole.summary["best_validation_accuracy"]
     assert resumed.summary["seconds_per_step"] > 0  # from before the kill
     assert_same_weights(weights(resumed.out), weights(whole.out))
 

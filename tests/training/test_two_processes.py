@@ -3,66 +3,35 @@
 import json
 import os
 import signal
-import sys
 import time
 
 import pytest
 
-from kformer import cli
 from kformer.training.resumable_trainer import ResumableTrainer
 
-from .conftest import assert_same_weights, start_forked, weights
+from .conftest import assert_same_weights, is_said, wait_for, weights
 
 STEPS = 16
 
 
 @pytest.fixture
-def command(settings, tiny_tokens, tmp_path):
-    """`kformer train`, as a process of its own that writes what it says into a file."""
+def command(settings, kformer_train):
+    """`kformer train` with slow steps, as a process of its own."""
     section = settings("none", max_steps=STEPS, evaluations=2, checkpoint_minutes=1e-9)
-    processes = []
 
-    def main(said, step_seconds, options):
-        sys.stdout = sys.stderr = said.open("a", buffering=1)
-        original = ResumableTrainer.training_step
+    def start(name, step_seconds=0.0, **folders):
+        def slow_down():
+            original = ResumableTrainer.training_step
 
-        def training_step(*given):
-            time.sleep(step_seconds)
-            return original(*given)
+            def training_step(*given):
+                time.sleep(step_seconds)
+                return original(*given)
 
-        ResumableTrainer.training_step = training_step
-        arguments = [str(each) for pair in options.items() for each in pair]
-        sys.argv = ["kformer", "train", *arguments]
-        cli.main()
+            ResumableTrainer.training_step = training_step
 
-    def start(name, step_seconds=0.0, out="none/seed-1", checkpoints="unfinished"):
-        options = {
-            "--question-tokens": tiny_tokens[0],
-            "--out": tmp_path / out,
-            "--checkpoints": tmp_path / checkpoints,
-            "--seed": 1,
-            "--settings": section.model_dump_json(),
-        }
-        said = tmp_path / f"{name}.txt"
-        process = start_forked(main, said, step_seconds, options)
-        processes.append(process)
-        return process, said
+        return kformer_train(section, name, slow_down, **folders)
 
-    yield start
-    for process in processes:
-        process.kill()
-        process.join()
-
-
-def wait_for(condition):
-    until = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.02)
-
-
-def is_said(line, said):
-    return said.exists() and line in said.read_text()
+    return start
 
 
 @pytest.mark.parametrize("other", [{}, {"checkpoints": "elsewhere"}], ids=["both", "the run's"])

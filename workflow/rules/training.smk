@@ -56,6 +56,9 @@ rule train_model:
             wildcards.condition, wildcards.seed
         ),
     shell:
+        # A batch system sends its warnings to all processes of a job. `kformer train` hears them;
+        # bash and tee must outlive it, for its status and its last line.
+        "trap '' TERM USR1; "
         "kformer train {params.tables} --out {params.out}"
         " --checkpoints {params.checkpoints} --seed {wildcards.seed} --content {params.content}"
         " --plan {input.plan} --settings {params.options:q} 2>&1 | tee {log}"
