@@ -52,6 +52,11 @@ class Adapter:
         attention_with_facts: the attention implementation that the encoder needs for facts to
             join it; None where the layers' own attention, once prepared, takes facts.
         prepare: changes a new encoder's modules where they lack what injections need.
+        layers: the encoder's module that lists its layers.
+        below: the encoder's modules that turn tokens into what the first layer reads, the one that
+            is given the tokens first; those that an encoder has not are left out.
+        above: the encoder's module that its last layer's states pass through, if there is one.
+        layers_return_tuples: whether a layer returns its states as the first of a tuple.
     """
 
     sites: Callable[[Any], list[LayerSites]]
@@ -60,6 +65,23 @@ class Adapter:
     projection: str | None = None
     attention_with_facts: str | None = ATTENTION_WITH_FACTS
     prepare: Callable[[Any], None] = _leave
+    layers: str = "encoder.layer"
+    below: tuple[str, ...] = ("embeddings",)
+    above: str | None = None
+    layers_return_tuples: bool = False
+
+    def layers_of(self, encoder: Any) -> "list[nn.Module]":
+        """All layers of an encoder, first layer first."""
+        return list(encoder.get_submodule(self.layers))
+
+    def modules_below(self, encoder: Any) -> "list[nn.Module]":
+        """The modules of ``below`` that an encoder has."""
+        has = dict(encoder.named_modules()).keys()
+        return [encoder.get_submodule(name) for name in self.below if name in has]
+
+    def modules_above(self, encoder: Any) -> "list[nn.Module]":
+        """The module of ``above``, or none."""
+        return [encoder.get_submodule(self.above)] if self.above else []
 
 
 def _bert_sites(encoder: Any) -> list[LayerSites]:
@@ -98,7 +120,9 @@ def _decoder_sites(encoder: Any) -> list[LayerSites]:
 
 
 _BERT = Adapter(_bert_sites)
-_DECODER = Adapter(_decoder_sites, scored_token="last")
+_DECODER = Adapter(
+    _decoder_sites, scored_token="last", layers="layers", below=("embed_tokens",), above="norm"
+)
 
 ADAPTERS = {
     "bert": _BERT,
@@ -107,12 +131,21 @@ ADAPTERS = {
         projection="embeddings.embed_proj",
         attention_with_facts=None,
         prepare=_prepare_deberta,
+        # Its convolution adds to the first layer's states what it makes of the embeddings.
+        below=("embeddings", "encoder.conv"),
+        layers_return_tuples=True,
     ),
-    "electra": Adapter(_bert_sites, projection="embeddings_project"),
+    "electra": Adapter(
+        _bert_sites, projection="embeddings_project", below=("embeddings", "embeddings_project")
+    ),
     "llama": _DECODER,
     "mistral": _DECODER,
-    "mpnet": Adapter(_mpnet_sites, attention_with_facts=None, prepare=_prepare_mpnet),
-    "modernbert": Adapter(_modernbert_sites, activation="hidden_activation"),
+    "mpnet": Adapter(
+        _mpnet_sites, attention_with_facts=None, prepare=_prepare_mpnet, layers_return_tuples=True
+    ),
+    "modernbert": Adapter(
+        _modernbert_sites, activation="hidden_activation", layers="layers", above="final_norm"
+    ),
     "qwen2": _DECODER,
     "qwen3": _DECODER,
     "roberta": _BERT,

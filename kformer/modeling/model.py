@@ -31,7 +31,9 @@ from kformer.modeling.configuration import KformerConfig
 from kformer.modeling.encoder_families import adapter_for
 from kformer.modeling.fact_embeddings import FactEmbeddings, embedding_sum
 from kformer.modeling.injections import find_injection
+from kformer.modeling.kept_states import given_states
 from kformer.modeling.pretrained import load_encoder, longest_input
+from kformer.modeling.scoring_head import ScoringHead
 from kformer.modeling.slots import BatchFacts, InitialisesItself
 
 
@@ -50,26 +52,14 @@ class KformerOutput(MultipleChoiceModelOutput):
     fact_activations: Tensor | None = None
 
 
-class ScoringHead(nn.Module):
-    """Scores one token's state (R, D): dropout, dense, tanh, dropout, one number (R,)."""
-
-    def __init__(self, config: KformerConfig) -> None:
-        super().__init__()
-        width = config.encoder.hidden_size
-        self.dropout = nn.Dropout(config.head_dropout)
-        self.dense = nn.Linear(width, width)
-        self.out_proj = nn.Linear(width, 1)
-
-    def forward(self, state: Tensor) -> Tensor:
-        state = torch.tanh(self.dense(self.dropout(state)))
-        return self.out_proj(self.dropout(state)).squeeze(-1)
-
-
 class KformerForMultipleChoice(PreTrainedModel):
     """An encoder that answers multiple-choice questions, with facts injected into it.
 
     While it computes, a model holds the facts of its batch: let one thread at a time use it, and
     give every other one a deep copy.
+
+    Attributes:
+        states_layer: the layer that `forward`'s ``states`` enter, if it is given any.
     """
 
     config: KformerConfig
@@ -101,6 +91,7 @@ class KformerForMultipleChoice(PreTrainedModel):
             words = self.encoder.get_input_embeddings()
             self.fact_embeddings = FactEmbeddings(words.num_embeddings, words.embedding_dim)
         self.head = ScoringHead(config)
+        self.states_layer: int | None = None
         self.post_init()
 
     @classmethod
@@ -177,6 +168,7 @@ class KformerForMultipleChoice(PreTrainedModel):
         fact_attention_mask: Tensor | None = None,
         labels: Tensor | None = None,
         output_facts: bool = False,
+        states: Tensor | None = None,
     ) -> KformerOutput:
         """Scores every choice of every question in one pass.
 
@@ -187,6 +179,8 @@ class KformerForMultipleChoice(PreTrainedModel):
             fact_attention_mask: the same shape; a fact that is all padding is no fact.
             labels: (B,), the right choice.
             output_facts: also return which facts were kept and how strongly each one fired.
+            states: (B, C, L, D) those that enter ``states_layer``, as
+                `kformer.modeling.kept_states.states_below` computed them.
         """
         batch, choices, _ = input_ids.shape
         assert attention_mask.shape == input_ids.shape, (attention_mask.shape, input_ids.shape)
@@ -206,7 +200,7 @@ class KformerForMultipleChoice(PreTrainedModel):
             facts = self._read_facts(rows, tokens, fact_input_ids, fact_attention_mask)
         if facts is not None and output_facts:
             facts.tokens = tokens
-        with self.injection.using(facts):
+        with self.injection.using(facts), given_states(self, states):
             states = self.encoder(input_ids=rows, attention_mask=tokens.long()).last_hidden_state
 
         logits = self.head(self._scored(states, tokens)).float().view(batch, choices)
