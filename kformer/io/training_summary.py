@@ -28,6 +28,8 @@ class TrainingSummary(BaseModel):
         best_step: the step whose weights are kept.
         inputs_cut: how many inputs were longer than the model reads.
         added_parameters: those that the injection adds to encoder and head.
+        trained_parameters: those that training changes; of LoRA its own, and of the fact
+            embeddings the rows of facts that are trained with.
         version: of the training stage; for an injection of another package that of the stage
             and, after a space, what the package's code is.
         identity: stands for all that the run depends on.
@@ -49,6 +51,7 @@ class TrainingSummary(BaseModel):
     inputs_cut: int
     parameters: int
     added_parameters: int
+    trained_parameters: int | None = None
     peak_memory_mb: float | None
     precision: Literal["bf16", "fp32"]
     device: str

@@ -1,4 +1,4 @@
-"""Running a part of an encoder: its lower layers alone, or the upper ones from states given to them.
+"""Running a part of an encoder: its lower layers alone, or the upper ones from given states.
 
 What lies below every layer that is trained or injected into makes the same states of the same
 input each time. They are computed once with `states_below`, and `given_states` then runs the rest.

@@ -26,7 +26,7 @@ from kformer.config_section import (
     validated,
 )
 from kformer.demo_world import DemoWorld
-from kformer.encoder_lookup import encoder_config, encoder_depth, layer_span
+from kformer.encoder_lookup import encoder_config, encoder_depth
 from kformer.errors import KformerError
 from kformer.knowledge import KnowledgeSource
 from kformer.modeling.encoder_families import check_family
@@ -35,7 +35,7 @@ from kformer.questions import QuestionSource
 from kformer.retrieval.settings import Retrieval, RetrievalChange
 from kformer.sources.catalogue import CATALOGUE, SourceOverride, resolve
 from kformer.sources.user_data import UserData
-from kformer.training.settings import Training
+from kformer.training.settings import Training, TrainSettings
 
 Seed = Annotated[
     int,
@@ -88,6 +88,7 @@ class Condition(Section):
                 raise ValueError(f"knowledge: name: {reader.label} is taken; choose another one")
         if self.answer_by == "retrieval" and self.retrieval.query != "choice":
             raise ValueError("answer_by: retrieval needs retrieval.query: choice")
+        self.training.check_combination()
         reads_facts = self.answer_by == "model" and self.uses_facts
         if reads_facts and self.model.facts > self.retrieval.top_k:
             raise ValueError(
@@ -113,8 +114,9 @@ class Condition(Section):
             if config is not None:
                 check_family(config.get("model_type"))
             depth = encoder_depth(self.model.encoder)
-            if depth is not None and self.model.method.has_slots:
-                layer_span(self.model.layers, depth)
+            if depth is not None:
+                settings = TrainSettings(model=self.model, training=self.training)
+                settings.lowest_changing_layer(depth)
 
 
 class Tracking(Section):

@@ -34,6 +34,7 @@ from kformer.modeling.settings import Model
 from kformer.training.checkpoints import Checkpoints
 from kformer.training.determinism import use_deterministic_kernels
 from kformer.training.finished import finish, finished_before
+from kformer.training.recipe import Recipe
 from kformer.training.resumable_trainer import ResumableTrainer
 from kformer.training.settings import TrainSettings
 from kformer.training.trainer import (
@@ -176,14 +177,15 @@ def _trained(
     use_deterministic_kernels()
     model = build_model(settings.model)
     encoder_weights = _checksum_of_weights(model.encoder)
+    counts = parameter_counts(model)
     if settings.training.gradient_checkpointing:
         model.activation_checkpointing_enable()
+    recipe = Recipe(model, settings)
     processor = KformerProcessor(load_tokenizer(settings.model.encoder), model.config)
     facts = Knowledge(questions, *knowledge) if knowledge else None
     limit = settings.training.max_train_questions
     training_set = load_examples(processor, questions, facts, "train", limit)
     validation_set = load_examples(processor, questions, facts, "validation")
-    counts = parameter_counts(model)
     if model.fact_embeddings is not None:
         model.fact_embeddings.train_only(training_set.fact_tokens)
 
@@ -191,6 +193,7 @@ def _trained(
     trainer = ResumableTrainer(
         unfinished,
         stopwatch,
+        recipe=recipe,
         model=model,
         args=training_arguments(
             settings.training, len(training_set), seed, unfinished.folder, precision == "bf16"
@@ -201,7 +204,9 @@ def _trained(
         callbacks=[stopwatch, TimedSaving(settings.training.checkpoint_minutes), reporter],
     )
     trainer.remove_callback(PrinterCallback)  # `Reporter` prints the same, readably
+    trained_parameters = recipe.trained_parameters
     trainer.fit()
+    recipe.merge()
     measured = {
         "steps": trainer.state.global_step,
         "seconds_per_step": stopwatch.seconds_per_step,
@@ -211,6 +216,7 @@ def _trained(
         "train_questions": len(training_set),
         "inputs_cut": training_set.inputs_cut + validation_set.inputs_cut,
         **counts,
+        "trained_parameters": trained_parameters,
         "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "precision": precision,
         "device": str(model.device),

@@ -13,6 +13,7 @@ import torch
 from torch.utils.data import Sampler
 from transformers import (
     EvalPrediction,
+    PreTrainedModel,
     Trainer,
     TrainerCallback,
     TrainerControl,
@@ -25,6 +26,7 @@ from kformer.io.choices import first_equal
 from kformer.modeling import KformerProcessor
 from kformer.modeling.question_features import Example, Examples
 from kformer.progress import SECONDS_BETWEEN_LINES
+from kformer.training.recipe import Recipe
 from kformer.training.settings import Training
 
 
@@ -40,6 +42,20 @@ class Log(Protocol):
 
 class LengthGroupedTrainer(Trainer):
     """A `Trainer` whose batches hold questions of similar length."""
+
+    def __init__(self, recipe: Recipe, **arguments: Any) -> None:
+        """Prepares training by a recipe; further arguments are those of `Trainer`."""
+        super().__init__(**arguments)
+        self._recipe = recipe
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """Trainer's optimiser, for what the recipe trains."""
+        if self.optimizer is None:
+            assert isinstance(self.model, PreTrainedModel)
+            kind, options = self.get_optimizer_cls_and_kwargs(self.args, self.model)
+            decayed = self.get_decay_parameter_names(self.model)
+            self.optimizer = kind(self._recipe.parameter_groups(decayed), **options)
+        return self.optimizer
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         assert isinstance(self.train_dataset, Examples)

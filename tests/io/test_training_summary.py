@@ -20,6 +20,7 @@ CONTENT = {
     "inputs_cut": 0,
     "parameters": 1000,
     "added_parameters": 10,
+    "trained_parameters": 600,
     "peak_memory_mb": 512.5,
     "precision": "bf16",
     "device": "cpu",
