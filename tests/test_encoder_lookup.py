@@ -14,8 +14,8 @@ from kformer.encoder_lookup import (
     check_bundled_weights,
     encoder_depth,
     layer_span,
-    lowest_trained_layer,
     locate_encoder,
+    lowest_trained_layer,
 )
 from kformer.errors import KformerError
 from kformer.modeling.pretrained import check_encoder, load_encoder, load_tokenizer
@@ -234,7 +234,7 @@ def test_a_span_out_of_range_is_refused_with_the_range(span):
 def test_the_lowest_trained_layer_is_counted_from_the_top():
     found = [lowest_trained_layer(layers, 6) for layers in ("all", 6, 2, 0)]
     assert found == [0, 0, 4, 6]
-    with pytest.raises(KformerError, match=r"encoder_layers: 7 .* 6 layers; .* from 0 to 6, or all"):
+    with pytest.raises(KformerError, match=r"encoder_layers: 7 .* 6 layers; .* 0 to 6, or all"):
         lowest_trained_layer(7, 6)
 
 

@@ -10,6 +10,7 @@ from kformer.cli.options import (
     Content,
     MaybeFacts,
     MaybeRetrieval,
+    MaybeStates,
     Out,
     QuestionsFile,
     RetrievalFile,
@@ -30,6 +31,33 @@ app = typer.Typer()
 
 
 @app.command()
+def states(
+    questions: QuestionsFile,
+    out: Out,
+    settings: Settings,
+    facts: MaybeFacts = None,
+    retrieval: MaybeRetrieval = None,
+    content: Content = None,
+) -> None:
+    """Compute once what the frozen layers of an encoder make of each input.
+
+    `--out` is a folder. Runs with the same encoder, inputs and frozen layers share it, whatever
+    they inject above these; facts are read only where they are a part of the input.
+
+    Example: `kformer states --questions questions.parquet --out states
+    --settings '{"model": {"injection": "ffn"}, "training": {"encoder_layers": 3}}'`
+    """
+    from kformer.training.compute_states import compute_states
+    from kformer.training.settings import TrainSettings
+
+    section = load(TrainSettings, settings)
+    check_encoder_content(section.model.encoder, content)
+    tables = tables_of_knowledge(facts, retrieval)
+    with tracked_stage("states", out, section.model_dump(mode="json")) as stage:
+        stage.finish(compute_states(section, questions, tables, out))
+
+
+@app.command()
 def train(
     questions: QuestionsFile,
     out: Annotated[Path, typer.Option(help="The run's folder, …/CONDITION/seed-SEED.")],
@@ -38,6 +66,7 @@ def train(
     seed: Annotated[int, typer.Option(help="Of initialisation, dropout and order.")],
     facts: MaybeFacts = None,
     retrieval: MaybeRetrieval = None,
+    states: MaybeStates = None,
     content: Content = None,
     plan: Annotated[
         Path | None,
@@ -81,6 +110,7 @@ def train(
                     stage.run,
                     version,
                     planned,
+                    states,
                 )
             )
 
@@ -92,6 +122,7 @@ def evaluate(
     out: Out,
     facts: MaybeFacts = None,
     retrieval: MaybeRetrieval = None,
+    states: MaybeStates = None,
 ) -> None:
     """Answer the test questions with a trained model.
 
@@ -101,7 +132,8 @@ def evaluate(
     from kformer.evaluation.predict import predict
 
     with tracked_training("evaluate", RunFolder(run), {}) as stage:
-        stage.finish(predict(run, questions, tables_of_knowledge(facts, retrieval), out))
+        tables = tables_of_knowledge(facts, retrieval)
+        stage.finish(predict(run, questions, tables, out, states))
 
 
 @app.command()

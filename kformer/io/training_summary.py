@@ -15,7 +15,7 @@ from kformer.io.output_names import RunFolder
 
 _NOT_MEASURED = {
     *("seed", "precision", "device", "version"),
-    *("identity", "encoder", "encoder_weights", "model_checksums", "plan"),
+    *("identity", "encoder", "encoder_weights", "states", "model_checksums", "plan"),
 }
 
 
@@ -35,6 +35,7 @@ class TrainingSummary(BaseModel):
         identity: stands for all that the run depends on.
         encoder: its name in the config.
         encoder_weights: SHA-256 of the encoder's weights before training.
+        states: stands for what computed the kept states that were trained from, if they were kept.
         model_checksums: SHA-256 of the list of checksums in the model's folder.
         plan: SHA-256 of the file that says what the run was to depend on, if there was one.
     """
@@ -59,6 +60,7 @@ class TrainingSummary(BaseModel):
     identity: str = ""
     encoder: str = ""
     encoder_weights: str = ""
+    states: str = ""
     model_checksums: str = ""
     plan: str = ""
 

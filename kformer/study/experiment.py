@@ -115,8 +115,7 @@ class Condition(Section):
                 check_family(config.get("model_type"))
             depth = encoder_depth(self.model.encoder)
             if depth is not None:
-                settings = TrainSettings(model=self.model, training=self.training)
-                settings.lowest_changing_layer(depth)
+                TrainSettings(model=self.model, training=self.training).check_depth(depth)
 
 
 class Tracking(Section):

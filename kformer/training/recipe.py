@@ -40,6 +40,7 @@ class Recipe:
         depth = model.config.encoder.num_hidden_layers
         self._model, self._settings = model, settings.training
         self._lora: LoraModel | None = None
+        settings.check_depth(depth)
         self.lowest_changing = settings.lowest_changing_layer(depth)
         if settings.training.keep_states:
             _check_known_layers(model, settings)

@@ -6,18 +6,17 @@ that only count when they are whole; an end at the first number that is none; an
 that the comparison shows with the accuracy.
 """
 
-import hashlib
 import os
 import resource
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import torch
 from transformers import PrinterCallback, set_seed
 from transformers.utils import logging as transformers_logging
 
-from kformer.compute_precision import computes_in_bf16
+from kformer.compute_precision import device_kind, precision_of
 from kformer.encoder_lookup import locate_encoder
+from kformer.encoder_weights import checksum_of_weights
 from kformer.errors import KformerError
 from kformer.io.checksums import checksum_of
 from kformer.io.contents import Contents
@@ -31,6 +30,7 @@ from kformer.modeling import KformerForMultipleChoice, KformerProcessor
 from kformer.modeling.pretrained import load_tokenizer
 from kformer.modeling.question_features import Knowledge, load_examples
 from kformer.modeling.settings import Model
+from kformer.modeling.state_store import KeptStates, StatesOrigin
 from kformer.training.checkpoints import Checkpoints
 from kformer.training.determinism import use_deterministic_kernels
 from kformer.training.finished import finish, finished_before
@@ -58,6 +58,7 @@ def train(
     log: Log,
     version: str,
     plan: str = "",
+    states: Path | None = None,
 ) -> dict[str, float | None]:
     """Trains one model and keeps the checkpoint with the best validation accuracy.
 
@@ -79,6 +80,7 @@ def train(
         version: of this stage, and of the code of an injection from another package; noted, since
             runs of different versions cannot be compared.
         plan: checksum of the file that says what the run is to depend on, if there is one; noted.
+        states: the folder that `compute_states` wrote, if states are kept.
 
     Returns:
         what was measured, as in ``training.json``.
@@ -104,6 +106,7 @@ def train(
             knowledge,
             unfinished,
             Reporter(log, "/".join(out.parts[-2:])),
+            states,
         )
         noted = {"seed": seed, "version": version, "identity": identity, "plan": plan}
         summary = TrainingSummary.model_validate(noted | measured)
@@ -140,8 +143,8 @@ def _identity(
             "encoder": _content_of_encoder(settings.model.encoder),
             "training": settings.training.relevant_settings(),
             # Half of a run on a GPU and half on a CPU would be neither.
-            "precision": _precision(settings),
-            "device": _device_type(),
+            "precision": precision_of(settings.training.precision),
+            "device": device_kind(),
         }
     )
 
@@ -153,15 +156,6 @@ def _content_of_encoder(name: str) -> str | None:
     return Contents().checksum(folder) if folder.is_dir() else None
 
 
-def _precision(settings: TrainSettings) -> str:
-    return "bf16" if computes_in_bf16(settings.training.precision) else "fp32"
-
-
-def _device_type() -> str:
-    device = torch.accelerator.current_accelerator()
-    return device.type if device else "cpu"
-
-
 def _trained(
     settings: TrainSettings,
     seed: int,
@@ -169,6 +163,7 @@ def _trained(
     knowledge: tuple[Path, Path] | None,
     unfinished: Checkpoints,
     reporter: Reporter,
+    states: Path | None,
 ) -> tuple[KformerForMultipleChoice, KformerProcessor, dict[str, Any]]:
     """The best model of a training, and what was measured: most of a `TrainingSummary`."""
     stopwatch = Stopwatch()
@@ -176,11 +171,15 @@ def _trained(
     set_seed(seed)
     use_deterministic_kernels()
     model = build_model(settings.model)
-    encoder_weights = _checksum_of_weights(model.encoder)
+    encoder_weights = checksum_of_weights(model.encoder)
     counts = parameter_counts(model)
     if settings.training.gradient_checkpointing:
         model.activation_checkpointing_enable()
     recipe = Recipe(model, settings)
+    precision = precision_of(settings.training.precision)
+    kept = None
+    if settings.training.keep_states:
+        kept = _kept_states(states, model, recipe, precision, encoder_weights)
     processor = KformerProcessor(load_tokenizer(settings.model.encoder), model.config)
     facts = Knowledge(questions, *knowledge) if knowledge else None
     limit = settings.training.max_train_questions
@@ -189,7 +188,6 @@ def _trained(
     if model.fact_embeddings is not None:
         model.fact_embeddings.train_only(training_set.fact_tokens)
 
-    precision = _precision(settings)
     trainer = ResumableTrainer(
         unfinished,
         stopwatch,
@@ -198,7 +196,7 @@ def _trained(
         args=training_arguments(
             settings.training, len(training_set), seed, unfinished.folder, precision == "bf16"
         ),
-        data_collator=lambda batch: collate(processor, batch),
+        data_collator=lambda batch: collate(processor, batch, kept),
         train_dataset=training_set,
         eval_dataset=validation_set,
         callbacks=[stopwatch, TimedSaving(settings.training.checkpoint_minutes), reporter],
@@ -222,17 +220,28 @@ def _trained(
         "device": str(model.device),
         "encoder": settings.model.encoder,
         "encoder_weights": encoder_weights,
+        "states": kept.origin.identity if kept else "",
     }
     return model, processor, measured
 
 
-def _checksum_of_weights(encoder: torch.nn.Module) -> str:
-    """Of all weights and their names: an encoder's name on a hub may stand for others tomorrow."""
-    found = hashlib.sha256()
-    for name, weight in sorted(encoder.state_dict().items()):
-        found.update(name.encode())
-        found.update(weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    return found.hexdigest()
+def _kept_states(
+    folder: Path | None,
+    model: KformerForMultipleChoice,
+    recipe: Recipe,
+    precision: Literal["bf16", "fp32"],
+    encoder_weights: str,
+) -> KeptStates:
+    """The states that a run reads; the model then starts at the layer that they enter."""
+    if folder is None:
+        raise KformerError(
+            "training.keep_states: give the folder that `kformer states` wrote, as --states"
+        )
+    kept = KeptStates(folder)
+    layer = recipe.lowest_changing
+    kept.check_origin(StatesOrigin.of(model, layer, precision, encoder_weights))
+    model.states_layer = layer
+    return kept
 
 
 def build_model(settings: Model) -> KformerForMultipleChoice:

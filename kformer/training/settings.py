@@ -90,6 +90,12 @@ class TrainSettings(Section):
     model: Model
     training: Training
 
+    def check_depth(self, depth: int) -> None:
+        """Raises KformerError unless an encoder with ``depth`` layers can be trained so."""
+        if self.training.keep_states:
+            self.layer_of_states(depth)
+        self.lowest_changing_layer(depth)
+
     def lowest_changing_layer(self, depth: int) -> int:
         """The lowest layer that is trained or injected into; ``depth`` = none is.
 
@@ -97,17 +103,26 @@ class TrainSettings(Section):
             depth: how many layers the encoder has.
 
         Raises:
-            KformerError: it has not so many layers, or states are to be kept and there are none.
+            KformerError: it has not so many layers.
         """
         lowest = lowest_trained_layer(self.training.encoder_layers, depth)
         if self.model.method.has_slots:
-            lowest = min(lowest, layer_span(self.model.layers, depth)[0])
-        if self.training.keep_states and lowest == 0:
+            return min(lowest, layer_span(self.model.layers, depth)[0])
+        return lowest
+
+    def layer_of_states(self, depth: int) -> int:
+        """The layer that kept states enter: the lowest one that changes.
+
+        Raises:
+            KformerError: the encoder has not so many layers, or the lowest of all changes.
+        """
+        layer = self.lowest_changing_layer(depth)
+        if layer == 0:
             raise KformerError(
                 "training.keep_states: the lowest layer is trained or injected into, so there are "
                 "no states to keep; set it to false, or choose higher layers"
             )
-        return lowest
+        return layer
 
     @model_validator(mode="after")
     def _is_possible(self) -> Self:

@@ -25,6 +25,7 @@ from transformers.trainer_pt_utils import get_length_grouped_indices
 from kformer.io.choices import first_equal
 from kformer.modeling import KformerProcessor
 from kformer.modeling.question_features import Example, Examples
+from kformer.modeling.state_store import KeptStates
 from kformer.progress import SECONDS_BETWEEN_LINES
 from kformer.training.recipe import Recipe
 from kformer.training.settings import Training
@@ -193,14 +194,17 @@ class Reporter(TrainerCallback):
             self._log.flush()
 
 
-def collate(processor: KformerProcessor, batch: list[Example]) -> dict[str, torch.Tensor]:
-    """Pads examples to one batch, with labels.
+def collate(
+    processor: KformerProcessor, batch: list[Example], kept: KeptStates | None = None
+) -> dict[str, torch.Tensor]:
+    """Pads examples to one batch, with labels, and with states where they are kept.
 
     Where the right choice is there twice, the label is the first, as that of two equal logits the
     first is the prediction of `accuracy`.
     """
     labels = [first_equal(each.choices, each.answer) for each in batch]
-    return processor.collate([each.features for each in batch], labels)
+    tensors: dict[str, torch.Tensor] = processor.collate([each.features for each in batch], labels)
+    return tensors | {"states": kept.padded(batch)} if kept else tensors
 
 
 def accuracy(evaluated: EvalPrediction) -> dict[str, float]:

@@ -28,6 +28,7 @@ CONTENT = {
     "identity": "abc",
     "encoder": "tiny",
     "encoder_weights": "ghi",
+    "states": "mno",
     "model_checksums": "def",
     "plan": "jkl",
 }
