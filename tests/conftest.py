@@ -88,6 +88,25 @@ def tiny_tables(tmp_path_factory: pytest.TempPathFactory, tiny_world: Path) -> P
     return folder
 
 
+@pytest.fixture(scope="session")
+def tokenise(tiny_encoder: Path) -> Callable[[Path], Path]:
+    """Writes the tokens of a table beside it, and returns where."""
+    from kformer.modeling.featurize import featurize
+
+    def write(table: Path) -> Path:
+        out = table.with_suffix(".arrow")
+        featurize(table, str(tiny_encoder), out)
+        return out
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def tiny_tokens(tiny_tables: Path, tokenise: Callable[[Path], Path]) -> tuple[Path, Path]:
+    """The tokens of questions and facts of the tiny world."""
+    return tokenise(tiny_tables / "questions.parquet"), tokenise(tiny_tables / "facts.parquet")
+
+
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """Torch on one thread, so that what is computed twice is the same to the last bit."""

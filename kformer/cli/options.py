@@ -50,9 +50,13 @@ Out = Annotated[Path, typer.Option(help="What to write.", callback=keep_input)]
 QuestionsFile = Annotated[Path, typer.Option(help="The questions table.", callback=keep_input)]
 FactsFile = Annotated[Path, typer.Option(help="The facts table.", callback=keep_input)]
 RetrievalFile = Annotated[Path, typer.Option(help="The retrieval table.", callback=keep_input)]
-MaybeFacts = Annotated[
+QuestionTokens = Annotated[
+    Path,
+    typer.Option(help="The tokens of the questions, as `featurize` wrote.", callback=keep_input),
+]
+FactTokens = Annotated[
     Path | None,
-    typer.Option(help="The facts table, if facts are read.", callback=keep_input),
+    typer.Option(help="The tokens of the facts, if facts are read.", callback=keep_input),
 ]
 MaybeRetrieval = Annotated[
     Path | None,
@@ -105,12 +109,14 @@ def load(kind: Any, text: str, option: str = "--settings") -> Any:
     return load_section(kind, text, option)
 
 
-def tables_of_knowledge(facts: Path | None, retrieval: Path | None) -> tuple[Path, Path] | None:
+def tables_of_knowledge(
+    fact_tokens: Path | None, retrieval: Path | None
+) -> tuple[Path, Path] | None:
     """Both tables, or None where no facts are read; raises KformerError for one alone."""
-    if facts and retrieval:
-        return facts, retrieval
-    if facts or retrieval:
-        raise KformerError("--facts and --retrieval: give both or neither")
+    if fact_tokens and retrieval:
+        return fact_tokens, retrieval
+    if fact_tokens or retrieval:
+        raise KformerError("--fact-tokens and --retrieval: give both or neither")
     return None
 
 

@@ -8,11 +8,12 @@ import typer
 
 from kformer.cli.options import (
     Content,
-    MaybeFacts,
+    FactTokens,
     MaybeRetrieval,
     MaybeStates,
     Out,
     QuestionsFile,
+    QuestionTokens,
     RetrievalFile,
     Settings,
     check_encoder_content,
@@ -32,10 +33,10 @@ app = typer.Typer()
 
 @app.command()
 def states(
-    questions: QuestionsFile,
+    question_tokens: QuestionTokens,
     out: Out,
     settings: Settings,
-    facts: MaybeFacts = None,
+    fact_tokens: FactTokens = None,
     retrieval: MaybeRetrieval = None,
     content: Content = None,
 ) -> None:
@@ -44,7 +45,7 @@ def states(
     `--out` is a folder. Runs with the same encoder, inputs and frozen layers share it, whatever
     they inject above these; facts are read only where they are a part of the input.
 
-    Example: `kformer states --questions questions.parquet --out states
+    Example: `kformer states --question-tokens questions.arrow --out states
     --settings '{"model": {"injection": "ffn"}, "training": {"encoder_layers": 3}}'`
     """
     from kformer.training.compute_states import compute_states
@@ -52,19 +53,19 @@ def states(
 
     section = load(TrainSettings, settings)
     check_encoder_content(section.model.encoder, content)
-    tables = tables_of_knowledge(facts, retrieval)
+    tables = tables_of_knowledge(fact_tokens, retrieval)
     with tracked_stage("states", out, section.model_dump(mode="json")) as stage:
-        stage.finish(compute_states(section, questions, tables, out))
+        stage.finish(compute_states(section, question_tokens, tables, out))
 
 
 @app.command()
 def train(
-    questions: QuestionsFile,
+    question_tokens: QuestionTokens,
     out: Annotated[Path, typer.Option(help="The run's folder, …/CONDITION/seed-SEED.")],
     checkpoints: Annotated[Path, typer.Option(help="Where unfinished training is kept.")],
     settings: Settings,
     seed: Annotated[int, typer.Option(help="Of initialisation, dropout and order.")],
-    facts: MaybeFacts = None,
+    fact_tokens: FactTokens = None,
     retrieval: MaybeRetrieval = None,
     states: MaybeStates = None,
     content: Content = None,
@@ -75,7 +76,7 @@ def train(
 ) -> None:
     """Train one condition with one seed; a killed training is resumed.
 
-    Example: `kformer train --questions questions.parquet --facts facts.parquet
+    Example: `kformer train --question-tokens questions.arrow --fact-tokens facts.arrow
     --retrieval retrieval.parquet --out runs/kformer/seed-1 --checkpoints runs/unfinished
     --seed 1 --settings '{"model": {"injection": "ffn"}, "training": {"epochs": 3}}'`
     """
@@ -86,10 +87,10 @@ def train(
     planned = sha256_of(plan) if plan else ""  # as it is now: the next run may change it
     section = load(TrainSettings, settings)
     check_encoder_content(section.model.encoder, content)
-    tables = tables_of_knowledge(facts, retrieval)
+    tables = tables_of_knowledge(fact_tokens, retrieval)
     version = train_version(section.model.injection)
     # A killed run is resumed in MLflow only if it would come to the same numbers.
-    inputs = [sha256_of(path) for path in (questions, *(tables or ()))]
+    inputs = [sha256_of(path) for path in (question_tokens, *(tables or ()))]
     logged = {"seed": seed, **section.model_dump(mode="json"), "version": version, "inputs": inputs}
     logged |= {"encoder_content": content}
     run = RunFolder(out)
@@ -102,7 +103,7 @@ def train(
                 train_run(
                     section,
                     seed,
-                    questions,
+                    question_tokens,
                     tables,
                     out,
                     checkpoints,
@@ -118,22 +119,22 @@ def train(
 @app.command()
 def evaluate(
     run: Annotated[Path, typer.Option(help="The run's folder, as `train` wrote it.")],
-    questions: QuestionsFile,
+    question_tokens: QuestionTokens,
     out: Out,
-    facts: MaybeFacts = None,
+    fact_tokens: FactTokens = None,
     retrieval: MaybeRetrieval = None,
     states: MaybeStates = None,
 ) -> None:
     """Answer the test questions with a trained model.
 
-    Example: `kformer evaluate --run runs/kformer/seed-1 --questions questions.parquet
-    --facts facts.parquet --retrieval retrieval.parquet --out predictions.parquet`
+    Example: `kformer evaluate --run runs/kformer/seed-1 --question-tokens questions.arrow
+    --fact-tokens facts.arrow --retrieval retrieval.parquet --out predictions.parquet`
     """
     from kformer.evaluation.predict import predict
 
+    tables = tables_of_knowledge(fact_tokens, retrieval)
     with tracked_training("evaluate", RunFolder(run), {}) as stage:
-        tables = tables_of_knowledge(facts, retrieval)
-        stage.finish(predict(run, questions, tables, out, states))
+        stage.finish(predict(run, question_tokens, tables, out, states))
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from kformer.io.output_names import RunFolder
 from kformer.io.tables import Row, write_table
 from kformer.io.training_summary import TrainingSummary, read_trained
 from kformer.modeling import KformerForMultipleChoice, KformerProcessor
-from kformer.modeling.question_features import Example, Knowledge, load_examples
+from kformer.modeling.question_features import Example, Examples, TokenisedQuestions
 from kformer.modeling.state_store import KeptStates
 from kformer.progress import track
 
@@ -33,8 +33,8 @@ def predict(
     Args:
         run: the folder of a training run, with its ``model/`` and ``training.json``; the model
             computes in the precision that it was trained in.
-        questions: the questions table.
-        knowledge: the facts and the retrieval table; None when no facts are read.
+        questions: the tokens of the questions, see `kformer.modeling.featurize`.
+        knowledge: the tokens of the facts, and the retrieval table; None when no facts are read.
         out: the table to write.
         states: the folder of kept states that the run was trained from; None = computed anew.
 
@@ -43,7 +43,8 @@ def predict(
 
     Raises:
         KformerError: the run was not trained, its model or summary is damaged, its logits are not
-            finite, the tables do not fit together, or these are not the states of the run.
+            finite, the tables do not fit together or to its tokenizer, or these are not the states
+            of the run.
     """
     trained = RunFolder(run)
     summary = read_trained(trained)
@@ -52,12 +53,11 @@ def predict(
     torch.nn.Module.to(model, torch.accelerator.current_accelerator() or "cpu").eval()
     processor = KformerProcessor.from_pretrained(trained.model)
     kept_states = _kept_states(states, summary, model) if states else None
-    facts = Knowledge(questions, *knowledge) if knowledge else None
-    test = load_examples(processor, questions, facts, "test")
+    test = TokenisedQuestions(processor, questions, knowledge).split("test")
 
     began = time.perf_counter()
     try:
-        answered = _rows(model, processor, test.examples, bf16, kept_states)
+        answered = _rows(model, processor, test, bf16, kept_states)
         rows = {row["question_id"]: row for row in answered}
     except NotNumbers as error:
         raise KformerError(
@@ -65,7 +65,7 @@ def predict(
             "training.learning_rate"
         ) from None
     seconds = time.perf_counter() - began
-    in_order = (rows[example.question_id] for example in test.examples)
+    in_order = (rows[question_id] for question_id in test.question_ids)
     write_table(out, "predictions", in_order, {"model_checksums": summary.model_checksums})
     # Now nobody deletes the outputs of training any more as those of a job that was killed.
     shutil.rmtree(trained.finished.path, ignore_errors=True)
@@ -92,14 +92,14 @@ def _kept_states(
 def _rows(
     model: KformerForMultipleChoice,
     processor: KformerProcessor,
-    examples: Sequence[Example],
+    examples: Examples,
     bf16: bool,
     states: KeptStates | None,
 ) -> Iterator[Row]:
-    by_length = sorted(examples, key=lambda example: -example.features.length)
+    by_length = sorted(range(len(examples)), key=lambda number: -examples.lengths[number])
     starts = range(0, len(by_length), _BATCH_SIZE)
     for start in track(starts, "answering batches", len(starts)):
-        batch = by_length[start : start + _BATCH_SIZE]
+        batch = [examples[number] for number in by_length[start : start + _BATCH_SIZE]]
         inputs = processor.collate([example.features for example in batch])
         if states:
             inputs["states"] = states.padded(batch)

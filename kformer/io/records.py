@@ -19,7 +19,7 @@ from kformer.errors import KformerError, listed
 from kformer.io.delimited_rows import TableRow, csv_rows, tsv_rows
 from kformer.io.file_kinds import START, refuse_known_kind
 from kformer.io.json_lists import is_list, list_elements
-from kformer.io.tables import parquet_errors
+from kformer.io.table_files import reading_errors
 from kformer.io.text_files import decoded, is_kind, parse_object, raw_lines
 
 JSONL = (".jsonl", ".ndjson", ".json")
@@ -232,7 +232,7 @@ def parquet_records(path: Path) -> Iterator[Record]:
         KformerError: it is no Parquet file, damaged, or has a column twice.
     """
     row = 0
-    with parquet_errors(path):
+    with reading_errors(path, "Parquet"):
         with path.open("rb") as opened:
             if not (start := opened.read(START)).startswith(b"PAR1"):
                 refuse_known_kind(path, start)

@@ -4,7 +4,6 @@
 import json
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from itertools import accumulate, groupby, islice
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ import pyarrow.parquet as pq
 
 from kformer.errors import KformerError
 from kformer.io.file_writing import replacing, sha256_of
-from kformer.io.sealed_parquet import is_whole, seal
+from kformer.io.sealed_files import seal
+from kformer.io.table_files import open_table, reading_errors
 from kformer.io.table_schemas import SCHEMAS, TABLES_VERSION, TableName
 
 Row = Mapping[str, Any]
@@ -106,7 +106,7 @@ def read_table(path: Path, name: TableName) -> pa.Table:
         KformerError: there is no such file, or it does not hold the table ``name``.
     """
     file = _open(path, name)
-    with parquet_errors(path):
+    with reading_errors(path, "Parquet"):
         return file.read()
 
 
@@ -116,28 +116,37 @@ def provenance(path: Path, name: TableName) -> dict[str, Any]:
     return json.loads(metadata.get(b"kformer_made_of", b"{}"))
 
 
-def check_retrieved_for(questions: Path, retrieval: Path) -> None:
-    """Raises KformerError for a retrieval table that was made for other questions than these."""
-    if not _is_made_of("questions", questions, retrieval):
+def check_retrieved_for(questions: Path, retrieval: Path, sha256: str | None = None) -> None:
+    """Raises KformerError for a retrieval table that was made for other questions than these.
+
+    Args:
+        questions: their table, or what was made from it.
+        sha256: of that table; None = ``questions`` is it.
+    """
+    if not _is_made_of("questions", sha256 or sha256_of(questions), retrieval):
         raise KformerError(
             f"{retrieval}: retrieved for other questions than {questions}; give those questions, "
             "or retrieve again"
         )
 
 
-def check_retrieved_from(facts: Path, retrieval: Path) -> None:
-    """Raises KformerError for a retrieval table that was made from other facts than these."""
-    if not _is_made_of("facts", facts, retrieval):
+def check_retrieved_from(facts: Path, retrieval: Path, sha256: str | None = None) -> None:
+    """Raises KformerError for a retrieval table that was made from other facts than these.
+
+    Args:
+        facts: their table, or what was made from it.
+        sha256: of that table; None = ``facts`` is it.
+    """
+    if not _is_made_of("facts", sha256 or sha256_of(facts), retrieval):
         raise KformerError(
             f"{retrieval}: retrieved from other facts than {facts}; give those facts, or "
             "retrieve again"
         )
 
 
-def _is_made_of(name: TableName, path: Path, retrieval: Path) -> bool:
+def _is_made_of(name: TableName, sha256: str, retrieval: Path) -> bool:
     """Whether a retrieval table says that it was made of a table, or does not say."""
-    known = provenance(retrieval, "retrieval").get(f"{name}_sha256")
-    return known is None or known == sha256_of(path)
+    return provenance(retrieval, "retrieval").get(f"{name}_sha256") in (None, sha256)
 
 
 def count_rows(path: Path, name: TableName) -> int:
@@ -163,7 +172,7 @@ def read_columns(
     for group in range(file.num_row_groups):
         last = first + file.metadata.row_group(group).num_rows
         if first < end and start < last:
-            with parquet_errors(path):
+            with reading_errors(path, "Parquet"):
                 rows = file.read_row_group(group, columns=list(columns))
             part = rows.slice(max(start - first, 0), min(end, last) - max(start, first))
             yield from part.to_batches(max_chunksize=ROWS_PER_BATCH)
@@ -182,7 +191,7 @@ def take_rows(path: Path, name: TableName, rows: Sequence[int]) -> list[dict[str
     by_group = groupby(sorted(set(rows)), key=lambda row: bisect_right(starts, row) - 1)
     for group, wanted in by_group:
         numbers = list(wanted)
-        with parquet_errors(path):
+        with reading_errors(path, "Parquet"):
             read = file.read_row_group(group)
         in_its_group = [number - starts[group] for number in numbers]
         taken |= zip(numbers, read.take(in_its_group).to_pylist(), strict=True)
@@ -197,48 +206,22 @@ def read_column(
     return pa.chunked_array(chunks, SCHEMAS["facts"].field(column).type)
 
 
-def _open(path: Path, name: TableName) -> pq.ParquetFile:
-    if not path.exists():
-        raise KformerError(f"{path}: there is no such file; expected a {name} table")
-    damaged = KformerError(f"{path}: damaged (its checksum differs); delete the file and run again")
-    with parquet_errors(path):
-        whole = is_whole(path)
-        if whole is False:
-            raise damaged
-        file = pq.ParquetFile(path, page_checksum_verification=True)
-    metadata = file.schema_arrow.metadata or {}
-    found = _as_text(metadata.get(b"kformer_table", b"no table of kformer"))
-    if found != name:
-        raise KformerError(f"{path}: holds {found}, but a {name} table is needed here")
-    version = _as_text(metadata.get(b"kformer_version", b"?"))
-    if version != TABLES_VERSION or not file.schema_arrow.equals(SCHEMAS[name]):
-        raise KformerError(
-            f"{path}: a {name} table of version {version}, but this program reads "
-            f"version {TABLES_VERSION}; delete the file and run again"
-        )
-    if not whole:
-        raise damaged
-    return file
-
-
-def _as_text(metadata: bytes) -> str:
-    """Metadata of a file that may be anybody's, or damaged, for a message."""
-    return _as_line(metadata.decode("utf-8", "replace"))[:80]
-
-
-def _as_line(text: str) -> str:
-    printable = "".join(char if char.isprintable() else " " for char in text)
-    return " ".join(printable.split())
-
-
-@contextmanager
-def parquet_errors(path: Path) -> Iterator[None]:
-    """Turns what pyarrow raises for a damaged file into a KformerError that names it."""
+def name_of_table(path: Path) -> str | None:
+    """Which table a file says that it holds; None where it is no Parquet file or does not say."""
     try:
-        yield
-    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
-        reason = _as_line(str(error))
-        raise KformerError(f"{path}: not a readable Parquet file ({reason})") from None
+        metadata = pq.read_schema(path).metadata or {}
+    except (pa.ArrowException, OSError, ValueError):
+        return None
+    return metadata.get(b"kformer_table", b"").decode("utf-8", "replace") or None
+
+
+def _open(path: Path, name: TableName) -> pq.ParquetFile:
+    return open_table(path, name, SCHEMAS[name], TABLES_VERSION, "Parquet", _open_parquet)
+
+
+def _open_parquet(path: Path) -> tuple[pq.ParquetFile, pa.Schema]:
+    file = pq.ParquetFile(path, page_checksum_verification=True)
+    return file, file.schema_arrow
 
 
 def _to_arrow(batch: list[Row], schema: pa.Schema, path: Path, first_row: int) -> pa.Table:

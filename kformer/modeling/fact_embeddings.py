@@ -67,6 +67,19 @@ def embedding_sum(ids: Tensor, table: Tensor, mask: Tensor) -> Tensor:
     return F.embedding_bag(ids, table, mode="sum", per_sample_weights=mask.to(table.dtype))
 
 
+def facts_at(positions: Tensor, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Facts (…, M, T) and their mask, of U facts (U, T) and which of them each is (…, M)."""
+    return ids[positions], mask[positions] * (positions >= 0)[..., None]
+
+
+def check_facts(inputs: torch.Size, facts: Tensor, mask: Tensor) -> None:
+    """Asserts that facts (B, M, T) or (B, C, M, T) and their mask belong to inputs (B, C, L)."""
+    assert facts.shape == mask.shape, f"facts and their mask differ: {facts.shape, mask.shape}"
+    assert facts.shape[:-2] in (inputs[:1], inputs[:2]), (
+        f"facts {tuple(facts.shape)}: neither per question nor per choice of inputs {tuple(inputs)}"
+    )
+
+
 def _save_whole(module: FactEmbeddings, state: dict[str, Any], prefix: str, _: Any) -> None:
     if state.pop(f"{prefix}rows", None) is not None:
         state[f"{prefix}weight"] = module.whole()

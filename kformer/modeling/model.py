@@ -29,7 +29,7 @@ from kformer.errors import KformerError
 from kformer.io.checksums import check_saved
 from kformer.modeling.configuration import KformerConfig
 from kformer.modeling.encoder_families import adapter_for
-from kformer.modeling.fact_embeddings import FactEmbeddings, embedding_sum
+from kformer.modeling.fact_embeddings import FactEmbeddings, check_facts, embedding_sum, facts_at
 from kformer.modeling.injections import find_injection
 from kformer.modeling.kept_states import given_states
 from kformer.modeling.pretrained import load_encoder, longest_input
@@ -168,6 +168,7 @@ class KformerForMultipleChoice(PreTrainedModel):
         fact_attention_mask: Tensor | None = None,
         labels: Tensor | None = None,
         output_facts: bool = False,
+        fact_positions: Tensor | None = None,
         states: Tensor | None = None,
     ) -> KformerOutput:
         """Scores every choice of every question in one pass.
@@ -179,9 +180,15 @@ class KformerForMultipleChoice(PreTrainedModel):
             fact_attention_mask: the same shape; a fact that is all padding is no fact.
             labels: (B,), the right choice.
             output_facts: also return which facts were kept and how strongly each one fired.
+            fact_positions: (B, M) or (B, C, M), which of U facts each is, -1 for none;
+                ``fact_input_ids`` and ``fact_attention_mask`` are then (U, T).
             states: (B, C, L, D) those that enter ``states_layer``, as
                 `kformer.modeling.kept_states.states_below` computed them.
         """
+        if fact_positions is not None:
+            assert fact_input_ids is not None and fact_attention_mask is not None
+            each = facts_at(fact_positions, fact_input_ids, fact_attention_mask)
+            fact_input_ids, fact_attention_mask = each
         batch, choices, _ = input_ids.shape
         assert attention_mask.shape == input_ids.shape, (attention_mask.shape, input_ids.shape)
         tokens, order = attention_mask.bool().flatten(0, 1).sort(descending=True, stable=True)
@@ -196,7 +203,7 @@ class KformerForMultipleChoice(PreTrainedModel):
             fact_input_ids = None  # not read
         if fact_input_ids is not None:
             assert fact_attention_mask is not None, "facts need their attention mask"
-            _check_facts(input_ids.shape, fact_input_ids, fact_attention_mask)
+            check_facts(input_ids.shape, fact_input_ids, fact_attention_mask)
             facts = self._read_facts(rows, tokens, fact_input_ids, fact_attention_mask)
         if facts is not None and output_facts:
             facts.tokens = tokens
@@ -281,14 +288,6 @@ class KformerForMultipleChoice(PreTrainedModel):
                 return layer(*args)
 
         return checkpoint(layer_with_facts, *args)
-
-
-def _check_facts(inputs: torch.Size, facts: Tensor, mask: Tensor) -> None:
-    """Asserts that facts (B, M, T) or (B, C, M, T) and their mask belong to inputs (B, C, L)."""
-    assert facts.shape == mask.shape, f"facts and their mask differ: {facts.shape, mask.shape}"
-    assert facts.shape[:-2] in (inputs[:1], inputs[:2]), (
-        f"facts {tuple(facts.shape)}: neither per question nor per choice of inputs {tuple(inputs)}"
-    )
 
 
 AutoModelForMultipleChoice.register(KformerConfig, KformerForMultipleChoice)

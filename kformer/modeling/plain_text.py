@@ -1,9 +1,21 @@
 """Tokens of texts of the data: what reads like a special token there is text, too."""
 
+import hashlib
+import json
 import re
+from collections.abc import Sequence
 from functools import cached_property
 
 from transformers import PreTrainedTokenizerBase
+
+from kformer.io.normal_form import normal_form
+
+# Letters of several scripts in both cases, marks, digits, spaces, and what may be a special token:
+# in how they take these apart, tokenizers of one vocabulary differ.
+_PROBE = (
+    "The Quick brown fox's naïve café, 1234.5 (x_1)  <s>[SEP]</s> isn't",
+    "ΑΒΓ αβγ Ёлка привет שלום مرحبا नमस्ते 日本語カタカナ 한국어 ﬁﬀ e\u0301 ² ½ 🙂\n\tend",
+)
 
 
 class PlainText:
@@ -20,13 +32,46 @@ class PlainText:
 
     def tokens(self, text: str) -> list[int]:
         """The tokens of a text, those of special tokens in it being tokens of their letters."""
+        return self.tokens_of([text])[0]
+
+    def tokens_of(self, texts: Sequence[str]) -> list[list[int]]:
+        """The same for several texts, by all threads that the tokenizer has."""
         # Not verbose: it would warn of texts that are too long, which are cut later.
-        ids: list[int] = self._tokenizer.encode(
-            text, add_special_tokens=False, split_special_tokens=True, verbose=False
-        )
+        tokenised: list[list[int]] = self._tokenizer(
+            list(texts),
+            add_special_tokens=False,
+            split_special_tokens=True,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            verbose=False,
+        )["input_ids"]
+        if not self._tokenizer.is_fast:
+            return tokenised
         # A vocabulary with probabilities has special tokens among its words.
-        is_plain = self._special.isdisjoint(ids) or not self._tokenizer.is_fast
-        return ids if is_plain else self._in_parts(text)
+        return [
+            ids if self._special.isdisjoint(ids) else self._in_parts(text)
+            for text, ids in zip(texts, tokenised, strict=True)
+        ]
+
+    def tokens_in_table(self, texts: Sequence[str]) -> list[list[int]]:
+        """The tokens of texts as data has them: of their normal form; an empty one has none."""
+        tokenised = self.tokens_of([normal_form(text) for text in texts])
+        return [ids if text else [] for text, ids in zip(texts, tokenised, strict=True)]
+
+    @cached_property
+    def identity(self) -> str:
+        """Stands for the tokens that texts get: a checksum of the vocabulary, and of what a few
+        odd texts become.
+
+        It is the same for a tokenizer and its copy in a trained model's folder, which has other
+        files.
+        """
+        knows = {
+            "vocabulary": self._tokenizer.get_vocab(),
+            "special": sorted(self._special),
+            "probe": self.tokens_of(_PROBE),
+        }
+        return hashlib.sha256(json.dumps(knows, sort_keys=True).encode()).hexdigest()
 
     def _in_parts(self, text: str) -> list[int]:
         """The same, each special token in the text tokenised in two parts."""

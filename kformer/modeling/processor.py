@@ -1,15 +1,9 @@
 """From a question, its choices and its facts to the tensors that the model reads.
 
-The input of one choice is ``[CLS] context [SEP] Q: question [SEP] A: choice [SEP]`` with the
-encoder's own special tokens, single separators as in the released Kformer, and empty parts left
-out. Where an encoder has no such tokens, as decoders have not, the input starts with the token for
-the beginning of a text, line breaks separate the parts, and the token for the end of a text comes
-last; its state is scored. Facts that are given as text come first, as one more part. What reads
+What an input is made of, and what of it is cut, is in `kformer.modeling.input_form`. What reads
 like a special token in a text is text.
-What does not fit is cut in this order: facts from the end, then the context from its start, then
-the question from its start; the choice is never cut.
 
-Shapes: B batch, C choices, L tokens, M facts, T fact tokens.
+Shapes: B batch, C choices, L tokens, M facts, T fact tokens, U distinct facts of a batch.
 """
 
 from collections.abc import Sequence
@@ -17,18 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from transformers import AutoConfig, PreTrainedTokenizerBase
 
 from kformer.encoder_weights import check_vocabulary, loading
 from kformer.errors import KformerError
 from kformer.io.checksums import check_saved
-from kformer.io.normal_form import normal_form
 from kformer.modeling.configuration import KformerConfig
 from kformer.modeling.injections import find_injection
+from kformer.modeling.input_form import InputForm, Tokens, choice_part, joined, question_part
 from kformer.modeling.plain_text import PlainText
-from kformer.modeling.pretrained import load_tokenizer, longest_input
+from kformer.modeling.pretrained import load_tokenizer
 
 
 @dataclass(frozen=True)
@@ -36,14 +32,15 @@ class Features:
     """One question, tokenised.
 
     Attributes:
-        choices: token ids of each choice's input, C lists.
-        facts: token ids of each fact: M lists for facts per question, or C times M.
+        choices: token ids of each choice's input, C of them: lists where texts were tokenised,
+            arrays where their tokens were read from tables.
+        facts: token ids of each fact, likewise: M for facts per question, or C times M.
         facts_per_choice: which of the two it is.
         cut: how many of the C inputs lost a part of their question or context.
     """
 
-    choices: list[list[int]]
-    facts: list[list[list[int]]]
+    choices: Sequence[Tokens]
+    facts: Sequence[Sequence[Tokens]]
     facts_per_choice: bool
     cut: int
 
@@ -57,6 +54,8 @@ class KformerProcessor:
     """Tokenises questions for one model.
 
     Attributes:
+        plain: tokenises texts.
+        form: makes inputs of their tokens.
         reads_facts: whether the model reads facts at all.
         facts_as_text: whether it reads them as a part of its input.
 
@@ -74,10 +73,8 @@ class KformerProcessor:
         check_vocabulary(tokenizer, rows, "model.encoder", tokenizer.name_or_path)
         self.tokenizer = tokenizer
         self.config = config
-        self._plain = PlainText(tokenizer)
-        self._start = _first_known(tokenizer.cls_token_id, tokenizer.bos_token_id)
-        self._separator = _first_known(tokenizer.sep_token_id) or self._tokens("\n")
-        self._end = _first_known(tokenizer.sep_token_id, tokenizer.eos_token_id) or self._separator
+        self.plain = PlainText(tokenizer)
+        self.form = InputForm(tokenizer, config)
         fact_input = find_injection(config.injection).fact_input
         self.reads_facts, self.facts_as_text = fact_input != "none", fact_input == "text"
         self._fact_tokens: dict[str, list[int]] = {}  # a fact is offered to many questions
@@ -137,101 +134,84 @@ class KformerProcessor:
                 "or one flat list for the question"
             )
         given: Any = facts if per_choice else [facts]
-        texts = [list(each) for each in given]
-        heads = [self._as_text(each) if self.facts_as_text else [] for each in texts]
-        context_ids, question_ids = self._tokens(context), self._tokens(f"Q: {question}")
-        inputs, cut = [], 0
-        for position, choice in enumerate(choices):
-            head = heads[position if per_choice else 0]
-            choice_ids = self._tokens(f"A: {choice}")
-            self._check_length(choice, len(self._start) + len(choice_ids) + len(self._end))
-            ids, was_cut = self._input(head, context_ids, question_ids, choice_ids)
-            inputs.append(ids)
-            cut += was_cut
-        fact_ids = [] if self.facts_as_text else [self._facts(each) for each in texts]
-        return Features(inputs, fact_ids, per_choice, cut)
+        heads: list[Tokens] = [[]] * len(given)
+        if self.facts_as_text:
+            heads = [joined(self._facts(each[: self.config.facts])) for each in given]
+            facts_apart = []
+        else:
+            facts_apart = [self._facts(each) for each in given]
+        texts = heads if per_choice else heads * len(choices)
+        context_ids, question_ids = self.plain.tokens_in_table([context, question_part(question)])
+        inputs, cut = self.form.inputs(texts, context_ids, question_ids, self._choices(choices))
+        return Features([ids.tolist() for ids in inputs], facts_apart, per_choice, cut)
 
     def collate(self, batch: Sequence[Features], labels: Sequence[int] | None = None) -> Any:
-        """Pads questions to one batch: the keyword arguments of the model's ``forward``."""
+        """Pads questions to one batch: the keyword arguments of the model's ``forward``.
+
+        Each of the U distinct facts is there once: ``fact_input_ids`` and ``fact_attention_mask``
+        are (U, T), and ``fact_positions``, (B, M) or (B, C, M), says which of them each candidate
+        is, -1 for none.
+        """
         choices = max(len(each.choices) for each in batch)
-        input_ids = self._pad([_filled(each.choices, choices) for each in batch])
-        tensors = {"input_ids": input_ids[0], "attention_mask": input_ids[1]}
-        if any(fact for each in batch for facts in each.facts for fact in facts):
-            if any(each.facts_per_choice for each in batch):
-                facts, mask = self._pad_per_choice(batch, choices)
-            else:
-                facts, mask = self._pad_facts([each.facts[0] for each in batch])
-            tensors |= {"fact_input_ids": facts, "fact_attention_mask": mask}
+        rows = [ids for each in batch for ids in _filled(each.choices, choices)]
+        ids, mask = self._padded(rows)
+        shape = (len(batch), choices, -1)
+        tensors = {"input_ids": ids.view(shape), "attention_mask": mask.view(shape)}
+        facts, positions = _distinct(_lists_of_facts(batch, choices))
+        if facts:
+            tensors["fact_input_ids"], tensors["fact_attention_mask"] = self._padded(facts)
+            per_choice = any(each.facts_per_choice for each in batch)
+            of_each = shape if per_choice else shape[::2]
+            tensors["fact_positions"] = torch.from_numpy(positions).view(of_each)
         if labels is not None:
             tensors["labels"] = torch.tensor(labels)
         return tensors
 
-    def _tokens(self, text: str) -> list[int]:
-        return self._plain.tokens(normal_form(text)) if text else []
-
-    def _as_text(self, texts: Sequence[str]) -> list[int]:
-        """The tokens of the first N facts in one list, each fact cut to ``max_fact_tokens``."""
-        return [token for fact in self._facts(texts[: self.config.facts]) for token in fact]
+    def _choices(self, texts: Sequence[str]) -> list[list[int]]:
+        tokenised = self.plain.tokens_in_table([choice_part(text) for text in texts])
+        for text, ids in zip(texts, tokenised, strict=True):
+            if self.form.too_long(len(ids)):
+                raise self.form.choice_error(text, len(ids))
+        return tokenised
 
     def _facts(self, texts: Sequence[str]) -> list[list[int]]:
-        for text in texts:
-            if text not in self._fact_tokens:
-                self._fact_tokens[text] = self._tokens(text)[: self.config.max_fact_tokens]
+        new = [text for text in dict.fromkeys(texts) if text not in self._fact_tokens]
+        if new:
+            for text, ids in zip(new, self.plain.tokens_in_table(new), strict=True):
+                self._fact_tokens[text] = ids[: self.config.max_fact_tokens]
         return [self._fact_tokens[text] for text in texts]
 
-    def _input(
-        self, facts: list[int], context: list[int], question: list[int], choice: list[int]
-    ) -> tuple[list[int], bool]:
-        """One choice's token ids, cut to fit, and whether context or question was cut."""
-        room = self.config.max_tokens - len(self._start) - len(choice) - len(self._end)
-        kept_parts = []
-        for part, keep_end in ((question, True), (context, True), (facts, False)):
-            fits = min(len(part), max(room - len(self._separator), 0))
-            kept_parts.append(part[len(part) - fits :] if keep_end else part[:fits])
-            room -= fits + len(self._separator) if fits else 0
-        kept_question, kept_context, kept_facts = kept_parts
-        ids = list(self._start)
-        for part in (kept_facts, kept_context, kept_question):
-            if part:
-                ids += part + self._separator
-        ids += choice + self._end
-        was_cut = len(kept_question) < len(question) or len(kept_context) < len(context)
-        return ids, was_cut
+    def _padded(self, rows: Sequence[Tokens]) -> tuple[Tensor, Tensor]:
+        """Token ids and mask (R, longest) of R lists."""
+        lengths = np.array([len(row) for row in rows])
+        mask = np.arange(lengths.max()) < lengths[:, None]
+        # Decoders have no padding: any id will do, it is masked.
+        ids = np.full(mask.shape, self.tokenizer.pad_token_id or 0)
+        ids[mask] = joined(rows)
+        return torch.from_numpy(ids), torch.from_numpy(mask.astype(np.int64))
 
-    def _check_length(self, choice: str, needed: int) -> None:
-        if needed <= self.config.max_tokens:
-            return
-        longest = longest_input(self.config.encoder)
-        advice = f"set it to {needed} or more (up to {longest}), or shorten the choice"
-        if needed > longest:
-            advice = f"the encoder reads no more than {longest}, so shorten the choice"
-        raise KformerError(
-            f"model.max_tokens: the choice {choice!r:.60} alone needs {needed} tokens, and an "
-            f"input has {self.config.max_tokens}; {advice}"
-        )
 
-    def _pad(self, batch: list[list[list[int]]]) -> tuple[Tensor, Tensor]:
-        """Token ids and mask (B, K, longest) of K lists a question."""
-        padding = (
-            self.tokenizer.pad_token_id or 0
-        )  # decoders have none: any id will do, it is masked
-        width = max((len(ids) for row in batch for ids in row), default=0)
-        ids = [[each + [padding] * (width - len(each)) for each in row] for row in batch]
-        mask = [[[1] * len(each) + [0] * (width - len(each)) for each in row] for row in batch]
-        return torch.tensor(ids), torch.tensor(mask)
+def _lists_of_facts(batch: Sequence[Features], choices: int) -> list[Sequence[Tokens]]:
+    """The candidates of each question, or of each choice where those of one question differ."""
+    if not any(each.facts_per_choice for each in batch):
+        return [facts for each in batch for facts in each.facts]
+    lists: list[Sequence[Tokens]] = []
+    for each in batch:
+        given = each.facts if each.facts_per_choice else [*each.facts] * len(each.choices)
+        lists += _filled(given, choices)
+    return lists
 
-    def _pad_facts(self, batch: list[list[list[int]]]) -> tuple[Tensor, Tensor]:
-        most = max(len(row) for row in batch)
-        return self._pad([_filled(row, most) for row in batch])
 
-    def _pad_per_choice(self, batch: Sequence[Features], choices: int) -> tuple[Tensor, Tensor]:
-        rows = []
-        for each in batch:
-            given = each.facts if each.facts_per_choice else each.facts * len(each.choices)
-            rows += [*given, *([[]] * (choices - len(given)))]
-        ids, mask = self._pad_facts(rows)
-        shape = (len(batch), choices, *ids.shape[1:])
-        return ids.view(shape), mask.view(shape)
+def _distinct(lists: Sequence[Sequence[Tokens]]) -> tuple[list[Tokens], NDArray[np.int64]]:
+    """The U distinct facts of some lists, and which of them each is, (lists, M), -1 for none."""
+    positions = np.full((len(lists), max(map(len, lists), default=0)), -1)
+    numbers: dict[bytes, int] = {}
+    for row, facts in enumerate(lists):
+        for column, fact in enumerate(facts):
+            if len(fact):
+                key = np.asarray(fact, np.int32).tobytes()
+                positions[row, column] = numbers.setdefault(key, len(numbers))
+    return [np.frombuffer(key, np.int32) for key in numbers], positions
 
 
 def _are_texts(texts: Any) -> bool:
@@ -240,9 +220,5 @@ def _are_texts(texts: Any) -> bool:
     return is_list and all(isinstance(text, str) for text in texts)
 
 
-def _first_known(*tokens: int | None) -> list[int]:
-    return [token for token in tokens if token is not None][:1]
-
-
-def _filled(rows: list[list[int]], count: int) -> list[list[int]]:
-    return rows + [[]] * (count - len(rows))
+def _filled(rows: Sequence[Any], count: int) -> list[Any]:
+    return [*rows, *([[]] * (count - len(rows)))]

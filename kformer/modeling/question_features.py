@@ -1,24 +1,26 @@
-"""Tokenised questions with their candidate facts, read from the tables."""
+"""Questions with their candidate facts, from tables of tokens that are mapped into memory.
+
+Nothing is tokenised here. Of each question a few numbers are held; its inputs are assembled when
+it is asked for.
+"""
 
 import random
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import numpy as np
+import pyarrow.compute as pc
 from torch.utils.data import Dataset
 
 from kformer.errors import KformerError
-from kformer.io.tables import (
-    Row,
-    check_retrieved_for,
-    check_retrieved_from,
-    read_column,
-    read_rows,
-)
+from kformer.io.ragged import Integers, Ragged, ranges
+from kformer.io.token_tables import TokenTable, open_token_table
 from kformer.modeling import Features, KformerProcessor
-from kformer.progress import track
+from kformer.modeling.candidate_facts import CandidateFacts
+from kformer.modeling.input_form import Parts, Tokens, joined
+
+_REPORTED = ("question_id", "split", "choices", "answer")  # columns that an example has as they are
 
 
 @dataclass(frozen=True)
@@ -38,116 +40,178 @@ class Example:
     candidates: list[list[int]]
 
 
-class Examples(Dataset[Example]):
-    """Questions in memory."""
+class TokenisedQuestions:
+    """All questions of a table."""
 
-    def __init__(self, examples: Sequence[Example]) -> None:
-        self.examples = examples
+    def __init__(
+        self, processor: KformerProcessor, questions: Path, knowledge: tuple[Path, Path] | None
+    ) -> None:
+        """Opens the tables.
+
+        Args:
+            processor: of the model that will read them.
+            questions: their tokens.
+            knowledge: the tokens of the facts, and the retrieval table; None when the model reads
+                no facts.
+
+        Raises:
+            KformerError: the model reads facts and is given none, its tokenizer is another one, or
+                the tables do not belong together.
+        """
+        if processor.reads_facts and knowledge is None:
+            raise KformerError(
+                f"{questions}: a model with injection {processor.config.injection} reads facts; "
+                "give the tokens of the facts and the retrieval table for these questions, too"
+            )
+        self.processor = processor
+        self.table = open_token_table(questions, "question_tokens")
+        self._check_tokenizer(self.table)
+        self.context, self.question = self.table.tokens("context"), self.table.tokens("question")
+        of_all = self.table.columns["choice_tokens"]
+        self.choices = Ragged.of(of_all.values)
+        self.first_choices: Integers = of_all.offsets.to_numpy()
+        self.facts: CandidateFacts | None = None
+        if knowledge is not None:
+            longest = processor.config.max_fact_tokens
+            self.facts = CandidateFacts(self.table, *knowledge, longest)
+            self._check_tokenizer(self.facts.table)
+
+    def split(self, name: str, limit: int | None = None) -> "Examples":
+        """The questions of a split.
+
+        Args:
+            name: which questions.
+            limit: at most so many; the draw is fixed, the same for every condition and seed.
+
+        Raises:
+            KformerError: an input cannot be made, or nothing was retrieved for a question.
+        """
+        rows = np.flatnonzero(pc.equal(self.table.columns["split"], name).to_numpy(False))
+        if limit is not None and limit < len(rows):
+            rows = rows[sorted(random.Random(0).sample(range(len(rows)), limit))]
+        return Examples(self, rows)
+
+    def example(self, row: int) -> Example:
+        """The question in a row of the table."""
+        candidates = self.facts.of_question(row) if self.facts else []
+        return Example(
+            **{name: self.table.value(name, row) for name in _REPORTED},
+            features=self._features(row, candidates),
+            candidates=[ids.tolist() for ids in candidates],
+        )
+
+    def _features(self, row: int, candidates: Sequence[Integers]) -> Features:
+        first, end = self.first_choices[row : row + 2]
+        choices = [self.choices[each] for each in range(first, end)]
+        facts: Sequence[Sequence[Tokens]] = [[]]
+        if self.facts:
+            facts = [list(map(self.facts.tokens, ids)) for ids in candidates]
+        heads: list[Tokens] = [[]]
+        if self.processor.facts_as_text:
+            most = self.processor.config.facts
+            heads, facts = [joined(each[:most]) for each in facts], []
+        texts = heads if len(heads) > 1 else heads * len(choices)
+        inputs, cut = self.processor.form.inputs(
+            texts, self.context[row], self.question[row], choices
+        )
+        return Features(inputs, facts, len(candidates) > 1, cut)
+
+    def _check_tokenizer(self, table: TokenTable) -> None:
+        if table.tokenizer != self.processor.plain.identity:
+            raise KformerError(
+                f"{table.path}: made with another tokenizer than that of the model's encoder; run "
+                "`kformer featurize` with this encoder"
+            )
+
+
+class Examples(Dataset[Example]):
+    """Some of the questions of a table, measured but not yet assembled.
+
+    Attributes:
+        lengths: tokens of each question's longest choice.
+        inputs_cut: how many inputs lost a part of their question or context.
+    """
+
+    def __init__(self, questions: TokenisedQuestions, rows: Integers) -> None:
+        """Measures the inputs of the questions in these rows of their table.
+
+        Raises:
+            KformerError: a choice does not fit into an input, or retrieval has not found one list
+                of facts for each question or each choice.
+        """
+        self._questions, self._rows = questions, rows
+        form = questions.processor.form
+        first = questions.first_choices[rows]
+        counts = questions.first_choices[rows + 1] - first
+        asked = np.repeat(np.arange(len(rows)), counts)  # by each of the R inputs
+        inputs = ranges(first, counts)
+        choices = questions.choices.lengths[inputs]
+        self._check_choices(rows[asked], inputs, choices)
+        parts = Parts(
+            self._text_lengths(rows, counts),
+            questions.context.lengths[rows][asked],
+            questions.question.lengths[rows][asked],
+        )
+        kept = form.kept(parts, choices)
+        starts = counts.cumsum() - counts
+        longest = np.maximum.reduceat(form.length(kept, choices), starts) if len(rows) else starts
+        self.lengths: list[int] = longest.tolist()
+        self.inputs_cut = int(form.is_cut(parts, kept).sum())
 
     def __len__(self) -> int:
-        return len(self.examples)
+        return len(self._rows)
 
     def __getitem__(self, index: int) -> Example:
-        return self.examples[index]
+        return self._questions.example(int(self._rows[index]))
 
     @property
-    def lengths(self) -> list[int]:
-        """Tokens of each question's longest choice."""
-        return [example.features.length for example in self.examples]
+    def question_ids(self) -> list[str]:
+        """The ids of the questions."""
+        return self._questions.table.columns["question_id"].take(self._rows).to_pylist()
 
     @property
     def fact_tokens(self) -> set[int]:
-        """All tokens of all candidate facts."""
-        tokens: set[int] = set()
-        for example in self.examples:
-            for facts in example.features.facts:
-                tokens.update(*facts)
-        return tokens
+        """All tokens of all candidate facts that are read apart from the input."""
+        facts = self._questions.facts
+        if facts is None or self._questions.processor.facts_as_text:
+            return set()
+        first = facts.lists[self._rows]
+        lists = ranges(first, facts.lists[self._rows + 1] - first)
+        return set(facts.tokens_of(lists).tolist())
 
-    @property
-    def inputs_cut(self) -> int:
-        """How many inputs lost a part of their question or context."""
-        return sum(example.features.cut for example in self.examples)
+    def _text_lengths(self, rows: Integers, counts: Integers) -> Integers:
+        """How many tokens of facts are read as text in each of the R inputs."""
+        facts, processor = self._questions.facts, self._questions.processor
+        if facts is None:
+            return np.zeros(counts.sum(), np.int64)
+        first = facts.lists[rows]
+        given = facts.lists[rows + 1] - first
+        self._check_lists(rows, counts, given)
+        if not processor.facts_as_text:
+            return np.zeros(counts.sum(), np.int64)
+        of_choice = np.where(given > 1, 1, 0)  # else all choices share a list
+        lists = np.repeat(first, counts) + ranges(0 * first, counts) * np.repeat(of_choice, counts)
+        return facts.joined_lengths(lists, processor.config.facts)
 
+    def _id(self, row: int) -> str:
+        return repr(self._questions.table.value("question_id", row))
 
-class Knowledge:
-    """The candidate facts of each question, as retrieval found them."""
+    def _check_choices(self, rows: Integers, inputs: Integers, choices: Integers) -> None:
+        form = self._questions.processor.form
+        for long in np.flatnonzero(form.too_long(choices))[:1]:
+            number = inputs[long] - self._questions.first_choices[rows[long]]
+            text = self._questions.table.value("choices", rows[long])[number]
+            error = form.choice_error(text, int(choices[long]))
+            raise KformerError(f"question {self._id(rows[long])}: {error}")
 
-    def __init__(self, questions: Path, facts: Path, retrieval: Path) -> None:
-        """Reads both tables; raises KformerError unless they belong together, and to these
-        questions."""
-        check_retrieved_for(questions, retrieval)
-        check_retrieved_from(facts, retrieval)
-        self._texts: list[str] = read_column(facts, "text").to_pylist()
-        self._found: dict[str, list[Row]] = defaultdict(list)
-        for row in read_rows(retrieval, "retrieval"):
-            self._found[row["question_id"]].append(row)
-
-    def candidates(self, question_id: str) -> list[list[int]]:
-        """Fact ids, best first: one list for the question, or one per choice.
-
-        Raises:
-            KformerError: the retrieval is of other questions.
-        """
-        if question_id not in self._found:
+    def _check_lists(self, rows: Integers, counts: Integers, given: Integers) -> None:
+        for number in np.flatnonzero(given == 0)[:1]:
             raise KformerError(
-                f"question {question_id!r} is not in the retrieval table; "
-                "it belongs to other questions"
+                f"question {self._id(rows[number])} is not in the retrieval "
+                "table; it belongs to other questions"
             )
-        return [row["fact_ids"] for row in self._found[question_id]]
-
-    def texts(self, fact_ids: Sequence[int]) -> list[str]:
-        """The texts of facts."""
-        return [self._texts[fact_id] for fact_id in fact_ids]
-
-
-def load_examples(
-    processor: KformerProcessor,
-    questions: Path,
-    knowledge: Knowledge | None,
-    split: str,
-    limit: int | None = None,
-) -> Examples:
-    """Tokenises the questions of one split.
-
-    Args:
-        processor: of the model that will read them.
-        questions: the questions table.
-        knowledge: None when the model reads no facts.
-        split: which questions.
-        limit: at most so many; the draw is fixed, the same for every condition and seed.
-
-    Raises:
-        KformerError: the model reads facts and is given none, or an input cannot be made.
-    """
-    if processor.reads_facts and knowledge is None:
-        raise KformerError(
-            f"{questions}: a model with injection {processor.config.injection} reads facts; give "
-            "the facts and the retrieval table for these questions, too"
-        )
-    rows = [row for row in read_rows(questions, "questions") if row["split"] == split]
-    if limit is not None and limit < len(rows):
-        drawn = sorted(random.Random(0).sample(range(len(rows)), limit))
-        rows = [rows[i] for i in drawn]
-    return Examples(list(_examples(processor, rows, knowledge, split)))
-
-
-def _examples(
-    processor: KformerProcessor, rows: list[dict[str, Any]], knowledge: Knowledge | None, split: str
-) -> Iterator[Example]:
-    for row in track(rows, f"tokenising {split}", len(rows)):
-        candidates = knowledge.candidates(row["question_id"]) if knowledge else []
-        facts = [knowledge.texts(each) for each in candidates] if knowledge else [[]]
-        given = facts[0] if len(facts) == 1 else facts
-        try:
-            features = processor(row["context"], row["question"], row["choices"], given)
-        except KformerError as error:
-            raise KformerError(f"question {row['question_id']!r}: {error}") from None
-        yield Example(
-            question_id=row["question_id"],
-            split=split,
-            choices=row["choices"],
-            answer=row["answer"],
-            features=features,
-            candidates=candidates,
-        )
+        for number in np.flatnonzero((given > 1) & (given != counts))[:1]:
+            raise KformerError(
+                f"question {self._id(rows[number])}: facts: {given[number]} "
+                f"lists for {counts[number]} choices; retrieve again"
+            )

@@ -25,8 +25,9 @@ from kformer.compute_precision import device_kind
 from kformer.errors import KformerError
 from kformer.io.checksums import checksum_of
 from kformer.io.file_writing import replacing, synced
-from kformer.io.sealed_parquet import is_whole, seal
+from kformer.io.sealed_files import is_whole, seal
 from kformer.modeling import Features, KformerForMultipleChoice
+from kformer.modeling.input_form import Tokens
 from kformer.sources.disk_space import spare_bytes
 
 _VERSION = 1
@@ -169,7 +170,7 @@ def _write_inputs(
     synced(path)
 
 
-def _checksum_of_tokens(ids: Sequence[int]) -> int:
+def _checksum_of_tokens(ids: Tokens) -> int:
     return xxh3_64_intdigest(np.asarray(ids, np.int64).tobytes())
 
 

@@ -6,7 +6,6 @@ Nobody else knows: the workflow asks here. Where the files lie is in `kformer.st
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import chain
 from pathlib import Path
@@ -22,63 +21,15 @@ from kformer.sources.catalogue import resolve
 from kformer.sources.checksum_lock import check_unpacked
 from kformer.study import paths
 from kformer.study.experiment import Condition, Experiment
+from kformer.study.keyed_files import (
+    FactsFiles,
+    IndexFiles,
+    RetrievalFiles,
+    SourceFiles,
+    TokenFiles,
+)
 from kformer.study.run_lock import JOBS_LOCK_VARIABLE
 from kformer.study.stage_versions import StageName, key_of, train_version
-
-
-@dataclass(frozen=True)
-class SourceFiles:
-    """The files that a reader reads.
-
-    Attributes:
-        key: stands for their content.
-        path: the file or folder.
-        in_place: whether the user keeps them there; otherwise the workflow makes the folder.
-    """
-
-    key: str
-    path: Path
-    in_place: bool
-
-    @property
-    def planned_content(self) -> str:
-        """What a stage must find there, as its ``--content``: the user's files can change."""
-        return self.key if self.in_place else "-"
-
-
-@dataclass(frozen=True)
-class FactsFiles:
-    """A facts table and the sources that it is read from, in their order."""
-
-    key: str
-    readers: Sequence[Any]
-    sources: Sequence[SourceFiles]
-
-
-@dataclass(frozen=True)
-class IndexFiles:
-    """An index of facts or events.
-
-    Attributes:
-        settings: those that it reads.
-        documents: the table that it indexes.
-        encoder: stands for the content of the encoder that it uses; None = none, or a hub's.
-    """
-
-    key: str
-    settings: Mapping[str, Any]
-    documents: Path
-    encoder: str | None
-
-
-@dataclass(frozen=True)
-class RetrievalFiles:
-    """A retrieval table: its settings, the facts that it retrieves, the indexes it searches."""
-
-    key: str
-    settings: Retrieval
-    facts: FactsFiles
-    indexes: Sequence[IndexFiles]
 
 
 class Layout:
@@ -203,6 +154,21 @@ class Layout:
         return {index.key: index for index in searched}
 
     @cached_property
+    def tokens_of(self) -> Mapping[str, Mapping[str, TokenFiles]]:
+        """The tables of tokens that each trained condition reads, as options of its training."""
+        return {
+            name: self._tokens(name, condition)
+            for name, condition in self.conditions.items()
+            if condition.answer_by == "model"
+        }
+
+    @cached_property
+    def tokens(self) -> Mapping[str, TokenFiles]:
+        """The tables of tokens by key."""
+        tables = chain.from_iterable(each.values() for each in self.tokens_of.values())
+        return {table.key: table for table in tables}
+
+    @cached_property
     def runs(self) -> Sequence[RunFolder]:
         """All runs, condition by condition; without a seed where nothing is trained."""
         return [
@@ -224,6 +190,14 @@ class Layout:
         is_control = self.conditions[condition].retrieval.control
         table = paths.shuffled_table if is_control else paths.retrieval_table
         return {"facts": paths.facts_table(found.facts.key), "retrieval": table(found.key)}
+
+    def tables_of_training(self, condition: str) -> Mapping[str, Path]:
+        """The tables that a trained condition reads, by the names of their options."""
+        tokens = self.tokens_of[condition]
+        tables = {name: paths.token_table(files.key) for name, files in tokens.items()}
+        if facts := self.tables_of_facts(condition):
+            tables["retrieval"] = facts["retrieval"]
+        return tables
 
     def plan(self, name: str) -> Path:
         """What a run, "<condition>-<seed>", or a stage depends on: a file that changes with it."""
@@ -272,6 +246,20 @@ class Layout:
         labels = "+".join(reader.label for reader in readers)
         key = f"{labels}-{key_of('facts', readers, [files.key for files in sources])}"
         return FactsFiles(key, readers, sources)
+
+    def _tokens(self, name: str, condition: Condition) -> Mapping[str, TokenFiles]:
+        encoder = condition.model.encoder
+        content = self._encoder(encoder)
+
+        def tokens(kind: str, key_of_table: str, table: Path) -> TokenFiles:
+            key = f"{kind}-{key_of('featurize', content or encoder, key_of_table)}"
+            return TokenFiles(key, table, encoder, content)
+
+        found = {"question_tokens": tokens("questions", self.questions_key, self.questions)}
+        if name in self.retrieval_of:
+            facts = self.retrieval_of[name].facts.key
+            found["fact_tokens"] = tokens("facts", facts, paths.facts_table(facts))
+        return found
 
     def _index(self, kind: IndexKind, settings: Retrieval, facts: FactsFiles) -> IndexFiles:
         stage: StageName = "index_words" if kind == "words" else "index_embeddings"

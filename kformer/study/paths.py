@@ -84,6 +84,11 @@ def _retrieval(key: str) -> Path:
     return _SHARED / "retrieval" / key
 
 
+def token_table(key: str) -> Path:
+    """The tokens of a questions or a facts table."""
+    return _SHARED / "tokens" / key / "tokens.arrow"
+
+
 def log_file(rule: str, name: str) -> Path:
     """The log of a job whose result experiments share."""
     return RESULTS / "logs" / rule / f"{name}.log"

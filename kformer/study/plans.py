@@ -60,18 +60,19 @@ def _name_of(run: RunFolder) -> str:
 
 
 def _plan_of_run(study: Layout, run: RunFolder) -> Mapping[str, Any]:
-    tables = {
-        "questions": str(study.questions),
-        "facts": list(map(str, study.tables_of_facts(run.condition).values())),
-    }
     if run.seed is None:
-        return {**tables, "version": VERSIONS["answer_by_retrieval"]}
+        tables = {"questions": study.questions, **study.tables_of_facts(run.condition)}
+        return {"tables": _as_texts(tables), "version": VERSIONS["answer_by_retrieval"]}
     return {
-        **tables,
+        "tables": _as_texts(study.tables_of_training(run.condition)),
         "version": study.train_version(run.condition),
         "encoder": study.encoder(run.condition),
         **study.train_settings(run.condition),
     }
+
+
+def _as_texts(tables: Mapping[str, Path]) -> Mapping[str, str]:
+    return {name: str(path) for name, path in tables.items()}
 
 
 def _as_text(plan: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from kformer.errors import KformerError, listed
 from kformer.modeling import KformerForMultipleChoice, KformerProcessor
 from kformer.modeling.kept_states import states_below
 from kformer.modeling.pretrained import load_tokenizer
-from kformer.modeling.question_features import Example, Knowledge, load_examples
+from kformer.modeling.question_features import Example, TokenisedQuestions
 from kformer.modeling.state_store import StatesOrigin, write_states
 from kformer.progress import track
 from kformer.training.run import build_model
@@ -34,8 +34,9 @@ def compute_states(
 
     Args:
         settings: of any run that will read them.
-        questions: the questions table.
-        knowledge: the facts and the retrieval table, where facts are a part of the input.
+        questions: the tokens of the questions, see `kformer.modeling.featurize`.
+        knowledge: the tokens of the facts, and the retrieval table; only read where facts are a
+            part of the input.
         out: the folder to write.
 
     Returns:
@@ -47,11 +48,13 @@ def compute_states(
     """
     model = _plain_model(settings)
     processor = KformerProcessor(load_tokenizer(settings.model.encoder), model.config)
-    facts = Knowledge(questions, *knowledge) if knowledge and processor.facts_as_text else None
+    tokenised = TokenisedQuestions(
+        processor, questions, knowledge if processor.facts_as_text else None
+    )
     limits = {"train": settings.training.max_train_questions, "validation": None, "test": None}
     examples: list[Example] = []
     for split, limit in limits.items():
-        of_split = load_examples(processor, questions, facts, split, limit)
+        of_split = tokenised.split(split, limit)
         examples += (of_split[index] for index in range(len(of_split)))
     torch.nn.Module.to(model, torch.accelerator.current_accelerator() or "cpu")
     origin = StatesOrigin.of(

@@ -23,12 +23,12 @@ from kformer.io.contents import Contents
 from kformer.io.file_writing import sha256_of
 from kformer.io.locks import Lock
 from kformer.io.output_names import RunFolder
-from kformer.io.table_schemas import TableName
 from kformer.io.tables import count_rows
+from kformer.io.token_tables import open_token_table
 from kformer.io.training_summary import TrainingSummary
 from kformer.modeling import KformerForMultipleChoice, KformerProcessor
 from kformer.modeling.pretrained import load_tokenizer
-from kformer.modeling.question_features import Knowledge, load_examples
+from kformer.modeling.question_features import TokenisedQuestions
 from kformer.modeling.settings import Model
 from kformer.modeling.state_store import KeptStates, StatesOrigin
 from kformer.training.checkpoints import Checkpoints
@@ -68,8 +68,8 @@ def train(
     Args:
         settings: model and training.
         seed: of the initialisation, of dropout and of the order of questions.
-        questions: the questions table.
-        knowledge: the facts and the retrieval table; None when no facts are read.
+        questions: the tokens of the questions, see `kformer.modeling.featurize`.
+        knowledge: the tokens of the facts, and the retrieval table; None when no facts are read.
         out: the run's folder; gets ``model/`` and ``training.json``.
         checkpoints: a folder for unfinished training. The newest whole checkpoint in it is resumed
             if it belongs to the same settings, inputs and version; the folder is removed in the
@@ -86,9 +86,9 @@ def train(
         what was measured, as in ``training.json``.
 
     Raises:
-        KformerError: encoder missing, layers out of range, tables that do not fit together, one of
-            several processes, numbers that are not finite, or checkpoints that were lost on the
-            way.
+        KformerError: encoder missing, layers out of range, tables that do not fit together or were
+            tokenised for another encoder, one of several processes, numbers that are not finite, or
+            checkpoints that were lost on the way.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise KformerError("WORLD_SIZE: a run is one process; start it without torchrun")
@@ -129,16 +129,16 @@ def _identity(
     version: str,
 ) -> str:
     """A checksum of all that a run depends on."""
-    tables: dict[TableName, Path] = {"questions": questions}
+    # Opened, which raises where one is missing or damaged.
+    open_token_table(questions, "question_tokens")
     if knowledge:
-        tables |= {"facts": knowledge[0], "retrieval": knowledge[1]}
-    for name, path in tables.items():
-        count_rows(path, name)  # raises where it is missing or damaged
+        open_token_table(knowledge[0], "fact_tokens")
+        count_rows(knowledge[1], "retrieval")
     return checksum_of(
         {
             "seed": seed,
             "version": version,
-            "inputs": {name: sha256_of(path) for name, path in tables.items()},
+            "inputs": [sha256_of(path) for path in (questions, *(knowledge or ()))],
             "model": settings.model.model_dump(mode="json"),
             "encoder": _content_of_encoder(settings.model.encoder),
             "training": settings.training.relevant_settings(),
@@ -181,10 +181,9 @@ def _trained(
     if settings.training.keep_states:
         kept = _kept_states(states, model, recipe, precision, encoder_weights)
     processor = KformerProcessor(load_tokenizer(settings.model.encoder), model.config)
-    facts = Knowledge(questions, *knowledge) if knowledge else None
-    limit = settings.training.max_train_questions
-    training_set = load_examples(processor, questions, facts, "train", limit)
-    validation_set = load_examples(processor, questions, facts, "validation")
+    tokenised = TokenisedQuestions(processor, questions, knowledge)
+    training_set = tokenised.split("train", settings.training.max_train_questions)
+    validation_set = tokenised.split("validation")
     if model.fact_embeddings is not None:
         model.fact_embeddings.train_only(training_set.fact_tokens)
 

@@ -52,13 +52,13 @@ def trained(tiny_encoder, tmp_path_factory):
 
 
 @pytest.fixture
-def predicted(tiny_tables, tmp_path):
+def predicted(tiny_tables, tiny_tokens, tokenise, tmp_path):
     """Predicts and reads the table back: rows by question id, and the metrics."""
 
     def answer(run, retrieval="question", questions="questions"):
-        knowledge = (tiny_tables / "facts.parquet", tiny_tables / f"{retrieval}.parquet")
+        knowledge = (tiny_tokens[1], tiny_tables / f"{retrieval}.parquet")
         out = tmp_path / "predictions.parquet"
-        asked = tiny_tables / f"{questions}.parquet"
+        asked = tokenise(tiny_tables / f"{questions}.parquet")
         metrics = predict(run, asked, knowledge if retrieval else None, out)
         rows = list(read_rows(out, "predictions"))
         assert len({row["question_id"] for row in rows}) == len(rows)
@@ -287,8 +287,8 @@ def test_what_training_kept_for_a_restart_is_removed_when_a_run_is_evaluated(cop
     predicted(copied)
 
 
-def test_predictions_say_which_model_made_them(trained, tiny_tables, tmp_path):
+def test_predictions_say_which_model_made_them(trained, tiny_tokens, tmp_path):
     run = RunFolder(trained("none"))
-    predict(run.path, tiny_tables / "questions.parquet", None, tmp_path / "p.parquet")
+    predict(run.path, tiny_tokens[0], None, tmp_path / "p.parquet")
     made_by = provenance(tmp_path / "p.parquet", "predictions")["model_checksums"]
     assert made_by == sha256_of(run.model / "checksums.json")

@@ -212,8 +212,9 @@ def test_questions_with_facts_each_are_padded_to_one_batch(make, tokenizer):
     second = processor("a", "d", ["f", "g"], ["e"])
     batch = processor.collate([first, second], labels=[1, 0])
     assert batch["input_ids"].shape == batch["attention_mask"].shape == (2, 2, 11)
-    assert batch["fact_input_ids"].shape == batch["fact_attention_mask"].shape == (2, 2, 3)
-    assert batch["fact_attention_mask"].tolist() == [[[1, 1, 1], [1, 0, 0]], [[1, 0, 0], [0, 0, 0]]]
+    assert batch["fact_input_ids"].shape == batch["fact_attention_mask"].shape == (3, 3)
+    assert batch["fact_attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0], [1, 0, 0]]
+    assert batch["fact_positions"].tolist() == [[0, 1], [2, -1]]
     assert batch["labels"].tolist() == [1, 0]
     assert batch["input_ids"][0, 1, : len(first.choices[1])].tolist() == first.choices[1]
     for ids, mask in (("input_ids", "attention_mask"), ("fact_input_ids", "fact_attention_mask")):
@@ -226,10 +227,23 @@ def test_facts_per_question_and_per_choice_go_into_one_batch(make):
     per_question = processor("", "d", ["f", "g"], ["d e"])
     batch = processor.collate([per_choice, per_question])
     assert batch["attention_mask"].any(-1).tolist() == [[True] * 3, [True, True, False]]
-    assert batch["fact_input_ids"].shape == (2, 3, 2, 2)
-    assert batch["fact_attention_mask"].sum(-1).tolist() == [
-        [[1, 0], [1, 1], [0, 0]],
-        [[2, 0], [2, 0], [0, 0]],
+    assert batch["fact_attention_mask"].sum(-1).tolist() == [1, 1, 1, 2]
+    assert batch["fact_positions"].tolist() == [
+        [[0, -1], [1, 2], [-1, -1]],
+        [[3, -1], [3, -1], [-1, -1]],
+    ]
+
+
+def test_a_fact_of_several_questions_is_passed_once(make):
+    processor = make(max_fact_tokens=2)
+    first = processor("", "d", ["f", "g"], ["a b", "c", "", "a b"])
+    second = processor("", "d", ["f", "g"], ["c", "a b h"])  # cut to "a b"
+    batch = processor.collate([first, second])
+    assert batch["fact_positions"].tolist() == [[0, 1, -1, 0], [1, 0, -1, -1]]
+    ids, mask = batch["fact_input_ids"], batch["fact_attention_mask"]
+    assert [row[kept == 1].tolist() for row, kept in zip(ids, mask, strict=True)] == [
+        first.facts[0][0],
+        first.facts[0][1],
     ]
 
 

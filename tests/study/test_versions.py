@@ -13,6 +13,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import load_file
@@ -97,12 +98,17 @@ def results(tmp_path_factory, tiny_encoder):
     kformer("answer-by-retrieval", **table, out=control.predictions)
     compared = f"compare {untrained.path} {control.path}"
     kformer(compared, experiment="tiny", baseline="control", out=out / "comparison")
+    question_tokens, fact_tokens = out / "question-tokens", out / "fact-tokens"
+    kformer("featurize", table=questions, **encoder, out=question_tokens)
+    kformer("featurize", table=facts, **encoder, out=fact_tokens)
+    read = {"question-tokens": question_tokens, "fact-tokens": fact_tokens}
+    read["retrieval"] = tables[0]
     runs = {name: RunFolder.of(out / "runs", name, 1) for name in INJECTIONS}
     for name, run in runs.items():
         model = {"injection": name, "key_init": "identity", "facts": 2} | encoder
         settings = {"model": model, "training": TRAINING}
-        kformer("train", **of, out=run.path, checkpoints=out / "c", seed=1, settings=settings)
-        kformer("evaluate", run=run.path, **of, out=run.predictions)
+        kformer("train", **read, out=run.path, checkpoints=out / "c", seed=1, settings=settings)
+        kformer("evaluate", run=run.path, **read, out=run.predictions)
 
     report, comparison = RetrievalReport(out / "report"), ComparisonReport(out / "comparison")
     return {
@@ -115,6 +121,7 @@ def results(tmp_path_factory, tiny_encoder):
         "retrieve": {"by words": digest(*tables), "by embeddings": scores(out / "dense")},
         "describe_retrieval": digest(report.page, report.numbers, report.sample),
         "shuffle": digest(out / "shuffled"),
+        "featurize": digest(question_tokens, fact_tokens),
         "train": {name: trained(run) for name, run in runs.items()},
         "evaluate": {name: answered(run.predictions) for name, run in runs.items()},
         "answer_by_retrieval": digest(untrained.predictions),
@@ -131,8 +138,8 @@ def digest(*paths: Path) -> str:
 def content(file: Path) -> str:
     """A table as its rows, an index's description without checksums of tables, else the bytes."""
     magic = file.read_bytes()[:4]
-    if magic == b"PAR1":
-        table = pq.read_table(file)
+    if magic in (b"PAR1", b"ARRO"):
+        table = pq.read_table(file) if magic == b"PAR1" else pa.ipc.open_file(file).read_all()
         metadata = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
         origin = json.loads(metadata.get("kformer_made_of", "{}"))
         kept = {key: value for key, value in origin.items() if "sha256" not in key}

@@ -133,7 +133,7 @@ def test_points_wait_for_a_server_that_comes_back(client, stage, points, monkeyp
 
 
 def test_a_training_that_is_killed_and_resumed_has_every_point_once(
-    client, store, tiny_tables, tiny_encoder, tmp_path
+    client, store, tiny_tokens, tiny_encoder, tmp_path
 ):
     settings = {
         "model": {"encoder": str(tiny_encoder), "max_tokens": 64, "injection": "none"},
@@ -143,7 +143,7 @@ def test_a_training_that_is_killed_and_resumed_has_every_point_once(
     def call(out):
         return [
             *(sys.executable, "-m", "kformer", "train", "--seed", "1"),
-            *("--questions", tiny_tables / "questions.parquet", "--out", out),
+            *("--question-tokens", tiny_tokens[0], "--out", out),
             *("--checkpoints", tmp_path / "checkpoints" / out.parent.name),
             *("--settings", json.dumps(settings)),
         ]

@@ -62,7 +62,7 @@ def settings(tiny_encoder):
 
 
 @pytest.fixture(scope="package")
-def train_into(tiny_tables):
+def train_into(tiny_tables, tiny_tokens):
     """Trains into the folder ``out``; returns the folder, the summary and all that was logged."""
 
     def start(settings, out, seed=1, log=None, version="1"):
@@ -77,14 +77,15 @@ def train_into(tiny_tables):
             def flush(self):
                 pass
 
-        knowledge = (tiny_tables / "facts.parquet", tiny_tables / "question.parquet")
+        questions, facts = tiny_tokens
+        knowledge = (facts, tiny_tables / "question.parquet")
         reads_facts = find_injection(settings.model.injection).fact_input != "none"
         checkpoints = out.with_name(f"{out.name}-checkpoints")
         with training_lock(out, checkpoints) as lock:
             summary = train(
                 settings,
                 seed,
-                tiny_tables / "questions.parquet",
+                questions,
                 knowledge if reads_facts else None,
                 out,
                 checkpoints,

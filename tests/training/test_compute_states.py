@@ -35,28 +35,28 @@ class Silent:
 
 
 @pytest.fixture
-def computed(tiny_tables, tmp_path):
+def computed(tiny_tables, tiny_tokens, tmp_path):
     """Computes the states of settings; returns their folder and what was measured."""
 
     def compute(settings, name="states"):
         folder = tmp_path / name
-        knowledge = (tiny_tables / "facts.parquet", tiny_tables / "question.parquet")
-        measured = compute_states(settings, tiny_tables / "questions.parquet", knowledge, folder)
+        questions, facts = tiny_tokens
+        knowledge = (facts, tiny_tables / "question.parquet")
+        measured = compute_states(settings, questions, knowledge, folder)
         return SimpleNamespace(folder=folder, measured=measured)
 
     return compute
 
 
 @pytest.fixture
-def trained(tiny_tables, tmp_path):
+def trained(tiny_tables, tiny_tokens, tmp_path):
     """Trains with states, and answers the test questions."""
 
     def start(settings, states=None, name="run", killed_at=None, seed=1):
         out, checkpoints = tmp_path / name, tmp_path / f"{name}-checkpoints"
-        questions = tiny_tables / "questions.parquet"
+        questions, facts = tiny_tokens
         reads = settings.model.method.fact_input != "none"
-        tables = (tiny_tables / "facts.parquet", tiny_tables / "question.parquet")
-        knowledge = tables if reads else None
+        knowledge = (facts, tiny_tables / "question.parquet") if reads else None
         log = Silent(killed_at)
         with training_lock(out, checkpoints) as lock:
             summary = train(
@@ -207,11 +207,11 @@ def test_there_is_nothing_to_keep_below_the_lowest_layer(settings, computed):
 
 
 def test_the_command_writes_states_and_run_and_evaluation_read_them(
-    settings, kformer, tiny_tables, tmp_path, monkeypatch
+    settings, kformer, tiny_tokens, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'ml.db'}")
     section = frozen(settings, "none", max_steps=2, evaluations=1).model_dump_json()
-    questions = ("--questions", tiny_tables / "questions.parquet")
+    questions = ("--question-tokens", tiny_tokens[0])
     states, run = tmp_path / "states", tmp_path / "runs/none/seed-1"
     status, _, err = kformer("states", *questions, "--out", states, "--settings", section)
     assert status == 0 and "states_questions 96" in err

@@ -10,7 +10,7 @@ import torch
 
 from kformer.errors import KformerError
 from kformer.modeling import KformerForMultipleChoice, KformerProcessor
-from kformer.modeling.question_features import Knowledge, load_examples
+from kformer.modeling.question_features import TokenisedQuestions
 from kformer.training import resumable_trainer
 from kformer.training import run as run_module
 from kformer.training.run import build_model, parameter_counts
@@ -75,13 +75,14 @@ def test_the_kept_model_is_the_best_on_validation(settings, run):
     assert measured[done.summary["best_step"]] == max(measured.values())
 
 
-def test_of_the_fact_table_the_rows_of_training_facts_are_trained(settings, whole_run, tiny_tables):
+def test_of_the_fact_table_the_rows_of_training_facts_are_trained(
+    settings, whole_run, tiny_tables, tiny_tokens
+):
     done = whole_run()
-    knowledge = Knowledge(
-        *(tiny_tables / f"{name}.parquet" for name in ("questions", "facts", "question"))
-    )
     processor = KformerProcessor.from_pretrained(done.out / "model")
-    questions = load_examples(processor, tiny_tables / "questions.parquet", knowledge, "train")
+    asked, facts = tiny_tokens
+    knowledge = (facts, tiny_tables / "question.parquet")
+    questions = TokenisedQuestions(processor, asked, knowledge).split("train")
     start = build_model(settings().model).fact_embeddings.weight
     moved = (weights(done.out)["fact_embeddings.weight"] != start).any(-1)
     assert set(moved.nonzero().flatten().tolist()) == questions.fact_tokens

@@ -17,7 +17,7 @@ STEPS = 16
 
 
 @pytest.fixture
-def command(settings, tiny_tables, tmp_path):
+def command(settings, tiny_tokens, tmp_path):
     """`kformer train`, as a process of its own that writes what it says into a file."""
     section = settings("none", max_steps=STEPS, evaluations=2, checkpoint_minutes=1e-9)
     processes = []
@@ -37,7 +37,7 @@ def command(settings, tiny_tables, tmp_path):
 
     def start(name, step_seconds=0.0, out="none/seed-1", checkpoints="unfinished"):
         options = {
-            "--questions": tiny_tables / "questions.parquet",
+            "--question-tokens": tiny_tokens[0],
             "--out": tmp_path / out,
             "--checkpoints": tmp_path / checkpoints,
             "--seed": 1,

@@ -107,21 +107,26 @@ def retrieved(key, table):
     return ancient(table) if exact else table
 
 
-def tables_of_facts(wildcards):
-    """The facts and the retrieval table that a condition reads, if it uses facts."""
-    tables = STUDY.tables_of_facts(wildcards.condition)
-    if not tables:
-        return {}
+def retrieved_for(wildcards):
+    """What was retrieved for a condition that uses facts."""
     key = STUDY.retrieval_of[wildcards.condition].key
-    return {
-        "facts": ancient(tables["facts"]),
-        "retrieval": retrieved(key, tables["retrieval"]),
-    }
+    return retrieved(key, STUDY.tables_of_facts(wildcards.condition)["retrieval"])
 
 
-def options_of_facts(wildcards):
-    tables = STUDY.tables_of_facts(wildcards.condition)
-    return " ".join(options(name, [table]) for name, table in tables.items())
+def tables_of_training(wildcards):
+    """The tables of tokens that a condition reads and, if it uses facts, what was retrieved."""
+    tables = STUDY.tables_of_training(wildcards.condition)
+    inputs = {name: ancient(table) for name, table in tables.items()}
+    if "retrieval" in tables:
+        inputs["retrieval"] = retrieved_for(wildcards)
+    return inputs
+
+
+def options_of_tables(wildcards):
+    tables = STUDY.tables_of_training(wildcards.condition)
+    return " ".join(
+        options(name.replace("_", "-"), [table]) for name, table in tables.items()
+    )
 
 
 def counts_of_all_shards(wildcards):

@@ -3,8 +3,7 @@ UNTRAINED_RUN = STUDY.run("{condition}", None)
 
 rule evaluate_model:
     input:
-        unpack(tables_of_facts),
-        questions=ancient(STUDY.questions),
+        unpack(tables_of_training),
         model=ancient(rules.train_model.output.model),
         summary=rules.train_model.output.summary,
         plan=STUDY.plan("evaluation"),
@@ -20,17 +19,16 @@ rule evaluate_model:
         mem_mb=16000,
         runtime="2h",
     params:
-        facts=options_of_facts,
+        tables=options_of_tables,
         run=lambda wildcards: STUDY.run(wildcards.condition, wildcards.seed).path,
     shell:
-        "kformer evaluate --run {params.run} --questions {input.questions} {params.facts}"
-        " --out {output} 2>&1 | tee {log}"
+        "kformer evaluate --run {params.run} {params.tables} --out {output} 2>&1 | tee {log}"
 
 
 rule answer_by_retrieval:
     input:
         questions=ancient(STUDY.questions),
-        retrieval=lambda wildcards: tables_of_facts(wildcards)["retrieval"],
+        retrieval=retrieved_for,
         plan=STUDY.plan("{condition}-untrained"),
     output:
         UNTRAINED_RUN.predictions,

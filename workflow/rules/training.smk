@@ -1,10 +1,33 @@
 TRAINED_RUN = STUDY.run("{condition}", "{seed}")
 
 
+# Once for each encoder and table of the study, whatever is injected and where inputs are cut.
+rule featurize:
+    input:
+        lambda wildcards: ancient(STUDY.tokens[wildcards.key].table),
+    output:
+        paths.token_table("{key}"),
+    log:
+        paths.log_file("featurize", "{key}"),
+    conda:
+        "../envs/kformer.yaml"
+    threads: 8
+    resources:
+        mem_mb=4000,
+        runtime="2h",
+    params:
+        # Derived, as Snakemake calls it, for they take `resources`: nothing runs again where the
+        # encoder has moved, since the key stands for its content.
+        encoder=lambda wildcards, resources: STUDY.tokens[wildcards.key].encoder,
+        content=lambda wildcards, resources: STUDY.tokens[wildcards.key].content or "-",
+    shell:
+        "RAYON_NUM_THREADS={threads} kformer featurize --table {input}"
+        " --encoder {params.encoder:q} --content {params.content} --out {output} 2>&1 | tee {log}"
+
+
 rule train_model:
     input:
-        unpack(tables_of_facts),
-        questions=ancient(STUDY.questions),
+        unpack(tables_of_training),
         # Not ancient: it is newer than a model of another plan, see kformer/study/plans.py.
         plan=STUDY.plan("{condition}-{seed}"),
     output:
@@ -25,7 +48,7 @@ rule train_model:
         options=lambda wildcards, resources: as_json(
             STUDY.train_options(wildcards.condition)
         ),
-        facts=options_of_facts,
+        tables=options_of_tables,
         content=lambda wildcards, resources: STUDY.encoder(wildcards.condition) or "-",
         out=lambda wildcards: STUDY.run(wildcards.condition, wildcards.seed).path,
         # Of its own, and no output: Snakemake deletes the outputs of a job that failed.
@@ -33,6 +56,6 @@ rule train_model:
             wildcards.condition, wildcards.seed
         ),
     shell:
-        "kformer train --questions {input.questions} {params.facts} --out {params.out}"
+        "kformer train {params.tables} --out {params.out}"
         " --checkpoints {params.checkpoints} --seed {wildcards.seed} --content {params.content}"
         " --plan {input.plan} --settings {params.options:q} 2>&1 | tee {log}"

@@ -1,9 +1,9 @@
-"""A checksum of a whole Parquet file, in the file itself.
+"""A checksum of a whole Parquet or Arrow file, in the file itself.
 
 Parquet's own checksums cover the pages of values, but neither the headers between them nor the
-footer, which holds schema and metadata. So this puts a checksum of all other bytes between the
-pages and the footer, where no reader looks: pages are found by their distance from the start, and
-the footer by its distance from the end.
+footer, which holds schema and metadata; Arrow files have none at all. So this puts a checksum of
+all other bytes between values and footer, where no reader looks: values are found by their distance
+from the start, and the footer by its distance from the end.
 """
 
 import hashlib
@@ -14,12 +14,13 @@ from typing import BinaryIO
 
 _LABEL = b"kformer:sha256:"
 _LENGTH = len(_LABEL) + hashlib.sha256().digest_size
-_ENDING = 8  # bytes after the footer: its length and PAR1
+_LENGTH_OF_FOOTER = 4  # bytes of the number behind the footer, which the last bytes follow
+_ARROW_ENDS_WITH, _PARQUET_ENDS_WITH = b"ARROW1", b"PAR1"
 _AT_ONCE = 2**20
 
 
 def seal(path: Path) -> None:
-    """Puts the checksum into a Parquet file that was just written."""
+    """Puts the checksum into a Parquet or Arrow file that was just written."""
     with path.open("r+b") as file:
         checksum = hashlib.file_digest(file, "sha256").digest()
         position = _footer(file)
@@ -57,7 +58,15 @@ def _is_whole(path: Path, inode: int, size: int, mtime_ns: int) -> bool | None:
 def _footer(file: BinaryIO) -> int:
     """Where the footer starts; negative in a file that is too short for its length."""
     size = file.seek(0, os.SEEK_END)
-    if size < _ENDING:
+    last = _last_bytes(file, size)
+    position = size - len(last) - _LENGTH_OF_FOOTER
+    if position < 0:
         return -1
-    file.seek(size - _ENDING)
-    return size - _ENDING - int.from_bytes(file.read(4), "little")
+    file.seek(position)
+    return position - int.from_bytes(file.read(_LENGTH_OF_FOOTER), "little")
+
+
+def _last_bytes(file: BinaryIO, size: int) -> bytes:
+    """What a file of its kind ends with; of one that was damaged there, what Parquet ends with."""
+    file.seek(max(size - len(_ARROW_ENDS_WITH), 0))
+    return _ARROW_ENDS_WITH if file.read() == _ARROW_ENDS_WITH else _PARQUET_ENDS_WITH
