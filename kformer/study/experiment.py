@@ -70,6 +70,10 @@ class Condition(Section):
         return self.answer_by == "retrieval" or self.model.method.fact_input != "none"
 
     @property
+    def train_settings(self) -> TrainSettings:
+        return TrainSettings(model=self.model, training=self.training)
+
+    @property
     def embeds_facts(self) -> bool:
         """Whether facts are found with the sentence encoder `retrieval.encoder`."""
         return self.uses_facts and "embeddings" in self.retrieval.index_kinds
@@ -115,7 +119,7 @@ class Condition(Section):
                 check_family(config.get("model_type"))
             depth = encoder_depth(self.model.encoder)
             if depth is not None:
-                TrainSettings(model=self.model, training=self.training).check_depth(depth)
+                self.train_settings.check_depth(depth)
 
 
 class Tracking(Section):

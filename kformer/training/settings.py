@@ -90,6 +90,14 @@ class TrainSettings(Section):
     model: Model
     training: Training
 
+    def relevant_settings(self) -> dict[str, Any]:
+        """The settings that the result of a run depends on: of the model's those that its
+        injection reads."""
+        return {
+            "model": self.model.relevant_settings(),
+            "training": self.training.relevant_settings(),
+        }
+
     def check_depth(self, depth: int) -> None:
         """Raises KformerError unless an encoder with ``depth`` layers can be trained so."""
         if self.training.keep_states:
@@ -123,6 +131,15 @@ class TrainSettings(Section):
                 "no states to keep; set it to false, or choose higher layers"
             )
         return layer
+
+    @property
+    def place_of_states(self) -> dict[str, int | None]:
+        """What decides which layer `layer_of_states` is, where the encoder's depth is not known:
+        how many layers are above it at least, or how many below it at most."""
+        layers = self.model.layers if self.model.method.has_slots else None
+        trained = self.training.encoder_layers
+        above = max(trained if trained != "all" else 0, 3 if layers == "top3" else 0)
+        return {"above": above, "below": layers[0] if isinstance(layers, tuple) else None}
 
     @model_validator(mode="after")
     def _is_possible(self) -> Self:

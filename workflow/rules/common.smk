@@ -123,7 +123,10 @@ def tables_of_training(wildcards):
 
 
 def options_of_tables(wildcards):
-    tables = STUDY.tables_of_training(wildcards.condition)
+    return options_of(STUDY.tables_of_training(wildcards.condition))
+
+
+def options_of(tables):
     return " ".join(
         options(name.replace("_", "-"), [table]) for name, table in tables.items()
     )
