@@ -412,6 +412,7 @@ class Damaged:
 def damaged_kinds() -> dict[str, Damaged]:
     return {
         **{f"table {name}": Damaged(f"tables/{name}.parquet", read_tables) for name in TABLES},
+        **{f"tokens of {name}": Damaged(f"tokens/{name}.arrow", predicted) for name in TOKENISED},
         "index of words": Damaged("words", lambda folder: retrieved(folder, "bm25", "words")),
         "index of embeddings": Damaged(
             "embeddings", lambda folder: retrieved(folder, "dense", "embeddings")
@@ -471,10 +472,17 @@ def undamaged(kind: str) -> bytes:
 
 
 TABLES = ("questions", "facts", "retrieval")
+TOKENISED = ("questions", "facts")
 
 
 def tables(folder: Path) -> list[Path]:
     return [folder / "tables" / f"{name}.parquet" for name in TABLES]
+
+
+def tables_of_training(folder: Path, injection: str) -> tuple[Path, tuple[Path, Path] | None]:
+    questions, facts = (folder / "tokens" / f"{name}.arrow" for name in TOKENISED)
+    found = folder / "tables" / "retrieval.parquet"
+    return questions, (facts, found) if injection == "ffn" else None
 
 
 def read_tables(folder: Path) -> bytes:
@@ -501,8 +509,8 @@ def retrieved(folder: Path, method: str, index: str) -> bytes:
 def predicted(folder: Path) -> bytes:
     from kformer.evaluation.predict import predict
 
-    questions, *knowledge = tables(folder)
-    predict(folder / "runs/ffn/seed-1", questions, tuple(knowledge), folder / "p.parquet")
+    questions, knowledge = tables_of_training(folder, "ffn")
+    predict(folder / "runs/ffn/seed-1", questions, knowledge, folder / "p.parquet")
     return repr(pq.read_table(folder / "p.parquet").to_pylist()).encode()
 
 
@@ -534,6 +542,7 @@ def make_results(folder: Path) -> None:
 
     from kformer.demo_world import DemoWorld, write_world
     from kformer.evaluation.predict import predict
+    from kformer.modeling.featurize import featurize
     from kformer.retrieval.index import index_embeddings, index_words
     from kformer.retrieval.retrieve import retrieve
 
@@ -549,11 +558,13 @@ def make_results(folder: Path) -> None:
     index_words(retrieval_settings("bm25"), facts, folder / "words")
     index_embeddings(retrieval_settings("dense"), facts, folder / "embeddings")
     retrieve(retrieval_settings("bm25"), questions, facts, [folder / "words"], found)
+    for table in (questions, facts):
+        featurize(table, str(encoder()), folder / "tokens" / f"{table.stem}.arrow")
     for injection in ("none", "ffn"):
         run = folder / "runs" / injection / "seed-1"
         train_run(folder, injection, 1, run, folder / "unfinished")
-        knowledge = (facts, found) if injection == "ffn" else None
-        predict(run, questions, knowledge, run / "predictions.parquet")
+        read = tables_of_training(folder, injection)
+        predict(run, *read, run / "predictions.parquet")
         kept = folder / "comparison" / injection / "seed-1"
         kept.mkdir(parents=True)
         for name in ("training.json", "predictions.parquet"):
@@ -601,12 +612,11 @@ def train_run(
             pass
 
     torch.set_num_threads(1)
-    questions, facts, found = tables(folder)
+    questions, knowledge = tables_of_training(folder, injection)
     settings = TrainSettings(
         model=Model(encoder=str(encoder()), injection=injection, facts=3, max_tokens=64),
         training=Training(max_steps=MAX_STEPS, evaluations=8, warmup_steps=1, precision="fp32"),
     )
-    knowledge = (facts, found) if injection == "ffn" else None
     with training_lock(out, checkpoints) as lock:
         train(settings, seed, questions, knowledge, out, checkpoints, lock, Log(), "1")
 

@@ -62,6 +62,7 @@ FILES = (
     "results/shared/index/*/*/*",
     "results/shared/retrieval/*/*.parquet",
     "results/shared/retrieval/*/*.json",
+    "results/shared/tokens/*/tokens.arrow",
     "results/tiny/runs/*/*/model/*",
     "results/tiny/runs/*/*/predictions.parquet",
 )

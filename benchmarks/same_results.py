@@ -20,6 +20,7 @@ KINDS = {
     "retrieval": "shared/retrieval/*/retrieval.parquet",
     "shuffled": "shared/retrieval/*/shuffled*.parquet",
     "retrieval report": "shared/retrieval/*/retrieval.json",
+    "tokens": "shared/tokens/*/tokens.arrow",
     "model": "*/runs/*/*/model/model.safetensors",
     "predictions": "*/runs/*/*/predictions.parquet",
 }

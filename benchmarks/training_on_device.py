@@ -45,6 +45,7 @@ from kformer.io.output_names import RunFolder
 from kformer.io.training_summary import TrainingSummary
 from kformer.knowledge.build import build_facts
 from kformer.knowledge.demo import DemoFacts
+from kformer.modeling.featurize import featurize
 from kformer.modeling.settings import Model
 from kformer.questions.build import build_questions
 from kformer.questions.demo import DemoQuestions
@@ -260,6 +261,8 @@ class World:
         found = self.folder / "retrieval.parquet"
         retrieve(Retrieval(top_k=6), self.questions, self.facts, [self.folder / "index"], found)
         write_tiny_encoder(self.folder / "encoder", world, layers, sizes.width)
+        for table in (self.questions, self.facts):
+            featurize(table, str(self.folder / "encoder"), table.with_suffix(".arrow"))
 
     @property
     def questions(self) -> Path:
@@ -281,8 +284,8 @@ class World:
             train(
                 TrainSettings(model=model, training=training),
                 SEED,
-                self.questions,
-                (self.facts, self.folder / "retrieval.parquet"),
+                self.questions.with_suffix(".arrow"),
+                (self.facts.with_suffix(".arrow"), self.folder / "retrieval.parquet"),
                 out,
                 checkpoints,
                 lock,

@@ -56,7 +56,7 @@ def featurize(
     from kformer.modeling.featurize import featurize as tokenise
 
     check_encoder_content(encoder, content)
-    with tracked_stage("featurize", out, {"encoder": encoder}) as stage:
+    with tracked_stage(f"featurize {table.stem}", out, {"encoder": encoder}) as stage:
         stage.finish(tokenise(table, encoder, out))
 
 

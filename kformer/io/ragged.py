@@ -1,8 +1,9 @@
 """Lists of different lengths in two arrays, as Arrow stores them."""
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -29,11 +30,23 @@ class Ragged:
         """The lists of a column that is no slice; nothing is copied."""
         return cls(column.values.to_numpy(), column.offsets.to_numpy())
 
+    @classmethod
+    def of_lists(cls, rows: Sequence[Sequence[int] | Integers]) -> "Ragged":
+        """A copy of some lists."""
+        nothing = np.zeros(1, np.int64)
+        values = np.concatenate([nothing[:0], *rows], dtype=np.int64, casting="unsafe")
+        return cls(values, np.concatenate([nothing, [len(row) for row in rows]]).cumsum())
+
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
     def __getitem__(self, row: int) -> Integers:
-        return self.values[self.offsets[row] : self.offsets[row + 1]]
+        start, end = self.offsets[row : row + 2].tolist()
+        return self.values[start:end]
+
+    def __iter__(self) -> Iterator[Integers]:
+        bounds = self.offsets.tolist()
+        return (self.values[start:end] for start, end in pairwise(bounds))
 
     @property
     def lengths(self) -> Integers:
@@ -55,6 +68,9 @@ class Ragged:
         lengths = np.minimum(self.offsets[rows + 1] - starts, longest)
         offsets = np.concatenate([[0], lengths.cumsum()])
         return Ragged(self.values[ranges(starts, lengths)], offsets)
+
+
+NO_LISTS = Ragged.of_lists([])
 
 
 class RaggedBuilder:

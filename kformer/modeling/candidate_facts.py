@@ -51,9 +51,9 @@ class CandidateFacts:
         """The ids of its facts, best first: one list, or one for each choice."""
         return [self._ids[each] for each in range(self.lists[number], self.lists[number + 1])]
 
-    def tokens(self, fact: int) -> Integers:
-        """The tokens of a fact."""
-        return self._tokens[fact][: self._longest]
+    def tokens(self, facts: Integers) -> Ragged:
+        """The tokens of some facts."""
+        return self._tokens.heads(facts, self._longest)
 
     def joined_lengths(self, lists: Integers, facts: int) -> Integers:
         """How many tokens the first few facts of some lists have together."""
@@ -64,7 +64,7 @@ class CandidateFacts:
     def tokens_of(self, lists: Integers) -> Integers:
         """All different tokens of the facts in some lists."""
         facts = np.unique(self._ids.heads(lists, self._ids.longest).values)
-        return np.unique(self._tokens.heads(facts, self._longest).values)
+        return np.unique(self.tokens(facts).values)
 
     def _lengths_of(self, facts: Integers) -> Integers:
         offsets = self._tokens.offsets

@@ -26,6 +26,7 @@ from kformer.modeling.pretrained import longest_input
 
 Tokens = Sequence[int] | NDArray[np.integer[Any]]
 """The ids of the tokens of a text: a list, or a part of a table that is mapped into memory."""
+_NOTHING = np.zeros(0, np.int64)
 Lengths = Any  # an int, or an array of integers; numpy computes with both
 
 
@@ -52,10 +53,11 @@ class InputForm:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, config: KformerConfig) -> None:
         self._config = config
-        self._start = _first_known(tokenizer.cls_token_id, tokenizer.bos_token_id)
-        line_break = PlainText(tokenizer).tokens_in_table(["\n"])[0]
-        self._separator = _first_known(tokenizer.sep_token_id) or line_break
-        self._end = _first_known(tokenizer.sep_token_id, tokenizer.eos_token_id) or self._separator
+        start = _first_known(tokenizer.cls_token_id, tokenizer.bos_token_id)
+        separator = _first_known(tokenizer.sep_token_id)
+        separator = separator or PlainText(tokenizer).tokens_in_table(["\n"])[0]
+        end = _first_known(tokenizer.sep_token_id, tokenizer.eos_token_id) or separator
+        self._start, self._separator, self._end = map(joined, ([start], [separator], [end]))
 
     def needed(self, choice: Lengths) -> Lengths:
         """The tokens of an input that is nothing but a choice of this length."""
@@ -101,29 +103,25 @@ class InputForm:
         context: Tokens,
         question: Tokens,
         choices: Sequence[Tokens],
-    ) -> tuple[list[NDArray[np.int64]], int]:
-        """The inputs of one question, and how many of them lost a part of question or context.
+        kept: Parts,
+    ) -> list[NDArray[np.int64]]:
+        """The inputs of one question.
 
         Args:
             facts: those that are read as text, for each of the C choices.
             context: cut from its start.
             question: cut from its start.
             choices: C of them, none too long.
+            kept: how much of the other parts is, C numbers each.
         """
-        lengths = np.array([len(each) for each in choices])
-        texts = np.array([len(each) for each in facts])
-        parts = Parts(texts, len(context), len(question))
-        kept = self.kept(parts, lengths)
         inputs = []
-        for text, choice, of_facts, of_context, of_question in zip(
-            facts, choices, *kept, strict=True
-        ):
-            parts_kept = text[:of_facts], _end(context, of_context), _end(question, of_question)
+        for text, choice, *left in zip(facts, choices, *kept, strict=True):
+            of_facts, of_context, of_question = left
             pieces: list[Tokens] = [self._start]
-            for part in parts_kept:
+            for part in text[:of_facts], _end(context, of_context), _end(question, of_question):
                 pieces += [part, self._separator] if len(part) else []
             inputs.append(joined([*pieces, choice, self._end]))
-        return inputs, int(self.is_cut(parts, kept).sum())
+        return inputs
 
     def _with_separator(self, part: Lengths) -> Lengths:
         return (part + len(self._separator)) * (part > 0)
@@ -131,8 +129,8 @@ class InputForm:
 
 def joined(parts: Sequence[Tokens]) -> NDArray[np.int64]:
     """The tokens of all parts in a row."""
-    # An empty list would be one of floats.
-    return np.concatenate([[], *parts], dtype=np.int64, casting="unsafe")
+    # Beside an empty list, which would be one of floats, there has to be something of integers.
+    return np.concatenate([_NOTHING, *parts], dtype=np.int64, casting="unsafe")
 
 
 def _end(tokens: Tokens, length: int) -> Tokens:

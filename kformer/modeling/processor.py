@@ -8,6 +8,7 @@ Shapes: B batch, C choices, L tokens, M facts, T fact tokens, U distinct facts o
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,16 @@ from transformers import AutoConfig, PreTrainedTokenizerBase
 from kformer.encoder_weights import check_vocabulary, loading
 from kformer.errors import KformerError
 from kformer.io.checksums import check_saved
+from kformer.io.ragged import Ragged
 from kformer.modeling.configuration import KformerConfig
 from kformer.modeling.injections import find_injection
-from kformer.modeling.input_form import InputForm, Tokens, choice_part, joined, question_part
+from kformer.modeling.input_form import InputForm, Parts, Tokens, choice_part, joined, question_part
 from kformer.modeling.plain_text import PlainText
 from kformer.modeling.pretrained import load_tokenizer
+
+Facts = Sequence[Tokens] | Ragged
+
+_TOKEN = np.dtype(np.int32)
 
 
 @dataclass(frozen=True)
@@ -34,13 +40,14 @@ class Features:
     Attributes:
         choices: token ids of each choice's input, C of them: lists where texts were tokenised,
             arrays where their tokens were read from tables.
-        facts: token ids of each fact, likewise: M for facts per question, or C times M.
+        facts: token ids of each fact, in lists or as `Ragged`: M for facts per question, or C times
+            M.
         facts_per_choice: which of the two it is.
         cut: how many of the C inputs lost a part of their question or context.
     """
 
     choices: Sequence[Tokens]
-    facts: Sequence[Sequence[Tokens]]
+    facts: Sequence[Facts]
     facts_per_choice: bool
     cut: int
 
@@ -142,7 +149,11 @@ class KformerProcessor:
             facts_apart = [self._facts(each) for each in given]
         texts = heads if per_choice else heads * len(choices)
         context_ids, question_ids = self.plain.tokens_in_table([context, question_part(question)])
-        inputs, cut = self.form.inputs(texts, context_ids, question_ids, self._choices(choices))
+        choice_ids = self._choices(choices)
+        parts = Parts(_lengths(texts), len(context_ids), len(question_ids))
+        kept = self.form.kept(parts, _lengths(choice_ids))
+        inputs = self.form.inputs(texts, context_ids, question_ids, choice_ids, kept)
+        cut = int(self.form.is_cut(parts, kept).sum())
         return Features([ids.tolist() for ids in inputs], facts_apart, per_choice, cut)
 
     def collate(self, batch: Sequence[Features], labels: Sequence[int] | None = None) -> Any:
@@ -154,11 +165,11 @@ class KformerProcessor:
         """
         choices = max(len(each.choices) for each in batch)
         rows = [ids for each in batch for ids in _filled(each.choices, choices)]
-        ids, mask = self._padded(rows)
+        ids, mask = self._padded(Ragged.of_lists(rows))
         shape = (len(batch), choices, -1)
         tensors = {"input_ids": ids.view(shape), "attention_mask": mask.view(shape)}
         facts, positions = _distinct(_lists_of_facts(batch, choices))
-        if facts:
+        if len(facts):
             tensors["fact_input_ids"], tensors["fact_attention_mask"] = self._padded(facts)
             per_choice = any(each.facts_per_choice for each in batch)
             of_each = shape if per_choice else shape[::2]
@@ -181,43 +192,49 @@ class KformerProcessor:
                 self._fact_tokens[text] = ids[: self.config.max_fact_tokens]
         return [self._fact_tokens[text] for text in texts]
 
-    def _padded(self, rows: Sequence[Tokens]) -> tuple[Tensor, Tensor]:
+    def _padded(self, rows: Ragged) -> tuple[Tensor, Tensor]:
         """Token ids and mask (R, longest) of R lists."""
-        lengths = np.array([len(row) for row in rows])
-        mask = np.arange(lengths.max()) < lengths[:, None]
+        mask = np.arange(rows.longest) < rows.lengths[:, None]
         # Decoders have no padding: any id will do, it is masked.
         ids = np.full(mask.shape, self.tokenizer.pad_token_id or 0)
-        ids[mask] = joined(rows)
+        ids[mask] = rows.values
         return torch.from_numpy(ids), torch.from_numpy(mask.astype(np.int64))
 
 
-def _lists_of_facts(batch: Sequence[Features], choices: int) -> list[Sequence[Tokens]]:
+def _lists_of_facts(batch: Sequence[Features], choices: int) -> list[Facts]:
     """The candidates of each question, or of each choice where those of one question differ."""
     if not any(each.facts_per_choice for each in batch):
         return [facts for each in batch for facts in each.facts]
-    lists: list[Sequence[Tokens]] = []
+    lists: list[Facts] = []
     for each in batch:
         given = each.facts if each.facts_per_choice else [*each.facts] * len(each.choices)
         lists += _filled(given, choices)
     return lists
 
 
-def _distinct(lists: Sequence[Sequence[Tokens]]) -> tuple[list[Tokens], NDArray[np.int64]]:
+def _distinct(lists: Sequence[Facts]) -> tuple[Ragged, NDArray[np.int64]]:
     """The U distinct facts of some lists, and which of them each is, (lists, M), -1 for none."""
     positions = np.full((len(lists), max(map(len, lists), default=0)), -1)
-    numbers: dict[bytes, int] = {}
+    numbers: dict[bytes, int] = {}  # of facts, by their tokens
     for row, facts in enumerate(lists):
-        for column, fact in enumerate(facts):
-            if len(fact):
-                key = np.asarray(fact, np.int32).tobytes()
-                positions[row, column] = numbers.setdefault(key, len(numbers))
-    return [np.frombuffer(key, np.int32) for key in numbers], positions
+        ragged = facts if isinstance(facts, Ragged) else Ragged.of_lists(facts)
+        tokens = ragged.values.astype(_TOKEN, copy=False).tobytes()
+        bounds = (_TOKEN.itemsize * ragged.offsets).tolist()
+        for column, (start, end) in enumerate(pairwise(bounds)):
+            if start < end:
+                positions[row, column] = numbers.setdefault(tokens[start:end], len(numbers))
+    sizes = np.array([0, *map(len, numbers)]) // _TOKEN.itemsize
+    return Ragged(np.frombuffer(b"".join(numbers), _TOKEN), sizes.cumsum()), positions
 
 
 def _are_texts(texts: Any) -> bool:
     """Whether these are strings in a list or the like."""
     is_list = isinstance(texts, Sequence) and not isinstance(texts, str)
     return is_list and all(isinstance(text, str) for text in texts)
+
+
+def _lengths(rows: Sequence[Tokens]) -> NDArray[np.int64]:
+    return np.array([len(row) for row in rows])
 
 
 def _filled(rows: Sequence[Any], count: int) -> list[Any]:

@@ -14,11 +14,11 @@ import pyarrow.compute as pc
 from torch.utils.data import Dataset
 
 from kformer.errors import KformerError
-from kformer.io.ragged import Integers, Ragged, ranges
+from kformer.io.ragged import NO_LISTS, Integers, Ragged, ranges
 from kformer.io.token_tables import TokenTable, open_token_table
 from kformer.modeling import Features, KformerProcessor
 from kformer.modeling.candidate_facts import CandidateFacts
-from kformer.modeling.input_form import Parts, Tokens, joined
+from kformer.modeling.input_form import Parts, Tokens
 
 _REPORTED = ("question_id", "split", "choices", "answer")  # columns that an example has as they are
 
@@ -70,6 +70,7 @@ class TokenisedQuestions:
         of_all = self.table.columns["choice_tokens"]
         self.choices = Ragged.of(of_all.values)
         self.first_choices: Integers = of_all.offsets.to_numpy()
+        self._reported = {name: self.table.columns[name] for name in _REPORTED}
         self.facts: CandidateFacts | None = None
         if knowledge is not None:
             longest = processor.config.max_fact_tokens
@@ -91,30 +92,29 @@ class TokenisedQuestions:
             rows = rows[sorted(random.Random(0).sample(range(len(rows)), limit))]
         return Examples(self, rows)
 
-    def example(self, row: int) -> Example:
-        """The question in a row of the table."""
+    def example(self, row: int, kept: Parts, cut: int) -> Example:
+        """The question in a row of the table, its inputs assembled.
+
+        Args:
+            kept: how much of the parts of its inputs is.
+            cut: how many of its inputs lost a part of their question or context.
+        """
         candidates = self.facts.of_question(row) if self.facts else []
+        first, end = self.first_choices[row : row + 2].tolist()
+        choices = [self.choices[each] for each in range(first, end)]
+        as_text = self.processor.facts_as_text
+        most = self.processor.config.facts if as_text else None
+        facts = [self.facts.tokens(ids[:most]) for ids in candidates] if self.facts else [NO_LISTS]
+        texts: list[Tokens] = [each.values if as_text else [] for each in facts]
+        texts = texts if len(texts) > 1 else texts * len(choices)
+        inputs = self.processor.form.inputs(
+            texts, self.context[row], self.question[row], choices, kept
+        )
         return Example(
-            **{name: self.table.value(name, row) for name in _REPORTED},
-            features=self._features(row, candidates),
+            **{name: column[row].as_py() for name, column in self._reported.items()},
+            features=Features(inputs, [] if as_text else facts, len(candidates) > 1, cut),
             candidates=[ids.tolist() for ids in candidates],
         )
-
-    def _features(self, row: int, candidates: Sequence[Integers]) -> Features:
-        first, end = self.first_choices[row : row + 2]
-        choices = [self.choices[each] for each in range(first, end)]
-        facts: Sequence[Sequence[Tokens]] = [[]]
-        if self.facts:
-            facts = [list(map(self.facts.tokens, ids)) for ids in candidates]
-        heads: list[Tokens] = [[]]
-        if self.processor.facts_as_text:
-            most = self.processor.config.facts
-            heads, facts = [joined(each[:most]) for each in facts], []
-        texts = heads if len(heads) > 1 else heads * len(choices)
-        inputs, cut = self.processor.form.inputs(
-            texts, self.context[row], self.question[row], choices
-        )
-        return Features(inputs, facts, len(candidates) > 1, cut)
 
     def _check_tokenizer(self, table: TokenTable) -> None:
         if table.tokenizer != self.processor.plain.identity:
@@ -153,16 +153,22 @@ class Examples(Dataset[Example]):
             questions.question.lengths[rows][asked],
         )
         kept = form.kept(parts, choices)
-        starts = counts.cumsum() - counts
-        longest = np.maximum.reduceat(form.length(kept, choices), starts) if len(rows) else starts
+        self._kept, self._is_cut = kept, form.is_cut(parts, kept)
+        # Of each question's inputs among the R, and where the last ones end.
+        self._starts: Integers = np.concatenate([[0], counts.cumsum()])
+        lengths = form.length(kept, choices)
+        longest = np.maximum.reduceat(lengths, self._starts[:-1]) if len(rows) else lengths
         self.lengths: list[int] = longest.tolist()
-        self.inputs_cut = int(form.is_cut(parts, kept).sum())
+        self.inputs_cut = int(self._is_cut.sum())
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __getitem__(self, index: int) -> Example:
-        return self._questions.example(int(self._rows[index]))
+        row = int(self._rows[index])
+        start, end = self._starts[index : index + 2]
+        kept = Parts(*(part[start:end].tolist() for part in self._kept))
+        return self._questions.example(row, kept, int(self._is_cut[start:end].sum()))
 
     @property
     def question_ids(self) -> list[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from kformer.cli import data, retrieval, runs
+from kformer.io.contents import Contents
 from kformer.io.tables import read_rows, write_table
 
 PREDICTIONS = "p/x/untrained/predictions.parquet"
@@ -97,6 +98,20 @@ class TestStages:
             assert err.count("\n") == 1
         assert Path("r").read_bytes() == Path("whole").read_bytes()
 
+    @pytest.mark.slow
+    def test_tokens_of_both_tables(self, kformer, tiny_tables, tiny_encoder):
+        checksum = Contents().checksum(tiny_encoder)
+        for name in ("questions", "facts"):
+            command = ["featurize", "--table", tiny_tables / f"{name}.parquet", "--out", name]
+            command += ["--encoder", tiny_encoder, "--content"]
+            status, _, err = kformer(*command, "0123456789ab")
+            assert (status, Path(name).exists()) == (1, False)
+            assert err.endswith("changed since the run was planned; start the run again\n")
+            status, _, err = kformer(*command, checksum)
+            assert (status, err.count("\n")) == (0, 1)
+            assert err.startswith(f"featurize {name}: texts ")
+        assert kformer(*command[:5], "--encoder", tiny_encoder, "--content", "-")[0] == 0
+
     def test_a_source_from_a_local_file(self, kformer, tmp_path):
         (tmp_path / "atomic.txt").write_text("content")
         sha256 = hashlib.sha256(b"content").hexdigest()
@@ -141,18 +156,28 @@ class TestMistakes:
             ("shuffle --questions nowhere --retrieval nowhere --out s", "nowhere"),
             ("compare nowhere/seed-1 --experiment e --baseline nowhere --out c", "nowhere"),
             ("show nowhere.json", "nowhere"),
-            ("evaluate --run / --questions q --out p", "/: the folder of a run"),
+            ("evaluate --run / --question-tokens q --out p", "/: the folder of a run"),
             ("answer-by-retrieval --questions q --retrieval r --out p", "folder of a run"),
             ('facts --input a --input b --out f --settings ["demo"]', "--input: 2 given for 1 "),
             ("events --facts f --out .", "--out: . is no new file"),
+            pytest.param(
+                "featurize --table nowhere --encoder bundled/all-MiniLM-L6-v2 --out t",
+                "nowhere: there is no such file",
+                marks=pytest.mark.slow,
+            ),
+            pytest.param(
+                "featurize --table t --encoder ./nowhere --out t2",
+                "model.encoder: ./nowhere is no encoder folder",
+                marks=pytest.mark.slow,
+            ),
             ("index embeddings --facts f --out i --counts c", "--counts: an index of embeddings"),
             ("index words --facts f --out i --shard 8/7", "--shard: '8/7'"),
             ("count-words --facts f --out c --shard 8/7", "--shard: '8/7'"),
             ("retrieve --questions q --facts f --out r --shard 8/7", "--shard: '8/7'"),
             pytest.param(
-                "train --questions q --facts f --out o/none/seed-1 --checkpoints c --seed 1 "
-                '--settings {"model":{},"training":{}}',
-                "--facts and --retrieval: give both or neither",
+                "train --question-tokens q --fact-tokens f --out o/none/seed-1 --checkpoints c "
+                '--seed 1 --settings {"model":{},"training":{}}',
+                "--fact-tokens and --retrieval: give both or neither",
                 marks=pytest.mark.slow,
             ),
         ],
@@ -169,6 +194,7 @@ class TestMistakes:
             "gather p data/f --questions q --out data/f",
             "retrieve --questions q --facts data/f --out data/f",
             "questions --input data/f --out data/f --settings {}",
+            "featurize --table data/f --encoder e --out data/f",
         ],
     )
     def test_what_is_read_is_never_written_over(self, mistake, tmp_path, command):
@@ -204,7 +230,15 @@ class TestHelp:
         "command",
         [
             *("fetch", "demo-world", "questions", "facts", "events", "count-words", "index"),
-            *("retrieve", "gather", "describe-retrieval", "search", "train", "compare"),
+            *(
+                "retrieve",
+                "gather",
+                "describe-retrieval",
+                "search",
+                "featurize",
+                "train",
+                "compare",
+            ),
         ],
     )
     def test_a_command_shows_an_example(self, kformer, command):

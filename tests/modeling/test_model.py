@@ -67,6 +67,23 @@ def test_facts_that_are_none_change_nothing(method, facts, padding):
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
 
 
+@pytest.mark.parametrize("per_choice", [False, True], ids=["per question", "per choice"])
+@pytest.mark.parametrize("method", INJECTED)
+def test_distinct_facts_and_their_positions_are_the_same_facts(method, per_choice):
+    model = make_model(method)
+    distinct = [[31, 32, 33], [34], [35, 36]]
+    positions = torch.tensor([[0, 1, 0], [2, -1, -1]])
+    facts = [[distinct[0], distinct[1], distinct[0]], [distinct[2]]]
+    if per_choice:
+        positions = torch.stack([positions, positions.flip(0), positions], dim=1)
+        facts = [[facts[i], facts[1 - i], facts[i]] for i in (0, 1)]
+    expanded = to_tensors(INPUTS, facts, per_choice)
+    once = to_tensors(INPUTS[:1], [distinct])
+    names = ("fact_input_ids", "fact_attention_mask")
+    shared = expanded | {name: once[name][0] for name in names} | {"fact_positions": positions}
+    close(logits(model, shared), logits(model, expanded))
+
+
 def test_kept_facts_are_positions_with_minus_one_for_none():
     model = make_model("ffn", facts=4)
     output = model(**to_tensors(INPUTS, [FACTS[0], [[], [44, 45]]]), output_facts=True)

@@ -34,7 +34,7 @@ def study(**changes) -> Layout:
 
 
 def all_keys(of: Layout) -> set[str]:
-    return {of.questions_key, *of.facts, *of.indexes, *of.retrievals}
+    return {of.questions_key, *of.facts, *of.indexes, *of.retrievals, *of.tokens}
 
 
 class TestWhichFilesThereAre:
@@ -77,6 +77,34 @@ class TestWhichFilesThereAre:
         assert plain["retrieval"].parent == control["retrieval"].parent
         assert plain["retrieval"] != control["retrieval"]
 
+    def test_all_runs_of_an_encoder_share_two_tables_of_tokens(self):
+        limits = {"facts": 9, "max_tokens": 64, "max_fact_tokens": 7}
+        methods = ("concat", "attention", "static", "ffn")
+        conditions = {name: {"model": {"injection": name, **limits}} for name in methods} | BASE[
+            "conditions"
+        ]
+        found = study(conditions=conditions)
+        assert {each.table for each in found.tokens.values()} == {
+            found.questions,
+            *map(paths.facts_table, found.facts),
+        }
+        plain, control = found.tables_of_training("none"), found.tables_of_training("shuffled")
+        assert list(plain) == ["question_tokens"] == list(found.tables_of_training("static"))
+        assert list(control) == ["question_tokens", "fact_tokens", "retrieval"]
+        assert control["question_tokens"] == plain["question_tokens"]
+        assert control["retrieval"] == found.tables_of_facts("shuffled")["retrieval"]
+        assert "untrained" not in found.tokens_of
+
+    def test_each_encoder_and_each_facts_table_has_tokens_of_its_own(self):
+        mine = {"model": {"injection": "ffn", "encoder": "somebody/tiny"}}
+        found = study(conditions={**BASE["conditions"], "mine": mine})
+        assert len(found.tokens) == 4
+        encoders = {each.encoder for each in found.tokens_of["mine"].values()}
+        assert encoders == {"somebody/tiny"}
+        first = found.tables_of_training("ffn")
+        for name, table in found.tables_of_training("mine").items():
+            assert (table == first[name]) == (name == "retrieval")
+
     def test_events_are_indexed_instead_of_facts(self):
         found = study(retrieval={"events": 5})
         documents = {index.documents.name for index in found.indexes.values()}
@@ -114,8 +142,12 @@ class TestWhatFilesDependOn:
         ("changes", "same"),
         [
             ({"demo_world": {"seed": 8}}, set()),
-            ({"retrieval": {"top_k": 9}}, {"questions", "facts", "indexes"}),
-            ({"retrieval": {"words": {"stemming": True}}}, {"questions", "facts"}),
+            ({"retrieval": {"top_k": 9}}, {"questions", "facts", "tokens", "indexes"}),
+            ({"retrieval": {"words": {"stemming": True}}}, {"questions", "facts", "tokens"}),
+            (
+                {"model": {"encoder": "somebody/tiny"}},
+                {"questions", "facts", "indexes", "retrievals"},
+            ),
         ],
     )
     def test_a_change_reaches_just_what_depends_on_it(self, changes, same):
@@ -123,6 +155,7 @@ class TestWhatFilesDependOn:
         parts = {
             "questions": lambda of: of.questions_key,
             "facts": lambda of: set(of.facts),
+            "tokens": lambda of: set(of.tokens),
             "indexes": lambda of: set(of.indexes),
             "retrievals": lambda of: set(of.retrievals),
         }
@@ -131,9 +164,10 @@ class TestWhatFilesDependOn:
     @pytest.mark.parametrize(
         ("stage", "reached"),
         [
-            ("demo_world", {"questions", "facts", "index", "retrieval"}),
-            ("questions", {"questions", "retrieval"}),
-            ("facts", {"facts", "index", "retrieval"}),
+            ("demo_world", {"questions", "facts", "tokens", "index", "retrieval"}),
+            ("questions", {"questions", "tokens", "retrieval"}),
+            ("facts", {"facts", "tokens", "index", "retrieval"}),
+            ("featurize", {"tokens"}),
             ("index_words", {"index", "retrieval"}),
             ("retrieve", {"retrieval"}),
             ("index_embeddings", set()),
@@ -147,6 +181,7 @@ class TestWhatFilesDependOn:
             return {
                 "questions": {found.questions_key},
                 "facts": set(found.facts),
+                "tokens": set(found.tokens),
                 "index": set(found.indexes),
                 "retrieval": set(found.retrievals),
             }

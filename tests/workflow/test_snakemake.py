@@ -50,6 +50,7 @@ def test_one_mlflow_run_carries_training_and_evaluation(study):
         "retrieve",
         "describe-retrieval",
         "shuffle",
+        "featurize",
     }
     assert stages == {*data, "run", "compare"}
     (per_question,) = [
@@ -129,6 +130,11 @@ def test_an_encoder_of_a_hub_is_trained(tmp_path, tiny_encoder, monkeypatch):
         "results/tiny/runs/none/seed-1/training.json",
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_texts_are_tokenised_once_for_all_conditions_of_an_encoder(study):
+    tables = sorted((study / "results/shared/tokens").glob("*/tokens.arrow"))
+    assert [table.parent.name.split("-")[0] for table in tables] == ["facts", "questions"]
 
 
 def test_a_second_run_has_nothing_to_do(study, tiny_encoder):
@@ -237,7 +243,7 @@ def test_an_encoder_that_was_replaced_in_place_is_noticed(study, tmp_path, tiny_
     stages = ("train_model", "evaluate_model")
     trained = ("none", "kformer", "kformer-shuffled")
     again = {f"{stage} {name} 1" for stage in stages for name in trained}
-    assert jobs == {*again, "compare_conditions"}
+    assert jobs == {*again, "featurize", "compare_conditions"}
 
 
 @pytest.mark.parametrize("deleted", ["model", "training.json", "predictions.parquet"])
