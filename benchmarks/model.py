@@ -31,7 +31,7 @@ from kformer.compute_precision import computes_in_bf16
 from kformer.encoder_lookup import BUNDLED, layer_span
 from kformer.modeling import KformerConfig, KformerForMultipleChoice
 from kformer.modeling.injections import find_injection
-from kformer.training.run import parameter_counts
+from kformer.training.preparation import parameter_counts
 
 TIMED_TOGETHER = [["none", "static", "ffn", "attention"], ["none", "concat"]]
 CHOICES, TOKENS, FACT_TOKENS = 4, 32, 10

@@ -1,14 +1,16 @@
 """How fast `kformer train` trains, beside the usual ways to train the same model.
 
-    python benchmarks/training.py --triples atomic_triples.tsv.gz --social-iqa socialiqa-train-dev.zip
-    python benchmarks/training.py --encoder all-mpnet-base-v2 --ways "plain loop" none kformer …
+    python benchmarks/training.py --triples atomic_triples.tsv.gz \\
+        --social-iqa socialiqa-train-dev.zip
+    python benchmarks/training.py … --encoder all-mpnet-base-v2 --ways "plain loop" none kformer
 
 The same real questions of Social IQA, the same number of them a step, the same encoder:
 
-    plain loop  as in the released code: one forward pass for each choice, padded to the longest of a
-                random batch, fp32, Adam that is not fused
+    plain loop  as in the released code: one forward pass for each choice, padded to the longest
+                of a random batch, fp32, Adam that is not fused
     Trainer     Hugging Face's, with its defaults, on AutoModelForMultipleChoice
-    none, …     `kformer train` itself, whole commands; its own `training.json` says how long steps took
+    none, …     `kformer train` itself, whole commands; its `training.json` says how long steps
+                took
 
 All take turns, each in a process of its own with all threads, so that a busy machine slows all of
 them; every number is the median over the turns, of the median step of a turn. Between the turns the
@@ -60,7 +62,7 @@ from kformer.retrieval.index import index_words
 from kformer.retrieval.retrieve import retrieve
 from kformer.retrieval.settings import Match, Retrieval
 from kformer.sources.archives import unpack
-from kformer.training.run import build_model
+from kformer.training.preparation import build_model
 
 QUESTIONS = 640  # to train on
 BATCH = 16  # questions a step
@@ -347,8 +349,9 @@ def main() -> None:
                 turns[way].append(turn_of(way, work))
                 print(f"turn {number + 1}: {way}: {turns[way][-1]}", file=sys.stderr)
         console.print(
-            f"{options.encoder}, {BATCH} questions a step, {torch.get_num_threads()} threads, torch "
-            f"{torch.__version__}, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}"
+            f"{options.encoder}, {BATCH} questions a step, {torch.get_num_threads()} threads, "
+            f"torch {torch.__version__}, Python {platform.python_version()}, "
+            f"load {os.getloadavg()[0]:.1f}"
         )
         console.print(as_table(turns, statistics.median(peaks), flops))
         console.print(verdicts(turns))

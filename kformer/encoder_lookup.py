@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, Literal
 
 from kformer.errors import KformerError, listed
 from kformer.io.file_kinds import LFS_POINTER, START, kind_of
@@ -151,6 +151,25 @@ def layer_span(layers: str | tuple[int, int], depth: int) -> tuple[int, int]:
             f"give [start, end] with 0 <= start < end <= {depth}, or one of top3, bottom3, all"
         )
     return start, end
+
+
+def lowest_trained_layer(layers: Literal["all"] | int, depth: int) -> int:
+    """The lowest trained layer of an encoder with ``depth`` layers; their number = none is.
+
+    Args:
+        layers: how many of the top layers are trained, or ``all``.
+        depth: how many layers there are.
+
+    Raises:
+        KformerError: the encoder has not so many layers.
+    """
+    trained = depth if layers == "all" else layers
+    if trained > depth:
+        raise KformerError(
+            f"training.encoder_layers: {trained} is out of range, the encoder has {depth} layers; "
+            f"give a number from 0 to {depth}, or all"
+        )
+    return depth - trained
 
 
 def missing_encoder(

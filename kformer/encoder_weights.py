@@ -4,6 +4,7 @@ transformers fills what it does not find with random numbers, and leaves out wha
 for; it says so in a log. Here either one ends the load with one line.
 """
 
+import hashlib
 import logging
 import re
 import warnings
@@ -13,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.utils import logging as transformers_logging
@@ -165,6 +167,15 @@ def check_numbers(model: nn.Module, key: str, place: str) -> None:
             f"{key}: {len(strange)} of the weights in {place} hold NaN or infinity "
             f"({_first(strange)}); get them again or give other weights"
         )
+
+
+def checksum_of_weights(encoder: nn.Module) -> str:
+    """Of all weights and their names: an encoder's name on a hub may stand for others tomorrow."""
+    found = hashlib.sha256()
+    for name, weight in sorted(encoder.state_dict().items()):
+        found.update(name.encode())
+        found.update(weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return found.hexdigest()
 
 
 def check_vocabulary(tokenizer: Any, rows: int, key: str, place: str) -> None:

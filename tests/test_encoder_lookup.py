@@ -15,6 +15,7 @@ from kformer.encoder_lookup import (
     encoder_depth,
     layer_span,
     locate_encoder,
+    lowest_trained_layer,
 )
 from kformer.errors import KformerError
 from kformer.modeling.pretrained import check_encoder, load_encoder, load_tokenizer
@@ -228,6 +229,13 @@ def test_a_span_out_of_range_is_refused_with_the_range(span):
     with pytest.raises(KformerError, match=r"6 layers; .*0 <= start < end <= 6") as error:
         layer_span(span, 6)
     assert f"[{span[0]}, {span[1]})" in str(error.value)
+
+
+def test_the_lowest_trained_layer_is_counted_from_the_top():
+    found = [lowest_trained_layer(layers, 6) for layers in ("all", 6, 2, 0)]
+    assert found == [0, 0, 4, 6]
+    with pytest.raises(KformerError, match=r"encoder_layers: 7 .* 6 layers; .* 0 to 6, or all"):
+        lowest_trained_layer(7, 6)
 
 
 def test_loading_leaves_the_random_numbers_alone(tiny_encoder):

@@ -62,6 +62,13 @@ MaybeRetrieval = Annotated[
     Path | None,
     typer.Option(help="The retrieval table, if facts are read.", callback=keep_input),
 ]
+MaybeStates = Annotated[
+    Path | None,
+    typer.Option(
+        help="The folder that `kformer states` wrote, for `training.keep_states`.",
+        callback=keep_input,
+    ),
+]
 ShardOption = Annotated[str, typer.Option(help="Which shard of how many, such as 2/7.")]
 Indexes = Annotated[
     list[Path] | None,

@@ -10,6 +10,7 @@ from kformer.cli.options import (
     Content,
     FactTokens,
     MaybeRetrieval,
+    MaybeStates,
     Out,
     QuestionsFile,
     QuestionTokens,
@@ -32,6 +33,33 @@ app = typer.Typer()
 
 
 @app.command()
+def states(
+    question_tokens: QuestionTokens,
+    out: Out,
+    settings: Settings,
+    fact_tokens: FactTokens = None,
+    retrieval: MaybeRetrieval = None,
+    content: Content = None,
+) -> None:
+    """Compute once what the frozen layers of an encoder make of each input.
+
+    `--out` is a folder. Runs with the same encoder, inputs and frozen layers share it, whatever
+    they inject above these; facts are read only where they are a part of the input.
+
+    Example: `kformer states --question-tokens questions.arrow --out states
+    --settings '{"model": {"injection": "ffn"}, "training": {"encoder_layers": 3}}'`
+    """
+    from kformer.training.compute_states import compute_states
+    from kformer.training.settings import TrainSettings
+
+    section = load(TrainSettings, settings)
+    check_encoder_content(section.model.encoder, content)
+    tables = tables_of_knowledge(fact_tokens, retrieval)
+    with tracked_stage("states", out, section.model_dump(mode="json")) as stage:
+        stage.finish(compute_states(section, question_tokens, tables, out))
+
+
+@app.command()
 def train(
     question_tokens: QuestionTokens,
     out: Annotated[Path, typer.Option(help="The run's folder, …/CONDITION/seed-SEED.")],
@@ -40,6 +68,7 @@ def train(
     seed: Annotated[int, typer.Option(help="Of initialisation, dropout and order.")],
     fact_tokens: FactTokens = None,
     retrieval: MaybeRetrieval = None,
+    states: MaybeStates = None,
     content: Content = None,
     plan: Annotated[
         Path | None,
@@ -70,7 +99,7 @@ def train(
         if dry_run:
             from kformer.training.dry_run import dry_run as try_out
 
-            for line in try_out(section, seed, question_tokens, tables, checkpoints):
+            for line in try_out(section, seed, question_tokens, tables, checkpoints, states):
                 typer.echo(line)
             return
         version = train_version(section.model.injection)
@@ -97,6 +126,7 @@ def train(
                         version,
                         planned,
                         interruption,
+                        states,
                     )
                 )
 
@@ -108,6 +138,7 @@ def evaluate(
     out: Out,
     fact_tokens: FactTokens = None,
     retrieval: MaybeRetrieval = None,
+    states: MaybeStates = None,
 ) -> None:
     """Answer the test questions with a trained model.
 
@@ -118,7 +149,7 @@ def evaluate(
 
     tables = tables_of_knowledge(fact_tokens, retrieval)
     with tracked_training("evaluate", RunFolder(run), {}) as stage:
-        stage.finish(predict(run, question_tokens, tables, out))
+        stage.finish(predict(run, question_tokens, tables, out, states))
 
 
 @app.command()

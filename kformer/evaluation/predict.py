@@ -12,16 +12,21 @@ from kformer.errors import KformerError
 from kformer.evaluation.choice import NotNumbers, choose
 from kformer.io.output_names import RunFolder
 from kformer.io.tables import Row, write_table
-from kformer.io.training_summary import read_trained
+from kformer.io.training_summary import TrainingSummary, read_trained
 from kformer.modeling import KformerForMultipleChoice, KformerProcessor
 from kformer.modeling.question_features import Example, Examples, TokenisedQuestions
+from kformer.modeling.state_store import KeptStates
 from kformer.progress import track
 
 _BATCH_SIZE = 16  # questions
 
 
 def predict(
-    run: Path, questions: Path, knowledge: tuple[Path, Path] | None, out: Path
+    run: Path,
+    questions: Path,
+    knowledge: tuple[Path, Path] | None,
+    out: Path,
+    states: Path | None = None,
 ) -> dict[str, float]:
     """Writes the predictions table for the test questions.
 
@@ -31,13 +36,15 @@ def predict(
         questions: the tokens of the questions, see `kformer.modeling.featurize`.
         knowledge: the tokens of the facts, and the retrieval table; None when no facts are read.
         out: the table to write.
+        states: the folder of kept states that the run was trained from; None = computed anew.
 
     Returns:
         accuracy, questions, inputs cut, and seconds per question.
 
     Raises:
         KformerError: the run was not trained, its model or summary is damaged, its logits are not
-            finite, or the tables do not fit together or to its tokenizer.
+            finite, the tables do not fit together or to its tokenizer, or these are not the states
+            of the run.
     """
     trained = RunFolder(run)
     summary = read_trained(trained)
@@ -45,11 +52,13 @@ def predict(
     model = KformerForMultipleChoice.from_pretrained(trained.model)
     torch.nn.Module.to(model, torch.accelerator.current_accelerator() or "cpu").eval()
     processor = KformerProcessor.from_pretrained(trained.model)
+    kept_states = _kept_states(states, summary, model) if states else None
     test = TokenisedQuestions(processor, questions, knowledge).split("test")
 
     began = time.perf_counter()
     try:
-        rows = {row["question_id"]: row for row in _rows(model, processor, test, bf16)}
+        answered = _rows(model, processor, test, bf16, kept_states)
+        rows = {row["question_id"]: row for row in answered}
     except NotNumbers as error:
         raise KformerError(
             f"{run}: {error}; delete this run and train it again with a lower "
@@ -69,17 +78,31 @@ def predict(
     }
 
 
+def _kept_states(
+    folder: Path, summary: TrainingSummary, model: KformerForMultipleChoice
+) -> KeptStates:
+    """The states of a run; the model then starts at the layer that they enter."""
+    kept = KeptStates(folder)
+    if kept.origin.identity != summary.states:
+        raise KformerError(f"--states: {folder}: this run was not trained from these states")
+    model.states_layer = kept.origin.layer
+    return kept
+
+
 def _rows(
     model: KformerForMultipleChoice,
     processor: KformerProcessor,
     examples: Examples,
     bf16: bool,
+    states: KeptStates | None,
 ) -> Iterator[Row]:
     by_length = sorted(range(len(examples)), key=lambda number: -examples.lengths[number])
     starts = range(0, len(by_length), _BATCH_SIZE)
     for start in track(starts, "answering batches", len(starts)):
         batch = [examples[number] for number in by_length[start : start + _BATCH_SIZE]]
         inputs = processor.collate([example.features for example in batch])
+        if states:
+            inputs["states"] = states.padded(batch)
         on_device = {name: tensor.to(model.device) for name, tensor in inputs.items()}
         with torch.no_grad(), torch.autocast(model.device.type, torch.bfloat16, enabled=bf16):
             output = model(**on_device, output_facts=True)

@@ -15,7 +15,7 @@ from kformer.io.output_names import RunFolder
 
 _NOT_MEASURED = {
     *("seed", "precision", "device", "version"),
-    *("identity", "encoder", "encoder_weights", "model_checksums", "plan"),
+    *("identity", "encoder", "encoder_weights", "states", "model_checksums", "plan"),
 }
 
 
@@ -35,11 +35,14 @@ class TrainingSummary(BaseModel):
         best_step: the step whose weights are kept.
         inputs_cut: how many inputs were longer than the model reads.
         added_parameters: those that the injection adds to encoder and head.
+        trained_parameters: those that training changes; of LoRA its own, and of the fact
+            embeddings the rows of facts that are trained with.
         version: of the training stage; for an injection of another package that of the stage
             and, after a space, what the package's code is.
         identity: stands for all that the run depends on.
         encoder: its name in the config.
         encoder_weights: SHA-256 of the encoder's weights before training.
+        states: stands for what computed the kept states that were trained from, if they were kept.
         model_checksums: SHA-256 of the list of checksums in the model's folder.
         plan: SHA-256 of the file that says what the run was to depend on, if there was one.
     """
@@ -61,6 +64,7 @@ class TrainingSummary(BaseModel):
     inputs_cut: int
     parameters: int
     added_parameters: int
+    trained_parameters: int | None = None
     peak_memory_mb: float | None
     precision: Literal["bf16", "fp32"]
     device: str
@@ -68,6 +72,7 @@ class TrainingSummary(BaseModel):
     identity: str = ""
     encoder: str = ""
     encoder_weights: str = ""
+    states: str = ""
     model_checksums: str = ""
     plan: str = ""
 

@@ -40,6 +40,11 @@ def _leave(encoder: Any) -> None:
     """Most encoders are ready as they are."""
 
 
+def _cannot_be_cut(encoder: Any) -> tuple[None, None]:
+    """Where the scored token is the last, or a layer adds its input to all of its attention."""
+    return None, None
+
+
 @dataclass(frozen=True)
 class Adapter:
     """What injections and the scoring head must know about a family of encoders.
@@ -55,7 +60,12 @@ class Adapter:
             join it; None where the layers' own attention, once prepared, takes facts.
         prepare: changes a new encoder's modules where they lack what injections need.
         last_layer: finds where the last layer can be cut to the first token, the arguments of
-            `kformer.modeling.scored_token.ScoredTokenOnly`; None where it cannot.
+            `kformer.modeling.scored_token.ScoredTokenOnly`.
+        layers: the encoder's module that lists its layers.
+        below: the encoder's modules that turn tokens into what the first layer reads, the one that
+            is given the tokens first; those that an encoder has not are left out.
+        above: the encoder's module that its last layer's states pass through, if there is one.
+        layers_return_tuples: whether a layer returns its states as the first of a tuple.
     """
 
     sites: Callable[[Any], list[LayerSites]]
@@ -64,7 +74,24 @@ class Adapter:
     projection: str | None = None
     attention_with_facts: str | None = ATTENTION_WITH_FACTS
     prepare: Callable[[Any], None] = _leave
-    last_layer: Callable[[Any], "tuple[nn.Module, nn.Module | None]"] | None = None
+    last_layer: Callable[[Any], "tuple[nn.Module | None, nn.Module | None]"] = _cannot_be_cut
+    layers: str = "encoder.layer"
+    below: tuple[str, ...] = ("embeddings",)
+    above: str | None = None
+    layers_return_tuples: bool = False
+
+    def layers_of(self, encoder: Any) -> "list[nn.Module]":
+        """All layers of an encoder, first layer first."""
+        return list(encoder.get_submodule(self.layers))
+
+    def modules_below(self, encoder: Any) -> "list[nn.Module]":
+        """The modules of ``below`` that an encoder has."""
+        has = dict(encoder.named_modules()).keys()
+        return [encoder.get_submodule(name) for name in self.below if name in has]
+
+    def modules_above(self, encoder: Any) -> "list[nn.Module]":
+        """The module of ``above``, or none."""
+        return [encoder.get_submodule(self.above)] if self.above else []
 
 
 def _bert_sites(encoder: Any) -> list[LayerSites]:
@@ -74,7 +101,7 @@ def _bert_sites(encoder: Any) -> list[LayerSites]:
     ]
 
 
-def _bert_last_layer(encoder: Any) -> "tuple[nn.Module, nn.Module | None]":
+def _bert_last_layer(encoder: Any) -> "tuple[nn.Module, nn.Module]":
     attention = encoder.encoder.layer[-1].attention
     return attention.self, attention.output
 
@@ -93,7 +120,7 @@ def _mpnet_sites(encoder: Any) -> list[LayerSites]:
     ]
 
 
-def _mpnet_last_layer(encoder: Any) -> "tuple[nn.Module, nn.Module | None]":
+def _mpnet_last_layer(encoder: Any) -> "tuple[nn.Module, None]":
     return encoder.encoder.layer[-1].attention.attn, None
 
 
@@ -112,7 +139,9 @@ def _decoder_sites(encoder: Any) -> list[LayerSites]:
 
 
 _BERT = Adapter(_bert_sites, last_layer=_bert_last_layer)
-_DECODER = Adapter(_decoder_sites, scored_token="last")
+_DECODER = Adapter(
+    _decoder_sites, scored_token="last", layers="layers", below=("embed_tokens",), above="norm"
+)
 
 ADAPTERS = {
     "bert": _BERT,
@@ -122,8 +151,16 @@ ADAPTERS = {
         attention_with_facts=None,
         prepare=_prepare_deberta,
         last_layer=_bert_last_layer,
+        # Its convolution adds to the first layer's states what it makes of the embeddings.
+        below=("embeddings", "encoder.conv"),
+        layers_return_tuples=True,
     ),
-    "electra": Adapter(_bert_sites, projection="embeddings_project", last_layer=_bert_last_layer),
+    "electra": Adapter(
+        _bert_sites,
+        projection="embeddings_project",
+        last_layer=_bert_last_layer,
+        below=("embeddings", "embeddings_project"),
+    ),
     "llama": _DECODER,
     "mistral": _DECODER,
     "mpnet": Adapter(
@@ -131,8 +168,11 @@ ADAPTERS = {
         attention_with_facts=None,
         prepare=_prepare_mpnet,
         last_layer=_mpnet_last_layer,
+        layers_return_tuples=True,
     ),
-    "modernbert": Adapter(_modernbert_sites, activation="hidden_activation"),
+    "modernbert": Adapter(
+        _modernbert_sites, activation="hidden_activation", layers="layers", above="final_norm"
+    ),
     "qwen2": _DECODER,
     "qwen3": _DECODER,
     "roberta": _BERT,

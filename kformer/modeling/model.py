@@ -11,7 +11,6 @@ narrower; R rows, one for each choice that is computed, B·C where none is paddi
 
 import copy
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -35,8 +34,10 @@ from kformer.modeling.dropout import use_fast_dropout
 from kformer.modeling.encoder_families import ATTENTION, adapter_for
 from kformer.modeling.fact_embeddings import FactEmbeddings, embedding_sum
 from kformer.modeling.injections import find_injection
+from kformer.modeling.kept_states import given_states
 from kformer.modeling.pretrained import load_encoder, longest_input
-from kformer.modeling.scored_token import ScoredTokenOnly, ScoringHead
+from kformer.modeling.scored_token import ScoredTokenOnly
+from kformer.modeling.scoring_head import ScoringHead
 from kformer.modeling.slots import BatchFacts, InitialisesItself
 
 
@@ -60,6 +61,9 @@ class KformerForMultipleChoice(PreTrainedModel):
 
     While it computes, a model holds the facts of its batch: let one thread at a time use it, and
     give every other one a deep copy.
+
+    Attributes:
+        states_layer: the layer that `forward`'s ``states`` enter, if it is given any.
     """
 
     config: KformerConfig
@@ -94,10 +98,9 @@ class KformerForMultipleChoice(PreTrainedModel):
             words = self.encoder.get_input_embeddings()
             self.fact_embeddings = FactEmbeddings(words.num_embeddings, words.embedding_dim)
         self.head = ScoringHead(config)
-        self.last_layer: ScoredTokenOnly | None = None
-        if self.adapter.last_layer is not None:
-            self.last_layer = ScoredTokenOnly(*self.adapter.last_layer(self.encoder))
+        self.last_layer = ScoredTokenOnly(*self.adapter.last_layer(self.encoder))
         use_fast_dropout(self)
+        self.states_layer: int | None = None
         self.post_init()
 
     @classmethod
@@ -176,6 +179,7 @@ class KformerForMultipleChoice(PreTrainedModel):
         choice_rows: Tensor | None = None,
         labels: Tensor | None = None,
         output_facts: bool = False,
+        states: Tensor | None = None,
     ) -> KformerOutput:
         """Scores every choice of every question in one pass.
 
@@ -191,6 +195,8 @@ class KformerForMultipleChoice(PreTrainedModel):
                 None = all rows.
             labels: (B,), the right choice.
             output_facts: also return which facts were kept and how strongly each one fired.
+            states: (B, C, L, D) those that enter ``states_layer``, as
+                `kformer.modeling.kept_states.states_below` computed them.
         """
         batch, choices, _ = input_ids.shape
         assert attention_mask.shape == input_ids.shape, (attention_mask.shape, input_ids.shape)
@@ -212,7 +218,11 @@ class KformerForMultipleChoice(PreTrainedModel):
         if facts is not None and output_facts:
             facts.tokens = tokens
         # Activations are reported for all tokens.
-        with self.injection.using(facts), self._last_layer(only_scored=not output_facts):
+        with (
+            self.injection.using(facts),
+            self.last_layer.cutting(not output_facts),
+            given_states(self, grid.rows(states) if states is not None else None),
+        ):
             states = self.encoder(input_ids=rows, attention_mask=tokens.long()).last_hidden_state
 
         logits = self.head(self._scored(states, tokens)).float()
@@ -227,9 +237,6 @@ class KformerForMultipleChoice(PreTrainedModel):
                 output.kept_facts = grid.whole(kept, -1)
             output.fact_activations = grid.whole(self.injection.activations(), 0.0)
         return output
-
-    def _last_layer(self, only_scored: bool) -> AbstractContextManager[None]:
-        return self.last_layer.cutting(only_scored) if self.last_layer else nullcontext()
 
     def _scored(self, states: Tensor, tokens: Tensor) -> Tensor:
         """The states (R, D) of the scored tokens, of all states (R, L, D) or the first alone."""
@@ -282,10 +289,10 @@ class KformerForMultipleChoice(PreTrainedModel):
     def _checkpointed(self, checkpoint: Callable[..., Any], layer: Any, *args: Any) -> Any:
         """Runs a layer so that the backward pass computes it again with the same facts."""
         facts = self.injection.facts
-        only_scored = self.last_layer is not None and self.last_layer.active
+        is_cut = self.last_layer.active
 
         def layer_with_facts(*args: Any) -> Any:
-            with self.injection.using(facts), self._last_layer(only_scored):
+            with self.injection.using(facts), self.last_layer.cutting(is_cut):
                 return layer(*args)
 
         return checkpoint(layer_with_facts, *args)

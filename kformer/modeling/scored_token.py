@@ -1,4 +1,4 @@
-"""The token whose state is scored: its head, and a last layer that is computed for it alone.
+"""A last layer that is computed for the token alone whose state is scored.
 
 The score of a choice is made from the state of its first token, so what the last layer computes for
 all others, behind its attention, would be thrown away: of an encoder with six layers an eighth of
@@ -11,10 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-
-from kformer.modeling.configuration import KformerConfig
 
 
 class ScoredTokenOnly(nn.Module):
@@ -24,17 +21,19 @@ class ScoredTokenOnly(nn.Module):
     cuts states of its own.
     """
 
-    def __init__(self, attended: nn.Module, residual: nn.Module | None) -> None:
+    def __init__(self, attended: nn.Module | None, residual: nn.Module | None) -> None:
         """Attaches to a layer; nothing is cut yet.
 
         Args:
-            attended: the module that returns the attention's result (R, L, D) first.
+            attended: the module that returns the attention's result (R, L, D) first; None where
+                nothing can be cut.
             residual: the module that adds its second argument, the layer's input, to it; None
                 where the layer itself takes what it needs of that.
         """
         super().__init__()
         self.active = False
-        attended.register_forward_hook(self._cut_result)
+        if attended is not None:
+            attended.register_forward_hook(self._cut_result)
         if residual is not None:
             residual.register_forward_pre_hook(self._cut_residual)
 
@@ -52,18 +51,3 @@ class ScoredTokenOnly(nn.Module):
 
     def _cut_residual(self, module: nn.Module, args: tuple[Tensor, Tensor]) -> Any:
         return (args[0], args[1][:, :1]) if self.active else None
-
-
-class ScoringHead(nn.Module):
-    """Scores one token's state (R, D): dropout, dense, tanh, dropout, one number (R,)."""
-
-    def __init__(self, config: KformerConfig) -> None:
-        super().__init__()
-        width = config.encoder.hidden_size
-        self.dropout = nn.Dropout(config.head_dropout)
-        self.dense = nn.Linear(width, width)
-        self.out_proj = nn.Linear(width, 1)
-
-    def forward(self, state: Tensor) -> Tensor:
-        state = torch.tanh(self.dense(self.dropout(state)))
-        return self.out_proj(self.dropout(state)).squeeze(-1)

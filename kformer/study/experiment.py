@@ -26,7 +26,7 @@ from kformer.config_section import (
     validated,
 )
 from kformer.demo_world import DemoWorld
-from kformer.encoder_lookup import encoder_config, encoder_depth, layer_span
+from kformer.encoder_lookup import encoder_config, encoder_depth
 from kformer.errors import KformerError
 from kformer.knowledge import KnowledgeSource
 from kformer.modeling.encoder_families import check_family
@@ -35,7 +35,7 @@ from kformer.questions import QuestionSource
 from kformer.retrieval.settings import Retrieval, RetrievalChange
 from kformer.sources.catalogue import CATALOGUE, SourceOverride, resolve
 from kformer.sources.user_data import UserData
-from kformer.training.settings import Training
+from kformer.training.settings import Training, TrainSettings
 
 Seed = Annotated[
     int,
@@ -70,6 +70,10 @@ class Condition(Section):
         return self.answer_by == "retrieval" or self.model.method.fact_input != "none"
 
     @property
+    def train_settings(self) -> TrainSettings:
+        return TrainSettings(model=self.model, training=self.training)
+
+    @property
     def embeds_facts(self) -> bool:
         """Whether facts are found with the sentence encoder `retrieval.encoder`."""
         return self.uses_facts and "embeddings" in self.retrieval.index_kinds
@@ -88,6 +92,7 @@ class Condition(Section):
                 raise ValueError(f"knowledge: name: {reader.label} is taken; choose another one")
         if self.answer_by == "retrieval" and self.retrieval.query != "choice":
             raise ValueError("answer_by: retrieval needs retrieval.query: choice")
+        self.training.check_combination()
         reads_facts = self.answer_by == "model" and self.uses_facts
         if reads_facts and self.model.facts > self.retrieval.top_k:
             raise ValueError(
@@ -113,8 +118,8 @@ class Condition(Section):
             if config is not None:
                 check_family(config.get("model_type"))
             depth = encoder_depth(self.model.encoder)
-            if depth is not None and self.model.method.has_slots:
-                layer_span(self.model.layers, depth)
+            if depth is not None:
+                self.train_settings.check_depth(depth)
 
 
 class Tracking(Section):

@@ -6,7 +6,7 @@ Nobody else knows: the workflow asks here. Where the files lie is in `kformer.st
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,11 @@ from kformer.study.keyed_files import (
     IndexFiles,
     RetrievalFiles,
     SourceFiles,
+    StatesFiles,
     TokenFiles,
 )
-from kformer.study.machine import threads_of_a_training
 from kformer.study.run_lock import JOBS_LOCK_VARIABLE
 from kformer.study.stage_versions import StageName, key_of, train_version
-from kformer.study.training_memory import largest_inputs, memory_mb, usual_inputs
 
 
 class Layout:
@@ -171,6 +170,20 @@ class Layout:
         return {table.key: table for table in tables}
 
     @cached_property
+    def states_of(self) -> Mapping[str, StatesFiles]:
+        """The kept states of each condition that reads some, by the condition's name."""
+        return {
+            name: StatesFiles.of(condition.train_settings, self._tables(name), self.encoder(name))
+            for name, condition in self.conditions.items()
+            if condition.answer_by == "model" and condition.training.keep_states
+        }
+
+    @cached_property
+    def states(self) -> Mapping[str, StatesFiles]:
+        """The kept states by key."""
+        return {each.key: each for each in self.states_of.values()}
+
+    @cached_property
     def runs(self) -> Sequence[RunFolder]:
         """All runs, condition by condition; without a seed where nothing is trained."""
         return [
@@ -194,38 +207,25 @@ class Layout:
         return {"facts": paths.facts_table(found.facts.key), "retrieval": table(found.key)}
 
     def tables_of_training(self, condition: str) -> Mapping[str, Path]:
-        """The tables that a trained condition reads, by the names of their options."""
+        """The tables and states that a trained condition reads, by the names of their options."""
+        states = self.states_of.get(condition)
+        kept = {"states": paths.states_folder(states.key)} if states else {}
+        return {**self._tables(condition), **kept}
+
+    def _tables(self, condition: str) -> Mapping[str, Path]:
         tokens = self.tokens_of[condition]
         tables = {name: paths.token_table(files.key) for name, files in tokens.items()}
         if facts := self.tables_of_facts(condition):
             tables["retrieval"] = facts["retrieval"]
         return tables
 
-    def threads_of_a_training(self, cores: int, memory: int) -> int:
-        """The threads of each training on a machine with so many cores and MB of memory."""
-        trained = [self.conditions[run.condition] for run in self.runs if run.seed is not None]
-        needed = [
-            memory_mb(each.model, each.training, usual_inputs(each.model, each.training))
-            for each in trained
-        ]
-        return threads_of_a_training(len(trained), cores, memory, max(needed)) if trained else 1
-
-    def memory_of_training(self, condition: str, question_tokens: Path) -> int:
-        """The memory in MB of training a condition, as the tokens of its questions tell."""
-        model, training = self.conditions[condition].model, self.conditions[condition].training
-        return memory_mb(model, training, largest_inputs(question_tokens, model, training))
-
     def plan(self, name: str) -> Path:
         """What a run, "<condition>-<seed>", or a stage depends on: a file that changes with it."""
         return self.folder / "plans" / f"{name}.json"
 
     def train_settings(self, condition: str) -> Mapping[str, Any]:
-        """What training depends on: of the model's settings those that its injection reads."""
-        settings = self.conditions[condition]
-        return {
-            "model": settings.model.relevant_settings(),
-            "training": settings.training.relevant_settings(),
-        }
+        """What training depends on."""
+        return self.conditions[condition].train_settings.relevant_settings()
 
     def train_options(self, condition: str) -> Mapping[str, Any]:
         """The settings that training is started with: also those that no result depends on."""
@@ -265,12 +265,7 @@ class Layout:
 
     def _tokens(self, name: str, condition: Condition) -> Mapping[str, TokenFiles]:
         encoder = condition.model.encoder
-        content = self._encoder(encoder)
-
-        def tokens(kind: str, key_of_table: str, table: Path) -> TokenFiles:
-            key = f"{kind}-{key_of('featurize', content or encoder, key_of_table)}"
-            return TokenFiles(key, table, encoder, content)
-
+        tokens = partial(TokenFiles.of, encoder, self._encoder(encoder))
         found = {"question_tokens": tokens("questions", self.questions_key, self.questions)}
         if name in self.retrieval_of:
             facts = self.retrieval_of[name].facts.key

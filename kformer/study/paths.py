@@ -89,6 +89,11 @@ def token_table(key: str) -> Path:
     return _SHARED / "tokens" / key / "tokens.arrow"
 
 
+def states_folder(key: str) -> Path:
+    """What the frozen layers of an encoder make of the inputs of all questions."""
+    return _SHARED / "states" / key
+
+
 def log_file(rule: str, name: str) -> Path:
     """The log of a job whose result experiments share."""
     return RESULTS / "logs" / rule / f"{name}.log"

@@ -14,6 +14,8 @@ import numpy as np
 from kformer.encoder_lookup import encoder_config
 from kformer.io.token_tables import open_token_table
 from kformer.modeling.settings import Model
+from kformer.study.layout import Layout
+from kformer.study.machine import threads_of_a_training
 from kformer.training.settings import Training
 
 UNKNOWN_MB = 16_000  # where an encoder has yet to be downloaded
@@ -22,6 +24,22 @@ _BYTES_OF_A_PARAMETER = 20  # with gradient, two means of AdamW, and a copy that
 _BYTES_OF_A_STATE = 190  # each number that goes from layer to layer: all that a layer keeps of it
 _BYTES_OF_A_WEIGHT = 10  # of the attention
 _SPECIAL_TOKENS = 5  # of an input
+
+
+def threads_of_trainings(study: Layout, cores: int, memory: int) -> int:
+    """The threads of each training of a study, on a machine with so many cores and MB of memory."""
+    trained = [study.conditions[run.condition] for run in study.runs if run.seed is not None]
+    needed = [
+        memory_mb(each.model, each.training, usual_inputs(each.model, each.training))
+        for each in trained
+    ]
+    return threads_of_a_training(len(trained), cores, memory, max(needed)) if trained else 1
+
+
+def memory_of_training(study: Layout, condition: str, question_tokens: Path) -> int:
+    """The memory in MB of training a condition, as the tokens of its questions tell."""
+    model, training = study.conditions[condition].model, study.conditions[condition].training
+    return memory_mb(model, training, largest_inputs(question_tokens, model, training))
 
 
 @dataclass(frozen=True)

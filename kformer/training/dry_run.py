@@ -21,8 +21,8 @@ from kformer.errors import KformerError
 from kformer.io.locks import Lock
 from kformer.modeling.question_features import Example, Examples
 from kformer.training.checkpoints import Checkpoints
+from kformer.training.preparation import Prepared, prepare
 from kformer.training.resumable_trainer import ResumableTrainer
-from kformer.training.run import Prepared, prepare
 from kformer.training.settings import TrainSettings
 
 _MOST_SECONDS = 8.0  # for steps, and for validation batches
@@ -36,11 +36,12 @@ def dry_run(
     questions: Path,
     knowledge: tuple[Path, Path] | None,
     checkpoints: Path,
+    states: Path | None = None,
 ) -> list[str]:
     """Tries a training; nothing is trained for good, and nothing left behind.
 
     Args:
-        settings, seed, questions, knowledge: as for `kformer.training.run.train`.
+        settings, seed, questions, knowledge, states: as for `kformer.training.run.train`.
         checkpoints: the folder of the training; a checkpoint is written beside it, and removed.
 
     Returns:
@@ -55,7 +56,16 @@ def dry_run(
     with tempfile.TemporaryDirectory(prefix=".kformer-dry-run-", dir=parent) as name:
         folder = Path(name)
         unfinished = Checkpoints(folder, "", Lock(folder))
-        prepared = prepare(settings, seed, questions, knowledge, unfinished, _NoLog(), "dry run")
+        prepared = prepare(
+            settings,
+            seed,
+            questions,
+            knowledge,
+            unfinished,
+            _NoLog(),
+            "dry run",
+            states=states,
+        )
         prepared.trainer.make_ready()
         seconds = {"beginning": time.monotonic() - began}
         steps = _try_steps(prepared)

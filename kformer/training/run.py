@@ -6,18 +6,10 @@ fit the memory; checkpoints that only count when they are whole; an end at a sig
 number that is none; and the measurements that the comparison shows with the accuracy.
 """
 
-import hashlib
 import os
-import resource
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import torch
-from transformers import PrinterCallback, set_seed
-from transformers.utils import logging as transformers_logging
-
-from kformer.compute_precision import computes_in_bf16
+from kformer.compute_precision import device_kind, precision_of
 from kformer.encoder_lookup import locate_encoder
 from kformer.errors import KformerError
 from kformer.io.checksums import checksum_of
@@ -28,20 +20,12 @@ from kformer.io.output_names import RunFolder
 from kformer.io.tables import count_rows
 from kformer.io.token_tables import open_token_table
 from kformer.io.training_summary import TrainingSummary
-from kformer.modeling import KformerForMultipleChoice, KformerProcessor
-from kformer.modeling.pretrained import load_tokenizer
-from kformer.modeling.question_features import Examples, TokenisedQuestions
-from kformer.modeling.settings import Model
-from kformer.training.arguments import training_arguments
 from kformer.training.checkpoints import Checkpoints
-from kformer.training.determinism import use_deterministic_kernels
-from kformer.training.display import Display, Log, Reporter
+from kformer.training.display import Log
 from kformer.training.finished import finish, finished_before
 from kformer.training.interruption import Interruption
-from kformer.training.meter import Meter
-from kformer.training.resumable_trainer import ResumableTrainer
+from kformer.training.preparation import prepare
 from kformer.training.settings import TrainSettings
-from kformer.training.trainer import TimedSaving, collate
 
 
 def train(
@@ -56,6 +40,7 @@ def train(
     version: str,
     plan: str = "",
     interruption: Interruption | None = None,
+    states: Path | None = None,
 ) -> dict[str, float | None]:
     """Trains one model and keeps the checkpoint with the best validation accuracy.
 
@@ -78,6 +63,7 @@ def train(
             runs of different versions cannot be compared.
         plan: checksum of the file that says what the run is to depend on, if there is one; noted.
         interruption: hears the signals that end training with a checkpoint; None hears none.
+        states: the folder that `compute_states` wrote, if states are kept.
 
     Returns:
         what was measured, by its names in tracking.
@@ -99,9 +85,10 @@ def train(
     if summary is None:
         run_name = "/".join(out.parts[-2:])
         prepared = prepare(
-            settings, seed, questions, knowledge, unfinished, log, run_name, interruption
+            settings, seed, questions, knowledge, unfinished, log, run_name, interruption, states
         )
         prepared.trainer.fit()
+        prepared.recipe.merge()
         noted = {"seed": seed, "version": version, "identity": identity, "plan": plan}
         summary = TrainingSummary.model_validate(noted | prepared.measured())
         lock.check()
@@ -137,8 +124,8 @@ def _identity(
             "encoder": _content_of_encoder(settings.model.encoder),
             "training": settings.training.relevant_settings(),
             # Half of a run on a GPU and half on a CPU would be neither.
-            "precision": _precision(settings),
-            "device": _device_type(),
+            "precision": precision_of(settings.training.precision),
+            "device": device_kind(),
         }
     )
 
@@ -148,124 +135,3 @@ def _content_of_encoder(name: str) -> str | None:
     one on a hub."""
     folder = Path(locate_encoder(name))
     return Contents().checksum(folder) if folder.is_dir() else None
-
-
-def _precision(settings: TrainSettings) -> str:
-    return "bf16" if computes_in_bf16(settings.training.precision) else "fp32"
-
-
-def _device_type() -> str:
-    device = torch.accelerator.current_accelerator()
-    return device.type if device else "cpu"
-
-
-@dataclass
-class Prepared:
-    """A training that can begin, and what it is made of."""
-
-    trainer: ResumableTrainer
-    model: KformerForMultipleChoice
-    processor: KformerProcessor
-    training_set: Examples
-    validation_set: Examples
-    meter: Meter
-    noted: dict[str, Any]
-
-    def measured(self) -> dict[str, Any]:
-        """What was measured when training has ended: most of a `TrainingSummary`."""
-        state = self.trainer.state
-        return {
-            **self.noted,
-            **self.meter.summary(),
-            "steps": state.global_step,
-            "validation_accuracy": state.best_metric,
-            "best_step": state.best_global_step,
-            "skipped_batches": self.trainer.skipped,
-            "tokens_per_pass": self.trainer.tokens_per_pass,
-            "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-            "device": str(self.model.device),
-        }
-
-
-def prepare(
-    settings: TrainSettings,
-    seed: int,
-    questions: Path,
-    knowledge: tuple[Path, Path] | None,
-    unfinished: Checkpoints,
-    log: Log,
-    run_name: str,
-    interruption: Interruption | None = None,
-) -> Prepared:
-    """Model, questions and Trainer of a run, as `train` needs them; nothing is written."""
-    meter = Meter()
-    transformers_logging.disable_progress_bar()  # those of loading and saving, not of training
-    set_seed(seed)
-    use_deterministic_kernels()
-    model = build_model(settings.model)
-    encoder_weights = _checksum_of_weights(model.encoder)
-    if settings.training.gradient_checkpointing:
-        model.activation_checkpointing_enable()
-    processor = KformerProcessor(load_tokenizer(settings.model.encoder), model.config)
-    tokenised = TokenisedQuestions(processor, questions, knowledge)
-    training_set = tokenised.split("train", settings.training.max_train_questions)
-    validation_set = tokenised.split("validation")
-    counts = parameter_counts(model)
-    if model.fact_embeddings is not None:
-        model.fact_embeddings.train_only(training_set.fact_tokens)
-
-    precision = _precision(settings)
-    saving = TimedSaving(settings.training.checkpoint_minutes)
-    display = Display(run_name, meter, len(validation_set))
-    trainer = ResumableTrainer(
-        unfinished,
-        log,
-        display,
-        interruption or Interruption(),
-        settings=settings.training,
-        collate=lambda batch: collate(processor, batch),
-        meter=meter,
-        model=model,
-        args=training_arguments(
-            settings.training, len(training_set), seed, unfinished.folder, precision == "bf16"
-        ),
-        train_dataset=training_set,
-        eval_dataset=validation_set,
-        callbacks=[meter, saving, Reporter(log), display],
-    )
-    trainer.remove_callback(PrinterCallback)  # `Display` shows the same, readably
-    noted = {
-        "train_questions": len(training_set),
-        "inputs_cut": training_set.inputs_cut + validation_set.inputs_cut,
-        **counts,
-        "precision": precision,
-        "encoder": settings.model.encoder,
-        "encoder_weights": encoder_weights,
-    }
-    return Prepared(trainer, model, processor, training_set, validation_set, meter, noted)
-
-
-def _checksum_of_weights(encoder: torch.nn.Module) -> str:
-    """Of all weights and their names: an encoder's name on a hub may stand for others tomorrow."""
-    found = hashlib.sha256()
-    for name, weight in sorted(encoder.state_dict().items()):
-        found.update(name.encode())
-        found.update(weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    return found.hexdigest()
-
-
-def build_model(settings: Model) -> KformerForMultipleChoice:
-    """A fresh model from its settings; raises KformerError as `from_encoder` does."""
-    return KformerForMultipleChoice.from_encoder(
-        settings.encoder, **settings.model_dump(exclude={"encoder"})
-    )
-
-
-def parameter_counts(model: KformerForMultipleChoice) -> dict[str, int]:
-    """All parameters, and those that the injection adds to encoder and head."""
-    total = sum(parameter.numel() for parameter in model.parameters())
-    own = [*model.encoder.parameters(), *model.head.parameters()]
-    return {
-        "parameters": total,
-        "added_parameters": total - sum(parameter.numel() for parameter in own),
-    }

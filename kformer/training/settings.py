@@ -1,10 +1,18 @@
 """How a model is trained: the `training` section of the config."""
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from kformer.config_section import Section, Share
+from kformer.encoder_lookup import layer_span, lowest_trained_layer
+from kformer.errors import KformerError
 from kformer.modeling.settings import Model
 
 
@@ -55,10 +63,40 @@ class Training(Section):
     """`auto` = bf16 autocast where the hardware computes in bf16, else fp32."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, more time."""
+    encoder_layers: Literal["all"] | NonNegativeInt = "all"
+    """How many of the encoder's top layers are trained: `all` = the whole encoder, 0 = only the
+    injection and the scoring head. What is below them, embeddings included, stays as it is and is
+    computed without dropout."""
+    keep_states: bool = False
+    """What the layers below all that is trained or injected into make of each input is computed
+    once, kept on disk, and shared by all runs that need the same. Needs `encoder_layers`."""
+    lora_rank: PositiveInt | None = None
+    """Train low-rank additions (LoRA) to the linear layers of the encoder's trained layers instead
+    of these layers themselves; null = none."""
+    lora_alpha: PositiveFloat | None = None
+    """LoRA's additions are multiplied by this divided by the rank; null = twice the rank."""
+    injection_learning_rate: PositiveFloat | None = None
+    """Peak learning rate of what the injection adds, fact embeddings included, with the same
+    warm-up and decay; null = `learning_rate`."""
 
     def relevant_settings(self) -> dict[str, Any]:
         """The settings that the result of a run depends on, JSON-ready."""
         return self.model_dump(mode="json", exclude={"checkpoint_minutes"})
+
+    def check_combination(self) -> None:
+        """Raises ValueError for settings that cannot be used together."""
+        if self.lora_alpha is not None and self.lora_rank is None:
+            raise ValueError("training.lora_alpha: is not read without training.lora_rank")
+        if self.lora_rank is not None and self.encoder_layers == 0:
+            raise ValueError(
+                "training.lora_rank: there is no layer for it with training.encoder_layers: 0; "
+                "give 1 or more"
+            )
+        if self.keep_states and self.encoder_layers == "all":
+            raise ValueError(
+                "training.keep_states: nothing of the encoder stays the same with "
+                "training.encoder_layers: all; give a number of layers"
+            )
 
 
 class TrainSettings(Section):
@@ -66,3 +104,59 @@ class TrainSettings(Section):
 
     model: Model
     training: Training
+
+    def relevant_settings(self) -> dict[str, Any]:
+        """The settings that the result of a run depends on: of the model's those that its
+        injection reads."""
+        return {
+            "model": self.model.relevant_settings(),
+            "training": self.training.relevant_settings(),
+        }
+
+    def check_depth(self, depth: int) -> None:
+        """Raises KformerError unless an encoder with ``depth`` layers can be trained so."""
+        if self.training.keep_states:
+            self.layer_of_states(depth)
+        self.lowest_changing_layer(depth)
+
+    def lowest_changing_layer(self, depth: int) -> int:
+        """The lowest layer that is trained or injected into; ``depth`` = none is.
+
+        Args:
+            depth: how many layers the encoder has.
+
+        Raises:
+            KformerError: it has not so many layers.
+        """
+        lowest = lowest_trained_layer(self.training.encoder_layers, depth)
+        if self.model.method.has_slots:
+            return min(lowest, layer_span(self.model.layers, depth)[0])
+        return lowest
+
+    def layer_of_states(self, depth: int) -> int:
+        """The layer that kept states enter: the lowest one that changes.
+
+        Raises:
+            KformerError: the encoder has not so many layers, or the lowest of all changes.
+        """
+        layer = self.lowest_changing_layer(depth)
+        if layer == 0:
+            raise KformerError(
+                "training.keep_states: the lowest layer is trained or injected into, so there are "
+                "no states to keep; set it to false, or choose higher layers"
+            )
+        return layer
+
+    @property
+    def place_of_states(self) -> dict[str, int | None]:
+        """What decides which layer `layer_of_states` is, where the encoder's depth is not known:
+        how many layers are above it at least, or how many below it at most."""
+        layers = self.model.layers if self.model.method.has_slots else None
+        trained = self.training.encoder_layers
+        above = max(trained if trained != "all" else 0, 3 if layers == "top3" else 0)
+        return {"above": above, "below": layers[0] if isinstance(layers, tuple) else None}
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> Self:
+        self.training.check_combination()
+        return self

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from torch.utils.data import Sampler
 from transformers import (
     EvalPrediction,
+    PreTrainedModel,
     Trainer,
     TrainerCallback,
     TrainerControl,
@@ -23,9 +24,11 @@ from transformers.trainer_pt_utils import get_length_grouped_indices
 from kformer.io.choices import first_equal
 from kformer.modeling import KformerProcessor
 from kformer.modeling.question_features import Example, Examples
+from kformer.modeling.state_store import KeptStates
 from kformer.training.determinism import random_states, restore_random_states
 from kformer.training.meter import Meter, Work
 from kformer.training.passes import TokenLimit
+from kformer.training.recipe import Recipe
 from kformer.training.settings import Training
 
 Batch = dict[str, Tensor]
@@ -40,6 +43,7 @@ class PassTrainer(Trainer):
 
     def __init__(
         self,
+        recipe: Recipe,
         settings: Training,
         collate: Callable[[list[Example]], Batch],
         meter: Meter,
@@ -48,15 +52,26 @@ class PassTrainer(Trainer):
         """Prepares training.
 
         Args:
+            recipe: what is trained.
             settings: of training.
             collate: pads the questions of a pass, with labels.
             meter: one of the callbacks; told what every step computes.
             arguments: those of `Trainer`; the data sets are `Examples`.
         """
         super().__init__(data_collator=list, **arguments)  # type: ignore[arg-type]
-        self._settings, self._collate, self._meter = settings, collate, meter
+        self._recipe, self._settings = recipe, settings
+        self._collate, self._meter = collate, meter
         most = settings.max_tokens_per_pass
         self._limits = {work: TokenLimit(most, work) for work in ("training", "validation")}
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """Trainer's optimiser, for what the recipe trains."""
+        if self.optimizer is None:
+            assert isinstance(self.model, PreTrainedModel)
+            kind, options = self.get_optimizer_cls_and_kwargs(self.args, self.model)
+            decayed = self.get_decay_parameter_names(self.model)
+            self.optimizer = kind(self._recipe.parameter_groups(decayed), **options)
+        return self.optimizer
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         assert isinstance(self.train_dataset, Examples)
@@ -102,7 +117,8 @@ class PassTrainer(Trainer):
         """The share of a pass in its step's loss, and what was computed for it."""
         batch = self._collate(questions)
         tokens = batch["attention_mask"]
-        work = Work(len(questions), int(tokens.sum()), tokens.numel())
+        rows = len(batch.get("choice_rows", tokens.flatten(0, 1)))
+        work = Work(len(questions), int(tokens.sum()), rows * tokens.shape[-1])
         batch = self._prepare_inputs(batch)
         with self.compute_loss_context_manager():
             loss = model(**batch).loss * share
@@ -238,14 +254,17 @@ class TimedSaving(TrainerCallback):
             control.should_save = True
 
 
-def collate(processor: KformerProcessor, batch: list[Example]) -> dict[str, torch.Tensor]:
-    """Pads examples to one batch, with labels.
+def collate(
+    processor: KformerProcessor, batch: list[Example], kept: KeptStates | None = None
+) -> dict[str, torch.Tensor]:
+    """Pads examples to one batch, with labels, and with states where they are kept.
 
     Where the right choice is there twice, the label is the first, as that of two equal logits the
     first is the prediction of `accuracy`.
     """
     labels = [first_equal(each.choices, each.answer) for each in batch]
-    return processor.collate([each.features for each in batch], labels)
+    tensors: dict[str, torch.Tensor] = processor.collate([each.features for each in batch], labels)
+    return tensors | {"states": kept.padded(batch)} if kept else tensors
 
 
 def accuracy(evaluated: EvalPrediction) -> dict[str, float]:

@@ -25,6 +25,7 @@ CONTENT = {
     "inputs_cut": 0,
     "parameters": 1000,
     "added_parameters": 10,
+    "trained_parameters": 600,
     "peak_memory_mb": 512.5,
     "precision": "bf16",
     "device": "cpu",
@@ -32,6 +33,7 @@ CONTENT = {
     "identity": "abc",
     "encoder": "tiny",
     "encoder_weights": "ghi",
+    "states": "mno",
     "model_checksums": "def",
     "plan": "jkl",
 }

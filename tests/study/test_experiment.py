@@ -184,6 +184,15 @@ class TestSources:
             "conditions.x: answer_by: retrieval needs retrieval.query: choice",
         ),
         (
+            with_condition(training={"lora_alpha": 8}),
+            "conditions.x: training.lora_alpha: is not read without training.lora_rank",
+        ),
+        (
+            with_condition(training={"keep_states": True}),
+            "conditions.x: training.keep_states: nothing of the encoder stays the same with "
+            "training.encoder_layers: all",
+        ),
+        (
             with_condition(model={"layers": [3, 3]}),
             "conditions.x.model.layers: [3, 3] must be [start, end]",
         ),
@@ -371,6 +380,24 @@ class TestEncoders:
     def test_layers_beyond_its_depth_are_refused(self, tiny_encoder, injection):
         with pytest.raises(KformerError, match=r"^config.yaml: conditions\.x: model\.layers: .* 4"):
             self.with_layers(tiny_encoder, [3, 5], injection)
+
+    def test_trained_layers_beyond_its_depth_are_refused(self, tiny_encoder):
+        model = {"encoder": str(tiny_encoder)}
+        load(training={"encoder_layers": 4}, model=model)
+        with pytest.raises(KformerError, match=r"conditions\.none: training\.encoder_layers: 5 is"):
+            load(training={"encoder_layers": 5}, model=model)
+
+    def test_states_below_the_lowest_layer_are_refused(self, tiny_encoder):
+        recipe = {"training": {"encoder_layers": 0, "keep_states": True}}
+        model = {"encoder": str(tiny_encoder), "injection": "static"}
+        load(**recipe, model=model | {"layers": [1, 2]})
+        with pytest.raises(KformerError, match=r"training\.keep_states: the lowest layer"):
+            load(**recipe, model=model | {"layers": "all"})
+
+    def test_a_condition_may_change_one_setting_of_a_recipe(self):
+        recipe = {"encoder_layers": 2, "lora_rank": 4}
+        changed = with_condition(training={"lora_alpha": 2.0, "keep_states": True})
+        load(training=recipe, **changed)
 
     def test_a_folder_that_is_no_encoder_is_refused(self, tmp_path):
         with pytest.raises(KformerError, match=r"^config.yaml: conditions\.none: model\.encoder: "):

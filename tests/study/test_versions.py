@@ -110,6 +110,10 @@ def results(tmp_path_factory, tiny_encoder):
         kformer("train", **read, out=run.path, checkpoints=out / "c", seed=1, settings=settings)
         kformer("evaluate", run=run.path, **read, out=run.predictions)
 
+    frozen = {"encoder_layers": 1, "keep_states": True, "precision": "fp32"}
+    settings = {"model": encoder, "training": frozen}
+    kformer("states", **{"question-tokens": question_tokens}, out=out / "s", settings=settings)
+
     report, comparison = RetrievalReport(out / "report"), ComparisonReport(out / "comparison")
     return {
         "demo_world": digest(world),
@@ -122,6 +126,7 @@ def results(tmp_path_factory, tiny_encoder):
         "describe_retrieval": digest(report.page, report.numbers, report.sample),
         "shuffle": digest(out / "shuffled"),
         "featurize": digest(question_tokens, fact_tokens),
+        "states": states(out / "s"),
         "train": {name: trained(run) for name, run in runs.items()},
         "evaluate": {name: answered(run.predictions) for name, run in runs.items()},
         "answer_by_retrieval": digest(untrained.predictions),
@@ -155,6 +160,12 @@ def embeddings(folder: Path) -> list[float]:
     """The first ones, and what all add up to."""
     vectors = np.load(folder / "embeddings.npy").astype(float)
     return [*vectors[0, :8].tolist(), *vectors.sum(axis=0)[:8].tolist()]
+
+
+def states(folder: Path) -> list[float]:
+    """The first ones, and how many there are."""
+    kept = np.fromfile(folder / "states.bin", np.float32).astype(float)
+    return [*kept[:8].tolist(), float(np.linalg.norm(kept)), float(len(kept))]
 
 
 def scores(table: Path) -> list[float]:

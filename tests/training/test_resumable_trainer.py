@@ -12,7 +12,7 @@ import pytest
 
 from kformer.errors import KformerError
 from kformer.modeling import KformerForMultipleChoice
-from kformer.training import resumable_trainer
+from kformer.training import preparation, resumable_trainer
 from kformer.training import run as run_module
 from kformer.training.arguments import training_arguments
 
@@ -84,7 +84,7 @@ def test_a_mean_of_losses_is_not_of_those_after_the_kill_alone(
         arguments.logging_steps = 3
         return arguments
 
-    monkeypatch.setattr(run_module, "training_arguments", every_third_step_is_logged)
+    monkeypatch.setattr(preparation, "training_arguments", every_third_step_is_logged)
     whole = of_steps(run(settings(model=DROPOUT), "whole").logged, "train_loss")
     killed_at(6, checkpoint_minutes=ALWAYS)
     resumed = of_steps(run(settings(model=DROPOUT)).logged, "train_loss")
@@ -148,14 +148,14 @@ def test_a_training_that_loses_its_best_weights_is_refused_and_trains_anew(
 def batches(monkeypatch):
     """The questions of every batch of training."""
     seen = []
-    original = run_module.collate
+    original = preparation.collate
 
     def collate(processor, batch):
         if batch[0].split == "train":
             seen.append({each.question_id for each in batch})
         return original(processor, batch)
 
-    monkeypatch.setattr(run_module, "collate", collate)
+    monkeypatch.setattr(preparation, "collate", collate)
     return seen
 
 
@@ -274,7 +274,7 @@ def test_a_mean_of_losses_is_that_of_the_steps_that_count(
         return arguments
 
     each = of_steps(run(settings("none"), "each").logged, "train_loss")
-    monkeypatch.setattr(run_module, "training_arguments", every_fourth_step_is_logged)
+    monkeypatch.setattr(preparation, "training_arguments", every_fourth_step_is_logged)
     not_finite_at("loss", {4})
     mean = of_steps(run(settings("none", if_not_finite="skip"), "mean").logged, "train_loss")
     assert mean[4] == pytest.approx(sum(each[step] for step in (1, 2, 3)) / 3)

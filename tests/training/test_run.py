@@ -12,9 +12,9 @@ from kformer.errors import KformerError
 from kformer.io.training_summary import TrainingSummary
 from kformer.modeling import KformerForMultipleChoice, KformerProcessor
 from kformer.modeling.question_features import TokenisedQuestions
-from kformer.training import resumable_trainer
+from kformer.training import preparation, resumable_trainer
 from kformer.training import run as run_module
-from kformer.training.run import build_model, parameter_counts
+from kformer.training.preparation import build_model, parameter_counts
 
 from .conftest import Killed, assert_same_weights, of_steps, weights
 
@@ -136,14 +136,14 @@ def test_each_epoch_has_an_order_of_its_own_and_every_seed_the_same_questions(
     settings, run, monkeypatch
 ):
     batches = []
-    original = run_module.collate
+    original = preparation.collate
 
     def collate(processor, batch):
         if batch[0].split == "train":
             batches.append([each.question_id for each in batch])
         return original(processor, batch)
 
-    monkeypatch.setattr(run_module, "collate", collate)
+    monkeypatch.setattr(preparation, "collate", collate)
     limited = settings("none", max_steps=4, evaluations=1, max_train_questions=32)
     assert run(limited).summary["train_questions"] == 32
     run(limited, "other", seed=2)

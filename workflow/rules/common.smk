@@ -25,7 +25,11 @@ from kformer.study.layout import Layout
 from kformer.study.machine import memory_of_this_machine
 from kformer.study.plans import write_plans
 from kformer.study.run_lock import lock_run
-from kformer.study.training_memory import UNKNOWN_MB
+from kformer.study.training_memory import (
+    UNKNOWN_MB,
+    memory_of_training,
+    threads_of_trainings,
+)
 
 
 def or_exit(function, *arguments):
@@ -79,7 +83,7 @@ os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**32))
 GPU = 1 if shutil.which("nvidia-smi") else 0
 
 
-def threads_of_trainings():
+def threads_on_this_machine():
     """How many threads each training has: the main process divides the cores of its machine."""
     if not (workflow.is_main_process and workflow.local_exec):
         return 1  # a profile says how many, or the job has them already
@@ -87,18 +91,18 @@ def threads_of_trainings():
     if "mem_mb" not in workflow.global_resources:
         workflow.register_resource("mem_mb", memory)
     cores = workflow._cores or 1  # a dry run needs none
-    return min(cores, 4) if GPU else STUDY.threads_of_a_training(cores, memory)
+    return min(cores, 4) if GPU else threads_of_trainings(STUDY, cores, memory)
 
 
-TRAINING_THREADS = threads_of_trainings()
+TRAINING_THREADS = threads_on_this_machine()
 
 
-def memory_of_training(wildcards, input, attempt):
+def memory_needed(wildcards, input, attempt):
     tokens = pathlib.Path(input.question_tokens)
     if not tokens.exists():  # Snakemake asks again when they are there
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(tokens))
     try:
-        return attempt * STUDY.memory_of_training(wildcards.condition, tokens)
+        return attempt * memory_of_training(STUDY, wildcards.condition, tokens)
     except KformerError:
         return UNKNOWN_MB  # the job says what is wrong with its tokens
 
@@ -150,7 +154,10 @@ def tables_of_training(wildcards):
 
 
 def options_of_tables(wildcards):
-    tables = STUDY.tables_of_training(wildcards.condition)
+    return options_of(STUDY.tables_of_training(wildcards.condition))
+
+
+def options_of(tables):
     return " ".join(
         options(name.replace("_", "-"), [table]) for name, table in tables.items()
     )

@@ -16,7 +16,7 @@ rule evaluate_model:
     threads: TRAINING_THREADS
     resources:
         gpu=GPU,
-        mem_mb=memory_of_training,
+        mem_mb=memory_needed,
         runtime="2h",
     params:
         tables=options_of_tables,

@@ -25,6 +25,33 @@ rule featurize:
         " --encoder {params.encoder:q} --content {params.content} --out {output} 2>&1 | tee {log}"
 
 
+# Once for all conditions and seeds with the same inputs and frozen layers.
+rule compute_states:
+    input:
+        lambda wildcards: ancient(list(STUDY.states[wildcards.key].tables.values())),
+    output:
+        directory(paths.states_folder("{key}")),
+    log:
+        paths.log_file("compute_states", "{key}"),
+    conda:
+        "../envs/kformer.yaml"
+    threads: 8
+    resources:
+        gpu=GPU,
+        mem_mb=16000,
+        runtime="4h",
+    params:
+        # Derived, as those of featurize are.
+        settings=lambda wildcards, resources: as_json(
+            STUDY.states[wildcards.key].settings
+        ),
+        content=lambda wildcards, resources: STUDY.states[wildcards.key].content or "-",
+        tables=lambda wildcards: options_of(STUDY.states[wildcards.key].tables),
+    shell:
+        "kformer states {params.tables} --out {output} --content {params.content}"
+        " --settings {params.settings:q} 2>&1 | tee {log}"
+
+
 rule train_model:
     input:
         unpack(tables_of_training),
@@ -40,7 +67,7 @@ rule train_model:
     threads: TRAINING_THREADS
     resources:
         gpu=GPU,
-        mem_mb=memory_of_training,
+        mem_mb=memory_needed,
         runtime="12h",
     params:
         # Nothing runs again when they change, for the plan says what does: they are derived, as
