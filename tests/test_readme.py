@@ -2,11 +2,14 @@
 
 import re
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
+import yaml
 
 from kformer.modeling import KformerForMultipleChoice, KformerProcessor
 from kformer.modeling.pretrained import load_tokenizer
+from kformer.study.experiment import load_experiment
 
 ROOT = Path(__file__).parents[1]
 README, EXTEND = ROOT / "README.md", ROOT / "docs" / "extend.md"
@@ -41,6 +44,16 @@ def test_a_retriever_prints_what_the_readme_shows(capsys):
     (code,) = (code for code in python_of(README) if "Retriever" in code)
     exec(code, {})
     assert capsys.readouterr().out.splitlines() == re.findall(r"^# (.*)$", code, re.M)
+
+
+def test_the_overlay_of_recipes_can_be_laid_over_the_demo():
+    guide = (ROOT / "docs" / "how-it-works.md").read_text("utf-8")
+    (shown,) = re.findall(r"overlay of conditions:\n\n((?:    .*\n)+)", guide)
+    demo = yaml.safe_load((ROOT / "config" / "config.yaml").read_text("utf-8"))
+    overlay = yaml.safe_load(dedent(shown))
+    study = load_experiment({**demo, **overlay, "model": demo["model"] | overlay["model"]})
+    kept = {name for name in study.conditions if study.condition(name).training.keep_states}
+    assert kept == {"top3", "slots"}
 
 
 def test_the_injection_shown_is_the_one_that_is_tested():
