@@ -67,6 +67,8 @@ from kformer.training.preparation import build_model
 QUESTIONS = 640  # to train on
 BATCH = 16  # questions a step
 MATRIX = 2048
+# As workflow/rules/common.smk sets it for all jobs.
+MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**32)}
 PLAIN, TRAINER = "plain loop", "Trainer"
 KFORMER: Mapping[str, Mapping[str, Any]] = {
     "none": {},
@@ -106,9 +108,10 @@ class Work:
         source, questions, facts = (
             self.table(name) for name in ("source", "q.parquet", "f.parquet")
         )
-        unpack(social_iqa, source)
+        source.mkdir()
+        unpack(social_iqa, social_iqa.name, source)
         build_questions(SocialIqa(), source, questions)
-        build_facts([TsvFacts(path=str(triples), name="triples")], [triples], facts)
+        build_facts([TsvFacts(path=str(triples))], [triples], facts)
         settings = Retrieval(match=Match(), top_k=30)
         index_words(settings, facts, self.table("index"))
         retrieve(settings, questions, facts, [self.table("index")], self.table("r.parquet"))
@@ -239,15 +242,23 @@ def kformer_train(work: Work, way: str) -> Turn:
             "--settings",
             json.dumps(settings),
         ]
-        tracking = {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
-        subprocess.run(command, check=True, env=os.environ | tracking, stderr=subprocess.DEVNULL)
+        environment = os.environ | MEMORY | {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
+        subprocess.run(command, check=True, env=environment, stderr=subprocess.DEVNULL)
         measured = json.loads((out / "training.json").read_text())
     return Turn(measured["seconds_per_step"], measured["peak_memory_mb"])
 
 
 def states_of(work: Work, settings: Mapping[str, Any]) -> list[Any]:
     """The option that names kept states, which are computed the first time; nothing without."""
-    return []
+    if not settings["training"].get("keep_states"):
+        return []
+    folder = work.table("states")
+    if not folder.exists():
+        options = ["--question-tokens", work.table("q.arrow"), "--settings", json.dumps(settings)]
+        tracking = {"MLFLOW_TRACKING_URI": f"sqlite:///{work.folder}/mlflow.db"}
+        command = ["kformer", "states", *options, "--out", folder]
+        subprocess.run(command, check=True, env=os.environ | tracking)
+    return ["--states", folder]
 
 
 def matrix_product() -> float:

@@ -73,10 +73,9 @@ def attend(
         mixed = F.scaled_dot_product_attention(query, key, value, mask, dropout, scale=scale)
         return mixed.transpose(1, 2)
     scores = (query * scale) @ key.transpose(2, 3)
-    if mask.dtype == torch.bool:
-        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
-    else:
-        scores = scores + mask.to(scores.dtype)
+    if mask.dtype == torch.bool:  # to be added, which costs nothing in the backward pass
+        mask = torch.zeros_like(mask, dtype=scores.dtype).masked_fill(~mask, -torch.inf)
+    scores = scores + mask.to(scores.dtype)
     weights = fast_dropout(scores.softmax(-1).to(value.dtype), dropout, training=True)
     return (weights @ value).transpose(1, 2).contiguous()
 

@@ -71,9 +71,7 @@ class KformerForMultipleChoice(PreTrainedModel):
     base_model_prefix = "kformer"
     supports_gradient_checkpointing = True
     # It is the encoder that may not support these, and it says so itself.
-    _supports_sdpa = True
-    _supports_flash_attn = True
-    _supports_flex_attn = True
+    _supports_sdpa = _supports_flash_attn = _supports_flex_attn = True
 
     def __init__(self, config: KformerConfig) -> None:
         super().__init__(config)
@@ -84,7 +82,7 @@ class KformerForMultipleChoice(PreTrainedModel):
         self.adapter = adapter_for(config.encoder)
         config.encoder.use_cache = False  # a decoder reads each input once
         attention = config.encoder._attn_implementation
-        if attention == "sdpa" and self.adapter.attention_with_facts:
+        if attention in (None, "sdpa") and self.adapter.attention_with_facts:
             attention = ATTENTION
         attention = self._attention_with_facts or attention
         encoder = copy.deepcopy(config.encoder)  # another model of it may need another attention
@@ -235,7 +233,8 @@ class KformerForMultipleChoice(PreTrainedModel):
             if facts.candidates is not None:
                 kept = facts.candidates.masked_fill(~facts.mask, -1)
                 output.kept_facts = grid.whole(kept, -1)
-            output.fact_activations = grid.whole(self.injection.activations(), 0.0)
+            if (activations := self.injection.activations()) is not None:
+                output.fact_activations = grid.whole(activations, 0.0)
         return output
 
     def _scored(self, states: Tensor, tokens: Tensor) -> Tensor:

@@ -219,12 +219,15 @@ class InjectionModule(nn.Module):
         for slots in self._slots:
             slots.use(facts)
 
-    def activations(self) -> Tensor:
-        """How strongly each fact fired in each layer of the last pass, (R, P, N)."""
-        recorded = [slots.activations for slots in self._slots]
+    def activations(self) -> Tensor | None:
+        """How strongly each fact fired in each layer of the last pass, (R, P, N).
+
+        None where no layer with slots was computed.
+        """
+        recorded = [slots.activations for slots in self._slots if slots.activations is not None]
         for slots in self._slots:
             slots.activations = None
-        return torch.stack([each for each in recorded if each is not None], dim=1)
+        return torch.stack(recorded, dim=1) if recorded else None
 
     @property
     def _slots(self) -> Iterator[FactSlots]:

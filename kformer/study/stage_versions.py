@@ -44,7 +44,7 @@ VERSIONS: dict[StageName, int] = {
     "states": 1,
     "describe_retrieval": 3,
     "train": 3,
-    "evaluate": 3,
+    "evaluate": 4,
     "answer_by_retrieval": 3,
     "compare": 3,
 }

@@ -325,3 +325,14 @@ def test_an_unsupported_family_is_refused_with_the_supported_ones(method):
     config = KformerConfig(encoder=encoder, injection=method, injection_layers=(1, 3))
     with pytest.raises(KformerError, match=f"{encoder.model_type!r}.* bert, deberta-v2, "):
         KformerForMultipleChoice(config)
+
+
+@pytest.mark.parametrize("asked", [None, "sdpa"])
+def test_unless_another_one_is_asked_for_the_attention_is_ours(asked, tiny_encoder):
+    """Of a pre-trained encoder, too: PyTorch's own is slow where it drops weights on a CPU."""
+    config = encoder_config("bert")
+    config._attn_implementation = asked
+    built = KformerForMultipleChoice(KformerConfig(encoder=config))
+    trained = KformerForMultipleChoice.from_encoder(tiny_encoder)
+    for model in (built, trained):
+        assert model.encoder.config._attn_implementation == "kformer"
