@@ -74,7 +74,8 @@ def attend(
         return mixed.transpose(1, 2)
     scores = (query * scale) @ key.transpose(2, 3)
     if mask.dtype == torch.bool:  # to be added, which costs nothing in the backward pass
-        mask = torch.zeros_like(mask, dtype=scores.dtype).masked_fill(~mask, -torch.inf)
+        lowest = torch.finfo(scores.dtype).min
+        mask = torch.zeros_like(mask, dtype=scores.dtype).masked_fill(~mask, lowest)
     scores = scores + mask.to(scores.dtype)
     weights = fast_dropout(scores.softmax(-1).to(value.dtype), dropout, training=True)
     return (weights @ value).transpose(1, 2).contiguous()
