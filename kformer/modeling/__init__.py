@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kformer.modeling.configuration import KformerConfig
-    from kformer.modeling.model import KformerForMultipleChoice, KformerOutput
+    from kformer.modeling.model import KformerForMultipleChoice
+    from kformer.modeling.output import KformerOutput
     from kformer.modeling.processor import Features, KformerProcessor
 
 __all__ = [
@@ -23,7 +24,7 @@ _MODULES = {
     "Features": "processor",
     "KformerConfig": "configuration",
     "KformerForMultipleChoice": "model",
-    "KformerOutput": "model",
+    "KformerOutput": "output",
     "KformerProcessor": "processor",
 }
 

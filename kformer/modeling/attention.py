@@ -58,7 +58,8 @@ def attention(
         if fact_slots.recording:
             record_weights(fact_slots, query, key, attention_mask, scale)
     has_all_heads = key.shape[1] == query.shape[1]
-    if attention_mask is not None and has_all_heads and _is_slow(query, dropout):
+    sees_all = attention_mask is None and not kwargs.get("is_causal", module.is_causal)
+    if (attention_mask is not None or sees_all) and has_all_heads and _is_slow(query, dropout):
         return attend(query, key, value, attention_mask, dropout, scale), None
     return sdpa_attention_forward(
         module, query, key, value, attention_mask, dropout=dropout, scaling=scale, **kwargs
@@ -66,17 +67,21 @@ def attention(
 
 
 def attend(
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor, dropout: float, scale: float
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout: float, scale: float
 ) -> Tensor:
-    """Scaled dot-product attention, (R, L, H, K/H); a mask of floats is added to the scores."""
+    """Scaled dot-product attention, (R, L, H, K/H).
+
+    A mask of floats is added to the scores; without one, every token sees all others.
+    """
     if not _is_slow(query, dropout):
         mixed = F.scaled_dot_product_attention(query, key, value, mask, dropout, scale=scale)
         return mixed.transpose(1, 2)
     scores = (query * scale) @ key.transpose(2, 3)
-    if mask.dtype == torch.bool:  # to be added, which costs nothing in the backward pass
-        lowest = torch.finfo(scores.dtype).min
-        mask = torch.zeros_like(mask, dtype=scores.dtype).masked_fill(~mask, lowest)
-    scores = scores + mask.to(scores.dtype)
+    if mask is not None:
+        if mask.dtype == torch.bool:  # to be added, which costs nothing in the backward pass
+            lowest = torch.finfo(scores.dtype).min
+            mask = torch.zeros_like(mask, dtype=scores.dtype).masked_fill(~mask, lowest)
+        scores = scores + mask.to(scores.dtype)
     weights = fast_dropout(scores.softmax(-1).to(value.dtype), dropout, training=True)
     return (weights @ value).transpose(1, 2).contiguous()
 

@@ -1,42 +1,13 @@
 """The word embeddings of facts: a copy of the encoder's own, trained separately."""
 
-from collections.abc import Iterable
-from typing import Any
-
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
+from kformer.modeling.partly_trained import PartlyTrainedEmbedding
 
-class FactEmbeddings(nn.Embedding):
-    """A table (V, E) that turns facts into the mean of their tokens' embeddings.
 
-    A gradient of this table and the optimiser's pass over it would cost as much as those of the
-    encoder's own, though the facts of a data set use few of its rows: `train_only` trains just
-    these. The whole table is saved and loaded.
-    """
-
-    def __init__(self, num_embeddings: int, embedding_dim: int) -> None:
-        super().__init__(num_embeddings, embedding_dim)
-        self.rows: nn.Parameter | None = None
-        self.register_buffer("row_of_token", None, persistent=False)
-        self.register_state_dict_post_hook(_save_whole)
-        self.register_load_state_dict_pre_hook(_load_rows)
-
-    def train_only(self, tokens: Iterable[int]) -> None:
-        """Makes the rows of these tokens trainable and freezes all others.
-
-        No other row gets a gradient if these are all the tokens of the training facts, so that
-        this only saves time. Call it before the optimiser is made.
-        """
-        assert self.rows is None, "the rows to train have been chosen already"
-        self.weight.requires_grad_(False)
-        ids = torch.tensor(sorted(set(tokens)), dtype=torch.long, device=self.weight.device)
-        if len(ids) == 0:
-            return
-        self.row_of_token = torch.full((self.num_embeddings,), -1, device=ids.device)
-        self.row_of_token[ids] = torch.arange(len(ids), device=ids.device)
-        self.rows = nn.Parameter(self.weight[ids])
+class FactEmbeddings(PartlyTrainedEmbedding):
+    """A table (V, E) that turns facts into the mean of their tokens' embeddings."""
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]
         """The mean embedding (F, E) of the tokens of F facts, (F, T) with their mask.
@@ -54,25 +25,7 @@ class FactEmbeddings(nn.Embedding):
             total = total + embedding_sum(ids, self.weight, is_token & (rows < 0))
         return total / is_token.sum(-1, keepdim=True).clamp(min=1)
 
-    def whole(self) -> Tensor:
-        """The table (V, E) with the trained rows put in, without gradient."""
-        table = self.weight.detach()
-        if self.rows is None:
-            return table
-        return table.index_put((self.row_of_token >= 0,), self.rows.detach())
-
 
 def embedding_sum(ids: Tensor, table: Tensor, mask: Tensor) -> Tensor:
     """The sums (F, E) of the rows of a table (V, E) for the ids (F, T) under the mask (F, T)."""
     return F.embedding_bag(ids, table, mode="sum", per_sample_weights=mask.to(table.dtype))
-
-
-def _save_whole(module: FactEmbeddings, state: dict[str, Any], prefix: str, _: Any) -> None:
-    if state.pop(f"{prefix}rows", None) is not None:
-        state[f"{prefix}weight"] = module.whole()
-
-
-def _load_rows(module: FactEmbeddings, state: dict[str, Any], prefix: str, *_: Any) -> None:
-    if module.rows is not None and f"{prefix}weight" in state:
-        trained = (module.row_of_token >= 0).cpu()
-        state[f"{prefix}rows"] = state[f"{prefix}weight"][trained]

@@ -59,6 +59,11 @@ class InputForm:
         end = _first_known(tokenizer.sep_token_id, tokenizer.eos_token_id) or separator
         self._start, self._separator, self._end = map(joined, ([start], [separator], [end]))
 
+    @property
+    def own_tokens(self) -> set[int]:
+        """The tokens around the parts of every input."""
+        return set(joined([self._start, self._separator, self._end]).tolist())
+
     def needed(self, choice: Lengths) -> Lengths:
         """The tokens of an input that is nothing but a choice of this length."""
         return len(self._start) + choice + len(self._end)

@@ -10,8 +10,7 @@ narrower; R rows, one for each choice that is computed, B·C where none is paddi
 """
 
 import copy
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 from transformers import AutoModel, AutoModelForMultipleChoice, PreTrainedModel
-from transformers.modeling_outputs import MultipleChoiceModelOutput
 
 from kformer.encoder_lookup import layer_span
 from kformer.encoder_weights import load_checked
@@ -32,28 +30,15 @@ from kformer.modeling.choice_grid import ChoiceGrid
 from kformer.modeling.configuration import KformerConfig
 from kformer.modeling.dropout import use_fast_dropout
 from kformer.modeling.encoder_families import ATTENTION, adapter_for
-from kformer.modeling.fact_embeddings import FactEmbeddings, embedding_sum
+from kformer.modeling.fact_embeddings import FactEmbeddings
 from kformer.modeling.injections import find_injection
 from kformer.modeling.kept_states import given_states
+from kformer.modeling.output import KformerOutput
+from kformer.modeling.partly_trained import PartlyTrainedEmbedding
 from kformer.modeling.pretrained import load_encoder, longest_input
 from kformer.modeling.scored_token import ScoredTokenOnly
 from kformer.modeling.scoring_head import ScoringHead
 from kformer.modeling.slots import BatchFacts, InitialisesItself
-
-
-@dataclass
-class KformerOutput(MultipleChoiceModelOutput):
-    """Loss and logits (B, C); with ``output_facts`` also what the model did with the facts.
-
-    Attributes:
-        kept_facts: (B, C, N), positions among the M candidates, best first, −1 for none.
-        fact_activations: (B, C, P, N), how strongly each kept fact fired in each injected layer,
-            the highest over the tokens of the input: for ``ffn`` the FFN's activation
-            ``gelu(x · k_i)``, for ``attention`` the attention weight, mean over heads.
-    """
-
-    kept_facts: Tensor | None = None
-    fact_activations: Tensor | None = None
 
 
 class KformerForMultipleChoice(PreTrainedModel):
@@ -90,6 +75,7 @@ class KformerForMultipleChoice(PreTrainedModel):
         if getattr(self.encoder, "pooler", None) is not None:
             self.encoder.pooler = None  # ours is the scoring head
         self.adapter.prepare(self.encoder)
+        PartlyTrainedEmbedding.take_over(self.encoder.get_input_embeddings())
         self.injection = method.build(config, self.encoder)
         self.fact_embeddings: FactEmbeddings | None = None
         if method.fact_input == "embeddings":
@@ -254,12 +240,12 @@ class KformerForMultipleChoice(PreTrainedModel):
         embeddings = self.fact_embeddings(candidates.ids, candidates.tokens)
         groups = grid.groups(len(candidates.positions), rows.device)
         with torch.no_grad():
-            total = embedding_sum(rows, self._words, tokens).float()
+            total = (self._words(rows) * tokens[..., None]).sum(1).float()
         best = candidates.best(
             total / tokens.sum(-1, keepdim=True), embeddings, groups, self.config.facts
         )
         kept = candidates.of_groups(groups).gather(1, best)
-        if self.adapter.projection and self._words.shape[1] != self.config.encoder.hidden_size:
+        if self.adapter.projection and self._words.embedding_dim != self.config.encoder.hidden_size:
             embeddings = self.encoder.get_submodule(self.adapter.projection)(embeddings)
         return BatchFacts(embeddings, kept.clamp(min=0), kept >= 0, best)
 
@@ -270,9 +256,19 @@ class KformerForMultipleChoice(PreTrainedModel):
         return adapter_for(self.config.encoder).attention_with_facts if joins else None
 
     @property
-    def _words(self) -> Tensor:
+    def _words(self) -> PartlyTrainedEmbedding:
         """The encoder's word embeddings (V, E)."""
-        return self.encoder.get_input_embeddings().weight
+        return self.encoder.get_input_embeddings()
+
+    def train_only(self, input_tokens: Iterable[int], fact_tokens: Iterable[int]) -> None:
+        """Trains of word and fact embeddings only the rows of tokens that training texts have.
+
+        Call it before the optimiser is made; an encoder that is frozen stays so.
+        """
+        if self._words.weight.requires_grad:
+            self._words.train_only(input_tokens)
+        if self.fact_embeddings is not None:
+            self.fact_embeddings.train_only(fact_tokens)
 
     def _set_gradient_checkpointing(
         self,

@@ -176,14 +176,36 @@ class Examples(Dataset[Example]):
         return self._questions.table.columns["question_id"].take(self._rows).to_pylist()
 
     @property
+    def input_tokens(self) -> set[int]:
+        """All tokens that can occur in an input: those of texts before they are cut, too."""
+        questions, rows = self._questions, self._rows
+        first = questions.first_choices
+        inputs = ranges(first[rows], first[rows + 1] - first[rows])
+        tables = (
+            (questions.context, rows),
+            (questions.question, rows),
+            (questions.choices, inputs),
+        )
+        tokens = [table.heads(chosen, table.longest).values for table, chosen in tables]
+        if questions.processor.facts_as_text:
+            tokens.append(self._tokens_of_facts())
+        return set(np.concatenate(tokens).tolist()) | questions.processor.form.own_tokens
+
+    @property
     def fact_tokens(self) -> set[int]:
         """All tokens of all candidate facts that are read apart from the input."""
-        facts = self._questions.facts
-        if facts is None or self._questions.processor.facts_as_text:
+        if self._questions.processor.facts_as_text:
             return set()
+        return set(self._tokens_of_facts().tolist())
+
+    def _tokens_of_facts(self) -> Integers:
+        """All tokens of all candidate facts."""
+        facts = self._questions.facts
+        if facts is None:
+            return np.zeros(0, np.int64)
         first = facts.lists[self._rows]
         lists = ranges(first, facts.lists[self._rows + 1] - first)
-        return set(facts.tokens_of(lists).tolist())
+        return facts.tokens_of(lists)
 
     def _text_lengths(self, rows: Integers, counts: Integers) -> Integers:
         """How many tokens of facts are read as text in each of the R inputs."""

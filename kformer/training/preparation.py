@@ -87,8 +87,7 @@ def prepare(
     tokenised = TokenisedQuestions(processor, questions, knowledge)
     training_set = tokenised.split("train", settings.training.max_train_questions)
     validation_set = tokenised.split("validation")
-    if model.fact_embeddings is not None:
-        model.fact_embeddings.train_only(training_set.fact_tokens)
+    model.train_only(training_set.input_tokens, training_set.fact_tokens)
 
     saving = TimedSaving(settings.training.checkpoint_minutes)
     display = Display(run_name, meter, len(validation_set))

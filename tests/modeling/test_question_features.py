@@ -262,6 +262,8 @@ def test_examples_are_what_the_processor_makes_of_the_texts(
     assert examples.inputs_cut == sum(features.cut for features in expected)
     fact_tokens = {token for each in expected for ids in each.facts for i in ids for token in i}
     assert examples.fact_tokens == fact_tokens
+    read = {token for each in expected for ids in each.choices for token in ids}
+    assert examples.input_tokens >= read  # and what was cut
     same, wanted = (
         processor.collate([each.features for each in examples]),
         processor.collate(expected),
