@@ -122,7 +122,7 @@ def test_killed_five_times_and_told_to_end_once_it_comes_to_the_same(
     assert sorted(ended) == [-signal.SIGKILL] * 5 + [STATUS]
     assert ("not resumed, removed" in said.read_text()) == damaged
 
-    predictions, numbers, last = reported(tmp_path / "ffn/seed-1", tiny_tables)
+    predictions, numbers, last = reported(tmp_path / "ffn/seed-1", tiny_tables, tiny_tokens)
     expected_predictions, expected_numbers, expected = undisturbed
     assert_same_weights(last, expected)
     assert predictions == expected_predictions

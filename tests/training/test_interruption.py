@@ -132,12 +132,12 @@ def points(client, run):
 
 
 @pytest.fixture
-def shell(tiny_tables, tmp_path):
+def shell(tiny_tables, tiny_tokens, tmp_path):
     """Starts the line of the rule `train_model`, in a process group of its own."""
     rule = (Path(__file__).parents[2] / "workflow/rules/training.smk").read_text()
     ignoring = "trap '' TERM USR1; "
     assert ignoring in rule
-    tables = [f"--{name} {tiny_tables / name}.parquet" for name in ("questions", "facts")]
+    tables = [f"--question-tokens {tiny_tokens[0]}", f"--fact-tokens {tiny_tokens[1]}"]
     tables.append(f"--retrieval {tiny_tables / 'question.parquet'}")
 
     def start(section, name):

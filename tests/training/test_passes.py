@@ -112,7 +112,7 @@ def test_a_question_too_long_for_the_memory_ends_training_with_what_to_do():
 
 def assert_close(one, other):
     for name, value in weights(one.out).items():
-        torch.testing.assert_close(weights(other.out)[name], value, atol=2e-5, rtol=1e-3)
+        torch.testing.assert_close(weights(other.out)[name], value, atol=1e-4, rtol=1e-3)
 
 
 @pytest.fixture(scope="module")
@@ -135,13 +135,8 @@ def test_a_budget_changes_no_gradient(most, short, run, no_dropout):
 @pytest.fixture
 def no_dropout(monkeypatch):
     """A model in training mode that drops nothing, whatever its encoder is configured to."""
-    monkeypatch.setattr(torch.nn.functional, "dropout", lambda input, *_, **__: input)
-    forward = torch.nn.functional.scaled_dot_product_attention
-
-    def without_dropout(*arguments, dropout_p=0.0, **options):
-        return forward(*arguments, **options)
-
-    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", without_dropout)
+    nothing = SimpleNamespace(apply=lambda states, p: states)
+    monkeypatch.setattr("kformer.modeling.dropout._Dropped", nothing)
 
 
 @pytest.fixture

@@ -290,7 +290,8 @@ def test_a_run_changes_what_it_trains_and_counts_it(recipe, settings, run):
 
 def test_what_a_full_run_trains_is_counted(whole_run):
     summary = whole_run("none").summary
-    assert summary["trained_parameters"] == summary["parameters"]
+    unused = summary["parameters"] - summary["trained_parameters"]
+    assert unused > 0 and unused % 32 == 0  # rows of words that no training text has
 
 
 @pytest.mark.parametrize(
@@ -316,7 +317,7 @@ def test_a_killed_run_resumes_as_if_nothing_had_happened(recipe, settings, run):
             step: value for step, value in expected.items() if step > 4
         }
     assert_same_weights(weights(resumed.out), weights(whole.out))
-    for key in ("steps", "validation_accuracy", "best_step", "trained_parameters"):
+    for key in ("steps", "best_validation_accuracy", "best_step", "trained_parameters"):
         assert resumed.summary[key] == whole.summary[key]
 
 

@@ -150,7 +150,7 @@ def batches(monkeypatch):
     seen = []
     original = preparation.collate
 
-    def collate(processor, batch):
+    def collate(processor, batch, kept):
         if batch[0].split == "train":
             seen.append({each.question_id for each in batch})
         return original(processor, batch)

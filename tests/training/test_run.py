@@ -138,7 +138,7 @@ def test_each_epoch_has_an_order_of_its_own_and_every_seed_the_same_questions(
     batches = []
     original = preparation.collate
 
-    def collate(processor, batch):
+    def collate(processor, batch, kept):
         if batch[0].split == "train":
             batches.append([each.question_id for each in batch])
         return original(processor, batch)
