@@ -38,6 +38,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
+from training_on_device import Device
 from transformers import (
     AutoModelForMultipleChoice,
     Trainer,
@@ -47,7 +48,6 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from kformer.compute_precision import hardware_computes_in_bf16
 from kformer.encoder_lookup import BUNDLED, locate_encoder
 from kformer.knowledge.build import build_facts
 from kformer.knowledge.user_files import TsvFacts
@@ -262,15 +262,8 @@ def states_of(work: Work, settings: Mapping[str, Any]) -> list[Any]:
 
 
 def matrix_product() -> float:
-    """Operations per second of a large matrix product: the median of ten turns."""
-    kind = torch.bfloat16 if hardware_computes_in_bf16() else torch.float32
-    one, other = (torch.randn(MATRIX, MATRIX, dtype=kind) for _ in range(2))
-    seconds = []
-    for _ in range(13):
-        began = time.perf_counter()
-        one @ other
-        seconds.append(time.perf_counter() - began)
-    return 2 * MATRIX**3 / statistics.median(seconds[3:])
+    """Operations per second of a large matrix product."""
+    return Device().peak_flops(MATRIX)
 
 
 def needed_flops(work: Work) -> float:

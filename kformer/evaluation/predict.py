@@ -96,7 +96,7 @@ def _rows(
     bf16: bool,
     states: KeptStates | None,
 ) -> Iterator[Row]:
-    by_length = sorted(range(len(examples)), key=lambda number: -examples.lengths[number])
+    by_length = examples.longest_first
     starts = range(0, len(by_length), _BATCH_SIZE)
     for start in track(starts, "answering batches", len(starts)):
         batch = [examples[number] for number in by_length[start : start + _BATCH_SIZE]]

@@ -17,6 +17,7 @@ from kformer.io.file_writing import replacing
 from kformer.io.ragged import Ragged
 from kformer.io.sealed_files import seal
 from kformer.io.table_files import open_table
+from kformer.io.table_schemas import required
 
 TokenTableName = Literal["question_tokens", "fact_tokens"]
 
@@ -24,23 +25,19 @@ _VERSION = "1"
 _TOKENS = pa.large_list(pa.int32())
 
 
-def _required(name: str, kind: pa.DataType) -> pa.Field:
-    return pa.field(name, kind, nullable=False)
-
-
 SCHEMAS: dict[TokenTableName, pa.Schema] = {
     "question_tokens": pa.schema(
         [
-            _required("question_id", pa.large_string()),
-            _required("split", pa.large_string()),
+            required("question_id", pa.large_string()),
+            required("split", pa.large_string()),
             pa.field("answer", pa.int8()),  # 0-based; null = unlabelled
-            _required("choices", pa.large_list(pa.large_string())),  # their texts
-            _required("context", _TOKENS),
-            _required("question", _TOKENS),  # of "Q: question"
-            _required("choice_tokens", pa.large_list(_TOKENS)),  # of each "A: choice"
+            required("choices", pa.large_list(pa.large_string())),  # their texts
+            required("context", _TOKENS),
+            required("question", _TOKENS),  # of "Q: question"
+            required("choice_tokens", pa.large_list(_TOKENS)),  # of each "A: choice"
         ]
     ),
-    "fact_tokens": pa.schema([_required("text", _TOKENS)]),  # the row number is the fact_id
+    "fact_tokens": pa.schema([required("text", _TOKENS)]),  # the row number is the fact_id
 }
 
 

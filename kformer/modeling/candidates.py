@@ -57,10 +57,6 @@ class Candidates:
         """Whether no input of the batch has any candidate."""
         return len(self.ids) == 0 or self.positions.numel() == 0
 
-    def of_groups(self, groups: Tensor) -> Tensor:
-        """The positions (R, M) of inputs that belong to these groups (R,)."""
-        return self.positions[groups]
-
     def best(self, inputs: Tensor, embeddings: Tensor, groups: Tensor, most: int) -> Tensor:
         """Which candidates (R, N) fit each input best, best first; N is at most ``most``.
 
@@ -69,7 +65,7 @@ class Candidates:
             embeddings: of the distinct facts, (U, E).
             groups: the group (R,) of each input.
         """
-        positions = self.of_groups(groups)
+        positions = self.positions[groups]
         # In full precision also under autocast: rounding must not change a rank.
         with torch.no_grad(), torch.autocast(inputs.device.type, enabled=False):
             fit = (inputs.float() @ embeddings.float().T).gather(1, positions.clamp(min=0))

@@ -40,7 +40,7 @@ def _leave(encoder: Any) -> None:
     """Most encoders are ready as they are."""
 
 
-def _cannot_be_cut(encoder: Any) -> tuple[None, None]:
+def _cannot_be_cut(layer: Any) -> tuple[None, None]:
     """Where the scored token is the last, or a layer adds its input to all of its attention."""
     return None, None
 
@@ -50,7 +50,7 @@ class Adapter:
     """What injections and the scoring head must know about a family of encoders.
 
     Attributes:
-        sites: finds the sites of every layer of an encoder, first layer first.
+        site: finds the sites of a layer.
         activation: the field of the encoder's config that names the FFN's activation.
         scored_token: the token whose state is scored: the first, or the last where tokens see
             only those before them.
@@ -59,7 +59,7 @@ class Adapter:
         attention_with_facts: the attention implementation that the encoder needs for facts to
             join it; None where the layers' own attention, once prepared, takes facts.
         prepare: changes a new encoder's modules where they lack what injections need.
-        last_layer: finds where the last layer can be cut to the first token, the arguments of
+        last_layer: finds where a last layer can be cut to the first token, the arguments of
             `kformer.modeling.scored_token.ScoredTokenOnly`.
         layers: the encoder's module that lists its layers.
         below: the encoder's modules that turn tokens into what the first layer reads, the one that
@@ -68,7 +68,7 @@ class Adapter:
         layers_return_tuples: whether a layer returns its states as the first of a tuple.
     """
 
-    sites: Callable[[Any], list[LayerSites]]
+    site: Callable[[Any], LayerSites]
     activation: str = "hidden_act"
     scored_token: Literal["first", "last"] = "first"
     projection: str | None = None
@@ -84,6 +84,10 @@ class Adapter:
         """All layers of an encoder, first layer first."""
         return list(encoder.get_submodule(self.layers))
 
+    def sites(self, encoder: Any) -> list[LayerSites]:
+        """The sites of all layers of an encoder, first layer first."""
+        return [self.site(layer) for layer in self.layers_of(encoder)]
+
     def modules_below(self, encoder: Any) -> "list[nn.Module]":
         """The modules of ``below`` that an encoder has."""
         has = dict(encoder.named_modules()).keys()
@@ -94,16 +98,12 @@ class Adapter:
         return [encoder.get_submodule(self.above)] if self.above else []
 
 
-def _bert_sites(encoder: Any) -> list[LayerSites]:
-    return [
-        LayerSites(layer.intermediate, layer.output.dense, layer.attention.self)
-        for layer in encoder.encoder.layer
-    ]
+def _bert_site(layer: Any) -> LayerSites:
+    return LayerSites(layer.intermediate, layer.output.dense, layer.attention.self)
 
 
-def _bert_last_layer(encoder: Any) -> "tuple[nn.Module, nn.Module]":
-    attention = encoder.encoder.layer[-1].attention
-    return attention.self, attention.output
+def _bert_last_layer(layer: Any) -> "tuple[nn.Module, nn.Module]":
+    return layer.attention.self, layer.attention.output
 
 
 def _prepare_deberta(encoder: Any) -> None:
@@ -113,15 +113,12 @@ def _prepare_deberta(encoder: Any) -> None:
         layer.attention.self.__class__ = DisentangledAttentionWithFacts
 
 
-def _mpnet_sites(encoder: Any) -> list[LayerSites]:
-    return [
-        LayerSites(layer.intermediate, layer.output.dense, layer.attention.attn)
-        for layer in encoder.encoder.layer
-    ]
+def _mpnet_site(layer: Any) -> LayerSites:
+    return LayerSites(layer.intermediate, layer.output.dense, layer.attention.attn)
 
 
-def _mpnet_last_layer(encoder: Any) -> "tuple[nn.Module, None]":
-    return encoder.encoder.layer[-1].attention.attn, None
+def _mpnet_last_layer(layer: Any) -> "tuple[nn.Module, None]":
+    return layer.attention.attn, None
 
 
 def _prepare_mpnet(encoder: Any) -> None:
@@ -130,23 +127,23 @@ def _prepare_mpnet(encoder: Any) -> None:
     prepare_mpnet(encoder)
 
 
-def _modernbert_sites(encoder: Any) -> list[LayerSites]:
-    return [LayerSites(layer.mlp, layer.mlp, layer.attn) for layer in encoder.layers]
+def _modernbert_site(layer: Any) -> LayerSites:
+    return LayerSites(layer.mlp, layer.mlp, layer.attn)
 
 
-def _decoder_sites(encoder: Any) -> list[LayerSites]:
-    return [LayerSites(layer.mlp, layer.mlp, layer.self_attn) for layer in encoder.layers]
+def _decoder_site(layer: Any) -> LayerSites:
+    return LayerSites(layer.mlp, layer.mlp, layer.self_attn)
 
 
-_BERT = Adapter(_bert_sites, last_layer=_bert_last_layer)
+_BERT = Adapter(_bert_site, last_layer=_bert_last_layer)
 _DECODER = Adapter(
-    _decoder_sites, scored_token="last", layers="layers", below=("embed_tokens",), above="norm"
+    _decoder_site, scored_token="last", layers="layers", below=("embed_tokens",), above="norm"
 )
 
 ADAPTERS = {
     "bert": _BERT,
     "deberta-v2": Adapter(
-        _bert_sites,
+        _bert_site,
         projection="embeddings.embed_proj",
         attention_with_facts=None,
         prepare=_prepare_deberta,
@@ -156,7 +153,7 @@ ADAPTERS = {
         layers_return_tuples=True,
     ),
     "electra": Adapter(
-        _bert_sites,
+        _bert_site,
         projection="embeddings_project",
         last_layer=_bert_last_layer,
         below=("embeddings", "embeddings_project"),
@@ -164,14 +161,14 @@ ADAPTERS = {
     "llama": _DECODER,
     "mistral": _DECODER,
     "mpnet": Adapter(
-        _mpnet_sites,
+        _mpnet_site,
         attention_with_facts=None,
         prepare=_prepare_mpnet,
         last_layer=_mpnet_last_layer,
         layers_return_tuples=True,
     ),
     "modernbert": Adapter(
-        _modernbert_sites, activation="hidden_activation", layers="layers", above="final_norm"
+        _modernbert_site, activation="hidden_activation", layers="layers", above="final_norm"
     ),
     "qwen2": _DECODER,
     "qwen3": _DECODER,

@@ -82,7 +82,9 @@ class KformerForMultipleChoice(PreTrainedModel):
             words = self.encoder.get_input_embeddings()
             self.fact_embeddings = FactEmbeddings(words.num_embeddings, words.embedding_dim)
         self.head = ScoringHead(config)
-        self.last_layer = ScoredTokenOnly(*self.adapter.last_layer(self.encoder))
+        self.last_layer = ScoredTokenOnly(
+            *self.adapter.last_layer(self.adapter.layers_of(self.encoder)[-1])
+        )
         use_fast_dropout(self)
         self.states_layer: int | None = None
         self.post_init()
@@ -244,7 +246,7 @@ class KformerForMultipleChoice(PreTrainedModel):
         best = candidates.best(
             total / tokens.sum(-1, keepdim=True), embeddings, groups, self.config.facts
         )
-        kept = candidates.of_groups(groups).gather(1, best)
+        kept = candidates.positions[groups].gather(1, best)
         if self.adapter.projection and self._words.embedding_dim != self.config.encoder.hidden_size:
             embeddings = self.encoder.get_submodule(self.adapter.projection)(embeddings)
         return BatchFacts(embeddings, kept.clamp(min=0), kept >= 0, best)

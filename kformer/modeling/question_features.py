@@ -171,6 +171,11 @@ class Examples(Dataset[Example]):
         return self._questions.example(row, kept, int(self._is_cut[start:end].sum()))
 
     @property
+    def longest_first(self) -> list[int]:
+        """The numbers of the questions, by their lengths."""
+        return sorted(range(len(self)), key=lambda number: -self.lengths[number])
+
+    @property
     def question_ids(self) -> list[str]:
         """The ids of the questions."""
         return self._questions.table.columns["question_id"].take(self._rows).to_pylist()
@@ -189,7 +194,7 @@ class Examples(Dataset[Example]):
         tokens = [table.heads(chosen, table.longest).values for table, chosen in tables]
         if questions.processor.facts_as_text:
             tokens.append(self._tokens_of_facts())
-        return set(np.concatenate(tokens).tolist()) | questions.processor.form.own_tokens
+        return set(np.unique(np.concatenate(tokens)).tolist()) | questions.processor.form.own_tokens
 
     @property
     def fact_tokens(self) -> set[int]:

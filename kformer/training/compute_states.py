@@ -18,10 +18,11 @@ from kformer.modeling.pretrained import load_tokenizer
 from kformer.modeling.question_features import Example, TokenisedQuestions
 from kformer.modeling.state_store import StatesOrigin, write_states
 from kformer.progress import track
+from kformer.training.passes import split
 from kformer.training.preparation import build_model
 from kformer.training.settings import TrainSettings
 
-_POSITIONS_AT_ONCE = 8192  # tokens of a pass, padding included
+_TOKENS_AT_ONCE = 8192  # padding included
 
 
 def compute_states(
@@ -53,8 +54,8 @@ def compute_states(
     )
     limits = {"train": settings.training.max_train_questions, "validation": None, "test": None}
     examples: list[Example] = []
-    for split, limit in limits.items():
-        of_split = tokenised.split(split, limit)
+    for name, limit in limits.items():
+        of_split = tokenised.split(name, limit)
         examples += (of_split[index] for index in range(len(of_split)))
     torch.nn.Module.to(model, torch.accelerator.current_accelerator() or "cpu")
     origin = StatesOrigin.of(
@@ -88,7 +89,7 @@ def _computed(
     origin: StatesOrigin,
 ) -> Iterator[tuple[int, list[Tensor]]]:
     """The position of each example, and the states (L, D) of its inputs."""
-    batches = list(_batches(examples))
+    batches = split(examples, _TOKENS_AT_ONCE)
     for batch in track(batches, "computing batches of states", len(batches)):
         chosen = [examples[position] for position in batch]
         inputs = processor.collate([each.features for each in chosen])
@@ -105,18 +106,3 @@ def _computed(
             lengths = map(len, examples[position].features.choices)
             # Questions with fewer choices have rows that are no input.
             yield position, [row[:n] for row, n in zip(of_question, lengths, strict=False)]
-
-
-def _batches(examples: Sequence[Example]) -> Iterator[list[int]]:
-    """Positions of examples of similar length, the longest first."""
-    batch: list[int] = []
-    inputs = 0
-    for index in sorted(range(len(examples)), key=lambda i: -examples[i].features.length):
-        added = len(examples[index].features.choices)
-        if batch and (inputs + added) * examples[batch[0]].features.length > _POSITIONS_AT_ONCE:
-            yield batch
-            batch, inputs = [], 0
-        batch.append(index)
-        inputs += added
-    if batch:
-        yield batch

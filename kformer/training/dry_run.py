@@ -159,9 +159,7 @@ def _sampled(
 
 
 def _longest(questions: Examples, count: int) -> list[Example]:
-    lengths = questions.lengths
-    order = sorted(range(len(questions)), key=lambda i: -lengths[i])
-    return [questions[i] for i in order[:count]]
+    return [questions[i] for i in questions.longest_first[:count]]
 
 
 def _try_checkpoint(trainer: ResumableTrainer, folder: Path) -> _Written:

@@ -6,7 +6,7 @@ This is imported before anything heavy, so that a signal is heard from the begin
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any, Self
 
 # Of sysexits.h, EX_TEMPFAIL: nothing is wrong, the same command will succeed later. Whoever starts
@@ -41,12 +41,7 @@ class Interruption:
         self._handlers = {each: signal.signal(each, self._hear) for each in SIGNALS}
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
 

@@ -174,8 +174,7 @@ class PassTrainer(Trainer):
     def validation_batches(self) -> list[list[int]]:
         """Positions of the validation questions of each batch, the longest first."""
         assert isinstance(self.eval_dataset, Examples)
-        lengths, size = self.eval_dataset.lengths, self.args.eval_batch_size
-        order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+        order, size = self.eval_dataset.longest_first, self.args.eval_batch_size
         return [order[start : start + size] for start in range(0, len(order), size)]
 
     def answer(self, questions: list[Example]) -> Iterator[tuple[int, Tensor, int]]:

@@ -20,14 +20,12 @@ from kformer.study.experiment import load_experiment
 from kformer.study.layout import Layout
 from kformer.training.settings import Training
 
+from .conftest import STUDY
+
 ROOT = Path(__file__).parents[2]
 FFN = {"model": {"injection": "ffn"}}
 BASE = {
-    "experiment": "study",
-    "questions": {"dataset": "demo"},
-    "knowledge": ["demo"],
-    "seeds": [1, 2],
-    "baseline": "none",
+    **STUDY,
     "conditions": {"none": {}},
 }
 

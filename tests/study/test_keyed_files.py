@@ -10,13 +10,11 @@ from kformer.study.layout import Layout
 from kformer.study.plans import _plan_of_run
 from kformer.study.stage_versions import VERSIONS
 
+from .conftest import STUDY
+
 KEPT = {"encoder_layers": 2, "keep_states": True}
 BASE = {
-    "experiment": "study",
-    "questions": {"dataset": "demo"},
-    "knowledge": ["demo"],
-    "seeds": [1, 2],
-    "baseline": "none",
+    **STUDY,
     "training": KEPT,
     "conditions": {
         "none": {},

@@ -12,14 +12,12 @@ from kformer.study.experiment import load_experiment
 from kformer.study.layout import Layout
 from kformer.study.stage_versions import VERSIONS, key_of
 
+from .conftest import STUDY
+
 FFN = {"model": {"injection": "ffn"}}
 SHUFFLED = {**FFN, "retrieval": {"control": "shuffle"}}
 BASE = {
-    "experiment": "study",
-    "questions": {"dataset": "demo"},
-    "knowledge": ["demo"],
-    "seeds": [1, 2],
-    "baseline": "none",
+    **STUDY,
     "conditions": {
         "none": {},
         "ffn": FFN,

@@ -76,15 +76,23 @@ def test_a_training_that_is_killed_goes_on_from_the_step_before(
     assert_is_the_same(resumed, undisturbed)
 
 
-def test_a_mean_of_losses_is_not_of_those_after_the_kill_alone(
-    killed_at, settings, run, monkeypatch
-):
-    def every_third_step_is_logged(*given):
-        arguments = training_arguments(*given)
-        arguments.logging_steps = 3
-        return arguments
+@pytest.fixture
+def log_every(monkeypatch):
+    """Sets how many steps the mean that is logged is made of."""
 
-    monkeypatch.setattr(preparation, "training_arguments", every_third_step_is_logged)
+    def start(steps):
+        def arguments_with_steps(*given):
+            arguments = training_arguments(*given)
+            arguments.logging_steps = steps
+            return arguments
+
+        monkeypatch.setattr(preparation, "training_arguments", arguments_with_steps)
+
+    return start
+
+
+def test_a_mean_of_losses_is_not_of_those_after_the_kill_alone(killed_at, settings, run, log_every):
+    log_every(3)
     whole = of_steps(run(settings(model=DROPOUT), "whole").logged, "train_loss")
     killed_at(6, checkpoint_minutes=ALWAYS)
     resumed = of_steps(run(settings(model=DROPOUT)).logged, "train_loss")
@@ -265,16 +273,9 @@ def test_a_step_that_is_left_out_moves_no_weight(settings, run, not_finite_at, m
     assert moved == [2, 3, 5, 6, 7, 8]
 
 
-def test_a_mean_of_losses_is_that_of_the_steps_that_count(
-    settings, run, not_finite_at, monkeypatch
-):
-    def every_fourth_step_is_logged(*given):
-        arguments = training_arguments(*given)
-        arguments.logging_steps = 4
-        return arguments
-
+def test_a_mean_of_losses_is_that_of_the_steps_that_count(settings, run, not_finite_at, log_every):
     each = of_steps(run(settings("none"), "each").logged, "train_loss")
-    monkeypatch.setattr(preparation, "training_arguments", every_fourth_step_is_logged)
+    log_every(4)
     not_finite_at("loss", {4})
     mean = of_steps(run(settings("none", if_not_finite="skip"), "mean").logged, "train_loss")
     assert mean[4] == pytest.approx(sum(each[step] for step in (1, 2, 3)) / 3)
