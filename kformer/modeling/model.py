@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 from transformers import AutoModel, AutoModelForMultipleChoice, PreTrainedModel
 
+from kformer.compute_precision import narrow_states
 from kformer.encoder_lookup import layer_span
 from kformer.encoder_weights import load_checked
 from kformer.errors import KformerError
@@ -82,9 +83,9 @@ class KformerForMultipleChoice(PreTrainedModel):
             words = self.encoder.get_input_embeddings()
             self.fact_embeddings = FactEmbeddings(words.num_embeddings, words.embedding_dim)
         self.head = ScoringHead(config)
-        self.last_layer = ScoredTokenOnly(
-            *self.adapter.last_layer(self.adapter.layers_of(self.encoder)[-1])
-        )
+        layers = self.adapter.layers_of(self.encoder)
+        narrow_states(layers[0])
+        self.last_layer = ScoredTokenOnly(*self.adapter.last_layer(layers[-1]))
         use_fast_dropout(self)
         self.states_layer: int | None = None
         self.post_init()

@@ -7,7 +7,11 @@ from kformer.modeling.configuration import KformerConfig
 
 
 class ScoringHead(nn.Module):
-    """Scores one token's state (R, D): dropout, dense, tanh, dropout, one number (R,)."""
+    """Scores one token's state (R, D): dropout, dense, tanh, dropout, one number (R,).
+
+    Also under autocast it computes in the precision of its weights: of logits in bf16, with eight
+    significant bits, many would be equal.
+    """
 
     def __init__(self, config: KformerConfig) -> None:
         super().__init__()
@@ -17,5 +21,7 @@ class ScoringHead(nn.Module):
         self.out_proj = nn.Linear(width, 1)
 
     def forward(self, state: Tensor) -> Tensor:
-        state = torch.tanh(self.dense(self.dropout(state)))
-        return self.out_proj(self.dropout(state)).squeeze(-1)
+        with torch.autocast(state.device.type, enabled=False):
+            state = self.dropout(state.to(self.dense.weight.dtype))
+            state = torch.tanh(self.dense(state))
+            return self.out_proj(self.dropout(state)).squeeze(-1)

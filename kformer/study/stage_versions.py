@@ -41,10 +41,10 @@ VERSIONS: dict[StageName, int] = {
     "retrieve": 3,
     "shuffle": 3,
     "featurize": 1,
-    "states": 1,
+    "states": 2,
     "describe_retrieval": 3,
-    "train": 3,
-    "evaluate": 4,
+    "train": 4,
+    "evaluate": 5,
     "answer_by_retrieval": 3,
     "compare": 3,
 }
