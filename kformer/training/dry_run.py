@@ -62,7 +62,7 @@ def dry_run(
             questions,
             knowledge,
             unfinished,
-            _NoLog(),
+            NoLog(),
             "dry run",
             states=states,
         )
@@ -82,7 +82,9 @@ def dry_run(
     ]
 
 
-class _NoLog:
+class NoLog:
+    """Keeps no metrics."""
+
     def log(self, metrics: Mapping[str, float], step: int) -> None:
         pass
 
@@ -116,21 +118,10 @@ def _try_steps(prepared: Prepared) -> list[float]:
     """
     trainer, questions = prepared.trainer, prepared.training_set
     size = trainer.args.train_batch_size
-    _step(trainer, _longest(questions, size))
+    trainer.step_alone(_longest(questions, size))
     order = list(trainer._get_train_sampler() or ())
     batches = [order[start : start + size] for start in range(0, len(order), size)]
-    return _sampled(batches, lambda batch: _step(trainer, [questions[i] for i in batch]))
-
-
-def _step(trainer: ResumableTrainer, questions: list[Example]) -> None:
-    """All that Trainer does in a step."""
-    model, optimizer = trainer.model, trainer.optimizer
-    assert model is not None and optimizer is not None
-    trainer.training_step(model, questions)
-    norm = trainer._clip_grad_norm(model) if trainer.args.max_grad_norm > 0 else None
-    trainer._get_grad_norm(model, norm)
-    optimizer.step()
-    model.zero_grad()
+    return _sampled(batches, lambda batch: trainer.step_alone([questions[i] for i in batch]))
 
 
 def _try_validation(prepared: Prepared) -> float:

@@ -136,6 +136,16 @@ class PassTrainer(Trainer):
         gradients = [each.grad for each in model.parameters() if each.grad is not None]
         return torch.nn.utils.get_total_norm(gradients)
 
+    def step_alone(self, questions: list[Example]) -> None:
+        """All that `train` does in a step: gradient, its norm, and the update."""
+        model, optimizer = self.model, self.optimizer
+        assert model is not None and optimizer is not None
+        self.training_step(model, questions)
+        norm = self._clip_grad_norm(model) if self.args.max_grad_norm > 0 else None
+        self._get_grad_norm(model, norm)
+        optimizer.step()
+        model.zero_grad()
+
     # Validation
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
