@@ -17,13 +17,14 @@ from pydantic import (
     StringConstraints,
     TypeAdapter,
     ValidationError,
+    model_validator,
 )
 
 from kformer.errors import KformerError
 from kformer.masking import masked, remember_secrets, without_secrets
 
 # Parts of a path, as pydantic names members of a union.
-_SCALARS = (("int",), ("float",), ("bool",), ("str",))
+_SCALARS = (("int",), ("constrained-int",), ("float",), ("bool",), ("str",))
 # What pydantic or a tag of ours calls a member; a key of the user's may have a bracket, too.
 _MEMBER = re.compile(
     r"(?:list|tuple|dict|set|literal|function-[a-z-]+|constrained-[a-z]+)\[.*\]"
@@ -92,6 +93,23 @@ class Section(BaseModel):
         extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _has_no_truth_for_a_number(cls, content: Any) -> Any:
+        """Refuses true and false where a number belongs: they would be read as 1 and 0."""
+        for name, value in content.items() if isinstance(content, dict) else ():
+            field = cls.model_fields.get(name)
+            taken = _types_in(field.annotation) if field else set()
+            if isinstance(value, bool) and taken & {int, float} and bool not in taken:
+                raise ValueError(f"{json.dumps(value)} cannot be given for {name}")
+        return content
+
+
+def _types_in(annotation: Any) -> Set[Any]:
+    """All that an annotation names, in unions and the like too."""
+    annotation = getattr(annotation, "__value__", annotation)  # of a named type
+    return {annotation}.union(*map(_types_in, get_args(annotation)))
+
 
 def in_one_line(
     error: ValidationError, allowed_at: Callable[[tuple[Any, ...]], Iterable[str]] | None = None
@@ -140,7 +158,7 @@ def _union_depth(path: tuple[Any, ...]) -> int:
 
 def _expects_another_type(error: Any, union_depth: int) -> bool:
     is_of_the_value = len(error["loc"]) == union_depth + 1
-    return is_of_the_value and error["type"].endswith(("_type", "literal_error"))
+    return is_of_the_value and error["type"].endswith(("_type", "_parsing", "literal_error"))
 
 
 def _problem(error: Any, allowed_at: Callable[[tuple[Any, ...]], Iterable[str]] | None) -> str:

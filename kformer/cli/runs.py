@@ -65,7 +65,9 @@ def train(
     out: Annotated[Path, typer.Option(help="The run's folder, …/CONDITION/seed-SEED.")],
     checkpoints: Annotated[Path, typer.Option(help="Where unfinished training is kept.")],
     settings: Settings,
-    seed: Annotated[int, typer.Option(help="Of initialisation, dropout and order.")],
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, help="Of initialisation, dropout and order.")
+    ],
     fact_tokens: FactTokens = None,
     retrieval: MaybeRetrieval = None,
     states: MaybeStates = None,

@@ -53,7 +53,7 @@ def predict(
     torch.nn.Module.to(model, torch.accelerator.current_accelerator() or "cpu").eval()
     processor = KformerProcessor.from_pretrained(trained.model)
     kept_states = _kept_states(states, summary, model) if states else None
-    test = TokenisedQuestions(processor, questions, knowledge).split("test")
+    test = TokenisedQuestions(processor, questions, knowledge).answered("test")
 
     began = time.perf_counter()
     try:

@@ -92,6 +92,26 @@ class TokenisedQuestions:
             rows = rows[sorted(random.Random(0).sample(range(len(rows)), limit))]
         return Examples(self, rows)
 
+    def answered(self, name: str, limit: int | None = None) -> "Examples":
+        """The questions of a split, of which there is at least one, each with its right choice.
+
+        Raises:
+            KformerError: there is none, one has no answer, or as `split` raises it.
+        """
+        examples = self.split(name, limit)
+        if len(examples) == 0:
+            raise KformerError(
+                f"{self.table.path}: there is no question of split {name!r}; give a table that has "
+                "questions for train, validation and test"
+            )
+        answers = self.table.columns["answer"].take(examples.rows)
+        for number in np.flatnonzero(answers.is_null().to_numpy(zero_copy_only=False))[:1]:
+            raise KformerError(
+                f"{self.table.path}: question {examples.question_ids[number]!r} of split {name!r} "
+                "has no answer; give it one, or leave the question out"
+            )
+        return examples
+
     def example(self, row: int, kept: Parts, cut: int) -> Example:
         """The question in a row of the table, its inputs assembled.
 
@@ -128,6 +148,7 @@ class Examples(Dataset[Example]):
     """Some of the questions of a table, measured but not yet assembled.
 
     Attributes:
+        rows: where the questions are in their table.
         lengths: tokens of each question's longest choice.
         inputs_cut: how many inputs lost a part of their question or context.
     """
@@ -139,7 +160,7 @@ class Examples(Dataset[Example]):
             KformerError: a choice does not fit into an input, or retrieval has not found one list
                 of facts for each question or each choice.
         """
-        self._questions, self._rows = questions, rows
+        self._questions, self.rows = questions, rows
         form = questions.processor.form
         first = questions.first_choices[rows]
         counts = questions.first_choices[rows + 1] - first
@@ -162,10 +183,10 @@ class Examples(Dataset[Example]):
         self.inputs_cut = int(self._is_cut.sum())
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self.rows)
 
     def __getitem__(self, index: int) -> Example:
-        row = int(self._rows[index])
+        row = int(self.rows[index])
         start, end = self._starts[index : index + 2]
         kept = Parts(*(part[start:end].tolist() for part in self._kept))
         return self._questions.example(row, kept, int(self._is_cut[start:end].sum()))
@@ -178,12 +199,12 @@ class Examples(Dataset[Example]):
     @property
     def question_ids(self) -> list[str]:
         """The ids of the questions."""
-        return self._questions.table.columns["question_id"].take(self._rows).to_pylist()
+        return self._questions.table.columns["question_id"].take(self.rows).to_pylist()
 
     @property
     def input_tokens(self) -> set[int]:
         """All tokens that can occur in an input: those of texts before they are cut, too."""
-        questions, rows = self._questions, self._rows
+        questions, rows = self._questions, self.rows
         first = questions.first_choices
         inputs = ranges(first[rows], first[rows + 1] - first[rows])
         tables = (
@@ -208,8 +229,8 @@ class Examples(Dataset[Example]):
         facts = self._questions.facts
         if facts is None:
             return np.zeros(0, np.int64)
-        first = facts.lists[self._rows]
-        lists = ranges(first, facts.lists[self._rows + 1] - first)
+        first = facts.lists[self.rows]
+        lists = ranges(first, facts.lists[self.rows + 1] - first)
         return facts.tokens_of(lists)
 
     def _text_lengths(self, rows: Integers, counts: Integers) -> Integers:

@@ -213,6 +213,12 @@ class KeptStates:
                 f"{wanted[name]}; {_AGAIN}"
             )
 
+    def check_questions(self, question_ids: Iterable[str]) -> None:
+        """Raises KformerError unless there are states for all these questions."""
+        for question_id in question_ids:
+            if question_id not in self._inputs:
+                raise self._other_inputs(question_id)
+
     def padded(self, batch: Sequence[Question]) -> Tensor:
         """The states (B, C, L, D) of all inputs of a batch; padding is zero.
 
@@ -232,20 +238,20 @@ class KeptStates:
         inputs = question.features.choices
         first, count = self._inputs.get(question.question_id, (0, 0))
         if count != len(inputs):
-            raise self._other_inputs(question)
+            raise self._other_inputs(question.question_id)
         for number, ids in enumerate(inputs, start=first):
             start, end = self._starts[number : number + 2]
             if end - start != len(ids) or _checksum_of_tokens(ids) != self._tokens[number]:
-                raise self._other_inputs(question)
+                raise self._other_inputs(question.question_id)
             states = self._states[start:end]
             if xxh3_64_intdigest(states.tobytes()) != self._checksums[number]:
                 raise _damaged(self.folder, f"the states of {question.question_id!r} differ")
             yield torch.from_numpy(states).view(self._dtype)
 
-    def _other_inputs(self, question: Question) -> KformerError:
+    def _other_inputs(self, question_id: str) -> KformerError:
         return KformerError(
             f"{self.folder}: these states are of other inputs, or have no question "
-            f"{question.question_id!r} as this run reads it; {_AGAIN}"
+            f"{question_id!r} as this run reads it; {_AGAIN}"
         )
 
 

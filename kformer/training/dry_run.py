@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 
 from kformer.errors import KformerError
+from kformer.io.file_writing import replacing
 from kformer.io.locks import Lock
 from kformer.modeling.question_features import Example, Examples
 from kformer.training.checkpoints import Checkpoints
@@ -155,7 +156,9 @@ def _longest(questions: Examples, count: int) -> list[Example]:
 
 def _try_checkpoint(trainer: ResumableTrainer, folder: Path) -> _Written:
     began = time.monotonic()
-    trainer.write_state(folder)
+    with replacing(folder / "checkpoint") as partial:  # its errors name the place
+        partial.mkdir()
+        trainer.write_state(partial)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return _Written(size, time.monotonic() - began)
 

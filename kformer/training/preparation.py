@@ -85,8 +85,10 @@ def prepare(
         kept = _kept_states(states, model, recipe, precision, encoder_weights)
     processor = KformerProcessor(load_tokenizer(settings.model.encoder), model.config)
     tokenised = TokenisedQuestions(processor, questions, knowledge)
-    training_set = tokenised.split("train", settings.training.max_train_questions)
-    validation_set = tokenised.split("validation")
+    training_set = tokenised.answered("train", settings.training.max_train_questions)
+    validation_set = tokenised.answered("validation")
+    if kept:
+        kept.check_questions(training_set.question_ids + validation_set.question_ids)
     model.train_only(training_set.input_tokens, training_set.fact_tokens)
 
     saving = TimedSaving(settings.training.checkpoint_minutes)

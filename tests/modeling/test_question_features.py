@@ -275,3 +275,21 @@ def test_examples_are_what_the_processor_makes_of_the_texts(
 def as_lists(features):
     facts = [[fact.tolist() for fact in each] for each in features.facts]
     return replace(features, choices=[each.tolist() for each in features.choices], facts=facts)
+
+
+def test_a_split_that_must_be_answered_has_questions(factless, write_questions, load):
+    questions = load(factless, write_questions(train=2))
+    assert len(questions.answered("train")) == 2
+    with pytest.raises(KformerError, match=r"\.arrow: there is no question of split 'validation'"):
+        questions.answered("validation")
+
+
+def test_a_split_that_must_be_answered_has_all_answers(factless, write_questions, load):
+    rows = list(read_rows(write_questions(train=3), "questions"))
+    rows[1]["answer"] = None
+    table = write_questions()
+    write_table(table, "questions", rows)
+    questions = load(factless, table)
+    assert len(questions.split("train")) == 3
+    with pytest.raises(KformerError, match=r"question 'train-1' of split 'train' has no answer"):
+        questions.answered("train")

@@ -150,6 +150,18 @@ def test_runs_of_other_seeds_and_injections_share_states(settings, computed, tra
         trained(frozen(settings, "none"), states, "none")
 
 
+def test_states_of_all_questions_must_be_there_before_training(
+    settings, computed, trained, monkeypatch
+):
+    states = computed(frozen(settings)).folder
+    original = KeptStates.check_questions
+    monkeypatch.setattr(
+        KeptStates, "check_questions", lambda kept, ids: original(kept, [*ids, "another"])
+    )
+    with pytest.raises(KformerError, match=r"have no question 'another' as this run reads it"):
+        trained(frozen(settings), states)
+
+
 def test_a_killed_run_resumes_with_its_states(settings, computed, trained):
     states = computed(frozen(settings)).folder
     whole = trained(frozen(settings), states, "whole")

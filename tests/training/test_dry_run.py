@@ -125,3 +125,11 @@ def test_numbers_that_are_not_finite_are_found(dry_run, monkeypatch):
     monkeypatch.setattr(KformerForMultipleChoice, "forward", forward)
     status, _, err = dry_run()
     assert status == 1 and "the loss is not a number (nan) at step 1" in err
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_is_in_the_range_of_all_generators(seed, kformer):
+    options = ("--question-tokens", "q", "--out", "o", "--checkpoints", "c", "--settings", "{}")
+    status, _, err = kformer("train", *options, "--seed", seed)
+    assert status == 2
+    assert err.startswith("error: Invalid value for '--seed'") and err.count("\n") == 1
