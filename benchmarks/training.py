@@ -3,6 +3,7 @@
     python benchmarks/training.py --triples atomic_triples.tsv.gz \\
         --social-iqa socialiqa-train-dev.zip
     python benchmarks/training.py … --encoder all-mpnet-base-v2 --ways "plain loop" none kformer
+    python benchmarks/training.py … --at-once 2
 
 The same real questions of Social IQA, the same number of them a step, the same encoder:
 
@@ -13,10 +14,11 @@ The same real questions of Social IQA, the same number of them a step, the same 
                 took
 
 All take turns, each in a process of its own with all threads, so that a busy machine slows all of
-them; every number is the median over the turns, of the median step of a turn. Between the turns the
-machine's largest matrix product is measured, in bf16 where the hardware computes in it, else in
-fp32. The share of it that a way reaches counts the operations that plain training of the encoder
-needs for tokens that are no padding, whatever a way does beyond that or can do without.
+them; every number is the median over the turns, of the median step of a turn. With `--at-once`, a
+turn is so many trainings side by side, which share the threads, as a study runs them. Between the
+turns large matrix products are measured, in bf16 where the hardware computes in it, else in fp32.
+The share of it that a way reaches counts the operations that plain training of the encoder needs
+for tokens that are no padding, whatever a way does beyond that or can do without.
 """
 
 import argparse
@@ -30,9 +32,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from rich.console import Console
@@ -63,6 +66,8 @@ from kformer.retrieval.retrieve import retrieve
 from kformer.retrieval.settings import Match, Retrieval
 from kformer.sources.archives import unpack
 from kformer.training.preparation import build_model
+
+T = TypeVar("T")
 
 QUESTIONS = 640  # to train on
 BATCH = 16  # questions a step
@@ -217,9 +222,9 @@ def hugging_face(work: Work) -> Turn:
     return Turn(statistics.median(times.seconds[2:]), peak_mb())
 
 
-def kformer_train(work: Work, way: str) -> Turn:
-    """`kformer train`, as the workflow starts it."""
-    settings = {
+def settings_of(work: Work, way: str) -> dict[str, Any]:
+    """What `kformer train` is told to do."""
+    return {
         "model": {"encoder": work.encoder, **KFORMER[way].get("model", {})},
         "training": {
             "batch_size": BATCH,
@@ -229,6 +234,11 @@ def kformer_train(work: Work, way: str) -> Turn:
             **KFORMER[way].get("training", {}),
         },
     }
+
+
+def kformer_train(work: Work, way: str) -> Turn:
+    """`kformer train`, as the workflow starts it."""
+    settings = settings_of(work, way)
     facts = ["--fact-tokens", work.table("f.arrow"), "--retrieval", work.table("r.parquet")]
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "benchmark" / "seed-1"
@@ -277,7 +287,19 @@ def needed_flops(work: Work) -> float:
     return counter.get_total_flops() / row.numel() * tokens
 
 
-def turn_of(way: str, work: Work) -> Turn:
+def side_by_side(count: int, function: Callable[[], T]) -> list[T]:
+    """What a function returns in each of so many threads, which start processes."""
+    with ThreadPoolExecutor(count) as threads:
+        return [each.result() for each in [threads.submit(function) for _ in range(count)]]
+
+
+def turn_of(way: str, work: Work, at_once: int) -> Turn:
+    """Of trainings side by side the mean."""
+    turns = side_by_side(at_once, lambda: alone(way, work))
+    return Turn(statistics.fmean(turn.step for turn in turns), max(turn.peak_mb for turn in turns))
+
+
+def alone(way: str, work: Work) -> Turn:
     if way == PLAIN:
         return in_a_process(plain_loop, work)
     if way == TRAINER:
@@ -285,7 +307,7 @@ def turn_of(way: str, work: Work) -> Turn:
     return kformer_train(work, way)
 
 
-def as_table(turns: Mapping[str, list[Turn]], peak: float, flops: float) -> Table:
+def as_table(turns: Mapping[str, list[Turn]], peak: float, flops: float, at_once: int) -> Table:
     table = Table(title=f"matrix product: {peak / 1e9:,.0f} GFLOP/s", title_justify="left")
     table.add_column("way")
     for column in ("s/step", "questions/s", "× plain loop", "× Trainer", "of peak", "peak MB"):
@@ -299,9 +321,9 @@ def as_table(turns: Mapping[str, list[Turn]], peak: float, flops: float) -> Tabl
         table.add_row(
             way,
             f"{step:.3f}",
-            f"{BATCH / step:.1f}",
+            f"{at_once * BATCH / step:.1f}",
             *ratios,
-            f"{flops / step / peak:.0%}",
+            f"{at_once * flops / step / peak:.0%}",
             f"{max(turn.peak_mb for turn in each):,.0f}",
         )
     return table
@@ -337,7 +359,11 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", choices=[PLAIN, TRAINER, *KFORMER])
     parser.add_argument("--steps", type=int, default=24, help="of a turn; two are not counted")
     parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--at-once", type=int, default=1, help="trainings side by side")
     options = parser.parse_args()
+    at_once = options.at_once
+    threads = torch.get_num_threads() // at_once
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # read by the processes that are started
     logging.disable_progress_bar()
     ways = options.ways or [PLAIN, TRAINER, *KFORMER]
     console = Console(width=110 if not sys.stdout.isatty() else None)
@@ -345,19 +371,22 @@ def main() -> None:
         work = Work(Path(folder), options.encoder, options.steps)
         work.make(options.triples, options.social_iqa)
         flops = in_a_process(needed_flops, work)
+        for way in set(ways) & KFORMER.keys():
+            states_of(work, settings_of(work, way))
         turns: dict[str, list[Turn]] = {way: [] for way in ways}
         peaks = []
         for number in range(options.turns):
             for way in ways:
-                peaks.append(in_a_process(matrix_product))
-                turns[way].append(turn_of(way, work))
+                peaks.append(sum(side_by_side(at_once, lambda: in_a_process(matrix_product))))
+                turns[way].append(turn_of(way, work, at_once))
                 print(f"turn {number + 1}: {way}: {turns[way][-1]}", file=sys.stderr)
         console.print(
-            f"{options.encoder}, {BATCH} questions a step, {torch.get_num_threads()} threads, "
+            f"{options.encoder}, {BATCH} questions a step, {at_once} at once, threads of each: "
+            f"{threads}, "
             f"torch {torch.__version__}, Python {platform.python_version()}, "
             f"load {os.getloadavg()[0]:.1f}"
         )
-        console.print(as_table(turns, statistics.median(peaks), flops))
+        console.print(as_table(turns, statistics.median(peaks), flops, at_once))
         console.print(verdicts(turns))
 
 
