@@ -19,6 +19,7 @@ from transformers.models.deberta_v2.modeling_deberta_v2 import DisentangledSelfA
 
 from kformer.modeling.dropout import dropout as fast_dropout
 from kformer.modeling.encoder_families import ATTENTION, ATTENTION_WITH_FACTS
+from kformer.modeling.scored_token import FIRST_TOKEN_ONLY
 
 
 class Slots(Protocol):
@@ -60,10 +61,21 @@ def attention(
     has_all_heads = key.shape[1] == query.shape[1]
     sees_all = attention_mask is None and not kwargs.get("is_causal", module.is_causal)
     if (attention_mask is not None or sees_all) and has_all_heads and _is_slow(query, dropout):
+        if getattr(module, FIRST_TOKEN_ONLY, False):
+            return _attend_first(query, key, value, attention_mask, dropout, scale), None
         return attend(query, key, value, attention_mask, dropout, scale), None
     return sdpa_attention_forward(
         module, query, key, value, attention_mask, dropout=dropout, scaling=scale, **kwargs
     )
+
+
+def _attend_first(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout: float, scale: float
+) -> Tensor:
+    """The result of `attend` for the first token, and zero for all others."""
+    mask = None if mask is None else mask[:, :, :1]
+    mixed = attend(query[:, :, :1], key, value, mask, dropout, scale)
+    return F.pad(mixed, (0, 0, 0, 0, 0, query.shape[2] - 1))
 
 
 def attend(

@@ -13,6 +13,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
+FIRST_TOKEN_ONLY = "first_token_only"
+"""What is set on an attention module of whose result the first token's alone is read."""
+
 
 class ScoredTokenOnly(nn.Module):
     """Cuts the states of a layer to the first token, behind its attention.
@@ -33,6 +36,7 @@ class ScoredTokenOnly(nn.Module):
         super().__init__()
         self.active = False
         if attended is not None:
+            attended.register_forward_pre_hook(self._tell)
             attended.register_forward_hook(self._cut_result)
         if residual is not None:
             residual.register_forward_pre_hook(self._cut_residual)
@@ -45,6 +49,9 @@ class ScoredTokenOnly(nn.Module):
             yield
         finally:
             self.active = before
+
+    def _tell(self, module: nn.Module, args: Any) -> None:
+        setattr(module, FIRST_TOKEN_ONLY, self.active)
 
     def _cut_result(self, module: nn.Module, args: Any, result: tuple[Tensor, Any]) -> Any:
         return (result[0][:, :1], *result[1:]) if self.active else None

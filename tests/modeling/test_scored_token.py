@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 
+from kformer.modeling import attention
 from kformer.modeling.encoder_families import ADAPTERS, Adapter
 
 from .conftest import FACTS, FAMILIES, INPUTS, close, make_model, to_tensors, without_dropout
@@ -47,6 +48,34 @@ def test_the_last_layer_is_computed_for_the_scored_token_alone(family, method, c
     assert set(lengths) == {1} and set(lengths_of_whole) == {7}
     for (name, one), other in zip(model.named_parameters(), whole.parameters(), strict=True):
         assert (one.grad is None) == (other.grad is None), name
+        if one.grad is not None:
+            close(one.grad, other.grad, atol=1e-4)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="PyTorch's attention is fast there")
+@pytest.mark.parametrize("method", ["none", "attention"])
+def test_attention_with_dropout_of_the_last_layer_is_computed_for_the_scored_token_alone(
+    method, monkeypatch
+):
+    # So little that nothing is dropped.
+    encoder = without_dropout("bert") | {"attention_probs_dropout_prob": 1e-9}
+    model = make_model(method, "bert", encoder=encoder, injection_layers=(2, 4)).train()
+    whole = copy.deepcopy(model)
+    asking = []
+    original = attention.attend
+
+    def attend(query, *rest):
+        asking.append(query.shape[2])
+        return original(query, *rest)
+
+    monkeypatch.setattr(attention, "attend", attend)
+    tensors = to_tensors(INPUTS, FACTS, filler=1) | {"labels": LABELS}
+    found, expected = model(**tensors), whole(**tensors, output_facts=True)
+    assert asking == [7, 7, 7, 1] + [7] * 4
+    close(found.logits, expected.logits)
+    for output in (found, expected):
+        output.loss.backward()
+    for one, other in zip(model.parameters(), whole.parameters(), strict=True):
         if one.grad is not None:
             close(one.grad, other.grad, atol=1e-4)
 
