@@ -1,8 +1,9 @@
 """How much memory a training needs, so that no more of them run at once than a machine holds.
 
-The formula is that of a machine without a GPU. Its numbers are rough, and above all peaks that were
-seen: 5.2 GB for a training of Social IQA with the bundled encoder that took 3.1, 20 GB for one with
-facts as text that took 11, 1.8 GB for one of the demo that took 1.2.
+The formula is that of a machine without a GPU, which computes in single precision. Its numbers are
+rough, and above all peaks that were seen: 12.6 GB for a training of Social IQA with a base-size
+encoder that took 10.0, and 5.9 in bf16; 37 GB for one of MedQA that took 21 in bf16; 1.9 GB for one
+of the demo that took 1.3.
 """
 
 from collections.abc import Mapping
@@ -22,8 +23,8 @@ from kformer.training.settings import Training
 UNKNOWN_MB = 16_000  # where an encoder has yet to be downloaded
 _PROCESS_MB = 1_000  # Python and its libraries
 _BYTES_OF_A_PARAMETER = 20  # with gradient, two means of AdamW, and a copy that is being saved
-_BYTES_OF_A_STATE = 190  # each number that goes from layer to layer: all that a layer keeps of it
-_BYTES_OF_A_WEIGHT = 10  # of the attention
+_BYTES_OF_A_STATE = 110  # each number that goes from layer to layer: all that a layer keeps of it
+_BYTES_OF_A_WEIGHT = 16  # of the attention
 _SPECIAL_TOKENS = 5  # of an input
 _BASE_SIZE = {
     "hidden_size": 768,
