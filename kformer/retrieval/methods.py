@@ -64,6 +64,13 @@ METHODS: Mapping[str, SearchMethod] = {
         own_settings=frozenset({"fusion", "candidates"}),
         boosts=True,
     ),
+    "gold": SearchMethod(
+        "the gold facts of questions that have them, a yardstick",
+        "kformer.retrieval.gold:open_gold",
+        indexes=("words",),
+        own_settings=frozenset({"distractors"}),
+        boosts=True,
+    ),
 }
 
 # The settings that some methods read and others do not.

@@ -21,11 +21,14 @@ class Query:
         shared_text: what all of them begin with.
         suffixes: what each adds, such as the choices; one empty suffix = one query.
         relations: a fact is only found if it has one of these; None = whatever it has.
+        gold_facts: the texts of facts that are known to answer the question; only where gold facts
+            are asked for, so that no other search can see them.
     """
 
     shared_text: str
     suffixes: tuple[str, ...] = ("",)
     relations: Relations | None = None
+    gold_facts: tuple[str, ...] = ()
 
     @property
     def texts(self) -> list[str]:
@@ -39,7 +42,9 @@ def query_of(question: Row, settings: Retrieval) -> Query:
     if settings.query == "context" and question["context"]:
         text = question["context"]
     suffixes = tuple(question["choices"]) if settings.query == "choice" else ("",)
-    return Query(text, suffixes, matching_relations(settings.match, question["type"]))
+    gold_facts = tuple(question["gold_facts"] or ()) if settings.method == "gold" else ()
+    relations = matching_relations(settings.match, question["type"])
+    return Query(text, suffixes, relations, gold_facts)
 
 
 class Hits(NamedTuple):

@@ -188,7 +188,13 @@ def _settings_of(settings: dict[str, Any], origin: str) -> Retrieval:
             f"{origin}: {listed(without_tables)}: for questions and facts in tables only; "
             "use `kformer retrieve`, or leave it out"
         )
-    return validated(Retrieval, settings, origin, not_allowed=_OF_TABLES)
+    read = validated(Retrieval, settings, origin, not_allowed=_OF_TABLES)
+    if read.method == "gold":
+        raise KformerError(
+            f"{origin}: method: gold facts are those of questions in a table; use another method, "
+            "or `kformer retrieve`"
+        )
+    return read
 
 
 def _check_strings(items: Any, name: str, kind: Any, or_none: bool = False) -> None:

@@ -99,6 +99,10 @@ class RetrievalChange(Section):
     BM25 by nearness of embeddings."""
     candidates: Count = 100
     """With `hybrid`: how many facts are taken from each list."""
+    distractors: Annotated[
+        int, Field(strict=True, ge=0), or_its_text(Annotated[int, Field(ge=0)])
+    ] = 0
+    """With `gold`: among how many other facts, the best of BM25, the gold facts are shuffled."""
     match: Match | None = None
     """Which facts may answer which type of question; null = all may."""
     events: Count | None = None
@@ -119,6 +123,12 @@ class Retrieval(RetrievalChange):
         if self.method == "hybrid" and self.candidates < (self.events or self.top_k):
             wanted = "events" if self.events else "top_k"
             raise ValueError(f"candidates: {self.candidates} is less than {wanted}; make it larger")
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_gold(self) -> Self:
+        if self.method == "gold" and self.events:
+            raise ValueError("events: gold facts are given without a search; leave it out")
         return self
 
     @model_validator(mode="after")

@@ -92,6 +92,11 @@ class Condition(Section):
                 raise ValueError(f"knowledge: name: {reader.label} is taken; choose another one")
         if self.answer_by == "retrieval" and self.retrieval.query != "choice":
             raise ValueError("answer_by: retrieval needs retrieval.query: choice")
+        if self.answer_by == "retrieval" and self.retrieval.method == "gold":
+            raise ValueError(
+                "answer_by: retrieval: gold facts are the same for every choice; take another "
+                "retrieval.method"
+            )
         self.training.check_combination()
         reads_facts = self.answer_by == "model" and self.uses_facts
         if reads_facts and self.model.facts > self.retrieval.top_k:

@@ -1,0 +1,96 @@
+"""Gold facts: those that are known to answer a question, alone or among facts that were found.
+
+They are the yardstick of a study: what a method makes of the right facts says how well it reads,
+and what it makes of them among others, how well it tells which one it needs.
+"""
+
+import random
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from kformer.errors import KformerError
+from kformer.io.tables import read_column
+from kformer.retrieval.combined.boosted import with_boost
+from kformer.retrieval.matching_relations import Relations
+from kformer.retrieval.query import Hits, Query, Searcher
+from kformer.retrieval.searched_documents import Documents
+from kformer.retrieval.settings import Retrieval
+from kformer.retrieval.words.bm25 import open_bm25
+
+_NOTHING = Hits(np.zeros(0, np.int64), np.zeros(0, np.float32))
+
+
+def open_gold(settings: Retrieval, documents: Documents) -> Searcher:
+    """Opens the facts, and BM25, which finds the distractors."""
+    words = with_boost(open_bm25(settings, documents), settings.boost)
+    texts = read_column(documents.facts, "text")
+    return GoldFacts(FactIds(texts), words, settings.distractors)
+
+
+class FactIds:
+    """The ids of facts by their texts."""
+
+    def __init__(self, texts: pa.ChunkedArray) -> None:
+        """Takes the texts of all facts, (facts,), no two of which are the same."""
+        self._texts = texts.combine_chunks()
+
+    def of(self, texts: Sequence[str]) -> dict[str, int]:
+        """The ids of those of these texts that are facts."""
+        wanted = pa.array(list(dict.fromkeys(texts)), pa.string())
+        positions = pc.index_in(wanted, value_set=self._texts)
+        found = zip(wanted.to_pylist(), positions.to_pylist(), strict=True)
+        return {text: position for text, position in found if position is not None}
+
+
+class GoldFacts:
+    """Finds the gold facts of a question that are in the corpus, shuffled among distractors.
+
+    Distractors are the best facts of another searcher that are not gold. The order of all of them
+    depends on the query alone, and scores fall along it: neither tells which are gold. A question
+    without a gold fact in the corpus gets nothing.
+    """
+
+    def __init__(self, facts: FactIds, searcher: Searcher, distractors: int) -> None:
+        """Takes the corpus, what finds distractors in it, and how many there are for a query."""
+        self._facts, self._searcher, self._distractors = facts, searcher, distractors
+
+    @property
+    def relations(self) -> Relations:
+        return self._searcher.relations
+
+    def search(self, queries: Sequence[Query], top_k: int) -> list[list[Hits]]:
+        """For every query and each of its suffixes, gold facts and distractors.
+
+        Raises:
+            KformerError: they are more than ``top_k``.
+        """
+        ids = self._facts.of([text for query in queries for text in query.gold_facts])
+        gold = [[ids[text] for text in query.gold_facts if text in ids] for query in queries]
+        most = max(map(len, gold), default=0)
+        if most + self._distractors > top_k:
+            raise KformerError(
+                f"retrieval.top_k: {top_k} is less than {most} gold facts and "
+                f"{self._distractors} distractors; make it larger"
+            )
+        found: list[list[Hits]] = [[_NOTHING] * len(query.suffixes) for query in queries]
+        if self._distractors:
+            found = self._searcher.search(queries, most + self._distractors)
+        return [
+            [self._among(own, hits, text) for hits, text in zip(of_query, query.texts, strict=True)]
+            for query, own, of_query in zip(queries, gold, found, strict=True)
+        ]
+
+    def _among(self, gold: Sequence[int], found: Hits, text: str) -> Hits:
+        """Gold facts among the first others that were found for the query with this text."""
+        if not gold:
+            return _NOTHING
+        others = [each for each in found.ids.tolist() if each not in gold][: self._distractors]
+        ids = np.array(_shuffled([*gold, *others], text), np.int64)
+        return Hits(ids, np.linspace(1.0, 0.0, len(ids), endpoint=False, dtype=np.float32))
+
+
+def _shuffled(ids: list[int], seed: str) -> list[int]:
+    return random.Random(seed).sample(ids, len(ids))
