@@ -16,9 +16,13 @@ from kformer.io.tables import read_rows, read_table
 from kformer.knowledge.atomic import ATOMIC_TEMPLATES, Atomic
 from kformer.knowledge.build import build_facts
 from kformer.knowledge.medquad import MedQuad
+from kformer.knowledge.open_book import OpenBook
+from kformer.knowledge.qasc_facts import QascFacts
 from kformer.knowledge.user_files import TsvFacts
 from kformer.questions.build import build_questions
 from kformer.questions.med_qa import MedQa
+from kformer.questions.open_book_qa import OpenBookQa
+from kformer.questions.qasc import Qasc
 from kformer.questions.social_iqa import SocialIqa
 from kformer.questions.user_files import JsonlQuestions
 
@@ -63,6 +67,40 @@ def test_med_qa(unpacked, tmp_path):
     types = Counter(row["type"] for row in rows)
     assert types == {None: 230 + 1_348, "step1": 701 + 105 + 484, "step2&3": 571 + 65 + 376}
     assert {len(row["choices"]) for row in rows} == {4}
+
+
+def test_open_book_qa(unpacked, tmp_path):
+    folder = unpacked("open_book_qa/OpenBookQA-V1-Sep2018.zip")
+    out, facts = tmp_path / "questions.parquet", tmp_path / "facts.parquet"
+    counts = build_questions(OpenBookQa(), folder, out)
+    sizes = {"train_questions": 4_957, "validation_questions": 500, "test_questions": 500}
+    assert sizes.items() <= counts.items()
+    assert counts["test_gold_facts_in_train"] == pytest.approx(0.954)
+    counts = build_facts([OpenBook()], [folder], facts)
+    assert counts["open_book_read"] == 1_326 + 5_167 - 1  # a line is empty
+    texts = set(read_table(facts, "facts")["text"].to_pylist())
+    assert {fact for row in read_rows(out, "questions") for fact in row["gold_facts"]} <= texts
+
+
+def test_qasc(unpacked, tmp_path):
+    folder = unpacked("qasc/qasc_dataset.tar.gz")
+    out, facts = tmp_path / "questions.parquet", tmp_path / "facts.parquet"
+    counts = build_questions(Qasc(), folder, out)
+    assert counts["train_questions"] + counts["validation_questions"] == 8_134
+    assert 780 < counts["validation_questions"] <= 813
+    assert counts["test_questions"] == 926
+    # 86 test questions share a fact with an official train question, 79 with one that is left.
+    assert counts["test_gold_facts_in_train"] == pytest.approx(79 / 926)
+    rows = list(read_rows(out, "questions"))
+    assert {len(row["choices"]) for row in rows} == {8}
+    gold = {split: set() for split in SPLITS}
+    for row in rows:
+        gold[row["split"]].update(row["gold_facts"])
+    assert not gold["train"] & gold["validation"]
+    counts = build_facts([QascFacts()], [folder], facts)
+    assert counts["qasc_facts_read"] == 2 * (8_134 + 926)
+    texts = set(read_table(facts, "facts")["text"].to_pylist())
+    assert gold["train"] | gold["validation"] | gold["test"] <= texts
 
 
 def test_atomic(unpacked, tmp_path):

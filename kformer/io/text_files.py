@@ -97,6 +97,21 @@ def find_files(folder: Path, names: tuple[str, ...], archive: str) -> list[Path]
     return found
 
 
+def find_file(folder: Path, name: str, archive: str) -> Path:
+    """The one file of an archive with this name, which may have folders in front.
+
+    Raises:
+        KformerError: there is none below ``folder``, or several.
+    """
+    found = sorted(folder.rglob(name))
+    if len(found) != 1:
+        raise KformerError(
+            f"{folder}: {len(found)} files called {name} below it, expected one; unpack {archive} "
+            "there"
+        )
+    return found[0]
+
+
 def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Streams the objects of a JSON-lines file, each with its 1-based line number.
 

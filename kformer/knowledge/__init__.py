@@ -14,6 +14,8 @@ from kformer.knowledge.atomic2020 import Atomic2020
 from kformer.knowledge.conceptnet import ConceptNet
 from kformer.knowledge.demo import DemoFacts
 from kformer.knowledge.medquad import MedQuad
+from kformer.knowledge.open_book import OpenBook
+from kformer.knowledge.qasc_facts import QascFacts
 from kformer.knowledge.textbooks import Textbooks
 from kformer.knowledge.user_files import CsvFacts, JsonlFacts, ParquetFacts, TsvFacts, TxtFacts
 
@@ -25,7 +27,9 @@ _Reader = Annotated[
     | DemoFacts
     | JsonlFacts
     | MedQuad
+    | OpenBook
     | ParquetFacts
+    | QascFacts
     | Textbooks
     | TsvFacts
     | TxtFacts,

@@ -10,10 +10,19 @@ from pydantic import Field
 
 from kformer.questions.demo import DemoQuestions
 from kformer.questions.med_qa import MedQa
+from kformer.questions.open_book_qa import OpenBookQa
+from kformer.questions.qasc import Qasc
 from kformer.questions.social_iqa import SocialIqa
 from kformer.questions.user_files import CsvQuestions, JsonlQuestions, ParquetQuestions
 
 QuestionSource = Annotated[
-    CsvQuestions | DemoQuestions | JsonlQuestions | MedQa | ParquetQuestions | SocialIqa,
+    CsvQuestions
+    | DemoQuestions
+    | JsonlQuestions
+    | MedQa
+    | OpenBookQa
+    | ParquetQuestions
+    | Qasc
+    | SocialIqa,
     Field(discriminator="dataset"),
 ]

@@ -14,6 +14,7 @@ from kformer.io.tables import Row, write_table
 from kformer.questions import QuestionSource
 from kformer.questions.copies import find_copies
 from kformer.questions.equal_choices import find_equal_choices
+from kformer.questions.known_gold_facts import share_of_known_gold_facts
 from kformer.questions.split_sizes import split_sizes
 
 _log = logging.getLogger(__name__)
@@ -53,7 +54,8 @@ def build_questions(reader: QuestionSource, path: Path, out: Path) -> dict[str, 
 
     Returns:
         the number of questions per split, and of those that are in two splits, or in one twice, or
-        have the same choice twice.
+        have the same choice twice; the share of test questions whose gold facts are known from
+        training questions.
 
     Raises:
         KformerError: a row that is not a proper question, or a split without questions.
@@ -71,12 +73,14 @@ def build_questions(reader: QuestionSource, path: Path, out: Path) -> dict[str, 
             f"{path}: every question of {emptied[0]} is in another split too, so overlap: drop "
             "would leave none; add others, or set overlap: keep"
         )
-    write_table(out, "questions", (row for row in questions if row["question_id"] not in dropped))
+    kept = [row for row in questions if row["question_id"] not in dropped]
+    write_table(out, "questions", kept)
     return {
         **{f"{split}_questions": size for split, size in sizes.items()},
         **copies.counts,
         "copies_dropped": len(dropped),
         **equal_choices.counts,
+        **share_of_known_gold_facts(kept),
     }
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from kformer.config_section import or_its_text
 from kformer.errors import KformerError
 from kformer.io.tables import Row
-from kformer.io.text_files import read_jsonl
+from kformer.io.text_files import find_file, read_jsonl
 from kformer.questions.reader import QuestionReader
 
 _FOLDER = Path("questions", "US")
@@ -36,7 +36,8 @@ class MedQa(QuestionReader):
             KformerError: a file is missing, or a line is malformed.
         """
         for name, split in _SPLITS.items():
-            path = self._find(folder, name)
+            file = str(_FOLDER / str(_FILES[self.options]).format(name))
+            path = find_file(folder, file, "MedQA's data_clean.zip")
             for row, (number, question) in enumerate(read_jsonl(path)):
                 yield {
                     "question_id": f"{name}-{row:06d}",
@@ -46,16 +47,6 @@ class MedQa(QuestionReader):
                     "type": question.get("meta_info"),
                     "gold_facts": None,
                 }
-
-    def _find(self, folder: Path, name: str) -> Path:
-        file = _FOLDER / str(_FILES[self.options]).format(name)
-        found = sorted(folder.rglob(str(file)))
-        if len(found) != 1:
-            raise KformerError(
-                f"{folder}: {len(found)} files called {file} below it, expected one; unpack "
-                "MedQA's data_clean.zip there"
-            )
-        return found[0]
 
 
 def _question_columns(question: dict[str, Any], options: int, where: str) -> Row:

@@ -10,9 +10,10 @@ from pydantic import Field
 
 from kformer.errors import KformerError, listed
 from kformer.io.tables import Row
-from kformer.io.text_files import read_jsonl, read_lines
+from kformer.io.text_files import find_file, read_jsonl, read_lines
 from kformer.questions.reader import QuestionReader, hash_fraction
 
+_ARCHIVE = "the official Social IQA archive"
 _CHOICES = ("answerA", "answerB", "answerC")
 _LABELS = {"1": 0, "2": 1, "3": 2}
 
@@ -35,7 +36,8 @@ class SocialIqa(QuestionReader):
                 in number.
         """
         for name in ("train", "dev"):
-            for row, (question, answer) in enumerate(_labelled(_find(folder, f"{name}.jsonl"))):
+            path = find_file(folder, f"{name}.jsonl", _ARCHIVE)
+            for row, (question, answer) in enumerate(_labelled(path)):
                 yield {
                     "question_id": f"{name}-{row:06d}",
                     "split": self._split_of(question["context"]) if name == "train" else "test",
@@ -53,18 +55,8 @@ class SocialIqa(QuestionReader):
         return "validation" if in_validation else "train"
 
 
-def _find(folder: Path, name: str) -> Path:
-    found = sorted(folder.rglob(name))
-    if len(found) != 1:
-        raise KformerError(
-            f"{folder}: {len(found)} files called {name} below it, expected one; "
-            "unpack the official Social IQA archive there"
-        )
-    return found[0]
-
-
 def _labelled(path: Path) -> Iterator[tuple[dict[str, str], int]]:
-    labels_path = _find(path.parent, f"{path.stem}-labels.lst")
+    labels_path = find_file(path.parent, f"{path.stem}-labels.lst", _ARCHIVE)
     for question, label in zip_longest(read_jsonl(path), read_lines(labels_path)):
         if question is None:
             raise KformerError(f"{labels_path}:{label[0]}: more labels than {path} has questions")

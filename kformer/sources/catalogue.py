@@ -8,62 +8,13 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit
 
-from pydantic import BeforeValidator, Field, StringConstraints, ValidationError
+from pydantic import Field, ValidationError
 
-from kformer.config_section import Name, SecretAddress, Section, Text, in_one_line
+from kformer.config_section import Name, SecretAddress, Section, in_one_line
 from kformer.errors import KformerError
 from kformer.io.contents import Contents
 from kformer.sources.addresses import Address, BadAddress, locate
-
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$", to_lower=True)]
-
-
-class FileAddress(Section):
-    """Where one file is, and what it must be."""
-
-    url: SecretAddress
-    """`http(s)://`, `hf://`, `file:` or a plain path (relative to the working directory)."""
-    mirrors: tuple[SecretAddress, ...] = ()
-    """Other addresses of the same file, tried in this order where the url does not give it."""
-    sha256: Sha256 | None = None
-    """Of the file; without one, the first file fetched is the one expected ever after."""
-
-
-def _from_url(value: Any) -> Any:
-    return {"url": value} if isinstance(value, str) else value
-
-
-def _shards_named(value: Any) -> Any:
-    """Files with a name for each: a list below a name is numbered as on the Hugging Face hub."""
-    if not isinstance(value, dict):
-        return value
-    named: dict[Any, Any] = {}
-    for name, given in value.items():
-        shards = given if isinstance(given, list) else [given]
-        if not shards:
-            raise ValueError(f"{name}: the list is empty; give an address")
-        for number, shard in enumerate(shards):
-            own = f"{name}-{number:05d}-of-{len(shards):05d}" if given is shards else name
-            if own in named:
-                raise ValueError(f"{own}: the name is there twice; choose another one")
-            named[own] = shard
-    return named
-
-
-_OneFile = Annotated[
-    FileAddress, BeforeValidator(_from_url, json_schema_input_type=Text | FileAddress)
-]
-_SeveralFiles = Annotated[list[Text | FileAddress], Field(min_length=1)]
-NamedFiles = Annotated[
-    dict[Name, _OneFile],
-    Field(min_length=1),
-    BeforeValidator(
-        _shards_named,
-        json_schema_input_type=Annotated[
-            dict[Name, Text | FileAddress | _SeveralFiles], Field(min_length=1)
-        ],
-    ),
-]
+from kformer.sources.file_addresses import FileAddress, NamedFiles, Sha256
 
 
 class SourceOverride(Section):
@@ -214,6 +165,24 @@ CATALOGUE: dict[str, Source] = {
             licence="MIT; textbooks: their publishers'",
             sha256="1c2ca8130b3d86d9a99a432ab9bef14f3bb9807bef20facd9ac86ba36960f629",
             size=131_741_885,
+        ),
+        _published(
+            name="open_book_qa",
+            url="https://ai2-public-datasets.s3.amazonaws.com/open-book-qa/OpenBookQA-V1-Sep2018.zip",
+            mirrors=(
+                "https://s3-us-west-2.amazonaws.com/ai2-website/data/OpenBookQA-V1-Sep2018.zip",
+            ),
+            licence="Apache-2.0",
+            sha256="82368cf05df2e3b309c17d162e10b888b4d768fad6e171e0a041954c8553be46",
+            size=1_446_098,
+        ),
+        _published(
+            name="qasc",
+            url="https://ai2-public-datasets.s3.amazonaws.com/qasc/qasc_dataset.tar.gz",
+            mirrors=("https://data.allenai.org/downloads/qasc/qasc_dataset.tar.gz",),
+            licence="CC BY 4.0",
+            sha256="a7b3f2244f768974c609fd621346c931a72715609f171cb5544fc1da2a2ad55c",
+            size=1_616_514,
         ),
         _published(
             # GitHub packs this archive when it is asked for, so its bytes may change.

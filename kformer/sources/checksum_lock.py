@@ -21,7 +21,8 @@ from kformer.io.file_writing import sha256_of, write_json
 from kformer.io.locks import Lock
 from kformer.io.text_files import each_key_once
 from kformer.masking import masked
-from kformer.sources.catalogue import Sha256, Source, SourceFile
+from kformer.sources.catalogue import Source, SourceFile
+from kformer.sources.file_addresses import Sha256
 
 _log = logging.getLogger(__name__)
 

@@ -8,7 +8,8 @@ from pydantic import model_validator
 from kformer.config_section import SecretAddress, Section, Text
 from kformer.errors import KformerError
 from kformer.io.text_files import files_below
-from kformer.sources.catalogue import NamedFiles, Sha256, UserSource
+from kformer.sources.catalogue import UserSource
+from kformer.sources.file_addresses import NamedFiles, Sha256
 
 
 class UserData(Section):

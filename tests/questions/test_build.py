@@ -57,7 +57,8 @@ def test_questions_are_written_in_order_and_counted_by_split(build, table):
     more = question("d", "train", question="Which pet has Zub?", answer=0)
     rows = [*GOOD, more, question("e", "test", choices=list("abcde"))]
     sizes = {"train_questions": 2, "validation_questions": 1, "test_questions": 2}
-    assert build(rows) == sizes | NO_DOUBTS
+    known = {"test_gold_facts_in_train": 1.0}
+    assert build(rows) == sizes | NO_DOUBTS | known
     assert list(read_rows(table, "questions")) == rows
     before = table.read_bytes()
     build(rows)
