@@ -181,13 +181,25 @@ def test_inputs_that_were_cut_are_counted(trained, predicted):
     assert 0 < metrics["test_inputs_cut"] <= 24 * 4
 
 
-def test_a_model_answers_in_the_precision_it_was_trained_in(trained, predicted):
-    def is_rounded_to_bf16(precision):
-        rows, _ = predicted(trained("ffn", precision))
-        logits = torch.tensor([row["logits"] for row in rows.values()])
-        return torch.equal(logits, logits.bfloat16().float())
+@pytest.mark.parametrize(("precision", "expected"), [("bf16", True), ("fp32", False)])
+def test_a_model_answers_in_the_precision_it_was_trained_in(
+    precision, expected, trained, predicted, monkeypatch
+):
+    run = trained("ffn", precision)
+    computed = set()
+    original = torch.nn.Linear.forward
 
-    assert is_rounded_to_bf16("bf16") and not is_rounded_to_bf16("fp32")
+    def forward(module, states):
+        result = original(module, states)
+        computed.add(result.dtype)
+        return result
+
+    monkeypatch.setattr(torch.nn.Linear, "forward", forward)
+    rows, _ = predicted(run)
+    assert (torch.bfloat16 in computed) == expected
+    # Eight significant bits would make many logits equal.
+    logits = torch.tensor([row["logits"] for row in rows.values()])
+    assert not torch.equal(logits, logits.bfloat16().float())
 
 
 def test_a_run_that_was_not_trained_is_refused(predicted, tmp_path):
