@@ -19,15 +19,14 @@ from rich.console import Console
 from rich.table import Table
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
-from training import BATCH, KFORMER, QUESTIONS, Work, matrix_product
+from training import BATCH, KFORMER, Work, matrix_product, settings_of
 
 from kformer.encoder_lookup import BUNDLED
 from kformer.io.locks import Lock
-from kformer.modeling.settings import Model
 from kformer.training.checkpoints import Checkpoints
 from kformer.training.dry_run import NoLog
 from kformer.training.preparation import prepare
-from kformer.training.settings import Training, TrainSettings
+from kformer.training.settings import TrainSettings
 
 STEPS = 12
 # The first whose word is in the name of an operation has it.
@@ -51,10 +50,7 @@ def kind_of(operation: str) -> str:
 
 def steps_of(work: Work, way: str, folder: Path) -> Iterator[Callable[[], None]]:
     """The steps of a training, to be computed in any order and number."""
-    settings = TrainSettings(
-        model=Model(encoder=work.encoder, **KFORMER[way].get("model", {})),
-        training=Training(batch_size=BATCH, max_train_questions=QUESTIONS, max_steps=100),
-    )
+    settings = TrainSettings.model_validate(settings_of(work, way))
     facts = (work.table("f.arrow"), work.table("r.parquet"))
     reads_facts = settings.model.method.fact_input != "none"
     prepared = prepare(

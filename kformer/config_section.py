@@ -98,9 +98,10 @@ class Section(BaseModel):
     def _has_no_truth_for_a_number(cls, content: Any) -> Any:
         """Refuses true and false where a number belongs: they would be read as 1 and 0."""
         for name, value in content.items() if isinstance(content, dict) else ():
-            field = cls.model_fields.get(name)
-            taken = _types_in(field.annotation) if field else set()
-            if isinstance(value, bool) and taken & {int, float} and bool not in taken:
+            if not isinstance(value, bool) or name not in cls.model_fields:
+                continue
+            taken = _types_in(cls.model_fields[name].annotation)
+            if taken & {int, float} and bool not in taken:
                 raise ValueError(f"{json.dumps(value)} cannot be given for {name}")
         return content
 

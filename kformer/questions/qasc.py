@@ -44,16 +44,15 @@ class Qasc(QuestionReader):
 
     def _held_out(self, facts: Sequence[Sequence[str]]) -> set[int]:
         """The numbers of the train questions that go to validation."""
-        groups = groups_that_share(facts)
-        names = {
-            group: comparison_form(min(facts[number][0] for number in numbers))
-            for group, numbers in enumerate(groups)
-        }
-        most = self.validation_share * len(facts)
+
+        def place(group: list[int]) -> float:
+            name = min(facts[number][0] for number in group)
+            return hash_fraction(comparison_form(name), self.split_seed)
+
         held_out: set[int] = set()
-        for group in sorted(names, key=lambda each: hash_fraction(names[each], self.split_seed)):
-            if len(held_out) + len(groups[group]) <= most:
-                held_out.update(groups[group])
+        for group in sorted(groups_that_share(facts), key=place):
+            if len(held_out) + len(group) <= self.validation_share * len(facts):
+                held_out.update(group)
         return held_out
 
 

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from kformer.errors import KformerError
 from kformer.io.tables import read_column
 from kformer.retrieval.combined.boosted import with_boost
+from kformer.retrieval.fact_ids import ids_of_texts
 from kformer.retrieval.matching_relations import Relations
 from kformer.retrieval.query import Hits, Query, Searcher
 from kformer.retrieval.searched_documents import Documents
@@ -27,22 +27,7 @@ def open_gold(settings: Retrieval, documents: Documents) -> Searcher:
     """Opens the facts, and BM25, which finds the distractors."""
     words = with_boost(open_bm25(settings, documents), settings.boost)
     texts = read_column(documents.facts, "text")
-    return GoldFacts(FactIds(texts), words, settings.distractors)
-
-
-class FactIds:
-    """The ids of facts by their texts."""
-
-    def __init__(self, texts: pa.ChunkedArray) -> None:
-        """Takes the texts of all facts, (facts,), no two of which are the same."""
-        self._texts = texts.combine_chunks()
-
-    def of(self, texts: Sequence[str]) -> dict[str, int]:
-        """The ids of those of these texts that are facts."""
-        wanted = pa.array(list(dict.fromkeys(texts)), pa.string())
-        positions = pc.index_in(wanted, value_set=self._texts)
-        found = zip(wanted.to_pylist(), positions.to_pylist(), strict=True)
-        return {text: position for text, position in found if position is not None}
+    return GoldFacts(texts, words, settings.distractors)
 
 
 class GoldFacts:
@@ -53,9 +38,9 @@ class GoldFacts:
     without a gold fact in the corpus gets nothing.
     """
 
-    def __init__(self, facts: FactIds, searcher: Searcher, distractors: int) -> None:
-        """Takes the corpus, what finds distractors in it, and how many there are for a query."""
-        self._facts, self._searcher, self._distractors = facts, searcher, distractors
+    def __init__(self, texts: pa.ChunkedArray, searcher: Searcher, distractors: int) -> None:
+        """Takes the texts of all facts, (facts,), what finds distractors, and how many of them."""
+        self._texts, self._searcher, self._distractors = texts, searcher, distractors
 
     @property
     def relations(self) -> Relations:
@@ -67,7 +52,7 @@ class GoldFacts:
         Raises:
             KformerError: they are more than ``top_k``.
         """
-        ids = self._facts.of([text for query in queries for text in query.gold_facts])
+        ids = ids_of_texts(self._texts, (text for query in queries for text in query.gold_facts))
         gold = [[ids[text] for text in query.gold_facts if text in ids] for query in queries]
         most = max(map(len, gold), default=0)
         if most + self._distractors > top_k:
@@ -88,9 +73,6 @@ class GoldFacts:
         if not gold:
             return _NOTHING
         others = [each for each in found.ids.tolist() if each not in gold][: self._distractors]
-        ids = np.array(_shuffled([*gold, *others], text), np.int64)
+        shuffled = random.Random(text).sample([*gold, *others], len(gold) + len(others))
+        ids = np.array(shuffled, np.int64)
         return Hits(ids, np.linspace(1.0, 0.0, len(ids), endpoint=False, dtype=np.float32))
-
-
-def _shuffled(ids: list[int], seed: str) -> list[int]:
-    return random.Random(seed).sample(ids, len(ids))

@@ -14,6 +14,7 @@ from kformer.modeling.state_store import KeptStates
 from kformer.training import compute_states as stage
 from kformer.training import preparation
 from kformer.training.compute_states import compute_states
+from kformer.training.resumable_trainer import ResumableTrainer
 from kformer.training.run import train, training_lock
 
 from .conftest import Killed, of_steps, weights
@@ -151,14 +152,14 @@ def test_runs_of_other_seeds_and_injections_share_states(settings, computed, tra
 
 
 def test_states_of_all_questions_must_be_there_before_training(
-    settings, computed, trained, monkeypatch
+    settings, computed, trained, tiny_tables, monkeypatch
 ):
-    states = computed(frozen(settings)).folder
-    original = KeptStates.check_questions
-    monkeypatch.setattr(
-        KeptStates, "check_questions", lambda kept, ids: original(kept, [*ids, "another"])
-    )
-    with pytest.raises(KformerError, match=r"have no question 'another' as this run reads it"):
+    states = computed(frozen(settings, max_train_questions=10)).folder
+    kept = set(pq.read_table(states / "inputs.parquet")["question_id"].to_pylist())
+    asked = read_rows(tiny_tables / "questions.parquet", "questions")
+    missing = next(row["question_id"] for row in asked if row["question_id"] not in kept)
+    monkeypatch.setattr(ResumableTrainer, "fit", lambda trainer: pytest.fail("it has begun"))
+    with pytest.raises(KformerError, match=rf"have no question '{missing}' as this run reads it"):
         trained(frozen(settings), states)
 
 

@@ -9,11 +9,9 @@ from pathlib import Path
 from sys import intern
 from typing import Any, NamedTuple
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from kformer.errors import KformerError
 from kformer.io.tables import read_column, take_rows
+from kformer.retrieval.fact_ids import ids_of_texts
 from kformer.retrieval.quality.measures import BEST
 from kformer.retrieval.settings import Words
 from kformer.retrieval.words.tokenizer import tokenizer
@@ -58,12 +56,7 @@ class Corpus:
 
     def ids_of(self, texts: Iterable[str]) -> dict[str, int]:
         """The ids of facts by their texts, of those of these texts that are in the corpus."""
-        wanted = pa.array(sorted(set(texts)), pa.string())
-        if not len(self):  # Arrow crashes on a column without chunks
-            return {}
-        positions = pc.index_in(self._texts, value_set=wanted)
-        ids = pc.indices_nonzero(pc.is_valid(positions))
-        return {wanted[positions[i].as_py()].as_py(): i for i in ids.to_pylist()}
+        return ids_of_texts(self._texts, texts)
 
     def check(self, fact_ids: Iterable[int]) -> None:
         """Raises KformerError when one of these facts does not exist."""
