@@ -21,7 +21,7 @@ def environment_restored(monkeypatch):
         del os.environ[name]
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def store(tmp_path_factory):
     """A SQLite store with one experiment: creating it takes seconds, so all tests share it."""
     folder = tmp_path_factory.mktemp("mlflow")

@@ -21,13 +21,12 @@ class Killed(BaseException):
     """What stops a run in the middle, as no handler of errors would."""
 
 
-@pytest.fixture(autouse=True, scope="package")
-def always_one_thread():
-    """The same run has the same bits, also those that tests share."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+@pytest.fixture(autouse=True)
+def always_one_thread(one_thread):
+    """The same run has the same bits, also one that tests share.
+
+    Set anew for each test: tests of other folders, which may run in between, leave several threads.
+    """
 
 
 def start_forked(target, *arguments):
@@ -43,7 +42,7 @@ def start_forked(target, *arguments):
     return process
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def settings(tiny_encoder):
     """Makes settings of a short training: three steps an epoch, a validation every second step."""
 
@@ -64,7 +63,7 @@ def settings(tiny_encoder):
     return make
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def train_into(tiny_tables, tiny_tokens):
     """Trains into the folder ``out``; returns the folder, the summary and all that was logged."""
 
@@ -146,7 +145,7 @@ def kformer_train(tiny_tables, tiny_tokens, tmp_path):
         process.join()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def whole_run(settings, train_into, tmp_path_factory):
     """The run of an injection with the settings as they are; each is trained once."""
     runs = {}
