@@ -18,7 +18,7 @@ KINDS = {
     "events": "shared/facts/*/events.parquet",
     "index": "shared/index/*/*/*.npy",
     "retrieval": "shared/retrieval/*/retrieval.parquet",
-    "shuffled": "shared/retrieval/*/shuffled*.parquet",
+    "controls": "shared/retrieval/*/*-*.parquet",
     "retrieval report": "shared/retrieval/*/retrieval.json",
     "tokens": "shared/tokens/*/tokens.arrow",
     "model": "*/runs/*/*/model/model.safetensors",

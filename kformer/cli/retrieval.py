@@ -1,4 +1,4 @@
-"""Commands on retrieval: index, search, measure, and the shuffled control."""
+"""Commands on retrieval: index, search, measure, and controls."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -197,13 +197,22 @@ def search(
 
 
 @app.command()
-def shuffle(questions: QuestionsFile, retrieval: RetrievalFile, out: Out) -> None:
-    """Make the control: each question gets the facts of another question of its split.
+def control(
+    kind: Annotated[
+        Literal["shuffle", "random"],
+        typer.Argument(help="The facts of another question, or facts drawn from all others."),
+    ],
+    questions: QuestionsFile,
+    facts: FactsFile,
+    retrieval: RetrievalFile,
+    out: Out,
+) -> None:
+    """Make a control: each question gets facts that were not found for it.
 
-    Example: `kformer shuffle --questions questions.parquet --retrieval retrieval.parquet
-    --out shuffled.parquet`
+    Example: `kformer control shuffle --questions questions.parquet --facts facts.parquet
+    --retrieval retrieval.parquet --out shuffled.parquet`
     """
-    from kformer.retrieval import shuffle as control
+    from kformer.retrieval.control import make_control
 
-    with tracked_stage("shuffle", out, {"control": "shuffle"}) as stage:
-        stage.finish(control.shuffle(questions, retrieval, out))
+    with tracked_stage(f"control {kind}", out, {"control": kind}) as stage:
+        stage.finish(make_control(kind, questions, facts, retrieval, out))

@@ -87,7 +87,7 @@ def retrieve(
     """
     if settings.control:
         raise KformerError(
-            "retrieval.control: leave it out here; `kformer shuffle` makes the control from the "
+            "retrieval.control: leave it out here; `kformer control` makes the control from the "
             "table that this writes"
         )
     searcher = open_searcher(settings, facts, indexes, threads)

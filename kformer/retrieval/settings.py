@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 else:
     Method = Literal[tuple(METHODS)]
 
+Control = Literal["shuffle", "random"]
+
 Language = Literal[
     "danish",
     "dutch",
@@ -111,8 +113,9 @@ class RetrievalChange(Section):
     max_without_facts: Annotated[float, Field(ge=0, le=1)] = 0.5
     """The run stops if a larger share of the queries finds no fact: it would compare conditions
     that have none."""
-    control: Literal["shuffle"] | None = None
-    """`shuffle`: each question gets the facts of another question of its split."""
+    control: Control | None = None
+    """`shuffle`: each question gets the facts of another question of its split; `random`: as many
+    as were found, drawn from all other facts. None of them is gold for it."""
 
 
 class Retrieval(RetrievalChange):
@@ -166,7 +169,7 @@ class Retrieval(RetrievalChange):
     def relevant_settings(self) -> dict[str, Any]:
         """The settings that a table depends on: another value of the others changes nothing.
 
-        A control shuffles the table. Whether there is a table at all depends on
+        A control is made from the table. Whether there is a table at all depends on
         ``max_without_facts``, so who allows less does not find the table of who allowed more.
         """
         unread = METHOD_SETTINGS - METHODS[self.method].settings

@@ -202,9 +202,10 @@ class Layout:
         if condition not in self.retrieval_of:
             return {}
         found = self.retrieval_of[condition]
-        is_control = self.conditions[condition].retrieval.control
-        table = paths.shuffled_table if is_control else paths.retrieval_table
-        return {"facts": paths.facts_table(found.facts.key), "retrieval": table(found.key)}
+        table = paths.retrieval_table(found.key)
+        if control := self.conditions[condition].retrieval.control:
+            table = paths.control_table(found.key, control)
+        return {"facts": paths.facts_table(found.facts.key), "retrieval": table}
 
     def tables_of_training(self, condition: str) -> Mapping[str, Path]:
         """The tables and states that a trained condition reads, by the names of their options."""
@@ -282,7 +283,7 @@ class Layout:
         return IndexFiles(f"{kind}-{key}", read, documents, encoder)
 
     def _retrieval(self, condition: Condition) -> RetrievalFiles:
-        # A control shuffles what lies under the same key.
+        # A control is made from what lies under the same key.
         settings = condition.retrieval.model_copy(update={"control": None})
         facts = self._facts(condition.knowledge)
         indexes = [self._index(kind, settings, facts) for kind in settings.index_kinds]

@@ -71,9 +71,9 @@ def retrieval_table(key: str) -> Path:
     return _retrieval(key) / "retrieval.parquet"
 
 
-def shuffled_table(key: str) -> Path:
-    """The same facts, each question with those of another one, as this version shuffles them."""
-    return _retrieval(key) / f"shuffled-{key_of('shuffle')}.parquet"
+def control_table(key: str, control: str) -> Path:
+    """What a control makes of the retrieval under this key, as this version makes it."""
+    return _retrieval(key) / f"{control}-{key_of('control')}.parquet"
 
 
 def retrieval_report(key: str) -> RetrievalReport:

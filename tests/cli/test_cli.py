@@ -56,7 +56,7 @@ class TestStages:
             tuple("index words --facts f --out i".split()),
             (*"retrieve --questions q --facts f --index i --out r".split(), *PER_CHOICE),
             tuple("describe-retrieval --questions q --facts f --retrieval r --out d".split()),
-            ("shuffle", "--questions", "q", "--retrieval", "r", "--out", "s"),
+            tuple("control shuffle --questions q --facts f --retrieval r --out s".split()),
             (*"answer-by-retrieval --questions q --retrieval r".split(), "--out", PREDICTIONS),
         ):
             status, out, said[command[0]] = kformer(*command)
@@ -153,7 +153,7 @@ class TestMistakes:
             ('facts --input nowhere --out f --settings ["demo"]', "nowhere"),
             ("events --facts nowhere --out e", "nowhere"),
             ("index words --facts nowhere --out i", "nowhere"),
-            ("shuffle --questions nowhere --retrieval nowhere --out s", "nowhere"),
+            ("control random --questions nowhere --facts f --retrieval r --out s", "nowhere"),
             ("compare nowhere/seed-1 --experiment e --baseline nowhere --out c", "nowhere"),
             ("show nowhere.json", "nowhere"),
             ("evaluate --run / --question-tokens q --out p", "/: the folder of a run"),
@@ -190,7 +190,7 @@ class TestMistakes:
         [
             "events --facts data/f --out data/../data/f",
             "events --out data/f --facts data/f",
-            "shuffle --questions q --retrieval data/f --out data/f",
+            "control shuffle --questions q --facts f --retrieval data/f --out data/f",
             "gather p data/f --questions q --out data/f",
             "retrieve --questions q --facts data/f --out data/f",
             "questions --input data/f --out data/f --settings {}",

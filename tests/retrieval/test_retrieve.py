@@ -75,7 +75,7 @@ class TestRetrieve:
         assert metrics["queries"] == 5
 
     def test_a_control_is_not_made_here(self, retrieved):
-        with pytest.raises(KformerError, match="`kformer shuffle` makes the control"):
+        with pytest.raises(KformerError, match="`kformer control` makes the control"):
             retrieved({"question": "dog"}, control="shuffle")
 
     def test_equal_queries_are_searched_once(self, retrieved):

@@ -47,6 +47,7 @@ def test_results_depend_on_what_is_searched_for(change):
         ({}, {"words": {"language": "german"}}),  # of no stop words and no stems
         ({"match": {}}, {"match": {"boost": 9.0}}),  # of a filter
         ({}, {"control": "shuffle"}),
+        ({}, {"control": "random"}),
     ],
 )
 def test_settings_that_others_make_irrelevant_change_nothing(usual, other):

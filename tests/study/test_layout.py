@@ -68,12 +68,13 @@ class TestWhichFilesThereAre:
         assert depends["training"]["batch_size"] == 8
         assert depends == study(training={"batch_size": 8}).train_settings("none")
 
-    def test_a_control_reads_the_shuffled_table_of_the_same_retrieval(self):
-        found = study()
-        plain, control = found.tables_of_facts("ffn"), found.tables_of_facts("shuffled")
-        assert plain["facts"] == control["facts"]
-        assert plain["retrieval"].parent == control["retrieval"].parent
-        assert plain["retrieval"] != control["retrieval"]
+    def test_each_control_reads_a_table_of_its_own_of_the_same_retrieval(self):
+        random = {**FFN, "retrieval": {"control": "random"}}
+        found = study(conditions={**BASE["conditions"], "random": random})
+        conditions = {name: found.tables_of_facts(name) for name in ("ffn", "shuffled", "random")}
+        assert len({tables["facts"] for tables in conditions.values()}) == 1
+        assert len({tables["retrieval"].parent for tables in conditions.values()}) == 1
+        assert len({tables["retrieval"] for tables in conditions.values()}) == 3
 
     def test_all_runs_of_an_encoder_share_two_tables_of_tokens(self):
         limits = {"facts": 9, "max_tokens": 64, "max_fact_tokens": 7}

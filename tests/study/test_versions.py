@@ -88,13 +88,14 @@ def results(tmp_path_factory, tiny_encoder):
     of["retrieval"] = tables[0]
     table = {"questions": questions, "retrieval": tables[0]}
     kformer("describe-retrieval", **of, out=out / "report")
-    kformer("shuffle", **table, out=out / "shuffled")
+    for control in ("shuffle", "random"):
+        kformer(f"control {control}", **of, out=out / control)
 
     untrained, control = (
         RunFolder.of(out / "runs", name, None) for name in ("untrained", "control")
     )
     kformer("answer-by-retrieval", **table, out=untrained.predictions)
-    table["retrieval"] = out / "shuffled"
+    table["retrieval"] = out / "shuffle"
     kformer("answer-by-retrieval", **table, out=control.predictions)
     compared = f"compare {untrained.path} {control.path}"
     kformer(compared, experiment="tiny", baseline="control", out=out / "comparison")
@@ -124,7 +125,7 @@ def results(tmp_path_factory, tiny_encoder):
         "index_embeddings": embeddings(out / "vectors"),
         "retrieve": {"by words": digest(*tables), "by embeddings": scores(out / "dense")},
         "describe_retrieval": digest(report.page, report.numbers, report.sample),
-        "shuffle": digest(out / "shuffled"),
+        "control": digest(out / "shuffle", out / "random"),
         "featurize": digest(question_tokens, fact_tokens),
         "states": states(out / "s"),
         "train": {name: trained(run) for name, run in runs.items()},

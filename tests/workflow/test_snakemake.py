@@ -49,7 +49,7 @@ def test_one_mlflow_run_carries_training_and_evaluation(study):
         "index",
         "retrieve",
         "describe-retrieval",
-        "shuffle",
+        "control",
         "featurize",
     }
     assert stages == {*data, "run", "compare"}

@@ -13,10 +13,12 @@ import shlex
 import shutil
 import subprocess
 import sys
+from typing import get_args
 
 from kformer.errors import KformerError
 from kformer.io.file_writing import write_json
 from kformer.io.output_names import RunFolder
+from kformer.retrieval.settings import Control
 from kformer.study import paths
 from kformer.study.experiment import load_experiment
 from kformer.study.stage_versions import VERSIONS

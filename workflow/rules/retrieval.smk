@@ -161,20 +161,23 @@ rule describe_retrieval:
         " --words {params.words:q} 2>&1 | tee {log}"
 
 
-rule shuffle_facts:
+rule make_control:
     input:
         questions=ancient(STUDY.questions),
+        facts=facts_of_retrieval,
         retrieval=lambda wildcards: retrieved(
             wildcards.key, paths.retrieval_table(wildcards.key)
         ),
     output:
-        paths.shuffled_table("{key}"),
+        paths.control_table("{key}", "{control}"),
     log:
-        paths.log_file("shuffle_facts", "{key}"),
+        paths.log_file("make_control", "{key}-{control}"),
+    wildcard_constraints:
+        control="|".join(get_args(Control)),
     conda:
         "../envs/kformer.yaml"
     resources:
         mem_mb=8000,
     shell:
-        "kformer shuffle --questions {input.questions} --retrieval {input.retrieval}"
-        " --out {output} 2>&1 | tee {log}"
+        "kformer control {wildcards.control} --questions {input.questions}"
+        " --facts {input.facts} --retrieval {input.retrieval} --out {output} 2>&1 | tee {log}"
