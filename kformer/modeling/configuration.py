@@ -21,6 +21,10 @@ class KformerConfig(PreTrainedConfig):
             ``identity`` adds ``key_scale`` times the identity matrix, so that from the first
             step a fact's slot fires on words like its own.
         key_scale: the scale of that identity matrix; unused for ``normal``.
+        value_init: how a fact's value projection starts: ``normal`` as the key's, ``identity``
+            adds ``value_scale`` times the identity matrix, so that from the first step a fact
+            that fires adds its own embedding.
+        value_scale: the scale of that identity matrix; unused for ``normal``.
         max_tokens: L, the longest input of one choice in tokens, special tokens included.
         max_fact_tokens: T, the longest fact in tokens; longer ones lose their end.
         head_dropout: dropout before each linear layer of the scoring head.
@@ -37,6 +41,8 @@ class KformerConfig(PreTrainedConfig):
     facts: int = 5
     key_init: Literal["normal", "identity"] = "normal"
     key_scale: float | int = 4.0
+    value_init: Literal["normal", "identity"] = "normal"
+    value_scale: float | int = 1.0
     max_tokens: int = 512
     max_fact_tokens: int = 45
     head_dropout: float | int = 0.0

@@ -29,7 +29,17 @@ if TYPE_CHECKING:
     from kformer.modeling.slots import InjectionModule
 
 ENTRY_POINTS = "kformer.injections"
-INJECTION_SETTINGS = frozenset({"layers", "facts", "key_init", "key_scale", "max_fact_tokens"})
+INJECTION_SETTINGS = frozenset(
+    {
+        "layers",
+        "facts",
+        "key_init",
+        "key_scale",
+        "value_init",
+        "value_scale",
+        "max_fact_tokens",
+    }
+)
 """Fields of the `Model` settings that only some methods read; a run depends on all others."""
 
 FactInput = Literal["none", "text", "embeddings"]
@@ -40,6 +50,9 @@ class SettingsOfAnyMethod(Protocol):
 
     @property
     def key_init(self) -> str: ...
+
+    @property
+    def value_init(self) -> str: ...
 
 
 class Injection:
@@ -67,6 +80,8 @@ class Injection:
             names |= {"layers", "facts", "key_init"}
             if settings.key_init == "identity":
                 names.add("key_scale")
+            if settings.value_init == "identity":  # without, runs from before there was a choice
+                names |= {"value_init", "value_scale"}
         return names
 
     @classmethod

@@ -68,6 +68,10 @@ class Model(Section):
     """How key projections start: N(0, 0.02) as released, or that plus a scaled identity."""
     key_scale: PositiveFloat = 4.0
     """Scale of the identity in `key_init: identity`."""
+    value_init: Literal["normal", "identity"] = "normal"
+    """How value projections start: as with `key_init`."""
+    value_scale: PositiveFloat = 1.0
+    """Scale of the identity in `value_init: identity`."""
     max_tokens: PositiveInt = 512
     """L, the longest input of one choice, in tokens."""
     max_fact_tokens: PositiveInt = 45

@@ -60,11 +60,11 @@ class BatchFacts:
     tokens: Tensor | None = None
 
 
-class KeyProjection(nn.Linear):
+class Projection(nn.Linear):
     """A linear layer that starts as N(0, 0.02) plus ``identity`` times the identity matrix.
 
-    With a large enough identity a fact's slot fires from the first step on words that are like
-    the fact's own; with none of it, as released, slots start almost inert.
+    With a large enough identity in the keys a fact's slot fires from the first step on words that
+    are like the fact's own; with none of it, as released, slots start almost inert.
     """
 
     def __init__(self, width: int, slot_width: int, identity: float) -> None:
@@ -88,9 +88,10 @@ class FactSlots(nn.Module):
     def __init__(self, config: KformerConfig, slot_width: int) -> None:
         super().__init__()
         width = config.encoder.hidden_size
-        identity = config.key_scale if config.key_init == "identity" else 0.0
-        self.key = KeyProjection(width, slot_width, identity)
-        self.value = nn.Linear(width, slot_width)
+        of_key = config.key_scale if config.key_init == "identity" else 0.0
+        of_value = config.value_scale if config.value_init == "identity" else 0.0
+        self.key = Projection(width, slot_width, of_key)
+        self.value = Projection(width, slot_width, of_value)
         self.facts: BatchFacts | None = None
         self.activations: Tensor | None = None
 

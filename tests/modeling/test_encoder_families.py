@@ -30,7 +30,8 @@ def test_every_adapter_is_tested():
 @every_family
 @pytest.mark.parametrize("method", METHODS)
 def test_it_learns_and_reads_facts(family, method):
-    model = make_model(method, family, lively=False, key_init="identity").train()
+    inits = {"key_init": "identity", "value_init": "identity"}  # also of keys of another width
+    model = make_model(method, family, lively=False, **inits).train()
     tensors = to_tensors(INPUTS, FACTS, filler=1)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.05)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}

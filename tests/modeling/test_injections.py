@@ -25,8 +25,8 @@ from kformer.training.run import train, training_lock
 from kformer.training.settings import Training, TrainSettings
 
 CHANGES = [{"layers": "bottom3"}, {"facts": 2}, {"key_init": "identity"}, {"key_scale": 2.0}]
-CHANGES += [{"key_init": "identity", "key_scale": 2.0}, {"max_fact_tokens": 2}]
-IDENTITY = {"key_init": "identity"}
+CHANGES += [{"value_init": "identity"}, {"value_scale": 2.0}, {"max_fact_tokens": 2}]
+CHANGES += [{f"{part}_init": "identity", f"{part}_scale": 2.0} for part in ("key", "value")]
 METHOD = "class Method(Injection)"
 
 
@@ -97,7 +97,8 @@ def test_a_setting_is_relevant_if_it_changes_what_is_computed(injection, tiny_en
         return Model(encoder=str(tiny_encoder), injection=injection, **change)
 
     for change in CHANGES:
-        base = settings(IDENTITY if len(change) == 2 else {})
+        init = {name: value for name, value in change.items() if name.endswith("init")}
+        base = settings(init if len(change) == 2 else {})
         changed = settings(change)
         same = base.relevant_settings() == changed.relevant_settings()
         assert are_same(computed(base), computed(changed)) == same, change

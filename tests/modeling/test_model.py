@@ -215,12 +215,16 @@ def test_the_attention_asked_for_is_used_unless_facts_join_it(method, built, tmp
 
 
 @pytest.mark.parametrize("method", INJECTED)
-@pytest.mark.parametrize(("init", "scale", "added"), [("normal", 4.0, 0.0), ("identity", 3.0, 3.0)])
-def test_key_projections_start_as_configured(method, init, scale, added):
+@pytest.mark.parametrize("key_init", ["normal", "identity"])
+@pytest.mark.parametrize("value_init", ["normal", "identity"])
+def test_projections_start_as_configured(method, key_init, value_init):
     width = {"hidden_size": 128, "num_hidden_layers": 3, "intermediate_size": 16}
-    model = make_model(method, lively=False, encoder=width, key_init=init, key_scale=scale)
+    inits = {"key_init": key_init, "key_scale": 3.0, "value_init": value_init, "value_scale": 0.5}
+    model = make_model(method, lively=False, encoder=width, **inits)
+    added = 3.0 * (key_init == "identity"), 0.5 * (value_init == "identity")
     for projection in model.injection.layers:
-        for weight, identity in ((projection.key.weight, added), (projection.value.weight, 0.0)):
+        weights = (projection.key.weight, projection.value.weight)
+        for weight, identity in zip(weights, added, strict=True):
             rest = weight - identity * torch.eye(128)
             assert rest.mean().item() == pytest.approx(0, abs=0.002)
             assert rest.std().item() == pytest.approx(0.02, rel=0.1)
@@ -235,7 +239,8 @@ def test_key_projections_start_as_configured(method, init, scale, added):
     + [("attention", family) for family in FAMILIES if family != "bert"],
 )
 def test_a_saved_model_comes_back_exactly(method, family, tmp_path):
-    model = make_model(method, family, key_init="identity", facts=2, key_scale=5.0)
+    value = {"value_init": "identity", "value_scale": 0.5}
+    model = make_model(method, family, key_init="identity", facts=2, key_scale=5.0, **value)
     model.save_pretrained(tmp_path)
     again = AutoModelForMultipleChoice.from_pretrained(tmp_path).eval()
     assert isinstance(again, KformerForMultipleChoice)
@@ -246,16 +251,20 @@ def test_a_saved_model_comes_back_exactly(method, family, tmp_path):
     close(logits(again, tensors), logits(model, tensors), atol=1e-6)
     assert again.config.to_dict().keys() == model.config.to_dict().keys()
     assert (again.config.injection, again.config.facts, again.config.key_scale) == (method, 2, 5.0)
+    assert (again.config.value_init, again.config.value_scale) == ("identity", 0.5)
 
 
 def test_the_identity_is_not_added_to_weights_that_were_loaded(tmp_path):
-    model = make_model("ffn", key_init="identity", key_scale=5.0)
-    kept = {name: w for name, w in model.state_dict().items() if not name.endswith("key.bias")}
+    inits = {"key_init": "identity", "key_scale": 5.0, "value_init": "identity"}
+    model = make_model("ffn", **inits)
+    biases = ("key.bias", "value.bias")
+    kept = {name: w for name, w in model.state_dict().items() if not name.endswith(biases)}
     model.save_pretrained(tmp_path, state_dict=kept)  # so that the projection is initialised anew
     # Its own `from_pretrained` would refuse what lacks weights.
     again = PreTrainedModel.from_pretrained.__func__(KformerForMultipleChoice, tmp_path)
     for projection, loaded in zip(model.injection.layers, again.injection.layers, strict=True):
         assert torch.equal(loaded.key.weight, projection.key.weight)
+        assert torch.equal(loaded.value.weight, projection.value.weight)
 
 
 def test_a_model_from_an_encoder_starts_with_its_weights(tiny_encoder):
