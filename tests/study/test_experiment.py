@@ -56,7 +56,8 @@ def shipped(*names):
     return load_experiment(config, names[-1])
 
 
-TASKS = ("social_iqa.yaml", "med_qa.yaml")
+ABLATED = ("social_iqa.yaml", "med_qa.yaml")
+TASKS = (*ABLATED, "qasc.yaml", "open_book_qa.yaml")
 ABLATIONS = [path.name for path in sorted(ROOT.glob("config/ablation_*.yaml"))]
 
 
@@ -66,7 +67,39 @@ def test_the_configs_that_we_ship_load(name):
     assert experiment.baseline in experiment.conditions
 
 
+def settings_without_control(condition):
+    return condition.model_copy(
+        update={"retrieval": condition.retrieval.model_copy(update={"control": None})}
+    )
+
+
 @pytest.mark.parametrize("task", TASKS)
+def test_every_method_has_its_shuffled_control(task):
+    experiment = shipped(task)
+    found = {name: experiment.condition(name) for name in experiment.conditions}
+    ladder = {name for name in found if name.rpartition("-gold")[1]}
+    fed = {n for n, each in found.items() if each.answer_by == "model" and each.uses_facts}
+    for name in fed - ladder - {n for n in fed if found[n].retrieval.control}:
+        control = found[f"{name}-shuffled"]
+        assert control.retrieval.control == "shuffle"
+        assert settings_without_control(control) == found[name]
+
+
+@pytest.mark.parametrize("task", ["qasc.yaml", "open_book_qa.yaml"])
+def test_the_ladder_differs_in_the_facts_alone(task):
+    experiment = shipped(task)
+    found = {name: experiment.condition(name) for name in experiment.conditions}
+    gold = {"method": "gold"}
+    steps = {"": {}, "-gold": gold, "-gold-among-8": gold | {"distractors": 8}}
+    for method in ("concat", "attention-identity", "kformer-identity"):
+        for step, changes in steps.items():
+            expected = found[method].retrieval.model_copy(update=changes)
+            assert found[f"{method}{step}"] == found[method].model_copy(
+                update={"retrieval": expected}
+            )
+
+
+@pytest.mark.parametrize("task", ABLATED)
 @pytest.mark.parametrize("ablation", ABLATIONS)
 def test_an_ablation_is_laid_over_either_task(task, ablation):
     experiment, alone = shipped(task, ablation), shipped(task)
