@@ -3,7 +3,7 @@
 Facts have no position: every token sees all of them, also where tokens see only those before
 them, or only near ones.
 
-Shapes: R rows, H heads, L tokens, N facts, K width of all keys or values of a token.
+Shapes: R rows, H heads, L tokens, N facts of S slots each, K width of all keys or values of a token.
 """
 
 import math
@@ -28,11 +28,11 @@ class Slots(Protocol):
     recording: bool
 
     def keys_values_mask(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Keys and values (R, N, K), and the mask (R, N) of real facts."""
+        """Keys and values (R, N·S, K), and the mask (R, N·S) of slots that there are."""
         ...
 
     def record(self, activations: Tensor) -> None:
-        """Takes the attention weights (R, L, N) of the facts."""
+        """Takes the attention weights (R, L, N·S) of the facts."""
         ...
 
 

@@ -25,6 +25,11 @@ class KformerConfig(PreTrainedConfig):
             adds ``value_scale`` times the identity matrix, so that from the first step a fact
             that fires adds its own embedding.
         value_scale: the scale of that identity matrix; unused for ``normal``.
+        fact_encoder: what a slot is made of: ``words``, one slot a fact from the mean of its word
+            embeddings, as released; ``layers``, one slot a token from its state after the
+            encoder's layers below the injected ones, which read the fact.
+        match: when a slot of the feed-forward layer fires: ``dot``, by the dot product with its
+            key as released; ``cosine``, where the cosine with its key exceeds a threshold.
         max_tokens: L, the longest input of one choice in tokens, special tokens included.
         max_fact_tokens: T, the longest fact in tokens; longer ones lose their end.
         head_dropout: dropout before each linear layer of the scoring head.
@@ -43,6 +48,8 @@ class KformerConfig(PreTrainedConfig):
     key_scale: float | int = 4.0
     value_init: Literal["normal", "identity"] = "normal"
     value_scale: float | int = 1.0
+    fact_encoder: Literal["words", "layers"] = "words"
+    match: Literal["dot", "cosine"] = "dot"
     max_tokens: int = 512
     max_fact_tokens: int = 45
     head_dropout: float | int = 0.0

@@ -37,6 +37,8 @@ INJECTION_SETTINGS = frozenset(
         "key_scale",
         "value_init",
         "value_scale",
+        "fact_encoder",
+        "match",
         "max_fact_tokens",
     }
 )
@@ -53,6 +55,12 @@ class SettingsOfAnyMethod(Protocol):
 
     @property
     def value_init(self) -> str: ...
+
+    @property
+    def fact_encoder(self) -> str: ...
+
+    @property
+    def match(self) -> str: ...
 
 
 class Injection:
@@ -82,6 +90,10 @@ class Injection:
                 names.add("key_scale")
             if settings.value_init == "identity":  # without, runs from before there was a choice
                 names |= {"value_init", "value_scale"}
+            if cls.fact_input == "embeddings" and settings.fact_encoder != "words":
+                names.add("fact_encoder")
+            if not cls.joins_attention and settings.match != "dot":
+                names.add("match")
         return names
 
     @classmethod

@@ -31,7 +31,8 @@ from kformer.modeling.choice_grid import ChoiceGrid
 from kformer.modeling.configuration import KformerConfig
 from kformer.modeling.dropout import use_fast_dropout
 from kformer.modeling.encoder_families import ATTENTION, adapter_for
-from kformer.modeling.fact_embeddings import FactEmbeddings
+from kformer.modeling.fact_embeddings import FactEmbeddings, mean_embeddings
+from kformer.modeling.fact_states import FactStates
 from kformer.modeling.injections import find_injection
 from kformer.modeling.kept_states import given_states
 from kformer.modeling.output import KformerOutput
@@ -79,7 +80,10 @@ class KformerForMultipleChoice(PreTrainedModel):
         PartlyTrainedEmbedding.take_over(self.encoder.get_input_embeddings())
         self.injection = method.build(config, self.encoder)
         self.fact_embeddings: FactEmbeddings | None = None
-        if method.fact_input == "embeddings":
+        self.fact_states: FactStates | None = None
+        if method.fact_input == "embeddings" and config.fact_encoder == "layers":
+            self.fact_states = FactStates(config.encoder.hidden_size)
+        elif method.fact_input == "embeddings":
             words = self.encoder.get_input_embeddings()
             self.fact_embeddings = FactEmbeddings(words.num_embeddings, words.embedding_dim)
         self.head = ScoringHead(config)
@@ -196,7 +200,7 @@ class KformerForMultipleChoice(PreTrainedModel):
             rows = rows.masked_fill(~tokens, self.config.encoder.pad_token_id)
 
         facts = self.injection.own_facts(len(rows))
-        if fact_input_ids is not None and self.fact_embeddings is not None:
+        if fact_input_ids is not None and self._reads_facts:
             assert fact_attention_mask is not None, "facts need their attention mask"
             candidates = Candidates.of(
                 input_ids.shape, fact_input_ids, fact_attention_mask, fact_positions
@@ -239,8 +243,11 @@ class KformerForMultipleChoice(PreTrainedModel):
         """The facts to inject: all candidates embedded, and the best for each row chosen."""
         if candidates.is_empty:
             return None
-        assert self.fact_embeddings is not None
-        embeddings = self.fact_embeddings(candidates.ids, candidates.tokens)
+        if self.fact_embeddings is not None:
+            embeddings = self.fact_embeddings(candidates.ids, candidates.tokens)
+        else:
+            with torch.no_grad():
+                embeddings = mean_embeddings(candidates.ids, self._words.weight, candidates.tokens)
         groups = grid.groups(len(candidates.positions), rows.device)
         with torch.no_grad():
             total = (self._words(rows) * tokens[..., None]).sum(1).float()
@@ -248,9 +255,16 @@ class KformerForMultipleChoice(PreTrainedModel):
             total / tokens.sum(-1, keepdim=True), embeddings, groups, self.config.facts
         )
         kept = candidates.positions[groups].gather(1, best)
+        if self.fact_states is not None:
+            states = self.fact_states(self, candidates.ids, candidates.tokens)
+            return BatchFacts(states, kept.clamp(min=0), kept >= 0, candidates.tokens, best)
         if self.adapter.projection and self._words.embedding_dim != self.config.encoder.hidden_size:
             embeddings = self.encoder.get_submodule(self.adapter.projection)(embeddings)
-        return BatchFacts(embeddings, kept.clamp(min=0), kept >= 0, best)
+        return BatchFacts(embeddings[:, None], kept.clamp(min=0), kept >= 0, candidates=best)
+
+    @property
+    def _reads_facts(self) -> bool:
+        return self.fact_embeddings is not None or self.fact_states is not None
 
     @property
     def _attention_with_facts(self) -> str | None:

@@ -72,6 +72,13 @@ class Model(Section):
     """How value projections start: as with `key_init`."""
     value_scale: PositiveFloat = 1.0
     """Scale of the identity in `value_init: identity`."""
+    fact_encoder: Literal["words", "layers"] = "words"
+    """What slots are made of: `words`: one a fact, from the mean of its word embeddings, as
+    released; `layers`: one a token of a fact, from its state after the encoder's layers below the
+    injected ones, which read each fact."""
+    match: Literal["dot", "cosine"] = "dot"
+    """When a slot of the FFN fires: `dot`: by the dot product with its key, as released; `cosine`:
+    where the cosine with its key exceeds a threshold, which is learned."""
     max_tokens: PositiveInt = 512
     """L, the longest input of one choice, in tokens."""
     max_fact_tokens: PositiveInt = 45

@@ -4,10 +4,13 @@ Kformer (Yao et al., arXiv 2201.05742) reads an FFN as a key-value memory and ap
 to it as further slots, ``FFN'(x) = fc2(gelu(fc1 x)) + Σ_i gelu(x · k_i) v_i`` with
 ``k_i = W_k e_i + b_k`` and ``v_i = W_v e_i + b_v`` for the embedding ``e_i`` of fact i.
 
-Shapes: R rows (question-choice pairs), L tokens, U facts of the batch, N facts kept, P injected
-layers, D width, K width of a slot.
+A fact may also have several slots, one for each of its tokens.
+
+Shapes: R rows (question-choice pairs), L tokens, U facts of the batch, N facts kept, S slots a
+fact, P injected layers, D width, K width of a slot.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +18,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.activations import ACT2FN
@@ -45,9 +49,10 @@ class BatchFacts:
     """The facts of the batch that is being computed.
 
     Attributes:
-        embeddings: of all distinct facts of the batch, (U, D).
+        embeddings: what slots are made of, for all distinct facts of the batch, (U, S, D).
         kept: which of them each row keeps, (R, N).
         mask: which of these are facts at all, (R, N).
+        slots: which of a fact's S slots there are, (U, S); None = all.
         candidates: which of its question's candidates these are, (R, N); None where a method has
             facts of its own.
         tokens: the mask (R, L) of the input if activations are to be recorded, else None.
@@ -56,8 +61,15 @@ class BatchFacts:
     embeddings: Tensor
     kept: Tensor
     mask: Tensor
+    slots: Tensor | None = None
     candidates: Tensor | None = None
     tokens: Tensor | None = None
+
+    @property
+    def slot_mask(self) -> Tensor:
+        """Which slots of each row there are, (R, N·S)."""
+        mask = self.mask[..., None].expand(-1, -1, self.embeddings.shape[1])
+        return (mask if self.slots is None else mask & self.slots[self.kept]).flatten(1)
 
 
 class Projection(nn.Linear):
@@ -100,15 +112,20 @@ class FactSlots(nn.Module):
         self.facts = facts
 
     def keys_values_mask(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Keys and values (R, N, K), and the mask (R, N) of real facts."""
+        """Keys and values (R, N·S, K), and the mask (R, N·S) of slots that there are."""
         facts = self.facts
         assert facts is not None
         if len(facts.embeddings) <= facts.kept.numel():  # each is projected once
-            keys, values = (f(facts.embeddings)[facts.kept] for f in (self.key, self.value))
+            keys, values = (f(facts.embeddings)[facts.kept] for f in (self.keys, self.value))
         else:
             kept = facts.embeddings[facts.kept]
-            keys, values = self.key(kept), self.value(kept)
-        return keys, values, facts.mask
+            keys, values = self.keys(kept), self.value(kept)
+        return keys.flatten(1, 2), values.flatten(1, 2), facts.slot_mask
+
+    def keys(self, embeddings: Tensor) -> Tensor:
+        """The keys (…, K) of slots that are made of these embeddings (…, D)."""
+        keys: Tensor = self.key(embeddings)
+        return keys
 
     @property
     def recording(self) -> bool:
@@ -116,11 +133,50 @@ class FactSlots(nn.Module):
         return self.facts is not None and self.facts.tokens is not None
 
     def record(self, activations: Tensor) -> None:
-        """Keeps the highest of each fact's activations (R, L, N) over the tokens."""
-        assert self.facts is not None and self.facts.tokens is not None
-        padding = ~self.facts.tokens[..., None]
+        """Keeps the highest of each fact's activations, over the tokens and its slots.
+
+        Args:
+            activations: of slots that there are, and zero for the others, (R, L, N·S).
+        """
+        facts = self.facts
+        assert facts is not None and facts.tokens is not None
+        padding = ~facts.tokens[..., None]
         highest = activations.detach().float().masked_fill(padding, -torch.inf).amax(1)
-        self.activations = highest.masked_fill(~self.facts.mask, 0.0)
+        highest = highest.masked_fill(~facts.slot_mask, -torch.inf)
+        of_facts = highest.unflatten(1, (-1, facts.embeddings.shape[1])).amax(-1)
+        self.activations = of_facts.masked_fill(~facts.mask, 0.0)
+
+
+class Cosine(nn.Module):
+    """Matches a slot where the cosine of state and key exceeds a threshold.
+
+    ``scale · (cos(x, k) − threshold)``, both learned. As LayerNorm on the keys of KBLaM (Wang et
+    al., arXiv 2410.10450) does, it keeps the many slots that are not meant from drowning the few
+    that are; and it makes them fire from the first step, whatever the length of states.
+    """
+
+    _SCALE, _THRESHOLD = 12.0, 0.4
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self._width = width
+        self.scale = nn.Parameter(torch.empty(()))
+        self.threshold = nn.Parameter(torch.empty(()))
+
+    def initialise(self, std: float) -> None:
+        init.constant_(self.scale, self._SCALE)
+        init.constant_(self.threshold, self._THRESHOLD)
+
+    def keys(self, keys: Tensor) -> Tensor:
+        """Keys (…, D) of length 1."""
+        return F.normalize(keys.float(), dim=-1).to(keys.dtype)
+
+    def forward(self, states: Tensor, keys: Tensor) -> Tensor:
+        """How well states (R, L, D) match keys (R, N·S, D) of length 1, (R, L, N·S)."""
+        scale = self.scale / math.sqrt(self._width)  # the length of what is normalised
+        normalised = F.layer_norm(states, (self._width,)).to(keys.dtype)
+        matched = normalised @ keys.transpose(1, 2)
+        return matched * scale.to(keys.dtype) - (self.scale * self.threshold).to(keys.dtype)
 
 
 class FeedForwardSlots(FactSlots):
@@ -129,6 +185,7 @@ class FeedForwardSlots(FactSlots):
     def __init__(self, config: KformerConfig, site: LayerSites) -> None:
         super().__init__(config, config.encoder.hidden_size)
         self.activation = ACT2FN[getattr(config.encoder, adapter_for(config.encoder).activation)]
+        self.cosine = Cosine(config.encoder.hidden_size) if config.match == "cosine" else None
         self._input: Tensor | None = None
         site.feed_forward_in.register_forward_pre_hook(self._keep_input)
         site.feed_forward_out.register_forward_hook(self._add_facts)
@@ -136,6 +193,10 @@ class FeedForwardSlots(FactSlots):
     def use(self, facts: BatchFacts | None) -> None:
         super().use(facts)
         self._input = None
+
+    def keys(self, embeddings: Tensor) -> Tensor:
+        keys = super().keys(embeddings)
+        return keys if self.cosine is None else self.cosine.keys(keys)
 
     def _keep_input(self, module: nn.Module, args: tuple[Tensor, ...]) -> None:
         if self.facts is not None:
@@ -146,7 +207,11 @@ class FeedForwardSlots(FactSlots):
             return output
         assert self._input is not None
         keys, values, mask = self.keys_values_mask()
-        fired = self.activation(self._input @ keys.transpose(1, 2))  # (R, L, N)
+        if self.cosine is None:
+            matched = self._input @ keys.transpose(1, 2)  # (R, L, N·S)
+        else:
+            matched = self.cosine(self._input, keys)
+        fired = self.activation(matched)
         self._input = None
         fired = fired.masked_fill(~mask[:, None, :], 0.0)
         if self.recording:
@@ -253,7 +318,7 @@ class StaticSlots(InjectionModule):
 
     def own_facts(self, rows: int) -> BatchFacts:
         kept = torch.arange(len(self.embeddings), device=self.embeddings.device).expand(rows, -1)
-        return BatchFacts(self.embeddings, kept, torch.ones_like(kept, dtype=torch.bool))
+        return BatchFacts(self.embeddings[:, None], kept, torch.ones_like(kept, dtype=torch.bool))
 
 
 def _key_width(encoder: Any) -> int:
