@@ -1,10 +1,22 @@
 """Which conditions belong together: the ladder of a method, from gold facts down to a control."""
 
-from typing import Literal
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from pydantic import Field
 
 from kformer.config_section import Name, Section
 
 RungKind = Literal["gold", "gold_among_others", "retrieved"]
+
+FACTS = {
+    "gold": "gold",
+    "gold_among_others": "gold among others",
+    "retrieved": "retrieved",
+    "shuffle": "shuffled",
+    "random": "random",
+}
+"""What rungs and controls are called, from the best facts down to the worst."""
 
 
 class Rung(Section):
@@ -13,7 +25,7 @@ class Rung(Section):
     kind: RungKind
     """Which facts it reads."""
     condition: Name
-    controls: dict[str, Name] = {}
+    controls: dict[str, Name] = Field(default_factory=dict)
     """The conditions that differ from it in `retrieval.control` alone, by that setting."""
 
 
@@ -25,11 +37,15 @@ class Ladder(Section):
     """From gold facts down: `gold`, `gold_among_others`, then one that is `retrieved`."""
 
     @property
-    def main(self) -> Rung:
-        """The rung that the ladder is named after: retrieved facts, if any condition has them."""
-        return next(rung for rung in self.rungs if rung.condition == self.name)
+    def gold(self) -> str | None:
+        """The condition with gold facts and nothing else; None where there is none."""
+        first = self.rungs[0]
+        return first.condition if first.kind == "gold" else None
 
-    @property
-    def has_steps(self) -> bool:
-        """Whether there is more than one condition, so that the ladder shows more than a gain."""
-        return len(self.rungs) > 1 or any(rung.controls for rung in self.rungs)
+
+def have_steps(ladders: Iterable[Any]) -> bool:
+    """Whether one of the ladders, planned or compared, has more than one condition.
+
+    Where none has, they show no more than the gains of the conditions.
+    """
+    return any(len(ladder.rungs) > 1 or ladder.rungs[0].controls for ladder in ladders)

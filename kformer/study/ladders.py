@@ -40,11 +40,12 @@ def _ladders(method: Mapping[str, Condition]) -> list[Ladder]:
 
 def _controls(condition: Condition, method: Mapping[str, Condition]) -> dict[str, str]:
     retrieval = condition.retrieval.relevant_settings()  # which the control is none of
-    return {
+    found = {
         other.retrieval.control: name
         for name, other in method.items()
         if other.retrieval.control and other.retrieval.relevant_settings() == retrieval
     }
+    return dict(sorted(found.items(), key=lambda item: item[0] != "shuffle"))  # the usual one first
 
 
 def _kind(condition: Condition) -> RungKind:

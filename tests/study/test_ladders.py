@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from kformer.evaluation.ladder import have_steps
 from kformer.study.experiment import load_experiment
 from kformer.study.ladders import ladders_of
 
@@ -37,7 +38,7 @@ def test_a_whole_ladder_from_gold_facts_down_whatever_the_order_of_the_config():
         among=using(FFN, **AMONG_OTHERS),
         gold=using(FFN, **GOLD),
     )
-    assert ladder.name == ladder.main.condition == "found"
+    assert ladder.name == "found"
     assert rungs(ladder) == [
         ("gold", "gold", {}),
         ("gold_among_others", "among", {}),
@@ -71,7 +72,11 @@ def test_each_method_is_a_ladder_and_so_is_each_of_its_retrievals_on_the_same_go
         "few": ["gold", "few"],
         "many": ["gold", "many"],
     }
-    assert [ladder.main.controls for ladder in found] == [{}, {"shuffle": "few_shuffled"}, {}]
+    assert [ladder.rungs[-1].controls for ladder in found] == [
+        {},
+        {"shuffle": "few_shuffled"},
+        {},
+    ]
 
 
 def test_without_retrieved_facts_a_ladder_is_named_after_its_highest_rung():
@@ -102,6 +107,6 @@ def test_what_uses_no_facts_or_trains_nothing_is_in_no_ladder():
     assert found == []
 
 
-def test_only_a_ladder_of_several_conditions_has_steps():
+def test_only_ladders_of_several_conditions_have_steps():
     concat, ffn = ladders(concat=CONCAT, ffn=FFN, shuffled=using(FFN, control="shuffle"))
-    assert (concat.has_steps, ffn.has_steps) == (False, True)
+    assert (have_steps([concat]), have_steps([concat, ffn]), have_steps([])) == (False, True, False)
