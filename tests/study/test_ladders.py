@@ -27,8 +27,8 @@ def rungs(ladder):
     return [(rung.kind, rung.condition, rung.controls) for rung in ladder.rungs]
 
 
-def using(method, **retrieval):
-    return {**method, "retrieval": retrieval}
+def using(reader, **retrieval):
+    return {**reader, "retrieval": retrieval}
 
 
 def test_a_whole_ladder_from_gold_facts_down_whatever_the_order_of_the_config():
