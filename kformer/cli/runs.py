@@ -213,7 +213,7 @@ def show(
     numbers = ComparisonReport(comparison).numbers if comparison.is_dir() else comparison
     console = Console()
     for table in render_tables(read_comparison(numbers), plain=console.options.ascii_only):
-        console.print(table, end="\n\n")
+        console.print(table, "")
 
 
 @app.command()

@@ -44,7 +44,8 @@ def facts_in(ladders: Sequence[LadderResult]) -> list[str]:
 def ladder_header(split: SplitComparison) -> list[str]:
     """The columns of the table of ladders; a line end is where one may break."""
     accuracies = [_HEADERS.get(kind, kind) for kind in facts_in(split.ladders)]
-    return ["method", *accuracies, "gain", "due to\nknowledge", "of gold\n%", "con-\ntrol's\n%"]
+    header = ["method", *accuracies, "gain", "due to\nknowledge"]
+    return [*header, "of gold\n%", "con-\ntrol's\n%"] if _have_gold(split) else header
 
 
 def ladder_cells(ladder: LadderResult, split: SplitComparison) -> list[list[str]]:
@@ -55,14 +56,23 @@ def ladder_cells(ladder: LadderResult, split: SplitComparison) -> list[list[str]
         for kind in facts_in(split.ladders)
     ]
     control = main.controls[0] if main.controls else None
-    return [
+    cells = [
         [ladder.name],
         *([accuracy] for accuracy in accuracies),
         [points(main.gain.delta)] if main.gain else [],
         _knowledge(control.due_to_knowledge) if control else [],
+    ]
+    if not _have_gold(split):
+        return cells
+    return [
+        *cells,
         _share(main.share_of_gold),
         _share(control.share_of_gold) if control else [],
     ]
+
+
+def _have_gold(split: SplitComparison) -> bool:
+    return "gold" in facts_in(split.ladders)
 
 
 def ladder_findings(split: SplitComparison, baseline: str) -> Iterator[str]:

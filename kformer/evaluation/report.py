@@ -95,7 +95,7 @@ def _statement(split: SplitComparison, baseline: str) -> str:
         f"{len(split.conditions)} conditions answered the same {split.questions:,} "
         f"{split.split} questions; guessing gets {percent(split.chance)} % right. "
         f"Δ is the difference from {baseline}, question by question; 4 of 5 such studies would see "
-        "one of as many points as 'seen from' says."
+        "one of 'seen from' points."
         + " One seed is no statement about a method, only about the model that it gave."
         * one_seed
     )
@@ -105,8 +105,8 @@ def _statement_on_ladders(split: SplitComparison, baseline: str) -> str:
     (accuracy,) = (each.accuracy_mean for each in split.conditions if each.condition == baseline)
     return (
         f"Accuracy in % of each method on other facts; {baseline} gets {percent(accuracy)}. Its "
-        "gain in points over that, how much of it is due to knowledge (above the control), and "
-        "how much of what gold facts give it and its control get."
+        "gain in points over that; how much of it is due to knowledge, above the control; how much "
+        "of what gold facts give it and its control get, where there are gold facts."
     )
 
 
