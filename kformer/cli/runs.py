@@ -174,37 +174,46 @@ def compare(
     experiment: Annotated[str, typer.Option(help="The experiment's name.")],
     baseline: Annotated[str, typer.Option(help="The condition to compare with.")],
     out: Annotated[Path, typer.Option(help="Folder for comparison.json, .md and figures.")],
+    ladders: Annotated[
+        str, typer.Option(help="JSON: which conditions are one method on other facts.")
+    ] = "[]",
 ) -> None:
     """Compare all runs of an experiment with its baseline, question by question.
+
+    `--ladders` also compares conditions with their controls and with gold facts, such as
+    `[{"name": "kformer", "rungs": [{"kind": "gold", "condition": "kformer-gold"},
+    {"kind": "retrieved", "condition": "kformer", "controls": {"shuffle": "kformer-shuffled"}}]}]`.
 
     Example: `kformer compare runs/*/* --experiment mine --baseline none --out results/mine`
     """
     from kformer.evaluation import compare as comparing
+    from kformer.evaluation.ladder import Ladder
 
+    of_methods = load(list[Ladder], ladders, "--ladders")
     with tracked_stage("compare", out / "comparison", {"baseline": baseline}) as stage:
-        stage.finish(comparing.compare(experiment, runs, baseline, out))
-        report = ComparisonReport(out)
-        for file in (report.numbers, report.page, report.png, report.svg):
-            stage.run.log_file(file)
+        stage.finish(comparing.compare(experiment, runs, baseline, out, of_methods))
+        for file in ComparisonReport(out).files:
+            if file.is_file():
+                stage.run.log_file(file)
 
 
 @app.command()
 def show(
     comparison: Annotated[Path, typer.Argument(help="A comparison.json, or its folder.")],
 ) -> None:
-    """Print a finished comparison as a table.
+    """Print a finished comparison as tables.
 
     Example: `kformer show results/demo/comparison.json`
     """
     from rich.console import Console
 
     from kformer.evaluation.compare import read_comparison
-    from kformer.evaluation.report import render_table
+    from kformer.evaluation.report import render_tables
 
     numbers = ComparisonReport(comparison).numbers if comparison.is_dir() else comparison
     console = Console()
-    table = render_table(read_comparison(numbers), plain=console.options.ascii_only)
-    console.print(table)
+    for table in render_tables(read_comparison(numbers), plain=console.options.ascii_only):
+        console.print(table, "")
 
 
 @app.command()

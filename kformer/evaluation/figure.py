@@ -1,18 +1,20 @@
-"""The one figure of a comparison: each condition's accuracy with its uncertainty and its cost."""
+"""The main figure of a comparison: each condition's accuracy with its uncertainty and its cost."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from kformer.evaluation.statistics import Comparison, ConditionResult
+from kformer.evaluation.results import Comparison, ConditionResult
 from kformer.io.formatting import percent, seconds
 
 # Of the palette of Okabe and Ito, which people of all colour vision can tell apart.
-_BLUE = "#0072B2"
-_ORANGE = "#D55E00"
-_GREY = "#595959"
+BLUE = "#0072B2"
+ORANGE = "#D55E00"
+GREY = "#595959"
 
 _ROW_INCHES = 0.55
 _SEEDS_BELOW = 0.24  # rows between a condition's interval and the dots of its seeds
@@ -24,6 +26,14 @@ def draw_accuracies(comparison: Comparison, path: Path, kind: str) -> None:
     Args:
         kind: ``svg`` or ``png``.
     """
+    with figure_to_save(path, kind) as figure:
+        figure.set_size_inches(8, 1.5 + _ROW_INCHES * len(comparison.conditions))
+        _draw(figure.add_subplot(), comparison)
+
+
+@contextmanager
+def figure_to_save(path: Path, kind: str) -> Iterator[Figure]:
+    """An empty figure, which is saved at the end; what is drawn alike gives the same bytes."""
     with mpl.rc_context(
         {
             "font.family": "DejaVu Sans",  # comes with matplotlib: the same letters everywhere
@@ -31,11 +41,9 @@ def draw_accuracies(comparison: Comparison, path: Path, kind: str) -> None:
             "svg.hashsalt": "kformer",  # and no date below: the same bytes on every run
         }
     ):
-        rows = len(comparison.conditions)
-        figure = Figure(figsize=(8, 1.5 + _ROW_INCHES * rows), layout="constrained")
-        _draw(figure.add_subplot(), comparison)
-        metadata = {"Date": None} if kind == "svg" else {}
-        figure.savefig(path, format=kind, dpi=200, metadata=metadata)
+        figure = Figure(layout="constrained")
+        yield figure
+        figure.savefig(path, format=kind, dpi=200, metadata={"Date": None} if kind == "svg" else {})
 
 
 def _draw(axes: Axes, comparison: Comparison) -> None:
@@ -50,7 +58,9 @@ def _draw(axes: Axes, comparison: Comparison) -> None:
         pad=22,
         fontweight="bold",
     )
-    axes.set_xlabel("accuracy in % with 95 % interval over questions; small dots: single seeds")
+    axes.set_xlabel(
+        "accuracy in % with 95 % interval over questions and seeds; small dots: single seeds"
+    )
     axes.set_ylim(len(comparison.conditions) - 0.4, -0.6)
     axes.grid(axis="x", color="#e5e5e5", linewidth=0.8)
     axes.set_axisbelow(True)
@@ -59,12 +69,10 @@ def _draw(axes: Axes, comparison: Comparison) -> None:
 
 def _draw_condition(axes: Axes, row: int, result: ConditionResult, is_baseline: bool) -> None:
     accuracy = 100 * result.accuracy_mean
-    low, high = (100 * end for end in result.ci95)
-    axes.plot([low, high], [row, row], color=_BLUE, linewidth=2, solid_capstyle="butt")
-    face = "white" if is_baseline else _BLUE
-    axes.plot(
-        accuracy, row, "o", markersize=8, color=_BLUE, markerfacecolor=face, markeredgewidth=2
-    )
+    low, high = (100 * end for end in result.ci95_with_seeds)
+    axes.plot([low, high], [row, row], color=BLUE, linewidth=2, solid_capstyle="butt")
+    face = "white" if is_baseline else BLUE
+    axes.plot(accuracy, row, "o", markersize=8, color=BLUE, markerfacecolor=face, markeredgewidth=2)
     axes.annotate(
         percent(result.accuracy_mean),
         (accuracy, row),
@@ -74,11 +82,11 @@ def _draw_condition(axes: Axes, row: int, result: ConditionResult, is_baseline: 
         bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},  # no line runs through it
     )
     seeds = [100 * seed for seed in result.seed_accuracies]
-    axes.plot(seeds, [row + _SEEDS_BELOW] * len(seeds), "o", markersize=3.5, color=_ORANGE)
+    axes.plot(seeds, [row + _SEEDS_BELOW] * len(seeds), "o", markersize=3.5, color=ORANGE)
 
 
 def _draw_chance(axes: Axes, chance: float) -> None:
-    axes.axvline(100 * chance, color=_GREY, linestyle="--", linewidth=1.2, zorder=1)
+    axes.axvline(100 * chance, color=GREY, linestyle="--", linewidth=1.2, zorder=1)
     axes.annotate(
         f"chance {percent(chance)}",
         (100 * chance, 1),
@@ -86,7 +94,7 @@ def _draw_chance(axes: Axes, chance: float) -> None:
         xycoords=axes.get_xaxis_transform(),
         textcoords="offset points",
         ha="center",
-        color=_GREY,
+        color=GREY,
     )
 
 
@@ -106,7 +114,7 @@ def _label_rows(axes: Axes, comparison: Comparison) -> None:
             (1.02, row),
             xycoords=axes.get_yaxis_transform(),
             va="center",
-            color=_GREY,
+            color=GREY,
         )
 
 

@@ -1,94 +1,112 @@
-"""The comparison as a Markdown page and as a table for the terminal."""
+"""The comparison as a Markdown page and as tables for the terminal."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from kformer.evaluation.statistics import Comparison, ConditionResult
-from kformer.io.formatting import markdown_table, p_value, percent, points, seconds, times
-
-_SIGNIFICANT = 0.05
-_HEADER = (
-    "condition",
-    "accuracy\n%",
-    "95 % CI",
-    "Δ\npoints",
-    "p\n(Holm)",
-    "p vs\nchance",
-    "s/step",
-    "cost",
+from kformer.evaluation.condition_report import COLUMNS, HOW_TO_READ, finding
+from kformer.evaluation.ladder import have_steps
+from kformer.evaluation.ladder_report import (
+    HOW_TO_READ_LADDERS,
+    ladder_cells,
+    ladder_findings,
+    ladder_header,
 )
-
-_HOW_TO_READ = """\
-- **accuracy**: the mean over seeds ± the standard deviation between them. A deviation of two or
-  three seeds is itself rough.
-- **95 % CI**: how far the accuracy might be elsewhere had other questions of the same kind been
-  asked (bootstrap over questions). It does not cover other seeds.
-- **Δ points**: percentage points above or below `{baseline}`, on the same questions.
-- **p (Holm)**: how often a difference at least this large would arise if `{baseline}` and the
-  condition were interchangeable (paired sign-flip test over questions, two-sided), corrected by
-  Holm's method for comparing several conditions at once. Overlapping intervals are no such test.
-  It holds for the seeds that were run: a Δ no larger than the ± may change sign with others.
-- **p vs chance**: the same for an accuracy this far from guessing, were the answer key random;
-  uncorrected.
-- **s/step**, **cost**: seconds per training step, and how many times those of `{baseline}`.
-- A control, such as a condition on shuffled facts, has a method's parameters but not its
-  knowledge. A gain that the control shares does not come from knowledge. To test one condition
-  against its control, make the control the `baseline`."""
+from kformer.evaluation.results import Comparison, ConditionResult, SplitComparison
+from kformer.io.formatting import markdown_table, percent
 
 
-def render_table(comparison: Comparison, plain: bool = False) -> Table:
-    """The comparison as a table that fits a terminal of 80 columns.
+def render_tables(comparison: Comparison, plain: bool = False) -> Iterator[Table]:
+    """The comparison as tables that fit a terminal of 80 columns: for each split one of the
+    conditions and, if there are any of several conditions, one of the ladders.
 
     Args:
         plain: whether the terminal shows ASCII alone.
     """
     delta = "delta" if plain else "Δ"
-    table = Table(
-        title=f"{comparison.experiment}: {_statement(comparison).replace('Δ', delta)}",
-        title_justify="left",
-        title_style="",
-        box=box.SIMPLE_HEAD,
-        show_edge=False,
-        padding=0,
-    )
-    name, *numbers = (each.replace("Δ", delta) for each in _HEADER)
-    table.add_column(name, overflow="fold", vertical="bottom")
-    for header in numbers:
-        table.add_column(Text(header, justify="right"), justify="right", no_wrap=True)
-    for result in comparison.conditions:
-        table.add_row(*(Text(cell) for cell in _cells(result, comparison)))
-    return table
+    columns = [column for column in COLUMNS if column.on_terminal]
+    for split in comparison.splits:
+        title = f"{comparison.experiment}: {_statement(split, comparison.baseline)}"
+        header = [column.header.replace("Δ", delta) for column in columns]
+        rows = [[column.cell(result) for column in columns] for result in split.conditions]
+        yield _terminal_table(title.replace("Δ", delta), header, rows)
+        if have_steps(split.ladders):
+            header = ladder_header(split)
+            rows = [
+                ["\n".join(cell) for cell in ladder_cells(ladder, split)]
+                for ladder in split.ladders
+            ]
+            title = f"{_statement_on_ladders(split, comparison.baseline)} Below: 95 % CI."
+            yield _terminal_table(title, header, rows)
 
 
-def render_markdown(comparison: Comparison, figure: str) -> str:
+def render_markdown(comparison: Comparison, figure: str, ladder_figure: str) -> str:
     """The comparison as a Markdown page, readable as plain text, too.
 
     Args:
-        figure: the address of the figure, as seen from the page.
+        figure: the address of the figure of accuracies, as seen from the page.
+        ladder_figure: that of the figure of ladders, which is there if some have several steps.
     """
-    header = [name.replace("\n", " ") for name in _HEADER]
-    rows = [_cells(result, comparison) for result in comparison.conditions]
+    versions = (f"{name} {version}" for name, version in comparison.versions.items())
+    has_ladders = have_steps(comparison.ladders)
+    figures = [f"![The accuracy of each condition with its 95 % interval]({figure})"]
+    if has_ladders:
+        figures.append(f"![The accuracy of each method on other facts]({ladder_figure})")
+    how_to_read = [HOW_TO_READ] + [HOW_TO_READ_LADDERS] * has_ladders
+    first, *others = comparison.splits
     parts = [
         f"# {comparison.experiment}",
-        f"{_statement(comparison)} {_seeds(comparison.conditions)}",
-        markdown_table(header, rows),
-        f"![The accuracy of each condition with its 95 % interval]({figure})",
-        "\n".join(f"- {_finding(result, comparison)}" for result in comparison.conditions),
+        *_sections(first, comparison.baseline),
+        *figures,
+        *(
+            part
+            for split in others
+            for part in (f"## On {split.split}", *_sections(split, comparison.baseline))
+        ),
         "## How to read this",
-        _HOW_TO_READ.format(baseline=comparison.baseline),
-        ", ".join(f"{name} {version}" for name, version in comparison.versions.items()),
+        "\n".join(how_to_read).format(baseline=comparison.baseline),
+        ", ".join(versions),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _statement(comparison: Comparison) -> str:
+def _sections(split: SplitComparison, baseline: str) -> Iterator[str]:
+    """What the page says of one split."""
+    yield f"{_statement(split, baseline)} {_seeds(split.conditions)}"
+    header = [column.header.replace("\n", " ") for column in COLUMNS]
+    rows = [[column.cell(result) for column in COLUMNS] for result in split.conditions]
+    yield markdown_table(header, rows)
+    yield "\n".join(f"- {finding(result, baseline)}" for result in split.conditions)
+    if have_steps(split.ladders):
+        yield _statement_on_ladders(split, baseline)
+        header = [name.replace("\n", " ").replace("- ", "") for name in ladder_header(split)]
+        rows = [
+            [_in_one_line(cell) for cell in ladder_cells(ladder, split)] for ladder in split.ladders
+        ]
+        yield markdown_table(header, rows)
+        yield "\n".join(f"- {each}" for each in ladder_findings(split, baseline))
+
+
+def _statement(split: SplitComparison, baseline: str) -> str:
+    one_seed = any(len(result.seeds) == 1 for result in split.conditions)
     return (
-        f"{len(comparison.conditions)} conditions answered the same {comparison.questions:,} "
-        f"{comparison.split} questions; guessing gets {percent(comparison.chance)} % right. "
-        f"Δ is the difference from {comparison.baseline}, question by question."
+        f"{len(split.conditions)} conditions answered the same {split.questions:,} "
+        f"{split.split} questions; guessing gets {percent(split.chance)} % right. "
+        f"Δ is the difference from {baseline}, question by question; 4 of 5 such studies would see "
+        "one of 'seen from' points."
+        + " One seed is no statement about a method, only about the model that it gave."
+        * one_seed
+    )
+
+
+def _statement_on_ladders(split: SplitComparison, baseline: str) -> str:
+    (accuracy,) = (each.accuracy_mean for each in split.conditions if each.condition == baseline)
+    return (
+        f"Accuracy in % of each method on other facts; {baseline} gets {percent(accuracy)}. Its "
+        "gain in points over that; how much of it is due to knowledge, above the control; how much "
+        "of what gold facts give it and its control get, where there are gold facts."
     )
 
 
@@ -108,51 +126,25 @@ def _trained_with(seeds: tuple[int, ...]) -> str:
     return f"Trained with seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
 
 
-def _finding(result: ConditionResult, comparison: Comparison) -> str:
-    """One sentence on one condition."""
-    finding = _finding_against(result, comparison) + _finding_chance(result)
-    return f"`{result.condition}`: {finding}{_finding_ties(result)}."
+def _in_one_line(cell: Sequence[str]) -> str:
+    """A value, and in brackets what there is to say about it."""
+    more = ", ".join(cell[1:])
+    return f"{cell[0]} ({more})" if more else "".join(cell)
 
 
-def _finding_against(result: ConditionResult, comparison: Comparison) -> str:
-    if result.p_holm is None or result.delta_ci95 is None:
-        return f"the baseline, {percent(result.accuracy_mean)} % right"
-    low, high = result.delta_ci95
-    evidence = f"95 % CI {points(low)} to {points(high)}, p (Holm) {p_value(result.p_holm)}"
-    if result.p_holm >= _SIGNIFICANT:
-        return (
-            f"no difference from `{comparison.baseline}` detected "
-            f"({points(result.delta)} points, {evidence})"
-        )
-    side = "above" if result.delta > 0 else "below"
-    distance = f"{percent(abs(result.delta))} points"
-    return f"{distance} {side} `{comparison.baseline}` ({evidence})"
-
-
-def _finding_chance(result: ConditionResult) -> str:
-    return "; no difference from chance detected" if result.p_chance >= _SIGNIFICANT else ""
-
-
-def _finding_ties(result: ConditionResult) -> str:
-    if not result.tied:
-        return ""
-    return (
-        f"; for {percent(result.tied)} % of the questions several choices share the best score, "
-        "and the id of the question draws one"
+def _terminal_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        padding=0,
     )
-
-
-def _cells(result: ConditionResult, comparison: Comparison) -> list[str]:
-    is_baseline = result.condition == comparison.baseline
-    low, high = result.ci95
-    spread = "" if result.accuracy_std is None else f" ±{percent(result.accuracy_std)}"
-    return [
-        result.condition,
-        percent(result.accuracy_mean) + spread,
-        f"{percent(low)}-{percent(high)}",
-        "" if is_baseline else points(result.delta),
-        p_value(result.p_holm),
-        p_value(result.p_chance),
-        seconds(result.seconds_per_step),
-        times(result.relative_cost),
-    ]
+    name, *numbers = header
+    table.add_column(name, overflow="fold")
+    for each in numbers:
+        table.add_column(Text(each, justify="right"), justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table

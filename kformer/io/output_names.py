@@ -3,6 +3,7 @@
 Which folders there are is known to `kformer.study.layout`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,7 +111,7 @@ class RetrievalReport:
 
 @dataclass(frozen=True)
 class ComparisonReport:
-    """How the conditions of an experiment compare: numbers, a page, and a figure."""
+    """How the conditions of an experiment compare: numbers, a page, and figures."""
 
     folder: Path
 
@@ -129,3 +130,17 @@ class ComparisonReport:
     @property
     def png(self) -> Path:
         return self.folder / "accuracy.png"
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """All of them; those of ladders are not always there."""
+        first = (self.numbers, self.page, self.png, self.svg)
+        return (*first, self.ladder_png, self.ladder_svg)
+
+    @property
+    def ladder_svg(self) -> Path:
+        return self.folder / "ladder.svg"
+
+    @property
+    def ladder_png(self) -> Path:
+        return self.folder / "ladder.png"

@@ -15,6 +15,7 @@ from kformer.errors import KformerError
 from kformer.io.file_writing import replacing, sha256_of
 from kformer.io.output_names import RunFolder
 from kformer.io.training_summary import TrainingSummary
+from kformer.study.ladders import ladders_of
 from kformer.study.layout import Layout
 from kformer.study.run_lock import refuse_running
 from kformer.study.stage_versions import VERSIONS
@@ -51,6 +52,7 @@ def _plans(study: Layout) -> Iterator[tuple[Path, Mapping[str, Any]]]:
         "version": VERSIONS["compare"],
         "baseline": study.experiment.baseline,
         "runs": [str(run.path) for run in study.runs],
+        "ladders": [ladder.model_dump(mode="json") for ladder in ladders_of(study.conditions)],
     }
     yield study.plan("comparison"), comparison
 

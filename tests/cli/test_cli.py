@@ -271,6 +271,9 @@ def test_show_prints_a_finished_comparison(kformer, tmp_path):
     shown = {line.split()[0]: line for line in out.splitlines() if line.strip()}
     assert "50.0" in shown["none"] and "100.0" in shown["retrieval-only"]
     assert kformer("show", "c")[1] == out  # its folder
+    refused = "--experiment my --baseline none --out c --ladders".split()
+    status, _, err = kformer("compare", *runs, *refused, '[{"name": "x"}]')
+    assert status == 1 and "--ladders: 0.rungs: Field required" in err
     command = [sys.executable, "-m", "kformer", "show", "c"]
     ascii_only = dict(os.environ, PYTHONIOENCODING="ascii")
     done = subprocess.run(command, env=ascii_only, capture_output=True, text=True, check=True)

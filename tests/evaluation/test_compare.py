@@ -9,11 +9,12 @@ from rich.console import Console
 
 from kformer.errors import KformerError
 from kformer.evaluation.compare import compare, read_comparison
-from kformer.evaluation.report import render_table
+from kformer.evaluation.ladder import Ladder, Rung
+from kformer.evaluation.report import render_tables
 from kformer.io.checksums import sealed
 from kformer.io.file_writing import write_json
 from kformer.io.output_names import RunFolder
-from kformer.io.tables import write_table
+from kformer.io.tables import read_table, write_table
 
 ANSWERS = [0, 1, 2, 3, 0, 1, 2, 3]
 MEASURED = {"steps": 100, "seconds_per_step": 0.2, "train_seconds": 20.0, "best_step": 80}
@@ -54,8 +55,8 @@ def compared(tmp_path):
     def refuse(constant):
         raise AssertionError(f"{constant} is not JSON")
 
-    def run(*folders, baseline="none"):
-        compare("tiny", folders, baseline, tmp_path)
+    def run(*folders, baseline="none", ladders=()):
+        compare("tiny", folders, baseline, tmp_path, ladders)
         text = (tmp_path / "comparison.json").read_text()
         content = json.loads(text, parse_constant=refuse)
         return content, {result["condition"]: result for result in content["conditions"]}
@@ -79,12 +80,14 @@ def test_a_tiny_example_by_hand(add_run, compared):
 
     assert none["accuracy_mean"] == pytest.approx(0.375)
     assert (none["delta"], none["relative_cost"]) == (0, 1)
-    assert none["delta_ci95"] is none["p_value"] is none["p_holm"] is None
+    assert none["delta_ci95"] is none["p_value"] is none["p_holm"] is none["detectable"] is None
 
     assert (kformer["seeds"], kformer["seed_accuracies"]) == ([41, 42], [1, 0.75])
     assert kformer["accuracy_mean"] == pytest.approx(0.875)
     assert kformer["accuracy_std"] == pytest.approx(np.std([1, 0.75], ddof=1))
     assert kformer["ci95"][0] < 0.875 < kformer["ci95"][1] <= 1
+    assert kformer["ci95_with_seeds"][0] <= kformer["ci95"][0]
+    assert kformer["detectable"] == 6 / 8
     assert kformer["delta"] == pytest.approx(0.5)
     # Differences .5 .5 1 1 .5 .5 0 0, all of one sign: 2 of 2^6 patterns.
     assert kformer["p_value"] == kformer["p_holm"] == pytest.approx(2 / 64)
@@ -98,7 +101,10 @@ def test_rows_are_paired_by_id_and_equals_are_not_called_different(add_run, comp
     )
     assert by_condition["kformer"]["delta"] == 0
     assert by_condition["kformer"]["p_value"] == by_condition["kformer"]["p_holm"] == 1
-    assert "no difference from `none` detected" in (tmp_path / "comparison.md").read_text()
+    page = (tmp_path / "comparison.md").read_text()
+    assert "no difference from `none` detected" in page
+    assert "a difference of 75.0 points or more would have been seen in 4 of 5 such studies" in page
+    assert "One seed is no statement about a method" in page
 
 
 def test_ties_are_reported_where_there_are_any(add_run, compared, tmp_path):
@@ -195,7 +201,7 @@ def test_the_tables_fit_a_terminal_and_are_aligned_as_plain_text(add_run, tmp_pa
     compare("tiny", folders, "none", tmp_path)
     console = Console(width=80)
     with console.capture() as captured:
-        console.print(render_table(read_comparison(tmp_path / "comparison.json")))
+        console.print(*render_tables(read_comparison(tmp_path / "comparison.json")))
     text = captured.get()
     assert max(map(len, text.splitlines())) <= 80
     assert "…" not in text and "100.0 ±0.0" in text
@@ -204,6 +210,150 @@ def test_the_tables_fit_a_terminal_and_are_aligned_as_plain_text(add_run, tmp_pa
     table = [line for line in page.splitlines() if line.startswith("|")]
     assert len(table) == 5 and len({len(line) for line in table}) == 1
     assert "](accuracy.png)" in page
+
+
+# --- ladders
+
+
+METHOD = Ladder(
+    name="found",
+    rungs=[
+        Rung(kind="gold", condition="gold", controls={"shuffle": "gold-shuffled"}),
+        Rung(kind="gold_among_others", condition="among"),
+        Rung(kind="retrieved", condition="found", controls={"shuffle": "shuffled"}),
+    ],
+)
+ALONE = Ladder(name="alone", rungs=[Rung(kind="retrieved", condition="alone")])
+OF_200 = np.random.default_rng(1).integers(4, size=200).tolist()
+
+
+@pytest.fixture
+def ladder_of_200(add_run, compared):
+    """A baseline that gets 60 of 200 right, and a ladder above it."""
+    right = {"none": 60, "gold": 180, "gold-shuffled": 60, "among": 150, "found": 120}
+    right |= {"shuffled": 70, "alone": 60}
+    folders = []
+    for name, count in right.items():
+        predictions = [*OF_200[:count], *((answer + 1) % 4 for answer in OF_200[count:])]
+        folders += [add_run(name, predictions, answers=OF_200, seed=seed) for seed in (1, 2)]
+    content, _ = compared(*folders, ladders=[METHOD, ALONE])
+    return content
+
+
+def test_a_ladder_says_what_is_gained_by_knowledge_and_how_much_gold_facts_give(ladder_of_200):
+    method, alone = ladder_of_200["ladders"]
+    gold, among, found = method["rungs"]
+    assert [rung["gain"]["delta"] for rung in method["rungs"]] == pytest.approx([0.6, 0.45, 0.3])
+    assert gold["share_of_gold"] is None
+    assert among["share_of_gold"]["value"] == pytest.approx(0.75)
+    assert found["share_of_gold"]["value"] == pytest.approx(0.5)
+    low, high = found["share_of_gold"]["ci95"]
+    assert 0.35 < low < 0.5 < high < 0.65
+    (control,) = found["controls"]
+    assert (control["control"], control["condition"]) == ("shuffle", "shuffled")
+    assert control["due_to_knowledge"]["delta"] == pytest.approx(0.25)
+    assert control["due_to_knowledge"]["p_holm"] < 0.001
+    assert control["share_of_gold"]["value"] == pytest.approx(1 / 12)
+    assert gold["controls"][0]["due_to_knowledge"]["delta"] == pytest.approx(0.6)
+    assert alone["rungs"] == [alone["rungs"][0] | {"controls": [], "share_of_gold": None}]
+
+
+def test_controls_are_a_family_of_their_own_for_holm(add_run, compared):
+    folders = [
+        add_run("none", wrong_at(*range(8))),
+        add_run("found", wrong_at()),
+        add_run("shuffled", wrong_at(0, 1, 2, 3, 4, 5, 6)),
+    ]
+    ladder = Ladder(
+        name="found",
+        rungs=[Rung(kind="retrieved", condition="found", controls={"shuffle": "shuffled"})],
+    )
+    content, by_condition = compared(*folders, ladders=[ladder])
+    knowledge = content["ladders"][0]["rungs"][0]["controls"][0]["due_to_knowledge"]
+    assert knowledge["p_value"] == knowledge["p_holm"] == pytest.approx(2 / 128)
+    assert by_condition["found"]["p_holm"] == pytest.approx(2 * 2 / 256)
+
+
+def test_the_page_the_terminal_and_a_figure_show_ladders(ladder_of_200, tmp_path):
+    comparison = read_comparison(tmp_path / "comparison.json")
+    console = Console(width=80)
+    with console.capture() as captured:
+        for table in render_tables(comparison):
+            console.print(table)
+    text = captured.get()
+    assert max(map(len, text.splitlines())) <= 80 and "…" not in text
+    _, row = (line.split() for line in text.splitlines() if line.startswith("found "))
+    assert row == ["found", "90.0", "75.0", "60.0", "35.0", "+30.0", "+25.0", "50", "8"]
+    page = (tmp_path / "comparison.md").read_text()
+    assert "25.0 points above its control `shuffled`" in page
+    assert "`among`: +45.0 points over `none`; it has no control" in page
+    assert "](ladder.png)" in page
+    for name in ("ladder.png", "ladder.svg"):
+        assert (tmp_path / name).stat().st_size > 10_000
+
+
+def test_ladders_of_one_condition_have_neither_table_nor_figure(add_run, compared, tmp_path):
+    (tmp_path / "ladder.png").touch()  # of a comparison before
+    content, _ = compared(add_run("none", wrong_at(1)), add_run("alone", ANSWERS), ladders=[ALONE])
+    assert content["ladders"][0]["rungs"][0]["gain"]["delta"] == pytest.approx(1 / 8)
+    assert "gold" not in (tmp_path / "comparison.md").read_text()
+    assert not list(tmp_path.glob("ladder.*"))
+
+
+def test_the_baseline_may_be_in_a_ladder(add_run, compared):
+    ladder = Ladder(
+        name="found",
+        rungs=[
+            Rung(kind="gold", condition="gold"),
+            Rung(kind="retrieved", condition="found", controls={"shuffle": "none"}),
+        ],
+    )
+    folders = [add_run(name, wrong_at(1)) for name in ("none", "gold", "found")]
+    for baseline in ("none", "gold", "found"):
+        content, _ = compared(*folders, ladders=[ladder], baseline=baseline)
+        gains = {rung["condition"]: rung["gain"] for rung in content["ladders"][0]["rungs"]}
+        assert (gains.get(baseline) is None) and len([*filter(None, gains.values())]) >= 1
+
+
+def test_a_ladder_of_unknown_conditions_is_refused(add_run, compared):
+    with pytest.raises(KformerError, match="ladders: alone is none of the conditions: none"):
+        compared(add_run("none", ANSWERS), ladders=[ALONE])
+
+
+# --- several splits
+
+
+def test_a_second_test_set_is_compared_by_itself(add_run, tmp_path):
+    folders = []
+    for name, wrong in (("none", [0, 1, 5]), ("kformer", [6])):
+        folder = RunFolder(add_run(name, wrong_at(*wrong)))
+        rows = read_table(folder.predictions, "predictions").to_pylist()
+        for row in rows[:6]:
+            row["split"] = "test_extra"
+        write_table(folder.predictions, "predictions", rows, {"model_checksums": ""})
+        folders.append(folder.path)
+    metrics = compare("tiny", folders, "none", tmp_path)
+    content = json.loads((tmp_path / "comparison.json").read_text())
+    (extra,) = content["other_splits"]
+    found = {
+        part["split"]: (part["questions"], [each["delta"] for each in part["conditions"]])
+        for part in (content, extra)
+    }
+    assert found == {"test": (2, [0, -0.5]), "test_extra": (6, [0, 0.5])}
+    assert metrics["kformer/delta"] == -0.5
+    assert metrics["test_extra/kformer/delta"] == 0.5
+    page = (tmp_path / "comparison.md").read_text()
+    assert "## On test_extra" in page and "the same 6 test_extra questions" in page
+    assert len(list(render_tables(read_comparison(tmp_path / "comparison.json")))) == 2
+
+
+def test_runs_on_other_splits_are_refused(add_run, compared):
+    one, other = add_run("none", ANSWERS), RunFolder(add_run("kformer", ANSWERS))
+    rows = read_table(other.predictions, "predictions").to_pylist()
+    rows[0]["split"] = "test_extra"
+    write_table(other.predictions, "predictions", rows, {"model_checksums": ""})
+    with pytest.raises(KformerError, match="one is about test, the other about test and test_ext"):
+        compared(one, other.path)
 
 
 # --- what cannot be compared

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from kformer.evaluation.answers import AnsweredQuestions, RunAnswers
+from kformer.evaluation.comparison import compare_conditions
 from kformer.evaluation.statistics import (
-    AnsweredQuestions,
-    RunAnswers,
     chance_p_value,
-    compare_conditions,
+    detectable_difference,
+    holm,
     mean_interval,
     paired_p_value,
 )
@@ -91,8 +92,7 @@ def test_seeds_that_agree_are_not_more_evidence():
     one = [RunAnswers("none", 1, predictions, 0.0, None)]
     three = [RunAnswers("none", seed, predictions, 0.0, None) for seed in (1, 2, 3)]
     p_of_one, p_of_three = (
-        compare_conditions("e", questions, runs, "none", {}).conditions[0].p_chance
-        for runs in (one, three)
+        compare_conditions(questions, runs, "none").conditions[0].p_chance for runs in (one, three)
     )
     assert p_of_three == p_of_one
 
@@ -111,3 +111,36 @@ def test_chance_where_questions_have_different_numbers_of_choices():
     questions = AnsweredQuestions(("a", "b"), "test", np.array([0, 3]), np.array([2, 4]))
     assert questions.chance == pytest.approx((1 / 2 + 1 / 4) / 2)
     assert 0.1 < chance_p_value(one_seed_votes([0, 3], 4), questions) <= 1
+
+
+def test_power_is_what_the_formula_says():
+    differences = np.repeat([1.0, 0.0, -1.0], [200, 600, 200])
+    standard_error = np.std(differences, ddof=1) / np.sqrt(1000)
+    assert detectable_difference(differences) == pytest.approx(2.8016 * standard_error, rel=1e-4)
+    both = np.sqrt(standard_error**2 + 0.01**2)
+    assert detectable_difference(differences, 0.01**2) == pytest.approx(2.8016 * both, rel=1e-4)
+
+
+def test_a_detectable_difference_is_detected_in_four_of_five_studies():
+    rng = np.random.default_rng(3)
+    smallest = detectable_difference(np.repeat([-1.0, 0.0, 1.0], [60, 280, 60]))
+    assert smallest is not None
+    chances = [0.15 - smallest / 2, 0.7, 0.15 + smallest / 2]
+    studies = rng.multinomial(400, chances, size=1000)
+    # With one seed, flipping signs is this test.
+    detected = [stats.binomtest(int(up), int(down + up)).pvalue < 0.05 for down, _, up in studies]
+    assert np.mean(detected) == pytest.approx(0.8, abs=0.04)
+
+
+def test_what_rests_on_fewer_than_six_questions_is_never_detectable():
+    assert detectable_difference(np.zeros(100)) == pytest.approx(6 / 100)
+    assert paired_p_value(np.repeat([1.0, 0.0], [5, 95])) > 0.05
+    assert paired_p_value(np.repeat([1.0, 0.0], [6, 94])) < 0.05
+    assert detectable_difference(np.zeros(6)) == 1
+    assert detectable_difference(np.array([1.0, -1, 1, -1, 1])) is None
+    assert detectable_difference(np.array([1.0, -1] * 3)) is None  # not even the largest
+
+
+def test_holm_of_a_family():
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([]) == []

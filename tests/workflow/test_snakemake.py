@@ -26,6 +26,9 @@ def test_one_command_makes_the_comparison_and_prints_it(study):
     assert trained.pop("retrieval-only") is None
     assert all(seconds > 0 for seconds in trained.values())
     assert (study / "results/tiny/accuracy.png").stat().st_size > 10_000
+    assert (study / "results/tiny/ladder.png").stat().st_size > 10_000
+    (ladder,) = found["ladders"]
+    assert ladder["rungs"][0]["controls"][0]["condition"] == "kformer-shuffled"
     assert "retrieval-only" in (study / "output.txt").read_text()
 
 

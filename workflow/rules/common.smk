@@ -16,6 +16,7 @@ import sys
 from typing import get_args
 
 from kformer.errors import KformerError
+from kformer.evaluation.ladder import have_steps
 from kformer.io.file_writing import write_json
 from kformer.io.output_names import RunFolder
 from kformer.retrieval.settings import Control
@@ -23,6 +24,7 @@ from kformer.study import paths
 from kformer.study.experiment import load_experiment
 from kformer.study.stage_versions import VERSIONS
 from kformer.study.kept_results import tell_or_keep
+from kformer.study.ladders import ladders_of
 from kformer.study.layout import Layout
 from kformer.study.machine import memory_of_this_machine
 from kformer.study.plans import write_plans

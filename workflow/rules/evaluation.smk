@@ -1,4 +1,15 @@
+LADDERS = ladders_of(STUDY.conditions)
 UNTRAINED_RUN = STUDY.run("{condition}", None)
+
+
+def figures_of_ladders():
+    """None where no method has more than one condition."""
+    svg = report(
+        STUDY.comparison.ladder_svg,
+        category="Comparison",
+        labels={"figure": "accuracy of each method by the facts that it reads"},
+    )
+    return [svg, STUDY.comparison.ladder_png] if have_steps(LADDERS) else []
 
 
 rule evaluate_model:
@@ -55,6 +66,7 @@ rule compare_conditions:
             labels={"figure": "accuracy per condition, 95 % confidence intervals"},
         ),
         png=STUDY.comparison.png,
+        ladders=figures_of_ladders(),
     log:
         STUDY.log("compare", "all"),
     conda:
@@ -62,6 +74,8 @@ rule compare_conditions:
     params:
         runs=[run.path for run in STUDY.runs],
         baseline=EXPERIMENT.baseline,
+        ladders=as_json([ladder.model_dump(mode="json") for ladder in LADDERS]),
     shell:
         f"kformer compare {{params.runs}} --experiment {EXPERIMENT.experiment}"
-        f" --baseline {{params.baseline}} --out {STUDY.folder} 2>&1 | tee {{log}}"
+        " --baseline {params.baseline} --ladders {params.ladders:q}"
+        f" --out {STUDY.folder} 2>&1 | tee {{log}}"

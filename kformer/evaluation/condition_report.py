@@ -1,0 +1,127 @@
+"""What the report says of single conditions: the columns of their table, and sentences."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from kformer.evaluation.results import ConditionResult, Difference, Interval
+from kformer.io.formatting import p_value, percent, points, seconds, times
+
+_SIGNIFICANT = 0.05
+
+HOW_TO_READ = """\
+- **accuracy**: the mean over seeds ± the standard deviation between them. A deviation of two or
+  three seeds is itself rough.
+- **95 % CI**: how far the accuracy might be elsewhere had other questions of the same kind been
+  asked (bootstrap over questions).
+- **with seeds**: the same had other seeds been drawn, too (crossed bootstrap over questions and
+  seeds). Of two or three seeds it is rough and rather too narrow. One seed cannot tell how far
+  others would be: there it is the interval over questions alone, and what differs may be the seed.
+- **Δ points**: percentage points above or below `{baseline}`, on the same questions.
+- **seen from**: the smallest difference from `{baseline}` that would have been seen in 4 of 5 such
+  studies (power 80 %, two-sided at 0.05, before Holm's correction), from the variance of these runs
+  over questions and, where there are several, over seeds. A smaller difference may well be there
+  without being detected.
+- **p (Holm)**: how often a difference at least this large would arise if `{baseline}` and the
+  condition were interchangeable (paired sign-flip test over questions, two-sided), corrected by
+  Holm's method for comparing several conditions at once. Overlapping intervals are no such test.
+  It holds for the seeds that were run: a Δ no larger than the ± may change sign with others.
+- **p vs chance**: the same for an accuracy this far from guessing, were the answer key random;
+  uncorrected.
+- **s/step**, **cost**: seconds per training step, and how many times those of `{baseline}`.
+- A control, such as a condition on shuffled facts, has a method's parameters but not its
+  knowledge. A gain that the control shares does not come from knowledge."""
+
+
+class Column(NamedTuple):
+    """A column of the table of conditions."""
+
+    header: str
+    cell: Callable[[ConditionResult], str]
+    on_terminal: bool = True
+
+
+def _accuracy(result: ConditionResult) -> str:
+    spread = "" if result.accuracy_std is None else f" ±{percent(result.accuracy_std)}"
+    return percent(result.accuracy_mean) + spread
+
+
+def _range(interval: Interval) -> str:
+    return "-".join(map(percent, interval))
+
+
+COLUMNS = (
+    Column("condition", lambda result: result.condition),
+    Column("accuracy\n%", _accuracy),
+    Column("95 % CI", lambda result: _range(result.ci95), on_terminal=False),
+    Column("95 % CI\nwith seeds", lambda result: _range(result.ci95_with_seeds)),
+    Column("Δ\npoints", lambda result: points(result.delta) if result.gain else ""),
+    Column("seen\nfrom", lambda result: _seen_from(result)),
+    Column("p\n(Holm)", lambda result: p_value(result.p_holm)),
+    Column("p vs\nchance", lambda result: p_value(result.p_chance)),
+    Column("s/step", lambda result: seconds(result.seconds_per_step), on_terminal=False),
+    Column("cost", lambda result: times(result.relative_cost)),
+)
+
+
+def finding(result: ConditionResult, baseline: str) -> str:
+    """One sentence on one condition."""
+    if result.gain is None:
+        found = f"the baseline, {percent(result.accuracy_mean)} % right"
+    else:
+        found = describe_difference(result.gain, f"`{baseline}`")
+    return f"`{result.condition}`: {found}{_finding_chance(result)}{_finding_ties(result)}."
+
+
+def describe_difference(difference: Difference, other: str) -> str:
+    """How something differs from another condition, in words.
+
+    Where no difference is detected, it is said which one would have been.
+    """
+    intervals = f"95 % CI {_between(difference.ci95)}"
+    if difference.ci95_with_seeds != difference.ci95:
+        intervals += f", with seeds {_between(difference.ci95_with_seeds)}"
+    evidence = f"{intervals}, p (Holm) {p_value(difference.p_holm)}"
+    if is_detected(difference):
+        side = "above" if difference.delta > 0 else "below"
+        return f"{percent(abs(difference.delta))} points {side} {other} ({evidence})"
+    return (
+        f"no difference from {other} detected ({points(difference.delta)} points, {evidence}); "
+        f"{_power(difference)}"
+    )
+
+
+def is_detected(difference: Difference) -> bool:
+    """Whether the test calls a difference significant."""
+    return difference.p_holm < _SIGNIFICANT
+
+
+def _power(difference: Difference) -> str:
+    smallest = difference.detectable_with_seeds
+    if smallest is None:
+        return "so few questions could not have shown any"
+    return (
+        f"a difference of {percent(smallest)} points or more would have been seen in 4 of 5 such "
+        "studies"
+    )
+
+
+def _seen_from(result: ConditionResult) -> str:
+    smallest = result.detectable_with_seeds
+    return "" if smallest is None else percent(smallest)
+
+
+def _between(interval: Interval) -> str:
+    return " to ".join(map(points, interval))
+
+
+def _finding_chance(result: ConditionResult) -> str:
+    return "; no difference from chance detected" if result.p_chance >= _SIGNIFICANT else ""
+
+
+def _finding_ties(result: ConditionResult) -> str:
+    if not result.tied:
+        return ""
+    return (
+        f"; for {percent(result.tied)} % of the questions several choices share the best score, "
+        "and the id of the question draws one"
+    )

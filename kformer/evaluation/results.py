@@ -1,0 +1,154 @@
+"""The content of ``comparison.json``: accuracies, differences and shares are fractions."""
+
+from pydantic import BaseModel, ConfigDict, FiniteFloat
+
+from kformer.evaluation.ladder import RungKind
+
+Interval = tuple[FiniteFloat, FiniteFloat]
+
+
+class _Result(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Difference(_Result):
+    """One condition against another, on the same questions."""
+
+    delta: FiniteFloat
+    ci95: Interval
+    """over questions alone: it holds for the seeds that were run"""
+    ci95_with_seeds: Interval
+    """over questions and seeds; that over questions alone where each condition has one seed"""
+    p_value: FiniteFloat
+    p_holm: FiniteFloat
+    """corrected for the other differences of its family"""
+    detectable: FiniteFloat | None
+    """the smallest difference that such a study detects in 4 of 5 cases, with the same seeds; null
+    where it has too few questions for any"""
+    detectable_with_seeds: FiniteFloat | None
+    """the same, where each such study draws its own seeds"""
+
+
+class ConditionResult(_Result):
+    """One condition, and how it differs from the baseline, with the fields of `Difference`; times
+    are seconds."""
+
+    condition: str
+    seeds: list[int]
+    seed_accuracies: list[FiniteFloat]
+    accuracy_mean: FiniteFloat
+    accuracy_std: FiniteFloat | None
+    ci95: Interval
+    ci95_with_seeds: Interval
+    tied: FiniteFloat
+    delta: FiniteFloat
+    delta_ci95: Interval | None
+    delta_ci95_with_seeds: Interval | None
+    p_value: FiniteFloat | None
+    p_holm: FiniteFloat | None
+    detectable: FiniteFloat | None
+    detectable_with_seeds: FiniteFloat | None
+    p_chance: FiniteFloat
+    seconds_per_step: FiniteFloat | None
+    relative_cost: FiniteFloat | None
+    train_seconds: FiniteFloat | None
+    added_parameters: int | None
+    validation_accuracy: FiniteFloat | None
+
+    @property
+    def gain(self) -> Difference | None:
+        """How it differs from the baseline; None for the baseline itself."""
+        if self.delta_ci95 is None:
+            return None
+        names = {"ci95": "delta_ci95", "ci95_with_seeds": "delta_ci95_with_seeds"}
+        fields = {name: getattr(self, names.get(name, name)) for name in Difference.model_fields}
+        return Difference(**fields)
+
+
+class Share(_Result):
+    """How much of what gold facts give a condition gets: its gain by that of gold facts."""
+
+    value: FiniteFloat | None
+    ci95: Interval | None
+    """over questions and seeds"""
+    unknown_because: str | None
+    """why there is no value; null where there is one"""
+
+
+class ControlResult(_Result):
+    """A control of a rung."""
+
+    control: str
+    """the setting `retrieval.control`"""
+    condition: str
+    gain: Difference | None
+    """the control against the baseline; null where it is the baseline"""
+    due_to_knowledge: Difference
+    """the rung against its control"""
+    share_of_gold: Share | None
+    """null where the ladder has no gold facts"""
+
+
+class RungResult(_Result):
+    """A condition of a ladder."""
+
+    kind: RungKind
+    condition: str
+    gain: Difference | None
+    """against the baseline; null where it is the baseline"""
+    share_of_gold: Share | None
+    """null for gold facts themselves and the baseline, and where the ladder has no gold facts"""
+    controls: list[ControlResult]
+
+
+class LadderResult(_Result):
+    """One method on other facts, from gold ones down."""
+
+    name: str
+    """the condition whose retrieval the ladder is about"""
+    rungs: list[RungResult]
+
+    @property
+    def conditions(self) -> dict[str, list[str]]:
+        """The conditions by the facts that they read: a kind of rung or, of the main rung's
+        controls, the setting.
+
+        There may be several of a kind, such as gold facts among few others and among many.
+        """
+        found: dict[str, list[str]] = {}
+        for rung in self.rungs:
+            found.setdefault(rung.kind, []).append(rung.condition)
+        for control in self.main.controls:
+            found.setdefault(control.control, []).append(control.condition)
+        return found
+
+    @property
+    def main(self) -> RungResult:
+        """The rung that the ladder is named after."""
+        return next(rung for rung in self.rungs if rung.condition == self.name)
+
+
+class SplitComparison(_Result):
+    """All conditions on the questions of one split, in the order of the config."""
+
+    split: str
+    questions: int
+    chance: FiniteFloat
+    conditions: list[ConditionResult]
+    ladders: list[LadderResult]
+
+    def condition(self, name: str) -> ConditionResult:
+        return next(result for result in self.conditions if result.condition == name)
+
+
+class Comparison(SplitComparison):
+    """All conditions on the first split that was evaluated, and on the others, if there are any."""
+
+    experiment: str
+    baseline: str
+    versions: dict[str, str]
+    other_splits: list[SplitComparison]
+
+    @property
+    def splits(self) -> list[SplitComparison]:
+        return [self, *self.other_splits]

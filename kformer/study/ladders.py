@@ -1,0 +1,58 @@
+"""The ladders of an experiment, as its conditions alone tell."""
+
+from collections.abc import Mapping
+
+from kformer.evaluation.ladder import Ladder, Rung, RungKind
+from kformer.study.experiment import Condition
+from kformer.study.stage_versions import key_of
+
+_DOWNWARDS: tuple[RungKind, ...] = ("gold", "gold_among_others", "retrieved")
+
+
+def ladders_of(conditions: Mapping[str, Condition]) -> list[Ladder]:
+    """All ladders, in the order of their first conditions.
+
+    A method is what reads the facts: conditions are of one method if they agree in model, training
+    and knowledge. Each of its retrievals is a ladder of its own, named after that condition; they
+    share the rungs of gold facts. Without any, the gold facts alone are a ladder, named after the
+    highest. A control of no condition at hand is in no ladder.
+    """
+    methods: dict[str, dict[str, Condition]] = {}
+    for name, condition in conditions.items():
+        if condition.answer_by == "model" and condition.uses_facts:
+            methods.setdefault(_method(condition), {})[name] = condition
+    return [ladder for method in methods.values() for ladder in _ladders(method)]
+
+
+def _ladders(method: Mapping[str, Condition]) -> list[Ladder]:
+    rungs = [
+        Rung(kind=_kind(condition), condition=name, controls=_controls(condition, method))
+        for name, condition in method.items()
+        if not condition.retrieval.control
+    ]
+    rungs.sort(key=lambda rung: _DOWNWARDS.index(rung.kind))
+    gold = [rung for rung in rungs if rung.kind != "retrieved"]
+    retrieved = rungs[len(gold) :]
+    if gold and not retrieved:
+        return [Ladder(name=gold[0].condition, rungs=gold)]
+    return [Ladder(name=rung.condition, rungs=[*gold, rung]) for rung in retrieved]
+
+
+def _controls(condition: Condition, method: Mapping[str, Condition]) -> dict[str, str]:
+    retrieval = condition.retrieval.relevant_settings()  # which the control is none of
+    found = {
+        other.retrieval.control: name
+        for name, other in method.items()
+        if other.retrieval.control and other.retrieval.relevant_settings() == retrieval
+    }
+    return dict(sorted(found.items(), key=lambda item: item[0] != "shuffle"))  # the usual one first
+
+
+def _kind(condition: Condition) -> RungKind:
+    if condition.retrieval.method != "gold":
+        return "retrieved"
+    return "gold_among_others" if condition.retrieval.distractors else "gold"
+
+
+def _method(condition: Condition) -> str:
+    return key_of("train", condition.train_settings.relevant_settings(), condition.knowledge)
