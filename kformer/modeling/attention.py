@@ -3,7 +3,8 @@
 Facts have no position: every token sees all of them, also where tokens see only those before
 them, or only near ones.
 
-Shapes: R rows, H heads, L tokens, N facts of S slots each, K width of all keys or values of a token.
+Shapes: R rows, H heads, L tokens, N facts, S slots a fact, K width of all keys or values of a
+token.
 """
 
 import math

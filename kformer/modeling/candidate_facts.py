@@ -3,14 +3,16 @@
 Shapes: Q questions of a table, K lists of facts, one for a question or one for each choice.
 """
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from kformer.errors import KformerError
-from kformer.io.ragged import Integers, Ragged
+from kformer.io.ragged import Integers, Ragged, ranges
 from kformer.io.tables import check_retrieved_for, check_retrieved_from, read_columns
 from kformer.io.token_tables import TokenTable, open_token_table
 
@@ -40,12 +42,23 @@ class CandidateFacts:
         check_retrieved_for(questions.path, retrieval, questions.made_of)
         check_retrieved_from(facts, retrieval, self.table.made_of)
         self._tokens, self._longest = self.table.tokens("text"), longest
-        found, asked = _read(retrieval)
+        found, scores, asked = _read(retrieval)
         self._check_ids(found.values, facts, retrieval)
         numbers = _numbers_of(asked, questions)
         order = np.argsort(numbers, kind="stable")
         self.lists: Integers = np.searchsorted(numbers[order], np.arange(len(questions) + 1))
         self._ids = found.heads(order, found.longest)
+        self._scores = scores[ranges(found.offsets[order], found.lengths[order])]
+
+    def scores_of_question(self, number: int) -> list[NDArray[np.float32]]:
+        """The scores that retrieval gave its facts, in lists as those of `of_question`."""
+        first, end = self.lists[number : number + 2]
+        bounds = self._ids.offsets[first : end + 1].tolist()
+        return [self._scores[slice(*each)] for each in pairwise(bounds)]
+
+    def scores(self, lists: Integers) -> NDArray[np.float32]:
+        """The scores of all facts in some lists."""
+        return self._scores[ranges(self._ids.offsets[lists], self._ids.lengths[lists])]
 
     def of_question(self, number: int) -> list[Integers]:
         """The ids of its facts, best first: one list, or one for each choice."""
@@ -79,18 +92,19 @@ class CandidateFacts:
             )
 
 
-def _read(retrieval: Path) -> tuple[Ragged, pa.ChunkedArray]:
-    """The facts of each row of a retrieval table, and the id of its question."""
-    batches = list(read_columns(retrieval, "retrieval", ["question_id", "fact_ids"]))
+def _read(retrieval: Path) -> tuple[Ragged, NDArray[np.float32], pa.ChunkedArray]:
+    """The facts of each row of a retrieval table, their scores, and the id of its question."""
+    columns = ["question_id", "fact_ids", "scores"]
+    batches = list(read_columns(retrieval, "retrieval", columns))
     values = [batch["fact_ids"].flatten().to_numpy() for batch in batches]
     lengths = [pc.list_value_length(batch["fact_ids"]).to_numpy() for batch in batches]
     none = np.zeros(1, np.int64)
-    found = Ragged(
-        np.concatenate([*values, none[:0]]),
-        np.concatenate([none, *lengths]).cumsum(),
-    )
+    offsets = np.concatenate([none, *lengths]).cumsum()
+    found = Ragged(np.concatenate([*values, none[:0]]), offsets)
+    scores = [batch["scores"].flatten().to_numpy() for batch in batches]
+    scored = np.concatenate([*scores, np.zeros(0, np.float32)])
     ids = [batch["question_id"] for batch in batches]
-    return found, pa.chunked_array(ids, pa.string()).cast(pa.large_string())
+    return found, scored, pa.chunked_array(ids, pa.string()).cast(pa.large_string())
 
 
 def _numbers_of(asked: pa.ChunkedArray, questions: TokenTable) -> Integers:

@@ -20,14 +20,23 @@ class Candidates:
         ids: token ids (U, T).
         tokens: their mask (U, T).
         positions: which of these facts the candidates of each group are, (G, M); -1 for none.
+        scores: what retrieval scored each of them, (G, M); None where nobody reads it.
     """
 
     ids: Tensor
     tokens: Tensor
     positions: Tensor
+    scores: Tensor | None = None
 
     @classmethod
-    def of(cls, inputs: torch.Size, ids: Tensor, mask: Tensor, positions: Tensor | None) -> Self:
+    def of(
+        cls,
+        inputs: torch.Size,
+        ids: Tensor,
+        mask: Tensor,
+        positions: Tensor | None,
+        scores: Tensor | None = None,
+    ) -> Self:
         """The candidates as the model is given them.
 
         Args:
@@ -35,6 +44,7 @@ class Candidates:
             ids: (U, T) with positions; without, (B, M, T) or (B, C, M, T).
             mask: the same shape; a fact that is all padding is no fact.
             positions: (B, M) or (B, C, M), see `positions`; None = each candidate has its own.
+            scores: of the same shape.
         """
         assert ids.shape == mask.shape, f"facts and their mask differ: {ids.shape, mask.shape}"
         if positions is None:
@@ -50,7 +60,7 @@ class Candidates:
         if len(ids):
             is_fact = (positions >= 0) & tokens.any(-1)[positions.clamp(min=0)]
             positions = positions.masked_fill(~is_fact, -1)
-        return cls(ids, tokens, positions)
+        return cls(ids, tokens, positions, None if scores is None else scores.flatten(0, -2))
 
     @property
     def is_empty(self) -> bool:

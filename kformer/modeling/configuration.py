@@ -30,6 +30,10 @@ class KformerConfig(PreTrainedConfig):
             encoder's layers below the injected ones, which read the fact.
         match: when a slot of the feed-forward layer fires: ``dot``, by the dot product with its
             key as released; ``cosine``, where the cosine with its key exceeds a threshold.
+        scores_in_keys: whether a fact's retrieval score is one more dimension of its keys in the
+            feed-forward layer.
+        score_mean: of the scores of the facts that training offered.
+        score_std: their standard deviation.
         max_tokens: L, the longest input of one choice in tokens, special tokens included.
         max_fact_tokens: T, the longest fact in tokens; longer ones lose their end.
         head_dropout: dropout before each linear layer of the scoring head.
@@ -50,6 +54,9 @@ class KformerConfig(PreTrainedConfig):
     value_scale: float | int = 1.0
     fact_encoder: Literal["words", "layers"] = "words"
     match: Literal["dot", "cosine"] = "dot"
+    scores_in_keys: bool = False
+    score_mean: float | int = 0.0
+    score_std: float | int = 1.0
     max_tokens: int = 512
     max_fact_tokens: int = 45
     head_dropout: float | int = 0.0

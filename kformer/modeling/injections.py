@@ -39,6 +39,7 @@ INJECTION_SETTINGS = frozenset(
         "value_scale",
         "fact_encoder",
         "match",
+        "scores_in_keys",
         "max_fact_tokens",
     }
 )
@@ -61,6 +62,9 @@ class SettingsOfAnyMethod(Protocol):
 
     @property
     def match(self) -> str: ...
+
+    @property
+    def scores_in_keys(self) -> bool: ...
 
 
 class Injection:
@@ -88,12 +92,16 @@ class Injection:
             names |= {"layers", "facts", "key_init"}
             if settings.key_init == "identity":
                 names.add("key_scale")
-            if settings.value_init == "identity":  # without, runs from before there was a choice
+            # As released, these are no part of what a run is known by: once there was no choice.
+            reads_facts = cls.fact_input == "embeddings"
+            if settings.value_init == "identity":
                 names |= {"value_init", "value_scale"}
-            if cls.fact_input == "embeddings" and settings.fact_encoder != "words":
+            if reads_facts and settings.fact_encoder != "words":
                 names.add("fact_encoder")
             if not cls.joins_attention and settings.match != "dot":
                 names.add("match")
+            if reads_facts and not cls.joins_attention and settings.scores_in_keys:
+                names.add("scores_in_keys")
         return names
 
     @classmethod

@@ -128,6 +128,10 @@ class InputForm:
             inputs.append(joined([*pieces, choice, self._end]))
         return inputs
 
+    def alone(self, text: Tokens) -> NDArray[np.int64]:
+        """An input that is nothing but these tokens."""
+        return joined([self._start, text, self._end])
+
     def _with_separator(self, part: Lengths) -> Lengths:
         return (part + len(self._separator)) * (part > 0)
 

@@ -32,7 +32,7 @@ from kformer.modeling.configuration import KformerConfig
 from kformer.modeling.dropout import use_fast_dropout
 from kformer.modeling.encoder_families import ATTENTION, adapter_for
 from kformer.modeling.fact_embeddings import FactEmbeddings, mean_embeddings
-from kformer.modeling.fact_states import FactStates
+from kformer.modeling.fact_states import fact_states
 from kformer.modeling.injections import find_injection
 from kformer.modeling.kept_states import given_states
 from kformer.modeling.output import KformerOutput
@@ -79,11 +79,9 @@ class KformerForMultipleChoice(PreTrainedModel):
         self.adapter.prepare(self.encoder)
         PartlyTrainedEmbedding.take_over(self.encoder.get_input_embeddings())
         self.injection = method.build(config, self.encoder)
+        self._reads_facts = method.fact_input == "embeddings"
         self.fact_embeddings: FactEmbeddings | None = None
-        self.fact_states: FactStates | None = None
-        if method.fact_input == "embeddings" and config.fact_encoder == "layers":
-            self.fact_states = FactStates(config.encoder.hidden_size)
-        elif method.fact_input == "embeddings":
+        if self._reads_facts and config.fact_encoder == "words":
             words = self.encoder.get_input_embeddings()
             self.fact_embeddings = FactEmbeddings(words.num_embeddings, words.embedding_dim)
         self.head = ScoringHead(config)
@@ -133,7 +131,10 @@ class KformerForMultipleChoice(PreTrainedModel):
         pretrained = load_encoder(encoder)
         span = layer_span(layers, pretrained.config.num_hidden_layers)
         config = KformerConfig(encoder=pretrained.config, injection_layers=span, **settings)
-        config.max_tokens = min(config.max_tokens, longest_input(pretrained.config))
+        longest = longest_input(pretrained.config)
+        config.max_tokens = min(config.max_tokens, longest)
+        if config.fact_encoder == "layers":  # which reads facts, between two tokens of its own
+            config.max_fact_tokens = min(config.max_fact_tokens, longest - 2)
         model = cls(config)
         model.encoder.load_state_dict(pretrained.state_dict(), strict=False)  # all but its pooler
         if model.fact_embeddings is not None:
@@ -167,6 +168,7 @@ class KformerForMultipleChoice(PreTrainedModel):
         fact_input_ids: Tensor | None = None,
         fact_attention_mask: Tensor | None = None,
         fact_positions: Tensor | None = None,
+        fact_scores: Tensor | None = None,
         choice_rows: Tensor | None = None,
         labels: Tensor | None = None,
         output_facts: bool = False,
@@ -182,6 +184,8 @@ class KformerForMultipleChoice(PreTrainedModel):
             fact_attention_mask: the same shape; a fact that is all padding is no fact.
             fact_positions: (B, M) for facts per question, (B, C, M) per choice: which of the
                 distinct facts each candidate is, -1 for none.
+            fact_scores: the shape of ``fact_positions``: what retrieval scored each candidate, for
+                ``scores_in_keys``.
             choice_rows: (R,), the rows of all B·C that are choices; only these are computed.
                 None = all rows.
             labels: (B,), the right choice.
@@ -203,7 +207,7 @@ class KformerForMultipleChoice(PreTrainedModel):
         if fact_input_ids is not None and self._reads_facts:
             assert fact_attention_mask is not None, "facts need their attention mask"
             candidates = Candidates.of(
-                input_ids.shape, fact_input_ids, fact_attention_mask, fact_positions
+                input_ids.shape, fact_input_ids, fact_attention_mask, fact_positions, fact_scores
             )
             facts = self._read_facts(rows, tokens, grid, candidates)
         if facts is not None and output_facts:
@@ -255,16 +259,19 @@ class KformerForMultipleChoice(PreTrainedModel):
             total / tokens.sum(-1, keepdim=True), embeddings, groups, self.config.facts
         )
         kept = candidates.positions[groups].gather(1, best)
-        if self.fact_states is not None:
-            states = self.fact_states(self, candidates.ids, candidates.tokens)
-            return BatchFacts(states, kept.clamp(min=0), kept >= 0, candidates.tokens, best)
+        facts = BatchFacts(embeddings[:, None], kept.clamp(min=0), kept >= 0, candidates=best)
+        if self.config.scores_in_keys:
+            assert candidates.scores is not None, "this model reads the scores of facts: give them"
+            scores = candidates.scores[groups].gather(1, best).float()
+            facts.scores = (scores - self.config.score_mean) / self.config.score_std
+        if self.config.fact_encoder == "layers":
+            facts.embeddings = fact_states(self, candidates.ids, candidates.tokens)
+            facts.slots = candidates.tokens
+            return facts
         if self.adapter.projection and self._words.embedding_dim != self.config.encoder.hidden_size:
-            embeddings = self.encoder.get_submodule(self.adapter.projection)(embeddings)
-        return BatchFacts(embeddings[:, None], kept.clamp(min=0), kept >= 0, candidates=best)
-
-    @property
-    def _reads_facts(self) -> bool:
-        return self.fact_embeddings is not None or self.fact_states is not None
+            project = self.encoder.get_submodule(self.adapter.projection)
+            facts.embeddings = project(facts.embeddings)
+        return facts
 
     @property
     def _attention_with_facts(self) -> str | None:

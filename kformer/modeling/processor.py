@@ -29,6 +29,7 @@ from kformer.modeling.plain_text import PlainText
 from kformer.modeling.pretrained import load_tokenizer
 
 Facts = Sequence[Tokens] | Ragged
+Scores = Sequence[float] | NDArray[np.float32]
 
 _TOKEN = np.dtype(np.int32)
 
@@ -44,12 +45,14 @@ class Features:
             M.
         facts_per_choice: which of the two it is.
         cut: how many of the C inputs lost a part of their question or context.
+        scores: of each fact, in lists as ``facts`` are; none where the model reads none.
     """
 
     choices: Sequence[Tokens]
     facts: Sequence[Facts]
     facts_per_choice: bool
     cut: int
+    scores: Sequence[Scores] = ()
 
     @property
     def length(self) -> int:
@@ -115,6 +118,7 @@ class KformerProcessor:
         question: str,
         choices: Sequence[str],
         facts: Sequence[str] | Sequence[Sequence[str]] = (),
+        scores: Sequence[float] | Sequence[Sequence[float]] = (),
     ) -> Features:
         """Tokenises one question.
 
@@ -124,10 +128,13 @@ class KformerProcessor:
             choices: C of them.
             facts: the facts for the whole question, or C lists of them, one per choice; best
                 first.
+            scores: those that retrieval gave the facts, in lists alike; only read by a model with
+                ``scores_in_keys``.
 
         Raises:
             KformerError: a choice alone is longer than ``max_tokens``, choices are no list of
-                strings, or facts are neither such a list nor one for each choice.
+                strings, facts are neither such a list nor one for each choice, or the model reads
+                scores and there is not one for each fact.
         """
         if not choices or not _are_texts(choices):
             raise KformerError("choices: give a list of strings")
@@ -141,6 +148,7 @@ class KformerProcessor:
                 "or one flat list for the question"
             )
         given: Any = facts if per_choice else [facts]
+        scored = self._scores(given, scores if per_choice else [scores])
         heads: list[Tokens] = [[]] * len(given)
         if self.facts_as_text:
             heads = [joined(self._facts(each[: self.config.facts])) for each in given]
@@ -154,14 +162,15 @@ class KformerProcessor:
         kept = self.form.kept(parts, _lengths(choice_ids))
         inputs = self.form.inputs(texts, context_ids, question_ids, choice_ids, kept)
         cut = int(self.form.is_cut(parts, kept).sum())
-        return Features([ids.tolist() for ids in inputs], facts_apart, per_choice, cut)
+        return Features([ids.tolist() for ids in inputs], facts_apart, per_choice, cut, scored)
 
     def collate(self, batch: Sequence[Features], labels: Sequence[int] | None = None) -> Any:
         """Pads questions to one batch: the keyword arguments of the model's ``forward``.
 
         Each of the U distinct facts is there once: ``fact_input_ids`` and ``fact_attention_mask``
         are (U, T), and ``fact_positions``, (B, M) or (B, C, M), says which of them each candidate
-        is, -1 for none. ``choice_rows`` are the rows of choices, where some are padding.
+        is, -1 for none; ``fact_scores`` are the scores of these. ``choice_rows`` are the rows of
+        choices, where some are padding.
         """
         choices = max(len(each.choices) for each in batch)
         rows = [ids for each in batch for ids in _filled(each.choices, choices)]
@@ -171,12 +180,20 @@ class KformerProcessor:
         is_choice = torch.tensor([len(row) > 0 for row in rows])
         if not is_choice.all():
             tensors["choice_rows"] = is_choice.nonzero().flatten()
-        facts, positions = _distinct(_lists_of_facts(batch, choices))
+        facts, positions = _distinct(_lists_of([each.facts for each in batch], batch, choices))
         if len(facts):
+            if self.config.fact_encoder == "layers":
+                facts = Ragged.of_lists([self.form.alone(fact) for fact in facts])
             tensors["fact_input_ids"], tensors["fact_attention_mask"] = self._padded(facts)
             per_choice = any(each.facts_per_choice for each in batch)
             of_each = shape if per_choice else shape[::2]
             tensors["fact_positions"] = torch.from_numpy(positions).view(of_each)
+            if self.config.scores_in_keys:
+                scores = _lists_of([each.scores for each in batch], batch, choices)
+                padded = torch.zeros(positions.shape)
+                for row, of_row in zip(padded, scores, strict=True):
+                    row[: len(of_row)] = torch.as_tensor(of_row)
+                tensors["fact_scores"] = padded.view(of_each)
         if labels is not None:
             tensors["labels"] = torch.tensor(labels)
         return tensors
@@ -195,6 +212,16 @@ class KformerProcessor:
                 self._fact_tokens[text] = ids[: self.config.max_fact_tokens]
         return [self._fact_tokens[text] for text in texts]
 
+    def _scores(self, facts: Sequence[Any], scores: Sequence[Any]) -> Sequence[Scores]:
+        """The scores of lists of facts, which the model reads."""
+        if not self.config.scores_in_keys:
+            return ()
+        if [*map(len, scores)] != [*map(len, facts)]:
+            raise KformerError(
+                "scores: this model reads them; give one for each fact, in lists alike"
+            )
+        return scores
+
     def _padded(self, rows: Ragged) -> tuple[Tensor, Tensor]:
         """Token ids and mask (R, longest) of R lists."""
         mask = np.arange(rows.longest) < rows.lengths[:, None]
@@ -204,15 +231,19 @@ class KformerProcessor:
         return torch.from_numpy(ids), torch.from_numpy(mask.astype(np.int64))
 
 
-def _lists_of_facts(batch: Sequence[Features], choices: int) -> list[Facts]:
-    """The candidates of each question, or of each choice where those of one question differ."""
+def _lists_of(of_each: Sequence[Any], batch: Sequence[Features], choices: int) -> list[Any]:
+    """What candidates have, for each question, or each choice where those of one question differ.
+
+    Args:
+        of_each: of each question of the batch, one list or one for each choice.
+    """
     if not any(each.facts_per_choice for each in batch):
-        return [facts for each in batch for facts in each.facts]
-    lists: list[Facts] = []
-    for each in batch:
-        given = each.facts if each.facts_per_choice else [*each.facts] * len(each.choices)
-        lists += _filled(given, choices)
-    return lists
+        return [values for lists in of_each for values in lists]
+    found: list[Any] = []
+    for lists, each in zip(of_each, batch, strict=True):
+        given = lists if each.facts_per_choice else [*lists] * len(each.choices)
+        found += _filled(given, choices)
+    return found
 
 
 def _distinct(lists: Sequence[Facts]) -> tuple[Ragged, NDArray[np.int64]]:

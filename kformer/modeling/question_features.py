@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from kformer.errors import KformerError
@@ -19,6 +20,7 @@ from kformer.io.token_tables import TokenTable, open_token_table
 from kformer.modeling import Features, KformerProcessor
 from kformer.modeling.candidate_facts import CandidateFacts
 from kformer.modeling.input_form import Parts, Tokens
+from kformer.modeling.processor import Scores
 
 _REPORTED = ("question_id", "split", "choices", "answer")  # columns that an example has as they are
 
@@ -132,9 +134,17 @@ class TokenisedQuestions:
         )
         return Example(
             **{name: column[row].as_py() for name, column in self._reported.items()},
-            features=Features(inputs, [] if as_text else facts, len(candidates) > 1, cut),
+            features=Features(
+                inputs, [] if as_text else facts, len(candidates) > 1, cut, self._scores(row)
+            ),
             candidates=[ids.tolist() for ids in candidates],
         )
+
+    def _scores(self, row: int) -> Sequence[Scores]:
+        """Those of its candidate facts, where the model reads them."""
+        if self.facts is None or not self.processor.config.scores_in_keys:
+            return ()
+        return self.facts.scores_of_question(row)
 
     def _check_tokenizer(self, table: TokenTable) -> None:
         if table.tokenizer != self.processor.plain.identity:
@@ -224,14 +234,21 @@ class Examples(Dataset[Example]):
             return set()
         return set(self._tokens_of_facts().tolist())
 
+    @property
+    def scores(self) -> NDArray[np.float32]:
+        """Those of all candidate facts."""
+        facts = self._questions.facts
+        return np.zeros(0, np.float32) if facts is None else facts.scores(self._lists(facts))
+
     def _tokens_of_facts(self) -> Integers:
         """All tokens of all candidate facts."""
         facts = self._questions.facts
-        if facts is None:
-            return np.zeros(0, np.int64)
+        return np.zeros(0, np.int64) if facts is None else facts.tokens_of(self._lists(facts))
+
+    def _lists(self, facts: CandidateFacts) -> Integers:
+        """Which lists of facts belong to the questions."""
         first = facts.lists[self.rows]
-        lists = ranges(first, facts.lists[self.rows + 1] - first)
-        return facts.tokens_of(lists)
+        return ranges(first, facts.lists[self.rows + 1] - first)
 
     def _text_lengths(self, rows: Integers, counts: Integers) -> Integers:
         """How many tokens of facts are read as text in each of the R inputs."""

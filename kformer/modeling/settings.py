@@ -79,6 +79,9 @@ class Model(Section):
     match: Literal["dot", "cosine"] = "dot"
     """When a slot of the FFN fires: `dot`: by the dot product with its key, as released; `cosine`:
     where the cosine with its key exceeds a threshold, which is learned."""
+    scores_in_keys: bool = False
+    """Whether the score that retrieval gave a fact is one more dimension of its keys in the FFN, so
+    that better finds fire more strongly; how much more is learned."""
     max_tokens: PositiveInt = 512
     """L, the longest input of one choice, in tokens."""
     max_fact_tokens: PositiveInt = 45

@@ -53,6 +53,7 @@ class BatchFacts:
         kept: which of them each row keeps, (R, N).
         mask: which of these are facts at all, (R, N).
         slots: which of a fact's S slots there are, (U, S); None = all.
+        scores: what retrieval scored the kept facts, standardised, (R, N); None = nobody reads it.
         candidates: which of its question's candidates these are, (R, N); None where a method has
             facts of its own.
         tokens: the mask (R, L) of the input if activations are to be recorded, else None.
@@ -62,6 +63,7 @@ class BatchFacts:
     kept: Tensor
     mask: Tensor
     slots: Tensor | None = None
+    scores: Tensor | None = None
     candidates: Tensor | None = None
     tokens: Tensor | None = None
 
@@ -179,6 +181,27 @@ class Cosine(nn.Module):
         return matched * scale.to(keys.dtype) - (self.scale * self.threshold).to(keys.dtype)
 
 
+class OfScore(nn.Module):
+    """What a fact's retrieval score adds to how well its slots match: one more dimension of keys.
+
+    Where every choice has facts of its own, these all have the words of their choice; the score
+    says which of them also speak of the question. How much it counts is learned, from 1 on.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(()))
+
+    def initialise(self, std: float) -> None:
+        init.constant_(self.weight, 1.0)
+
+    def forward(self, facts: BatchFacts) -> Tensor:
+        """(R, 1, N·S)."""
+        assert facts.scores is not None
+        scores = facts.scores[..., None].expand(-1, -1, facts.embeddings.shape[1])
+        return (self.weight * scores).flatten(1)[:, None]
+
+
 class FeedForwardSlots(FactSlots):
     """Facts as further slots of the feed-forward key-value memory, with its own activation."""
 
@@ -186,6 +209,7 @@ class FeedForwardSlots(FactSlots):
         super().__init__(config, config.encoder.hidden_size)
         self.activation = ACT2FN[getattr(config.encoder, adapter_for(config.encoder).activation)]
         self.cosine = Cosine(config.encoder.hidden_size) if config.match == "cosine" else None
+        self.of_score = OfScore() if config.scores_in_keys else None
         self._input: Tensor | None = None
         site.feed_forward_in.register_forward_pre_hook(self._keep_input)
         site.feed_forward_out.register_forward_hook(self._add_facts)
@@ -211,6 +235,8 @@ class FeedForwardSlots(FactSlots):
             matched = self._input @ keys.transpose(1, 2)  # (R, L, N·S)
         else:
             matched = self.cosine(self._input, keys)
+        if self.of_score is not None:
+            matched = matched + self.of_score(self.facts).to(matched.dtype)
         fired = self.activation(matched)
         self._input = None
         fired = fired.masked_fill(~mask[:, None, :], 0.0)

@@ -89,6 +89,8 @@ def prepare(
     validation_set = tokenised.answered("validation")
     if kept:
         kept.check_questions(training_set.question_ids + validation_set.question_ids)
+    if model.config.scores_in_keys:
+        _standardise_scores(model, training_set)
     model.train_only(training_set.input_tokens, training_set.fact_tokens)
 
     saving = TimedSaving(settings.training.checkpoint_minutes)
@@ -122,6 +124,14 @@ def prepare(
         "states": kept.origin.identity if kept else "",
     }
     return Prepared(trainer, recipe, model, processor, training_set, validation_set, meter, noted)
+
+
+def _standardise_scores(model: KformerForMultipleChoice, training_set: Examples) -> None:
+    """Lets the model read scores by how they are spread among the facts that training offers."""
+    scores = training_set.scores
+    if len(scores):
+        model.config.score_mean = float(scores.mean())
+        model.config.score_std = float(scores.std()) or 1.0
 
 
 def _kept_states(
