@@ -65,7 +65,7 @@ class Candidates:
     @property
     def is_empty(self) -> bool:
         """Whether no input of the batch has any candidate."""
-        return len(self.ids) == 0 or self.positions.numel() == 0
+        return self.ids.numel() == 0 or self.positions.numel() == 0
 
     def best(self, inputs: Tensor, embeddings: Tensor, groups: Tensor, most: int) -> Tensor:
         """Which candidates (R, N) fit each input best, best first; N is at most ``most``.

@@ -25,4 +25,5 @@ def fact_states(model: "KformerForMultipleChoice", ids: Tensor, mask: Tensor) ->
     """
     layer = model.config.injection_layers[0]
     states = states_below(model, layer, ids[None], mask[None].long())[0].float()
-    return F.layer_norm(states, states.shape[-1:]) / states.shape[-1] ** 0.5
+    normalised = F.layer_norm(states, states.shape[-1:]) / states.shape[-1] ** 0.5
+    return normalised.to(model.dtype)

@@ -27,6 +27,7 @@ import kformer.modeling.attention  # noqa: F401 (registers the attention that fa
 from kformer.encoder_lookup import layer_span
 from kformer.modeling.configuration import KformerConfig
 from kformer.modeling.encoder_families import LayerSites, adapter_for
+from kformer.modeling.injections import find_injection
 
 
 @runtime_checkable
@@ -209,7 +210,8 @@ class FeedForwardSlots(FactSlots):
         super().__init__(config, config.encoder.hidden_size)
         self.activation = ACT2FN[getattr(config.encoder, adapter_for(config.encoder).activation)]
         self.cosine = Cosine(config.encoder.hidden_size) if config.match == "cosine" else None
-        self.of_score = OfScore() if config.scores_in_keys else None
+        reads_facts = find_injection(config.injection).fact_input != "none"
+        self.of_score = OfScore() if config.scores_in_keys and reads_facts else None
         self._input: Tensor | None = None
         site.feed_forward_in.register_forward_pre_hook(self._keep_input)
         site.feed_forward_out.register_forward_hook(self._add_facts)

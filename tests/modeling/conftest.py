@@ -41,6 +41,14 @@ FAMILIES = {
 }
 
 
+VARIANTS = {
+    "cosine": {"injection": "ffn", "match": "cosine"},
+    "contextual": {"injection": "ffn", "match": "cosine", "fact_encoder": "layers"},
+    "contextual attention": {"injection": "attention", "fact_encoder": "layers"},
+    "scored": {"injection": "ffn", "scores_in_keys": True},
+}
+"""Injections with other settings than those as released, by names for tests."""
+
 INPUTS = [
     [[2, 11, 12, 13, 3], [2, 14, 3], [2, 15, 16, 17, 18, 19, 3]],
     [[2, 21, 3], [2, 22, 23, 24, 3], [2, 25, 26, 3]],
@@ -112,13 +120,17 @@ def make_model(injection, family="bert", lively=True, **settings):
     """A model in eval mode; ``lively`` weights are so large that everything matters."""
     encoder = encoder_config(family, **settings.pop("encoder", {}))
     torch.manual_seed(0)
-    settings = {"injection_layers": (1, 3), "facts": 3} | settings
-    config = KformerConfig(encoder=encoder, injection=injection, **settings)
+    variant = VARIANTS.get(injection, {"injection": injection})
+    settings = {"injection_layers": (1, 3), "facts": 3} | variant | settings
+    config = KformerConfig(encoder=encoder, **settings)
     model = KformerForMultipleChoice(config)
     if lively:
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.add_(torch.randn_like(parameter), alpha=0.4)
+            for name, parameter in model.named_parameters():
+                if name.endswith("cosine.threshold"):
+                    parameter.fill_(-0.2)  # no random key would exceed it as it starts
     return model.eval()
 
 
@@ -127,7 +139,7 @@ def to_tensors(inputs, facts=None, per_choice=False, filler=0, **padding):
 
     ``inputs`` are B lists of C inputs; ``facts`` B lists of M facts, or B lists of C lists of M.
     ``padding`` says how much more than needed is padded, by the names in PADDING, and ``filler``
-    is the id of padding.
+    is the id of padding. The score of a fact is made of its tokens, wherever it stands.
     """
     assert padding.keys() <= {*PADDING}
     wider, choices, more_facts, longer_facts = (padding.get(name, 0) for name in PADDING)
@@ -138,6 +150,7 @@ def to_tensors(inputs, facts=None, per_choice=False, filler=0, **padding):
         extra = extra if per_choice else (0, more_facts, longer_facts)
         ids, mask = _padded(facts, extra, filler)
         tensors |= {"fact_input_ids": ids, "fact_attention_mask": mask}
+        tensors["fact_scores"] = (ids * mask).sum(-1) / 30
     return tensors
 
 

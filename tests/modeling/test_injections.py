@@ -25,8 +25,10 @@ from kformer.training.run import train, training_lock
 from kformer.training.settings import Training, TrainSettings
 
 CHANGES = [{"layers": "bottom3"}, {"facts": 2}, {"key_init": "identity"}, {"key_scale": 2.0}]
+CHANGES += [{"fact_encoder": "layers"}, {"match": "cosine"}, {"scores_in_keys": True}]
 CHANGES += [{"value_init": "identity"}, {"value_scale": 2.0}, {"max_fact_tokens": 2}]
 CHANGES += [{f"{part}_init": "identity", f"{part}_scale": 2.0} for part in ("key", "value")]
+SCORES = [5.0, 3.0, 2.0, 1.0, 0.5]
 METHOD = "class Method(Injection)"
 
 
@@ -78,7 +80,7 @@ def computed(settings):
     model = KformerForMultipleChoice.from_encoder(settings.encoder, **fields).eval()
     processor = KformerProcessor(load_tokenizer(settings.encoder), model.config)
     facts = ["the pet of abc", "d e f", "the job", "food", "of of of of"]
-    batch = processor.collate([processor("who", "what", ["a", "b"], facts)])
+    batch = processor.collate([processor("who", "what", ["a", "b"], facts, SCORES)])
     weights = {name: value.clone() for name, value in model.state_dict().items()}
     with torch.no_grad():
         for parameter in model.parameters():  # what starts at zero must count, too
@@ -180,7 +182,7 @@ def test_an_entry_point_that_leads_to_no_injection_is_named(code, value, reason,
 @pytest.mark.parametrize("read", ["{'layers', 'gates'}", "['layers']", "None"])
 def test_an_injection_that_reads_no_known_settings_is_refused(read, install, module):
     install("broken", "outside:Method", module(f"{METHOD}: reads = lambda settings: {read}"))
-    with pytest.raises(ValidationError, match=r"outside1 1\.0 reads .*must return a set of facts"):
+    with pytest.raises(ValidationError, match=r"outside1 1\.0 reads .*must return a set of fact_encoder"):
         Model(injection="broken")
 
 

@@ -7,7 +7,7 @@ from kformer.modeling.kept_states import states_below
 
 from .conftest import FACTS, FAMILIES, INPUTS, close, make_model, to_tensors, without_dropout
 
-METHODS = ["none", "ffn", "attention", "static"]
+METHODS = ["none", "ffn", "attention", "static", "contextual", "contextual attention"]
 
 every_family = pytest.mark.parametrize("family", FAMILIES)
 

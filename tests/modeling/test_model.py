@@ -17,10 +17,20 @@ from transformers import (
 from kformer.errors import KformerError
 from kformer.modeling import KformerConfig, KformerForMultipleChoice
 
-from .conftest import FACTS, FAMILIES, INPUTS, close, encoder_config, logits, make_model, to_tensors
+from .conftest import (
+    FACTS,
+    FAMILIES,
+    INPUTS,
+    VARIANTS,
+    close,
+    encoder_config,
+    logits,
+    make_model,
+    to_tensors,
+)
 
-METHODS = ["none", "ffn", "attention", "static"]
-INJECTED = ["ffn", "attention"]
+METHODS = ["none", "ffn", "attention", "static", *VARIANTS]
+INJECTED = ["ffn", "attention", *VARIANTS]
 
 
 # --- masks
@@ -42,8 +52,9 @@ def test_a_fact_that_is_there_twice_counts_twice(method):
     once = logits(model, to_tensors(INPUTS[:1], [[[31, 32]]]))
     twice = logits(model, to_tensors(INPUTS[:1], [[[31, 32], [31, 32]]]))
     also_twice = logits(model, to_tensors(INPUTS[:1], [[[31, 32], [32, 31]]]))
-    assert not torch.allclose(once, twice, atol=1e-3)
-    close(also_twice, twice)
+    assert not torch.allclose(once, twice, atol=1e-6)
+    if "contextual" not in method:  # which tells the order of a fact's words
+        close(also_twice, twice)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +112,9 @@ def test_bfloat16_stays_close_to_full_precision(method, device, tmp_path):
     model = make_model(method, key_init="identity", facts=5)  # all are kept, none is a near tie
     tensors = to_tensors(INPUTS, FACTS)
     expected = logits(model, tensors)
-    tolerance = 0.05 * expected.abs().max()  # almost five of bf16's eight significant bits
+    # Almost five of bf16's eight significant bits; a cosine is scaled up before it fires.
+    share = 0.2 if model.config.match == "cosine" else 0.05
+    tolerance = share * expected.abs().max()
     with torch.autocast(device, torch.bfloat16):
         assert (logits(model, tensors) - expected).abs().max() < tolerance
     model.save_pretrained(tmp_path)
@@ -120,7 +133,7 @@ def test_the_choice_of_facts_is_the_same_under_autocast(device):
         assert torch.equal(model(**tensors, output_facts=True).kept_facts, expected)
 
 
-@pytest.mark.parametrize("method", INJECTED)
+@pytest.mark.parametrize("method", ["ffn", "attention", "cosine"])
 def test_a_compiled_model_computes_the_same(method):
     """In one graph; the backend that writes no C++ is enough to see that."""
     model = make_model(method, encoder={"num_hidden_layers": 3})
@@ -162,7 +175,7 @@ def test_masks_may_be_of_any_type():
         close(logits(model, tensors | masks), logits(model, tensors))
 
 
-@pytest.mark.parametrize("method", INJECTED)
+@pytest.mark.parametrize("method", ["ffn", "attention"])
 def test_facts_are_embedded_once_for_all_choices(method):
     model, embedded = make_model(method), []
     model.fact_embeddings.register_forward_pre_hook(lambda _, args: embedded.append(len(args[0])))
@@ -250,7 +263,8 @@ def test_a_saved_model_comes_back_exactly(method, family, tmp_path):
     tensors = to_tensors(INPUTS, FACTS)
     close(logits(again, tensors), logits(model, tensors), atol=1e-6)
     assert again.config.to_dict().keys() == model.config.to_dict().keys()
-    assert (again.config.injection, again.config.facts, again.config.key_scale) == (method, 2, 5.0)
+    assert again.config.injection == model.config.injection
+    assert (again.config.facts, again.config.key_scale) == (2, 5.0)
     assert (again.config.value_init, again.config.value_scale) == ("identity", 0.5)
 
 

@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import erf, softmax
 
-from .conftest import INPUTS, PADDING, make_model, properties, to_tensors
+from kformer.modeling.slots import Cosine
+
+from .conftest import INPUTS, PADDING, close, make_model, properties, to_tensors
 
 METHODS = ["ffn", "attention"]
 
@@ -165,3 +168,41 @@ def test_only_kept_facts_learn():
     output.logits.sum().backward()
     learning = model.fact_embeddings.weight.grad.abs().sum(-1).nonzero().flatten().tolist()
     assert sorted(learning) == sorted(30 + i for i in output.kept_facts[0, 0].tolist())
+
+
+def test_a_cosine_does_not_depend_on_the_length_of_keys():
+    model = make_model("cosine", lively=False).eval()
+    tensors = to_tensors(INPUTS, FACTS)
+    with torch.no_grad():
+        expected = model(**tensors).logits
+        for layer in model.injection.layers:
+            layer.key.weight.mul_(7.0)
+        close(model(**tensors).logits, expected)
+
+
+def test_a_slot_fires_where_the_cosine_exceeds_the_threshold():
+    cosine = Cosine(4)
+    cosine.initialise(0.02)
+    states = torch.tensor([[[3.0, -3.0, 0.0, 0.0], [0.0, 0.0, 5.0, -5.0]]])
+    keys = cosine.keys(torch.tensor([[[9.0, -9.0, 0.0, 0.0]]]))
+    with torch.no_grad():
+        close(cosine(states, keys)[0, :, 0], torch.tensor([12 * 0.6, -12 * 0.4]), atol=1e-3)
+
+
+def test_a_better_score_lets_a_fact_fire_more():
+    model = make_model("scored", facts=5, score_mean=1.0, score_std=0.5)
+    tensors = to_tensors(INPUTS[:1], FACTS[:1])
+    seen = []
+    for layer in model.injection.layers:
+        layer.of_score.register_forward_hook(lambda _, args, out: seen.append((args[0], out)))
+    output = model(**tensors, output_facts=True)
+    facts, added = seen[0]
+    kept = output.kept_facts[0]
+    expected = (tensors["fact_scores"][0][kept] - 1.0) / 0.5
+    close(facts.scores, expected)
+    close(added[:, 0], model.injection.layers[0].of_score.weight.detach() * expected)
+
+
+def test_a_model_that_reads_scores_asks_for_them():
+    with pytest.raises(AssertionError, match="scores of facts"):
+        make_model("scored")(**to_tensors(INPUTS, FACTS) | {"fact_scores": None})
