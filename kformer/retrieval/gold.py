@@ -34,7 +34,7 @@ class GoldFacts:
     """Finds the gold facts of a question that are in the corpus, shuffled among distractors.
 
     Distractors are the best facts of another searcher that are not gold. The order of all of them
-    depends on the query alone, and scores fall along it: neither tells which are gold. A question
+    depends on the query alone, and all scores are the same: neither tells which are gold. A question
     without a gold fact in the corpus gets nothing.
     """
 
@@ -75,4 +75,4 @@ class GoldFacts:
         others = [each for each in found.ids.tolist() if each not in gold][: self._distractors]
         shuffled = random.Random(text).sample([*gold, *others], len(gold) + len(others))
         ids = np.array(shuffled, np.int64)
-        return Hits(ids, np.linspace(1.0, 0.0, len(ids), endpoint=False, dtype=np.float32))
+        return Hits(ids, np.ones(len(ids), np.float32))

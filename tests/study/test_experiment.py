@@ -91,7 +91,7 @@ def test_the_ladder_differs_in_the_facts_alone(task):
     found = {name: experiment.condition(name) for name in experiment.conditions}
     gold = {"method": "gold"}
     steps = {"": {}, "-gold": gold, "-gold-among-8": gold | {"distractors": 8}}
-    for method in ("concat", "attention-identity", "kformer-identity"):
+    for method in ("concat", "attention-identity", "kformer-identity", "kformer-contextual"):
         for step, changes in steps.items():
             expected = found[method].retrieval.model_copy(update=changes)
             assert found[f"{method}{step}"] == found[method].model_copy(
