@@ -59,6 +59,14 @@ def test_social_iqa(unpacked, tmp_path):
     assert not contexts["train"] & contexts["validation"]
 
 
+def test_social_iqa_with_an_extra_test(unpacked, tmp_path):
+    folder, out = unpacked("social_iqa/socialiqa-train-dev.zip"), tmp_path / "questions.parquet"
+    counts = build_questions(SocialIqa(extra_test_share=0.2), folder, out)
+    assert counts["test_questions"] == 1_954
+    assert 0.19 < counts["test_extra_questions"] / 33_410 < 0.21
+    assert counts["test_extra_questions_in_train"] == counts["test_questions_in_test_extra"] == 0
+
+
 def test_med_qa(unpacked, tmp_path):
     folder, out = unpacked("med_qa/med_qa_sample.zip"), tmp_path / "questions.parquet"
     sizes = {"train_questions": 2_208, "validation_questions": 1_272, "test_questions": 400}

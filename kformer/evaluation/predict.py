@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 from kformer.errors import KformerError
 from kformer.evaluation.choice import NotNumbers, choose
 from kformer.io.output_names import RunFolder
+from kformer.io.table_schemas import TEST_SPLITS
 from kformer.io.tables import Row, write_table
 from kformer.io.training_summary import TrainingSummary, read_trained
 from kformer.modeling import KformerForMultipleChoice, KformerProcessor
@@ -28,7 +29,7 @@ def predict(
     out: Path,
     states: Path | None = None,
 ) -> dict[str, float]:
-    """Writes the predictions table for the test questions.
+    """Writes the predictions table for the test questions, and then those of the extra test if any.
 
     Args:
         run: the folder of a training run, with its ``model/`` and ``training.json``; the model
@@ -39,7 +40,7 @@ def predict(
         states: the folder of kept states that the run was trained from; None = computed anew.
 
     Returns:
-        accuracy, questions, inputs cut, and seconds per question.
+        of each of them accuracy, questions, inputs cut, and seconds per question.
 
     Raises:
         KformerError: the run was not trained, its model or summary is damaged, its logits are not
@@ -53,28 +54,38 @@ def predict(
     torch.nn.Module.to(model, torch.accelerator.current_accelerator() or "cpu").eval()
     processor = KformerProcessor.from_pretrained(trained.model)
     kept_states = _kept_states(states, summary, model) if states else None
-    test = TokenisedQuestions(processor, questions, knowledge).answered("test")
-
-    began = time.perf_counter()
+    tokenised = TokenisedQuestions(processor, questions, knowledge)
+    rows: list[Row] = []
+    metrics: dict[str, float] = {}
     try:
-        answered = _rows(model, processor, test, bf16, kept_states)
-        rows = {row["question_id"]: row for row in answered}
+        for split in TEST_SPLITS:
+            if split == "test" or tokenised.has(split):
+                examples = tokenised.answered(split)
+                began = time.perf_counter()
+                answered = _answered(model, processor, examples, bf16, kept_states)
+                seconds = time.perf_counter() - began
+                metrics |= _metrics(split, examples, answered, seconds)
+                rows += answered
     except NotNumbers as error:
         raise KformerError(
             f"{run}: {error}; delete this run and train it again with a lower "
             "training.learning_rate"
         ) from None
-    seconds = time.perf_counter() - began
-    in_order = (rows[question_id] for question_id in test.question_ids)
-    write_table(out, "predictions", in_order, {"model_checksums": summary.model_checksums})
+    write_table(out, "predictions", rows, {"model_checksums": summary.model_checksums})
     # Now nobody deletes the outputs of training any more as those of a job that was killed.
     shutil.rmtree(trained.finished.path, ignore_errors=True)
-    right = sum(row["prediction"] == row["answer"] for row in rows.values())
+    return metrics
+
+
+def _metrics(
+    split: str, examples: Examples, rows: Sequence[Row], seconds: float
+) -> dict[str, float]:
+    right = sum(row["prediction"] == row["answer"] for row in rows)
     return {
-        "test_accuracy": right / len(rows),
-        "test_questions": len(rows),
-        "test_inputs_cut": test.inputs_cut,
-        "seconds_per_test_question": seconds / len(rows),
+        f"{split}_accuracy": right / len(rows),
+        f"{split}_questions": len(rows),
+        f"{split}_inputs_cut": examples.inputs_cut,
+        f"seconds_per_{split}_question": seconds / len(rows),
     }
 
 
@@ -89,7 +100,20 @@ def _kept_states(
     return kept
 
 
-def _rows(
+def _answered(
+    model: KformerForMultipleChoice,
+    processor: KformerProcessor,
+    examples: Examples,
+    bf16: bool,
+    states: KeptStates | None,
+) -> list[Row]:
+    """Rows of the predictions table, in the order of the questions."""
+    answered = _longest_first(model, processor, examples, bf16, states)
+    rows = {row["question_id"]: row for row in answered}
+    return [rows[question_id] for question_id in examples.question_ids]
+
+
+def _longest_first(
     model: KformerForMultipleChoice,
     processor: KformerProcessor,
     examples: Examples,

@@ -1,21 +1,24 @@
 """Answering by retrieval alone, without training: the choice whose query scored best."""
 
-from collections import defaultdict
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from kformer.errors import KformerError
 from kformer.evaluation.choice import choose
+from kformer.io.table_schemas import TEST_SPLITS
 from kformer.io.tables import Row, check_retrieved_for, read_rows, write_table
 
 
 def answer_by_retrieval(questions: Path, retrieval: Path, out: Path) -> dict[str, float]:
-    """Writes predictions for the test questions; a choice's logit is its query's best score.
+    """Writes predictions for the test questions, and then those of the extra test if there are any.
+
+    A choice's logit is its query's best score.
 
     Where choices tie, or nothing was found, one of them is drawn, see `choose`.
 
     Returns:
-        accuracy, number of questions, and how many of them were tied.
+        of each of them accuracy, number of questions, and how many of them were tied.
 
     Raises:
         KformerError: the retrieval has one query per question, or is of other questions.
@@ -29,38 +32,49 @@ def answer_by_retrieval(questions: Path, retrieval: Path, out: Path) -> dict[str
                 "set retrieval.query: choice"
             )
         found[row["question_id"]][row["choice"]] = row
-    right = tied = 0
+    totals = {split: Counter[str]() for split in TEST_SPLITS}
 
     def rows() -> Iterator[Row]:
-        nonlocal right, tied
-        for question in read_rows(questions, "questions"):
-            if question["split"] != "test":
-                continue
-            by_choice = found[question["question_id"]]
-            if sorted(by_choice) != list(range(len(question["choices"]))):
-                raise KformerError(
-                    f"{retrieval}: question {question['question_id']!r} does not have one query "
-                    "per choice; the table belongs to other questions"
-                )
-            per_choice = [by_choice[i] for i in range(len(by_choice))]
-            logits = [max(row["scores"], default=0.0) for row in per_choice]
-            name, answer = question["question_id"], question["answer"]
-            prediction, is_tied = choose(name, question["choices"], answer, logits)
-            right += prediction == answer
-            tied += is_tied
-            yield {
-                "question_id": name,
-                "split": "test",
-                "answer": answer,
-                "prediction": prediction,
-                "tied": is_tied,
-                "logits": logits,
-                "fact_ids": [row["fact_ids"][:1] for row in per_choice],
-            }
+        for split, counts in totals.items():
+            for question in read_rows(questions, "questions"):
+                if question["split"] == split:
+                    row = _answered(question, found[question["question_id"]], retrieval)
+                    counts["questions"] += 1
+                    counts["right"] += row["prediction"] == row["answer"]
+                    counts["tied"] += row["tied"]
+                    yield row
 
-    written = write_table(out, "predictions", rows())
+    write_table(out, "predictions", rows())
+    metrics: dict[str, float] = {}
+    for split, counts in totals.items():
+        if split == "test" or counts:
+            metrics[f"{split}_questions"] = counts["questions"]
+            metrics[f"{split}_accuracy"] = counts["right"] / max(counts["questions"], 1)
+            metrics[f"{split}_questions_tied"] = counts["tied"]
+    return metrics
+
+
+def _answered(question: Row, by_choice: Mapping[int, Row], retrieval: Path) -> Row:
+    """A row of the predictions table.
+
+    Raises:
+        KformerError: there is not one query per choice.
+    """
+    name, answer = question["question_id"], question["answer"]
+    if sorted(by_choice) != list(range(len(question["choices"]))):
+        raise KformerError(
+            f"{retrieval}: question {name!r} does not have one query per choice; the table belongs "
+            "to other questions"
+        )
+    per_choice = [by_choice[i] for i in range(len(by_choice))]
+    logits = [max(row["scores"], default=0.0) for row in per_choice]
+    prediction, is_tied = choose(name, question["choices"], answer, logits)
     return {
-        "test_questions": written,
-        "test_accuracy": right / max(written, 1),
-        "test_questions_tied": tied,
+        "question_id": name,
+        "split": question["split"],
+        "answer": answer,
+        "prediction": prediction,
+        "tied": is_tied,
+        "logits": logits,
+        "fact_ids": [row["fact_ids"][:1] for row in per_choice],
     }

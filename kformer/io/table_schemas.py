@@ -7,7 +7,9 @@ import pyarrow as pa
 TableName = Literal["questions", "facts", "retrieval", "predictions"]
 
 TABLES_VERSION = "2"
-SPLITS = ("train", "validation", "test")
+SPLITS = ("train", "validation", "test")  # a study has questions in each
+TEST_SPLITS = ("test", "test_extra")  # those that are answered; the second where it is set aside
+ALL_SPLITS = (*SPLITS, "test_extra")
 
 
 def required(name: str, kind: pa.DataType) -> pa.Field:

@@ -77,6 +77,10 @@ class TokenisedQuestions:
             self.facts = CandidateFacts(self.table, *knowledge, longest)
             self._check_tokenizer(self.facts.table)
 
+    def has(self, split: str) -> bool:
+        """Whether there is a question of a split."""
+        return bool(pc.any(pc.equal(self.table.columns["split"], split)).as_py())
+
     def split(self, name: str, limit: int | None = None) -> "Examples":
         """The questions of a split.
 

@@ -26,7 +26,7 @@ class _Question(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
     question_id: Text
-    split: Literal["train", "validation", "test"]
+    split: Literal["train", "validation", "test", "test_extra"]
     context: str = ""
     question: Text
     choices: Annotated[list[Text], Field(min_length=2)]

@@ -7,11 +7,12 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from kformer.errors import first_few
-from kformer.io.table_schemas import SPLITS
+from kformer.io.table_schemas import ALL_SPLITS, SPLITS
 from kformer.io.tables import Row
 
 # Of each pair, copies are taken from the second split where they are not wanted.
 _PAIRS = (("test", "train"), ("test", "validation"), ("validation", "train"))
+_PAIRS_OF_EXTRA = (("test", "test_extra"), ("test_extra", "train"), ("test_extra", "validation"))
 _SENTENCE_ENDS = ".,;:!?…。．，、；：！？؟،؛।॥"
 _INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u2060\ufeff"))
 
@@ -31,8 +32,8 @@ class Copies:
     """those of a split that are in another one too, by both, such as ``("test", "train")``; and
     those that are in it already, such as by ``("test", "test")``"""
     unwanted: frozenset[str]
-    """ids of the questions of train and validation that are in the test (or of train, in
-    validation) too"""
+    """ids of the questions of train and validation that are in a test split (or of train, in
+    validation; or of the extra test, in the test) too"""
 
     @property
     def counts(self) -> dict[str, float]:
@@ -74,11 +75,12 @@ def find_copies(questions: Iterable[Row]) -> Copies:
         )
         return [copy for copy in copies if copy.question_id != copy.of]
 
-    pairs = (*_PAIRS, *((split, split) for split in SPLITS))
+    splits = [split for split in ALL_SPLITS if split in SPLITS or split in first]
+    pairs = [pair for pair in (*_PAIRS, *_PAIRS_OF_EXTRA) if set(pair) <= set(splits)]
     return Copies(
-        found={pair: between(*pair) for pair in pairs},
+        found={pair: between(*pair) for pair in (*pairs, *zip(splits, splits, strict=True))},
         unwanted=frozenset(
-            copy.question_id for split, other in _PAIRS for copy in between(other, split)
+            copy.question_id for split, other in pairs for copy in between(other, split)
         ),
     )
 

@@ -5,6 +5,7 @@ A model can learn such facts from the training questions, so that it needs no re
 
 from collections.abc import Iterable
 
+from kformer.io.table_schemas import ALL_SPLITS
 from kformer.io.tables import Row
 from kformer.questions.copies import comparison_form
 
@@ -15,7 +16,7 @@ def share_of_known_gold_facts(questions: Iterable[Row]) -> dict[str, float]:
     It is the share of the test questions with gold facts of which at least one is a gold fact of a
     training question, in the `comparison_form`.
     """
-    facts: dict[str, list[set[str]]] = {"train": [], "validation": [], "test": []}
+    facts: dict[str, list[set[str]]] = {split: [] for split in ALL_SPLITS}
     for question in questions:
         if question["gold_facts"]:
             facts[question["split"]].append(set(map(comparison_form, question["gold_facts"])))

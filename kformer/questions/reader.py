@@ -17,9 +17,10 @@ class QuestionReader(Section, ABC):
     """Which questions to answer."""
     overlap: Literal["keep", "drop"] = "keep"
     """Whether questions of train that are in validation or test too, and those of validation that
-    are in test, are left out; they are counted in any case. Such a question has the same context,
-    text and choices, but for case, spaces, punctuation at the end and the order of choices. Those
-    that their own split has twice are counted, too, and stay."""
+    are in test, are left out; they are counted in any case. An extra test set counts as test, but
+    what test has is left out of it. Such a question has the same context, text and choices, but
+    for case, spaces, punctuation at the end and the order of choices. Those that their own split
+    has twice are counted, too, and stay."""
     is_generated: ClassVar[bool] = False
     """Whether `kformer.demo_world` writes its files, so that there is nothing to fetch."""
 

@@ -1,7 +1,7 @@
 """Social IQA (Sap et al., EMNLP 2019): commonsense questions about people, three choices each."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Set
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal
@@ -25,8 +25,12 @@ class SocialIqa(QuestionReader):
     """Which data set to answer."""
     validation_share: float = Field(default=0.05, gt=0, lt=0.5)
     """About which share of the train contexts goes to validation, where checkpoints are chosen."""
+    # Left out where it is none, so that keys and results are those of before it was there.
+    extra_test_share: float = Field(default=0, ge=0, lt=0.5, exclude_if=lambda share: share == 0)
+    """Share of the train contexts that is set aside as a second test set, the split `test_extra`:
+    its answers are reported beside those of the official one, and training never reads it."""
     split_seed: int = 0
-    """Chooses which contexts go to validation."""
+    """Chooses which contexts go to validation and to the extra test."""
 
     def read(self, folder: Path) -> Iterator[Row]:
         """Streams rows of the questions table: the official train file, then the dev file.
@@ -35,24 +39,42 @@ class SocialIqa(QuestionReader):
             KformerError: a file is missing, a line is malformed, or questions and labels differ
                 in number.
         """
-        for name in ("train", "dev"):
-            path = find_file(folder, f"{name}.jsonl", _ARCHIVE)
+        files = {name: find_file(folder, f"{name}.jsonl", _ARCHIVE) for name in ("train", "dev")}
+        extra = self._extra_test(question["context"] for question, _ in _labelled(files["train"]))
+        for name, path in files.items():
             for row, (question, answer) in enumerate(_labelled(path)):
+                context = question["context"]
                 yield {
                     "question_id": f"{name}-{row:06d}",
-                    "split": self._split_of(question["context"]) if name == "train" else "test",
-                    "context": question["context"],
+                    "split": "test" if name == "dev" else self._split_of(context, extra),
+                    "context": context,
                     "question": question["question"],
                     "choices": [question[key] for key in _CHOICES],
                     "answer": answer,
-                    "type": question_type(question["question"], question["context"]),
+                    "type": question_type(question["question"], context),
                     "gold_facts": None,
                 }
 
-    def _split_of(self, context: str) -> str:
+    def _split_of(self, context: str, extra_test: Set[str]) -> str:
         # By context, since several questions share one.
-        in_validation = hash_fraction(context, self.split_seed) < self.validation_share
-        return "validation" if in_validation else "train"
+        if self._in_validation(context):
+            return "validation"
+        return "test_extra" if _normalised(context) in extra_test else "train"
+
+    def _in_validation(self, context: str) -> bool:
+        return hash_fraction(context, self.split_seed) < self.validation_share
+
+    def _extra_test(self, contexts: Iterable[str]) -> Set[str]:
+        """The contexts of the extra test, `_normalised`: those farthest from validation."""
+        if not self.extra_test_share:
+            return frozenset()
+        distinct = {_normalised(context) for context in contexts}
+        others = sorted(
+            (context for context in distinct if not self._in_validation(context)),
+            key=lambda context: hash_fraction(context, self.split_seed),
+            reverse=True,
+        )
+        return frozenset(others[: round(self.extra_test_share * len(distinct))])
 
 
 def _labelled(path: Path) -> Iterator[tuple[dict[str, str], int]]:

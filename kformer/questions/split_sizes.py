@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kformer.errors import KformerError
-from kformer.io.table_schemas import SPLITS
+from kformer.io.table_schemas import ALL_SPLITS, SPLITS
 from kformer.io.tables import Row
 from kformer.questions.question_set import shared_text
 
@@ -17,17 +17,17 @@ _WHAT_TO_ADD = {
 
 
 def split_sizes(questions: Sequence[Row], path: Path) -> dict[str, int]:
-    """How many questions are in train, validation and test.
+    """How many questions are in train, validation and test, and in the extra test if there is one.
 
     Args:
         questions: rows of the questions table.
         path: where they were read from.
 
     Raises:
-        KformerError: there are none in one of them.
+        KformerError: there are none in one of the first three.
     """
     counts = Counter(row["split"] for row in questions)
-    sizes = {split: counts[split] for split in SPLITS}
+    sizes = {split: counts[split] for split in ALL_SPLITS if split in SPLITS or counts[split]}
     if not counts:
         raise KformerError(f"{path}: no questions in it; add some, or name another path")
     lacking = next((split for split in SPLITS if not sizes[split]), None)

@@ -12,6 +12,7 @@ from torch import Tensor
 from kformer.compute_precision import precision_of
 from kformer.encoder_weights import checksum_of_weights
 from kformer.errors import KformerError, listed
+from kformer.io.table_schemas import ALL_SPLITS
 from kformer.modeling import KformerForMultipleChoice, KformerProcessor
 from kformer.modeling.kept_states import states_below
 from kformer.modeling.pretrained import load_tokenizer
@@ -30,8 +31,8 @@ def compute_states(
 ) -> dict[str, float]:
     """Writes the states that enter the lowest layer that is trained or injected into.
 
-    Those of the training, validation and test questions are computed, without dropout, in the
-    precision that the run computes in.
+    Those of the questions of all splits are computed, without dropout, in the precision that the
+    run computes in.
 
     Args:
         settings: of any run that will read them.
@@ -52,9 +53,9 @@ def compute_states(
     tokenised = TokenisedQuestions(
         processor, questions, knowledge if processor.facts_as_text else None
     )
-    limits = {"train": settings.training.max_train_questions, "validation": None, "test": None}
     examples: list[Example] = []
-    for name, limit in limits.items():
+    for name in ALL_SPLITS:
+        limit = settings.training.max_train_questions if name == "train" else None
         of_split = tokenised.split(name, limit)
         examples += (of_split[index] for index in range(len(of_split)))
     torch.nn.Module.to(model, torch.accelerator.current_accelerator() or "cpu")

@@ -176,6 +176,28 @@ def test_questions_may_have_different_numbers_of_choices_and_facts(trained, pred
         assert all(len(ids) == min(FACTS, len(by_id[key])) for ids in row["fact_ids"])
 
 
+def test_the_extra_test_is_answered_after_the_test_and_measured_apart(
+    trained, predicted, tiny_tables
+):
+    questions = list(read_rows(tiny_tables / "questions.parquet", "questions"))
+    extra = [each for each in questions if each["split"] == "train"][:9]
+    for question in extra:
+        question["split"] = "test_extra"
+    write_table(tiny_tables / "extra.parquet", "questions", questions)
+    run = trained("none")
+    before, metrics = predicted(run, None)
+    rows, both = predicted(run, None, "extra")
+    assert list(rows) == [*before, *(each["question_id"] for each in extra)]
+    assert [row["split"] for row in rows.values()] == ["test"] * 24 + ["test_extra"] * 9
+    assert all(rows[key] == row for key, row in before.items())
+    of_test = [name for name in metrics if not name.startswith("seconds")]
+    assert {name: both[name] for name in of_test} == {name: metrics[name] for name in of_test}
+    right = sum(rows[each["question_id"]]["prediction"] == each["answer"] for each in extra)
+    assert both["test_extra_accuracy"] == right / 9 and both["test_extra_questions"] == 9
+    assert both["seconds_per_test_extra_question"] > 0
+    assert not any("extra" in name for name in metrics)
+
+
 def test_inputs_that_were_cut_are_counted(trained, predicted):
     _, metrics = predicted(trained("none", max_tokens=14), None)
     assert 0 < metrics["test_inputs_cut"] <= 24 * 4

@@ -67,6 +67,19 @@ def test_only_test_questions_are_answered(answer):
     assert metrics == {"test_questions": 1, "test_accuracy": 1.0, "test_questions_tied": 0}
 
 
+def test_the_extra_test_is_answered_after_the_test(answer):
+    splits = {"a": "test_extra", "b": "test", "c": "train", "d": "test_extra"}
+    questions = [question(name, int(name == "d"), split=split) for name, split in splits.items()]
+    metrics, rows = answer(questions, {name: {0: [1.0], 1: [], 2: []} for name in splits})
+    assert [(row["question_id"], row["split"]) for row in rows] == [
+        *(("b", "test"), ("a", "test_extra"), ("d", "test_extra"))
+    ]
+    assert metrics == {
+        **{"test_questions": 1, "test_accuracy": 1.0, "test_questions_tied": 0},
+        **{"test_extra_questions": 2, "test_extra_accuracy": 0.5, "test_extra_questions_tied": 0},
+    }
+
+
 @pytest.mark.parametrize("scores", [[[0.5], [2.0, 2.0], [2.0]], [[2.5], [2.5, 1.0], []]])
 def test_of_choices_that_tie_one_is_drawn(scores, answer):
     names = [f"q{i}" for i in range(60)]

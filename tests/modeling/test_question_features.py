@@ -11,6 +11,7 @@ from transformers import BertTokenizer
 
 from kformer.errors import KformerError
 from kformer.io.file_writing import sha256_of
+from kformer.io.table_schemas import ALL_SPLITS
 from kformer.io.tables import read_rows, write_table
 from kformer.modeling import KformerConfig, KformerProcessor
 from kformer.modeling.featurize import featurize
@@ -90,6 +91,11 @@ def test_only_the_questions_of_the_split_are_loaded(factless, write_questions, l
     assert len(examples) == 2 and examples.inputs_cut == 0
     assert examples.question_ids == ["validation-0", "validation-1"]
     assert examples.lengths == [max(len(ids) for ids in e.features.choices) for e in examples]
+
+
+def test_whether_there_are_questions_of_a_split_is_told(factless, write_questions, load):
+    questions = load(factless, write_questions(train=2, test_extra=1))
+    assert [questions.has(split) for split in ALL_SPLITS] == [True, False, False, True]
 
 
 def test_cut_inputs_are_counted_over_all_questions(tiny_encoder, write_questions, load):

@@ -75,7 +75,7 @@ READERS = {
         {MED_QA.format(name): [GOOD_MED_QA] for name in ("dev", "test")},
     ),
     "social_iqa": (
-        SocialIqa(validation_share=0.4),
+        SocialIqa(validation_share=0.4, extra_test_share=0.2),
         "train.jsonl",
         lines_of_json(of_social_iqa),
         {

@@ -97,6 +97,21 @@ def test_every_copy_counts_and_is_unwanted():
     assert copies.unwanted == {"a", "b"}
 
 
+def test_an_extra_test_counts_as_a_test_and_what_the_test_has_is_left_out_of_it():
+    rows = [question("t", "train"), question("v", "validation", "1?")]
+    rows += [question(f"e{n}", "test_extra", f"{n}?") for n in range(3)]
+    rows += [question(name, "test_extra") for name in ("et", "et2")]
+    rows += [question("x", "test", "2?")]
+    copies = find_copies(rows)
+    assert {name: count for name, count in copies.counts.items() if count} == {
+        "test_extra_questions_in_train": 2,
+        "test_extra_questions_in_validation": 1,
+        "test_questions_in_test_extra": 1,
+        "test_extra_questions_repeated": 1,
+    }
+    assert copies.unwanted == {"t", "v", "e2"}
+
+
 def test_copies_within_a_split_are_counted_and_named_and_no_reason_to_leave_them_out():
     rows = [question(f"{split}{i}", split) for split in ("train", "test") for i in range(6)]
     copies = find_copies([*rows, question("other", "test", "What is y?")])

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from kformer.errors import KformerError
+from kformer.questions.build import build_questions
 from kformer.questions.social_iqa import SocialIqa, question_type
 
 
@@ -80,6 +81,57 @@ def test_the_split_depends_on_the_seed_and_on_nothing_else(many):
     assert validation(validation_share=0.02)[::3] == [
         *("train-000444", "train-000633", "train-000732", "train-000837")
     ]
+
+
+def contexts_by_split(reader, folder):
+    contexts = {}
+    for row in reader.read(folder):
+        contexts.setdefault(row["split"], set()).add(" ".join(row["context"].casefold().split()))
+    return contexts
+
+
+@pytest.mark.parametrize("share", [0.01, 0.2, 0.333, 0.49])
+def test_the_extra_test_has_its_share_of_the_train_contexts_and_no_other_split_has_one(many, share):
+    before = contexts_by_split(SocialIqa(validation_share=0.3), many)
+    contexts = contexts_by_split(SocialIqa(validation_share=0.3, extra_test_share=share), many)
+    assert len(contexts["test_extra"]) == round(share * 300)
+    assert contexts["validation"] == before["validation"]
+    assert contexts["train"] == before["train"] - contexts["test_extra"]
+    assert contexts["test_extra"] <= before["train"] and contexts["test"] == before["test"]
+
+
+def test_a_larger_extra_test_has_the_smaller_one_and_another_seed_another(many):
+    small, large, other = (
+        contexts_by_split(SocialIqa(extra_test_share=share, split_seed=seed), many)["test_extra"]
+        for share, seed in ((0.1, 0), (0.2, 0), (0.1, 1))
+    )
+    assert small < large and small != other
+
+
+def test_without_an_extra_test_nothing_is_another(many):
+    """Keys of results stand for what a section dumps."""
+    plain, none = SocialIqa(), SocialIqa(extra_test_share=0)
+    assert list(none.read(many)) == list(plain.read(many))
+    assert none.model_dump(mode="json") == plain.model_dump(mode="json")
+    assert "extra_test_share" not in plain.model_dump(mode="json")
+    some = SocialIqa(extra_test_share=0.1)
+    assert SocialIqa(**some.model_dump(mode="json")) == some != plain
+
+
+def test_questions_of_the_extra_test_are_counted(many, tmp_path):
+    counts = build_questions(SocialIqa(extra_test_share=0.1), many, tmp_path / "q")
+    assert counts["test_extra_questions"] == 3 * 30
+    assert counts["train_questions"] + counts["validation_questions"] == 3 * 270
+    assert counts["test_extra_questions_in_train"] == 0
+    assert not any(
+        "extra" in name for name in build_questions(SocialIqa(), many, tmp_path / "other")
+    )
+
+
+@pytest.mark.parametrize("share", [-0.1, 0.5])
+def test_an_extra_test_of_half_or_more_is_refused(share):
+    with pytest.raises(ValidationError):
+        SocialIqa(extra_test_share=share)
 
 
 @pytest.mark.parametrize("share", [0, 0.5])

@@ -17,6 +17,8 @@ def rows(**sizes):
 def test_each_split_is_counted(tmp_path):
     sizes = {"train": 3, "validation": 1, "test": 2}
     assert split_sizes(rows(**sizes), tmp_path) == sizes
+    sizes["test_extra"] = 4
+    assert split_sizes(rows(**sizes), tmp_path) == sizes
 
 
 @pytest.mark.parametrize(

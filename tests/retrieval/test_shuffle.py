@@ -48,6 +48,20 @@ def shuffled(questions_table, retrieval_table, tmp_path):
     return run
 
 
+def test_the_extra_test_exchanges_its_facts_among_itself(
+    questions_table, retrieval_table, tmp_path
+):
+    splits = {f"{split}-{n}": split for split in ("test", "test_extra") for n in range(4)}
+    questions = questions_table(*({"question_id": k, "split": s} for k, s in splits.items()))
+    facts = {name: number for number, name in enumerate(splits)}
+    retrieval = retrieval_table(*((name, None, [number]) for name, number in facts.items()))
+    shuffle(questions, retrieval, tmp_path / "s")
+    for row in read_rows(tmp_path / "s", "retrieval"):
+        (fact,) = row["fact_ids"]
+        assert fact != facts[row["question_id"]]
+        assert (fact >= 4) == (splits[row["question_id"]] == "test_extra")
+
+
 @pytest.mark.parametrize("seed", range(10))
 def test_no_question_gets_a_fact_of_its_own_where_that_can_be_avoided(shuffled, seed):
     # Two questions a person, in a row: a plain circle would often join them.

@@ -65,9 +65,12 @@ def settings(tiny_encoder):
 
 @pytest.fixture(scope="session")
 def train_into(tiny_tables, tiny_tokens):
-    """Trains into the folder ``out``; returns the folder, the summary and all that was logged."""
+    """Trains into the folder ``out``; returns the folder, the summary and all that was logged.
 
-    def start(settings, out, seed=1, log=None, version="1"):
+    Without others, the questions are those of the tiny world.
+    """
+
+    def start(settings, out, seed=1, log=None, version="1", questions=tiny_tokens[0]):
         logged = []
 
         class Remembering:
@@ -79,8 +82,7 @@ def train_into(tiny_tables, tiny_tokens):
             def flush(self):
                 pass
 
-        questions, facts = tiny_tokens
-        knowledge = (facts, tiny_tables / "question.parquet")
+        knowledge = (tiny_tokens[1], tiny_tables / "question.parquet")
         reads_facts = find_injection(settings.model.injection).fact_input != "none"
         checkpoints = out.with_name(f"{out.name}-checkpoints")
         with training_lock(out, checkpoints) as lock:

@@ -9,7 +9,7 @@ import torch
 
 from kformer.errors import KformerError
 from kformer.evaluation.predict import predict
-from kformer.io.tables import read_rows
+from kformer.io.tables import read_rows, write_table
 from kformer.modeling.state_store import KeptStates
 from kformer.training import compute_states as stage
 from kformer.training import preparation
@@ -88,6 +88,15 @@ def test_states_of_all_questions_are_computed(settings, computed, tiny_tables):
     assert (done.folder / "states.bin").stat().st_size == size
     assert done.measured["states_mb"] == size / 1e6
     assert (kept.origin.layer, kept.origin.width, kept.origin.precision) == (2, 32, "fp32")
+
+
+def test_states_of_the_extra_test_are_computed_too(settings, tiny_tables, tokenise, tmp_path):
+    questions = list(read_rows(tiny_tables / "questions.parquet", "questions"))
+    questions[0]["split"] = "test_extra"
+    write_table(tiny_tables / "one-extra.parquet", "questions", questions)
+    tokens = tokenise(tiny_tables / "one-extra.parquet")
+    measured = compute_states(frozen(settings, "none"), tokens, None, tmp_path / "states")
+    assert measured["states_questions"] == len(questions)
 
 
 @pytest.mark.parametrize(

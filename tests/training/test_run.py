@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from kformer.errors import KformerError
+from kformer.io.tables import read_rows, write_table
 from kformer.io.training_summary import TrainingSummary
 from kformer.modeling import KformerForMultipleChoice, KformerProcessor
 from kformer.modeling.question_features import TokenisedQuestions
@@ -61,6 +62,16 @@ def test_a_run_leaves_a_model_and_its_measurements(injection, whole_run):
     processor = KformerProcessor.from_pretrained(done.out / "model")
     assert model.config.injection == processor.config.injection == injection
     assert sum(p.numel() for p in model.parameters()) == written["parameters"]
+
+
+def test_the_extra_test_plays_no_part_in_training(whole_run, settings, run, tiny_tables, tokenise):
+    questions = list(read_rows(tiny_tables / "questions.parquet", "questions"))
+    extra = [each | {"question_id": f"{each['question_id']}-x"} for each in questions]
+    extra = [each | {"split": "test_extra"} for each in extra]
+    write_table(tiny_tables / "more.parquet", "questions", [*extra, *questions])
+    more = run(settings("none"), questions=tokenise(tiny_tables / "more.parquet"))
+    assert more.summary["train_questions"] == 48
+    assert_same_weights(weights(more.out), weights(whole_run("none").out))
 
 
 def test_metrics_are_logged_with_their_steps_while_training(settings, run):

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from kformer.io.table_schemas import SPLITS
+from kformer.io.table_schemas import ALL_SPLITS
 from kformer.io.tables import Row
 from kformer.retrieval.quality.answer_overlap import add_overlap, comparable_choices, share
 from kformer.retrieval.quality.corpus import Corpus, OccurringWords
@@ -95,7 +95,7 @@ class QualityCounter:
             coverage_at_5=self._coverage_at_5,
             coverage=self._coverage,
             use=_use(self._hits, self._is_at_5, self._corpus.relations),
-            splits={split: self._splits[split] for split in SPLITS if split in self._splits},
+            splits={split: self._splits[split] for split in ALL_SPLITS if split in self._splits},
             types=dict(sorted(self._types.items(), key=lambda item: -item[1].questions)),
             per_choice=self._per_choice,
         )

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from jinja2 import Environment, StrictUndefined
 
-from kformer.io.table_schemas import SPLITS
+from kformer.io.table_schemas import ALL_SPLITS
 from kformer.io.tables import Row, read_rows
 from kformer.retrieval.matching_relations import Relations
 from kformer.retrieval.quality.corpus import Corpus
@@ -55,7 +55,7 @@ def draw(questions: Path) -> frozenset[int]:
     All splits give the same number, if they have so many; within a split labelled questions go
     first.
     """
-    rows: dict[str, tuple[list[int], list[int]]] = {split: ([], []) for split in SPLITS}
+    rows: dict[str, tuple[list[int], list[int]]] = {split: ([], []) for split in ALL_SPLITS}
     for row, question in enumerate(read_rows(questions, "questions")):
         rows[question["split"]][question["answer"] is None].append(row)
     rng = random.Random(_RNG_SEED)

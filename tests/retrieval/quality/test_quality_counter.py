@@ -215,6 +215,11 @@ def test_most_used_facts_and_relations_come_first(measured):
     assert quality.use.relations == [("job", 1, 3), (None, 4, 2), ("pet", 2, 2)]
 
 
+def test_an_extra_test_is_measured_too(measured):
+    quality = measured(*(found([1], split=split) for split in ("test_extra", "test", "train")))
+    assert list(quality.splits) == ["train", "test", "test_extra"]
+
+
 def test_splits_are_measured_one_by_one_and_together(measured):
     quality = measured(found([1], split="test"), found([0]), found([3]))
     assert list(quality.splits) == ["train", "test"]

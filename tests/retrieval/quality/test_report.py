@@ -333,6 +333,11 @@ class TestDraw:
         )
         assert not rows & {0, 300, 500}
 
+    def test_an_extra_test_gives_some_too(self, questions_table):
+        splits = ["test_extra"] * 9 + ["test"] * 9
+        rows = draw(questions_table(*({"split": split} for split in splits)))
+        assert len(rows) == 18
+
     def test_other_splits_fill_up_for_a_small_one(self, questions_table):
         rows = draw(questions_table(*[{}] * 100, *[{"split": "test"}] * 2))
         assert len(rows) == 20 and {100, 101} <= rows
