@@ -7,8 +7,11 @@ So within such a group every choice is right exactly once, and a model that does
 facts cannot beat chance, whatever it knows about words: 25 % by construction. The people of
 train, validation and test are different people.
 
-In a harder question a second person of the same block, whose value is among the choices, is
-mentioned too, so that both people's facts are retrieved and the model must tell which is whose.
+For an easy question the fact has the word of the right choice, so retrieval by words has the
+answer already: of the four choices only that one stands in a fact about the person. For a hard
+question the fact says it in another word, as "The pet of Krez is bunny." for the choice rabbit.
+Retrieval still finds the fact by person and attribute, but it speaks for no choice; whoever reads
+it can answer.
 
 The idea follows the synthetic experiments on knowledge injection: what is learned can only be
 how to use facts, never the facts themselves.
@@ -16,7 +19,7 @@ how to use facts, never the facts themselves.
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,26 +28,38 @@ from pydantic import Field, model_validator
 from kformer.config_section import Section
 from kformer.io.file_writing import replacing
 
-ATTRIBUTES: dict[str, Sequence[str]] = {
-    "food": "pizza soup rice cheese bread salad honey pasta fish corn beans cake".split(),
-    "colour": "red blue green yellow purple orange black white brown pink silver gold".split(),
-    "job": "doctor teacher farmer lawyer painter pilot sailor baker judge nurse chef miner".split(),
-    "pet": "dog cat horse rabbit mouse snake parrot turtle goat duck spider frog".split(),
-    "instrument": (
-        "piano guitar violin drum flute trumpet harp cello organ banjo horn clarinet"
-    ).split(),
-    "sport": (
-        "tennis golf hockey boxing rugby cricket skiing sailing judo polo chess diving"
-    ).split(),
+# Each value with another word for it, or for one of its kind.
+ATTRIBUTES: dict[str, Mapping[str, str]] = {
+    "food": {
+        **{"bread": "toast", "meat": "steak", "soup": "broth", "pasta": "spaghetti"},
+        **{"cake": "pastry", "corn": "maize", "ham": "bacon", "fish": "tuna"},
+        **{"cheese": "cheddar", "fruit": "apple", "nuts": "almonds", "candy": "sweets"},
+    },
+    "colour": {
+        **{"red": "scarlet", "blue": "azure", "green": "emerald", "yellow": "lemon"},
+        **{"purple": "violet", "white": "ivory", "black": "ebony", "brown": "chestnut"},
+        **{"pink": "rose", "orange": "amber", "gold": "golden", "grey": "gray"},
+    },
+    "job": {
+        **{"doctor": "physician", "teacher": "tutor", "lawyer": "attorney", "cook": "chef"},
+        **{"singer": "vocalist", "writer": "author", "actor": "performer", "priest": "pastor"},
+        **{"soldier": "trooper", "painter": "artist", "trader": "merchant", "judge": "magistrate"},
+    },
+    "pet": {
+        **{"dog": "puppy", "cat": "kitten", "horse": "pony", "rabbit": "bunny"},
+        **{"mouse": "rat", "sheep": "lamb", "chicken": "hen", "snake": "python"},
+        **{"frog": "toad", "turtle": "tortoise", "bird": "parrot", "pig": "boar"},
+    },
+    "instrument": {
+        **{"violin": "fiddle", "piano": "keyboard", "drum": "percussion", "horn": "bugle"},
+        **{"harp": "lyre", "bell": "chime", "flute": "pipe", "guitar": "banjo"},
+    },
+    "vehicle": {
+        **{"car": "automobile", "ship": "vessel", "plane": "aircraft", "bike": "bicycle"},
+        **{"truck": "lorry", "bus": "coach", "wagon": "cart", "canoe": "kayak"},
+    },
 }
 _BLOCK = 4  # people that share no value, and so choices per question
-_CONTEXTS = (
-    # The other person is named twice and the person asked about once, plus once in the question:
-    # a retriever that counts names cannot distinguish them either.
-    "{other} met {person}. {other} left.",
-    "{other} saw {person}. {other} waved.",
-    "{other} knows {person}. {other} is old.",
-)
 # One-syllable names, so that a question stays short and the demo fast; sounds that few words have.
 _ONSETS = "bl br dr fl fr gl gr kl kr kv pl pr sk sm sn sp tr vl vr zh zl zr zv".split()
 _VOWELS = "a e i o u".split()
@@ -62,8 +77,9 @@ class DemoWorld(Section):
     """Number of validation questions, a multiple of 24."""
     test_questions: int = Field(default=288, gt=0, multiple_of=24)
     """Number of test questions, a multiple of 24."""
-    hard_share: float = Field(default=0.25, ge=0, le=1)
-    """Share of questions that also mention a second person, whose facts compete."""
+    hard_share: float = Field(default=0.5, ge=0, le=1)
+    """Share of questions whose fact says the right choice in another word: retrieval by words finds
+    the fact, and not which choice it speaks for."""
 
     @model_validator(mode="after")
     def _has_names_for_all(self) -> Self:
@@ -112,32 +128,26 @@ def _block(
     people: Sequence[str], split: str, hard_share: float, rng: random.Random
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     questions, facts = [], []
-    for attribute, values in ATTRIBUTES.items():
-        value_of = dict(zip(people, rng.sample(values, _BLOCK), strict=True))
-        sentences = {p: f"The {attribute} of {p} is {value}." for p, value in value_of.items()}
-        for person, value in value_of.items():
-            choices = rng.sample(list(value_of.values()), _BLOCK)
+    for attribute, other_word in ATTRIBUTES.items():
+        values = rng.sample(list(other_word), _BLOCK)
+        for person, value in zip(people, values, strict=True):
+            choices = rng.sample(values, _BLOCK)
             hard = rng.random() < hard_share
-            other = rng.choice([name for name in people if name != person])
-            context = rng.choice(_CONTEXTS).format(person=person, other=other) if hard else ""
+            stated = other_word[value] if hard else value
+            sentence = f"The {attribute} of {person} is {stated}."
             questions.append(
                 {
                     "split": split,
-                    "context": context,
+                    "context": "",
                     "question": f"Which {attribute} has {person}?",
                     "choices": choices,
                     "answer": choices.index(value),
                     "type": "hard" if hard else "easy",
-                    "gold_facts": [sentences[person]],
+                    "gold_facts": [sentence],
                 }
             )
             facts.append(
-                {
-                    "text": sentences[person],
-                    "relation": attribute,
-                    "source": "demo",
-                    "origin": person,
-                }
+                {"text": sentence, "relation": attribute, "source": "demo", "origin": person}
             )
     return questions, facts
 
