@@ -17,6 +17,7 @@ from kformer.cli.options import (
     RetrievalFile,
     Settings,
     check_encoder_content,
+    keep_input,
     load,
     tables_of_knowledge,
 )
@@ -177,6 +178,10 @@ def compare(
     ladders: Annotated[
         str, typer.Option(help="JSON: which conditions are one method on other facts.")
     ] = "[]",
+    questions: Annotated[
+        Path | None,
+        typer.Option(help="The questions table: also compare by type.", callback=keep_input),
+    ] = None,
 ) -> None:
     """Compare all runs of an experiment with its baseline, question by question.
 
@@ -191,7 +196,7 @@ def compare(
 
     of_methods = load(list[Ladder], ladders, "--ladders")
     with tracked_stage("compare", out / "comparison", {"baseline": baseline}) as stage:
-        stage.finish(comparing.compare(experiment, runs, baseline, out, of_methods))
+        stage.finish(comparing.compare(experiment, runs, baseline, out, of_methods, questions))
         for file in ComparisonReport(out).files:
             if file.is_file():
                 stage.run.log_file(file)

@@ -6,6 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from kformer.errors import KformerError
+from kformer.evaluation.by_type import read_types
 from kformer.evaluation.comparison import compare_conditions
 from kformer.evaluation.figure import draw_accuracies
 from kformer.evaluation.ladder import Ladder, have_steps
@@ -25,6 +26,7 @@ def compare(
     baseline: str,
     out: Path,
     ladders: Sequence[Ladder] = (),
+    questions: Path | None = None,
 ) -> dict[str, float]:
     """Compares all conditions of an experiment with its baseline, question by question.
 
@@ -35,6 +37,7 @@ def compare(
     Args:
         ladders: which conditions are one method on other facts. The figure of ladders is only
             drawn where one of them has several conditions.
+        questions: the table of the questions, whose types are compared, too; None = no types.
 
     Returns:
         ``<condition>/accuracy`` and ``<condition>/delta`` as fractions and
@@ -51,9 +54,10 @@ def compare(
     for ladder in ladders:
         for rung in ladder.rungs:
             _check_known("ladders", [rung.condition, *rung.controls.values()], found)
+    type_of = read_types(questions) if questions else {}
     first, *others = (
-        compare_conditions(questions, answers, baseline, ladders)
-        for questions, answers in read_runs(folders)
+        compare_conditions(answered, answers, baseline, ladders, type_of)
+        for answered, answers in read_runs(folders)
     )
     comparison = Comparison(
         **dict(first),

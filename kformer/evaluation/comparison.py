@@ -11,6 +11,7 @@ from kformer.evaluation.answers import (
     right_answers,
     votes_for_choices,
 )
+from kformer.evaluation.by_type import accuracies_by_type
 from kformer.evaluation.ladder import Ladder, Rung
 from kformer.evaluation.paired import Pair, PairedConditions
 from kformer.evaluation.results import (
@@ -30,6 +31,7 @@ def compare_conditions(
     runs: Sequence[RunAnswers],
     baseline: str,
     ladders: Sequence[Ladder] = (),
+    type_of: Mapping[str, str] | None = None,
 ) -> SplitComparison:
     """Compares every condition among ``runs`` with the condition ``baseline``, which is one.
 
@@ -39,6 +41,7 @@ def compare_conditions(
 
     Args:
         ladders: of conditions that are all among ``runs``.
+        type_of: the types of questions, by their ids; None = they have none.
     """
     by_condition: dict[str, list[RunAnswers]] = {}
     for run in runs:
@@ -62,6 +65,7 @@ def compare_conditions(
             for name, group in by_condition.items()
         ],
         ladders=_ladders(ladders, conditions, baseline, gains),
+        by_type=accuracies_by_type(questions, runs, type_of or {}),
     )
 
 

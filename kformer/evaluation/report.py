@@ -6,6 +6,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from kformer.evaluation.by_type import type_header, type_rows
 from kformer.evaluation.condition_report import COLUMNS, HOW_TO_READ, finding
 from kformer.evaluation.ladder import have_steps
 from kformer.evaluation.ladder_report import (
@@ -20,7 +21,7 @@ from kformer.io.formatting import markdown_table, percent
 
 def render_tables(comparison: Comparison, plain: bool = False) -> Iterator[Table]:
     """The comparison as tables that fit a terminal of 80 columns: for each split one of the
-    conditions and, if there are any of several conditions, one of the ladders.
+    conditions and, if there are any of several conditions, one of the ladders, and one of types.
 
     Args:
         plain: whether the terminal shows ASCII alone.
@@ -40,6 +41,9 @@ def render_tables(comparison: Comparison, plain: bool = False) -> Iterator[Table
             ]
             title = f"{_statement_on_ladders(split, comparison.baseline)} Below: 95 % CI."
             yield _terminal_table(title, header, rows)
+        if split.by_type:
+            title = f"By type of question, on {split.split}."
+            yield _terminal_table(title, type_header(split), type_rows(split))
 
 
 def render_markdown(comparison: Comparison, figure: str, ladder_figure: str) -> str:
@@ -87,6 +91,10 @@ def _sections(split: SplitComparison, baseline: str) -> Iterator[str]:
         ]
         yield markdown_table(header, rows)
         yield "\n".join(f"- {each}" for each in ladder_findings(split, baseline))
+    if split.by_type:
+        yield "By type of question (how many there are):"
+        header = [name.replace("\n", " ") for name in type_header(split)]
+        yield markdown_table(header, type_rows(split))
 
 
 def _statement(split: SplitComparison, baseline: str) -> str:

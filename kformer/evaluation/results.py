@@ -128,6 +128,16 @@ class LadderResult(_Result):
         return next(rung for rung in self.rungs if rung.condition == self.name)
 
 
+class TypeResult(_Result):
+    """All conditions on the questions of one type."""
+
+    type: str
+    questions: int
+    chance: FiniteFloat
+    accuracies: dict[str, FiniteFloat]
+    """by condition, the mean over seeds"""
+
+
 class SplitComparison(_Result):
     """All conditions on the questions of one split, in the order of the config."""
 
@@ -136,6 +146,8 @@ class SplitComparison(_Result):
     chance: FiniteFloat
     conditions: list[ConditionResult]
     ladders: list[LadderResult]
+    by_type: list[TypeResult]
+    """empty where the questions are not of several types"""
 
     def condition(self, name: str) -> ConditionResult:
         return next(result for result in self.conditions if result.condition == name)

@@ -34,8 +34,8 @@ class GoldFacts:
     """Finds the gold facts of a question that are in the corpus, shuffled among distractors.
 
     Distractors are the best facts of another searcher that are not gold. The order of all of them
-    depends on the query alone, and all scores are the same: neither tells which are gold. A question
-    without a gold fact in the corpus gets nothing.
+    depends on the query alone, and all scores are the same: neither tells which are gold. A
+    question without a gold fact in the corpus gets nothing.
     """
 
     def __init__(self, texts: pa.ChunkedArray, searcher: Searcher, distractors: int) -> None:

@@ -56,6 +56,7 @@ rule compare_conditions:
     input:
         [run.predictions for run in STUDY.runs],
         [run.summary for run in STUDY.runs if run.seed is not None],
+        questions=ancient(STUDY.questions),
         plan=STUDY.plan("comparison"),
     output:
         numbers=STUDY.comparison.numbers,
@@ -77,5 +78,5 @@ rule compare_conditions:
         ladders=as_json([ladder.model_dump(mode="json") for ladder in LADDERS]),
     shell:
         f"kformer compare {{params.runs}} --experiment {EXPERIMENT.experiment}"
-        " --baseline {params.baseline} --ladders {params.ladders:q}"
+        " --questions {input.questions} --baseline {params.baseline} --ladders {params.ladders:q}"
         f" --out {STUDY.folder} 2>&1 | tee {{log}}"
