@@ -31,16 +31,16 @@ from kformer.modeling.choice_grid import ChoiceGrid
 from kformer.modeling.configuration import KformerConfig
 from kformer.modeling.dropout import use_fast_dropout
 from kformer.modeling.encoder_families import ATTENTION, adapter_for
-from kformer.modeling.fact_embeddings import FactEmbeddings, mean_embeddings
-from kformer.modeling.fact_states import fact_states
+from kformer.modeling.fact_embeddings import FactEmbeddings
 from kformer.modeling.injections import find_injection
 from kformer.modeling.kept_states import given_states
 from kformer.modeling.output import KformerOutput
 from kformer.modeling.partly_trained import PartlyTrainedEmbedding
 from kformer.modeling.pretrained import load_encoder, longest_input
+from kformer.modeling.reading_facts import read_facts
 from kformer.modeling.scored_token import ScoredTokenOnly
 from kformer.modeling.scoring_head import ScoringHead
-from kformer.modeling.slots import BatchFacts, InitialisesItself
+from kformer.modeling.slots import InitialisesItself
 
 
 class KformerForMultipleChoice(PreTrainedModel):
@@ -209,7 +209,7 @@ class KformerForMultipleChoice(PreTrainedModel):
             candidates = Candidates.of(
                 input_ids.shape, fact_input_ids, fact_attention_mask, fact_positions, fact_scores
             )
-            facts = self._read_facts(rows, tokens, grid, candidates)
+            facts = read_facts(self, rows, tokens, grid, candidates)
         if facts is not None and output_facts:
             facts.tokens = tokens
         # Activations are reported for all tokens.
@@ -240,38 +240,6 @@ class KformerForMultipleChoice(PreTrainedModel):
             return states[:, 0]
         last = tokens.sum(-1) - 1
         return states[torch.arange(len(states), device=states.device), last]
-
-    def _read_facts(
-        self, rows: Tensor, tokens: Tensor, grid: ChoiceGrid, candidates: Candidates
-    ) -> BatchFacts | None:
-        """The facts to inject: all candidates embedded, and the best for each row chosen."""
-        if candidates.is_empty:
-            return None
-        if self.fact_embeddings is not None:
-            embeddings = self.fact_embeddings(candidates.ids, candidates.tokens)
-        else:
-            with torch.no_grad():
-                embeddings = mean_embeddings(candidates.ids, self._words.weight, candidates.tokens)
-        groups = grid.groups(len(candidates.positions), rows.device)
-        with torch.no_grad():
-            total = (self._words(rows) * tokens[..., None]).sum(1).float()
-        best = candidates.best(
-            total / tokens.sum(-1, keepdim=True), embeddings, groups, self.config.facts
-        )
-        kept = candidates.positions[groups].gather(1, best)
-        facts = BatchFacts(embeddings[:, None], kept.clamp(min=0), kept >= 0, candidates=best)
-        if self.config.scores_in_keys:
-            assert candidates.scores is not None, "this model reads the scores of facts: give them"
-            scores = candidates.scores[groups].gather(1, best).float()
-            facts.scores = (scores - self.config.score_mean) / self.config.score_std
-        if self.config.fact_encoder == "layers":
-            facts.embeddings = fact_states(self, candidates.ids, candidates.tokens)
-            facts.slots = candidates.tokens
-            return facts
-        if self.adapter.projection and self._words.embedding_dim != self.config.encoder.hidden_size:
-            project = self.encoder.get_submodule(self.adapter.projection)
-            facts.embeddings = project(facts.embeddings)
-        return facts
 
     @property
     def _attention_with_facts(self) -> str | None:

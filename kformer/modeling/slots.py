@@ -10,24 +10,23 @@ Shapes: R rows (question-choice pairs), L tokens, U facts of the batch, N facts 
 fact, P injected layers, D width, K width of a slot.
 """
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.activations import ACT2FN
 
 import kformer.modeling.attention  # noqa: F401 (registers the attention that facts join)
 from kformer.encoder_lookup import layer_span
+from kformer.modeling.batch_facts import BatchFacts
 from kformer.modeling.configuration import KformerConfig
 from kformer.modeling.encoder_families import LayerSites, adapter_for
 from kformer.modeling.injections import find_injection
+from kformer.modeling.slot_matching import Cosine, OfScore
 
 
 @runtime_checkable
@@ -43,36 +42,6 @@ class InitialisesItself(Protocol):
             std: the standard deviation with which the encoder's weights are initialised.
         """
         ...
-
-
-@dataclass
-class BatchFacts:
-    """The facts of the batch that is being computed.
-
-    Attributes:
-        embeddings: what slots are made of, for all distinct facts of the batch, (U, S, D).
-        kept: which of them each row keeps, (R, N).
-        mask: which of these are facts at all, (R, N).
-        slots: which of a fact's S slots there are, (U, S); None = all.
-        scores: what retrieval scored the kept facts, standardised, (R, N); None = nobody reads it.
-        candidates: which of its question's candidates these are, (R, N); None where a method has
-            facts of its own.
-        tokens: the mask (R, L) of the input if activations are to be recorded, else None.
-    """
-
-    embeddings: Tensor
-    kept: Tensor
-    mask: Tensor
-    slots: Tensor | None = None
-    scores: Tensor | None = None
-    candidates: Tensor | None = None
-    tokens: Tensor | None = None
-
-    @property
-    def slot_mask(self) -> Tensor:
-        """Which slots of each row there are, (R, N·S)."""
-        mask = self.mask[..., None].expand(-1, -1, self.embeddings.shape[1])
-        return (mask if self.slots is None else mask & self.slots[self.kept]).flatten(1)
 
 
 class Projection(nn.Linear):
@@ -148,59 +117,6 @@ class FactSlots(nn.Module):
         highest = highest.masked_fill(~facts.slot_mask, -torch.inf)
         of_facts = highest.unflatten(1, (-1, facts.embeddings.shape[1])).amax(-1)
         self.activations = of_facts.masked_fill(~facts.mask, 0.0)
-
-
-class Cosine(nn.Module):
-    """Matches a slot where the cosine of state and key exceeds a threshold.
-
-    ``scale · (cos(x, k) − threshold)``, both learned. As LayerNorm on the keys of KBLaM (Wang et
-    al., arXiv 2410.10450) does, it keeps the many slots that are not meant from drowning the few
-    that are; and it makes them fire from the first step, whatever the length of states.
-    """
-
-    _SCALE, _THRESHOLD = 12.0, 0.4
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self._width = width
-        self.scale = nn.Parameter(torch.empty(()))
-        self.threshold = nn.Parameter(torch.empty(()))
-
-    def initialise(self, std: float) -> None:
-        init.constant_(self.scale, self._SCALE)
-        init.constant_(self.threshold, self._THRESHOLD)
-
-    def keys(self, keys: Tensor) -> Tensor:
-        """Keys (…, D) of length 1."""
-        return F.normalize(keys.float(), dim=-1).to(keys.dtype)
-
-    def forward(self, states: Tensor, keys: Tensor) -> Tensor:
-        """How well states (R, L, D) match keys (R, N·S, D) of length 1, (R, L, N·S)."""
-        scale = self.scale / math.sqrt(self._width)  # the length of what is normalised
-        normalised = F.layer_norm(states, (self._width,)).to(keys.dtype)
-        matched = normalised @ keys.transpose(1, 2)
-        return matched * scale.to(keys.dtype) - (self.scale * self.threshold).to(keys.dtype)
-
-
-class OfScore(nn.Module):
-    """What a fact's retrieval score adds to how well its slots match: one more dimension of keys.
-
-    Where every choice has facts of its own, these all have the words of their choice; the score
-    says which of them also speak of the question. How much it counts is learned, from 1 on.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(()))
-
-    def initialise(self, std: float) -> None:
-        init.constant_(self.weight, 1.0)
-
-    def forward(self, facts: BatchFacts) -> Tensor:
-        """(R, 1, N·S)."""
-        assert facts.scores is not None
-        scores = facts.scores[..., None].expand(-1, -1, facts.embeddings.shape[1])
-        return (self.weight * scores).flatten(1)[:, None]
 
 
 class FeedForwardSlots(FactSlots):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import erf, softmax
 
-from kformer.modeling.slots import Cosine
+from kformer.modeling.slot_matching import Cosine
 
 from .conftest import INPUTS, PADDING, close, make_model, properties, to_tensors
 

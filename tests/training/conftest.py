@@ -21,12 +21,16 @@ class Killed(BaseException):
     """What stops a run in the middle, as no handler of errors would."""
 
 
-@pytest.fixture(autouse=True)
-def always_one_thread(one_thread):
+@pytest.fixture(autouse=True, scope="module")
+def always_one_thread():
     """The same run has the same bits, also one that tests share.
 
-    Set anew for each test: tests of other folders, which may run in between, leave several threads.
+    Set anew for each file: tests of other folders, which may run in between, leave several threads.
     """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def start_forked(target, *arguments):
