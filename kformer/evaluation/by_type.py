@@ -1,14 +1,14 @@
 """Accuracy by type of question: where what a method gains comes from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from kformer.evaluation.answers import AnsweredQuestions, RunAnswers, right_answers
+from kformer.evaluation.answers import AnsweredQuestions, Floats
 from kformer.evaluation.results import SplitComparison, TypeResult
 from kformer.io.formatting import percent
-from kformer.io.tables import read_rows
+from kformer.io.tables import read_columns
 
 _MOST_TYPES = 12  # more would be no table
 _NO_TYPE = "(no type)"
@@ -16,31 +16,34 @@ _NO_TYPE = "(no type)"
 
 def read_types(questions: Path) -> dict[str, str]:
     """The type of each question of a table that has one, by the question's id."""
-    rows = read_rows(questions, "questions")
+    batches = read_columns(questions, "questions", ["question_id", "type"])
+    rows = (row for batch in batches for row in batch.to_pylist())
     return {row["question_id"]: row["type"] for row in rows if row["type"]}
 
 
 def accuracies_by_type(
-    questions: AnsweredQuestions, runs: Sequence[RunAnswers], type_of: Mapping[str, str]
+    questions: AnsweredQuestions, right: Mapping[str, Floats], type_of: Mapping[str, str]
 ) -> list[TypeResult]:
     """The mean accuracy of each condition's runs on the questions of each type.
 
     None where questions are of one type alone, or of too many for a table.
+
+    Args:
+        right: (S, Q) where each run of each condition was right.
+        type_of: the types of questions that have one, by their ids.
     """
     types = np.array([type_of.get(each, _NO_TYPE) for each in questions.ids])
     found = sorted(set(types.tolist()))
     if not 1 < len(found) <= _MOST_TYPES:
         return []
-    of_condition: dict[str, list[RunAnswers]] = {}
-    for run in runs:
-        of_condition.setdefault(run.condition, []).append(run)
-    right = {name: right_answers(some, questions).mean(0) for name, some in of_condition.items()}
     return [
         TypeResult(
             type=each,
             questions=int((types == each).sum()),
             chance=float(np.mean(1 / questions.choices[types == each])),
-            accuracies={name: float(mean[types == each].mean()) for name, mean in right.items()},
+            accuracies={
+                name: float(table[:, types == each].mean()) for name, table in right.items()
+            },
         )
         for each in found
     ]

@@ -7,6 +7,7 @@ import numpy as np
 
 from kformer.evaluation.answers import (
     AnsweredQuestions,
+    Floats,
     RunAnswers,
     right_answers,
     votes_for_choices,
@@ -46,9 +47,8 @@ def compare_conditions(
     by_condition: dict[str, list[RunAnswers]] = {}
     for run in runs:
         by_condition.setdefault(run.condition, []).append(run)
-    conditions = PairedConditions(
-        {name: right_answers(group, questions) for name, group in by_condition.items()}
-    )
+    right = {name: right_answers(group, questions) for name, group in by_condition.items()}
+    conditions = PairedConditions(right)
     gains = conditions.differences((name, baseline) for name in by_condition if name != baseline)
     reference_cost = _mean_measure(by_condition[baseline], "seconds_per_step")
     return SplitComparison(
@@ -58,24 +58,25 @@ def compare_conditions(
         conditions=[
             ConditionResult(
                 condition=name,
-                **_accuracy(name, group, questions, conditions),
+                **_accuracy(name, group, right[name], questions, conditions),
                 **_gain(gains.get((name, baseline))),
                 **_cost(group, reference_cost),
             )
             for name, group in by_condition.items()
         ],
         ladders=_ladders(ladders, conditions, baseline, gains),
-        by_type=accuracies_by_type(questions, runs, type_of or {}),
+        by_type=accuracies_by_type(questions, right, type_of or {}),
     )
 
 
 def _accuracy(
     name: str,
     runs: Sequence[RunAnswers],
+    right: Floats,
     questions: AnsweredQuestions,
     conditions: PairedConditions,
 ) -> dict[str, Any]:
-    by_run = right_answers(runs, questions).mean(axis=1)
+    by_run = right.mean(axis=1)
     trained = [
         (run.seed, float(accuracy))
         for run, accuracy in zip(runs, by_run, strict=True)

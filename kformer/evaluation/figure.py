@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -73,16 +74,35 @@ def _draw_condition(axes: Axes, row: int, result: ConditionResult, is_baseline: 
     axes.plot([low, high], [row, row], color=BLUE, linewidth=2, solid_capstyle="butt")
     face = "white" if is_baseline else BLUE
     axes.plot(accuracy, row, "o", markersize=8, color=BLUE, markerfacecolor=face, markeredgewidth=2)
-    axes.annotate(
-        percent(result.accuracy_mean),
-        (accuracy, row),
-        (0, 8),
-        textcoords="offset points",
-        ha="center",
-        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},  # no line runs through it
-    )
+    write_accuracy(axes, result, (accuracy, row), above=8, pad=0.8)
     seeds = [100 * seed for seed in result.seed_accuracies]
     axes.plot(seeds, [row + _SEEDS_BELOW] * len(seeds), "o", markersize=3.5, color=ORANGE)
+
+
+def write_accuracy(
+    axes: Axes,
+    result: ConditionResult,
+    point: tuple[float, float],
+    above: float,
+    pad: float,
+    **text: Any,
+) -> None:
+    """Writes an accuracy over a point, in a white box, so that no line runs through it.
+
+    Args:
+        above: how far, in points as of type.
+        pad: the margin of the box.
+        text: further arguments of matplotlib's `Text`.
+    """
+    axes.annotate(
+        percent(result.accuracy_mean),
+        point,
+        (0, above),
+        textcoords="offset points",
+        ha="center",
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": pad},
+        **text,
+    )
 
 
 def _draw_chance(axes: Axes, chance: float) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 
-from kformer.evaluation.figure import BLUE, GREY, ORANGE, figure_to_save
+from kformer.evaluation.figure import BLUE, GREY, ORANGE, figure_to_save, write_accuracy
 from kformer.evaluation.ladder import FACTS
 from kformer.evaluation.ladder_report import facts_in
 from kformer.evaluation.results import Comparison, ConditionResult, LadderResult
@@ -16,7 +16,6 @@ _STEP_INCHES = 0.62  # from one kind of facts to the next
 _PANEL_HEIGHT = 2.7  # inches
 _BESIDE = 0.22  # steps to the right of the facts whose control it is
 _PALE = "#d9d9d9"
-_CONTROLS = ("shuffle", "random")
 
 
 def draw_ladders(comparison: Comparison, path: Path, kind: str) -> None:
@@ -59,9 +58,10 @@ def _draw_panel(axes: Axes, ladder: LadderResult, comparison: Comparison, kinds:
     axes.axhline(100 * baseline.accuracy_mean, color=GREY, linewidth=1, linestyle=":", zorder=1)
     axes.axhline(100 * comparison.chance, color=_PALE, linewidth=1, linestyle="--", zorder=1)
     axes.plot(*_line(ladder, comparison, kinds), color=BLUE, linewidth=1.5, alpha=0.4, zorder=2)
+    controls = {control.control for control in ladder.main.controls}
     for facts, names in ladder.conditions.items():
         for name in names:
-            colour = ORANGE if facts in _CONTROLS else BLUE
+            colour = ORANGE if facts in controls else BLUE
             _draw_point(axes, kinds.index(facts), comparison.condition(name), colour)
     for rung in ladder.rungs:
         if rung is not ladder.main:
@@ -85,16 +85,7 @@ def _draw_point(axes: Axes, position: int, result: ConditionResult, colour: str)
     low, high = (100 * end for end in result.ci95_with_seeds)
     axes.plot([position] * 2, [low, high], color=colour, linewidth=1.8, solid_capstyle="butt")
     axes.plot(position, 100 * result.accuracy_mean, "o", color=colour, markersize=4.5)
-    axes.annotate(
-        percent(result.accuracy_mean),
-        (position, high),
-        (0, 5),
-        textcoords="offset points",
-        ha="center",
-        fontsize=9,
-        color=colour,
-        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},  # no line runs through it
-    )
+    write_accuracy(axes, result, (position, high), above=5, pad=0.6, fontsize=9, color=colour)
 
 
 def _line(

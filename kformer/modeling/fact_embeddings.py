@@ -14,25 +14,16 @@ class FactEmbeddings(PartlyTrainedEmbedding):
 
         A fact without tokens is zero.
         """
+        if ids.numel() == 0:
+            return self.weight.new_zeros(ids.shape[0], self.embedding_dim)
         is_token = mask.bool()
-        if self.rows is None or ids.numel() == 0:
-            return mean_embeddings(ids, self.weight, is_token)
-        rows = self.row_of_token[ids]
-        total = embedding_sum(rows.clamp(min=0), self.rows, is_token & (rows >= 0))
-        total = total + embedding_sum(ids, self.weight, is_token & (rows < 0))
-        return total / _counts(is_token)
-
-
-def mean_embeddings(ids: Tensor, table: Tensor, mask: Tensor) -> Tensor:
-    """The means (F, E) of the rows of a table (V, E) for the ids (F, T) under the mask (F, T)."""
-    if ids.numel() == 0:
-        return table.new_zeros(ids.shape[0], table.shape[1])
-    return embedding_sum(ids, table, mask) / _counts(mask)
-
-
-def _counts(mask: Tensor) -> Tensor:
-    """How many tokens each fact has (F, 1), at least 1."""
-    return mask.sum(-1, keepdim=True).clamp(min=1)
+        if self.rows is None:
+            total = embedding_sum(ids, self.weight, is_token)
+        else:
+            rows = self.row_of_token[ids]
+            total = embedding_sum(rows.clamp(min=0), self.rows, is_token & (rows >= 0))
+            total = total + embedding_sum(ids, self.weight, is_token & (rows < 0))
+        return total / is_token.sum(-1, keepdim=True).clamp(min=1)
 
 
 def embedding_sum(ids: Tensor, table: Tensor, mask: Tensor) -> Tensor:

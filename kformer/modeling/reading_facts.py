@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from kformer.modeling.batch_facts import BatchFacts
 from kformer.modeling.candidates import Candidates
 from kformer.modeling.choice_grid import ChoiceGrid
-from kformer.modeling.fact_embeddings import mean_embeddings
 from kformer.modeling.fact_states import fact_states
 
 if TYPE_CHECKING:
@@ -37,11 +36,12 @@ def read_facts(
     if candidates.is_empty:
         return None
     config, words = model.config, model.get_input_embeddings()
-    embeddings = _mean_of_words(model, candidates)
+    if model.fact_embeddings is not None:
+        embeddings = model.fact_embeddings(candidates.ids, candidates.tokens)
+    else:
+        embeddings = _mean(words, candidates.ids, candidates.tokens)
     groups = grid.groups(len(candidates.positions), rows.device)
-    with torch.no_grad():
-        total = (words(rows) * tokens[..., None]).sum(1).float()
-    best = candidates.best(total / tokens.sum(-1, keepdim=True), embeddings, groups, config.facts)
+    best = candidates.best(_mean(words, rows, tokens), embeddings, groups, config.facts)
     kept = candidates.positions[groups].gather(1, best)
     facts = BatchFacts(embeddings[:, None], kept.clamp(min=0), kept >= 0, candidates=best)
     if config.scores_in_keys:
@@ -56,12 +56,8 @@ def read_facts(
     return facts
 
 
-def _mean_of_words(model: "KformerForMultipleChoice", candidates: Candidates) -> Tensor:
-    """The mean word embeddings of the distinct facts, (U, E), by which they are chosen."""
-    if model.fact_embeddings is not None:
-        embeddings: Tensor = model.fact_embeddings(candidates.ids, candidates.tokens)
-        return embeddings
-    words = model.get_input_embeddings()
-    assert isinstance(words, nn.Embedding)
-    with torch.no_grad():
-        return mean_embeddings(candidates.ids, words.weight, candidates.tokens)
+@torch.no_grad()
+def _mean(words: nn.Module, ids: Tensor, tokens: Tensor) -> Tensor:
+    """The mean embeddings (…, E) of the words of texts (…, L) with their mask."""
+    total: Tensor = (words(ids) * tokens[..., None]).sum(-2).float()
+    return total / tokens.sum(-1, keepdim=True).clamp(min=1)

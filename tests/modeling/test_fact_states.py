@@ -59,3 +59,19 @@ def test_activations_are_those_of_a_fact_s_strongest_token():
     together = model(**to_tensors(INPUTS[:1], [[[31, 32, 33]]]), output_facts=True)
     assert together.fact_activations.shape == (1, 3, 2, 1)
     assert together.fact_activations.isfinite().all()
+
+
+def test_facts_are_chosen_by_the_words_as_they_are_trained(tmp_path):
+    """In training, where some rows of the embeddings are trained alone, as in the saved model."""
+    model = make_model("contextual", facts=2)
+    model.train_only(range(5, 60), [])
+    with torch.no_grad():
+        words = model.encoder.get_input_embeddings()
+        words.rows.copy_(torch.randn_like(words.rows))
+    tensors = to_tensors(INPUTS, FACTS)
+    expected = model(**tensors, output_facts=True)
+    model.save_pretrained(tmp_path)
+    saved = type(model).from_pretrained(tmp_path).eval()
+    found = saved(**tensors, output_facts=True)
+    assert torch.equal(found.kept_facts, expected.kept_facts)
+    close(found.logits, expected.logits)

@@ -23,6 +23,11 @@ from .conftest import properties
 FACTS = ["the pet of krez is rabbit.", "the food of krez is soup.", "the job of plom is judge."]
 
 
+def scores_of(fact_ids):
+    """Falling ones, of which each tells its fact and its rank."""
+    return [9.0 - rank + fact_id / 8 for rank, fact_id in enumerate(fact_ids)]
+
+
 @pytest.fixture
 def processor(tiny_encoder):
     return KformerProcessor(load_tokenizer(tiny_encoder), KformerConfig(injection="ffn"))
@@ -59,7 +64,7 @@ def write_knowledge(tmp_path):
         write_table(tmp_path / "facts.parquet", "facts", rows)
         rows = [
             {"question_id": question_id, "choice": choice if len(lists) > 1 else None}
-            | {"fact_ids": fact_ids, "scores": [1.0] * len(fact_ids)}
+            | {"fact_ids": fact_ids, "scores": scores_of(fact_ids)}
             for question_id, lists in found.items()
             for choice, fact_ids in enumerate(lists)
         ]
@@ -96,6 +101,36 @@ def test_only_the_questions_of_the_split_are_loaded(factless, write_questions, l
 def test_whether_there_are_questions_of_a_split_is_told(factless, write_questions, load):
     questions = load(factless, write_questions(train=2, test_extra=1))
     assert [questions.has(split) for split in ALL_SPLITS] == [True, False, False, True]
+
+
+@pytest.mark.parametrize("found", [[[2, 0]], [[2], [0, 1]], [[]]])
+def test_each_fact_has_the_score_that_it_was_found_with(
+    found, tiny_encoder, write_questions, write_knowledge, load
+):
+    config = KformerConfig(injection="ffn", scores_in_keys=True)
+    scored = KformerProcessor(load_tokenizer(tiny_encoder), config)
+    # The table of what was found is in another order than that of the questions.
+    knowledge = write_knowledge({"test-1": [[1]], "other": [[0]], "test-0": found})
+    examples = load(scored, write_questions(test=2), knowledge).split("test")
+    expected = [[scores_of(ids) for ids in lists] for lists in (found, [[1]])]
+    assert [[each.tolist() for each in e.features.scores] for e in examples] == expected
+    assert sorted(examples.scores) == sorted(
+        score for lists in expected for scores in lists for score in scores
+    )
+    batch = scored.collate([each.features for each in examples])
+    positions, scores = batch["fact_positions"], batch["fact_scores"]
+    assert scores.shape == positions.shape and not scores[positions < 0].any()
+    of_first = scores[0] if len(found) == 1 else scores[0, 0]
+    assert of_first[: len(found[0])].tolist() == scores_of(found[0])
+
+
+def test_scores_are_asked_for_where_the_model_reads_them(tiny_encoder):
+    config = KformerConfig(injection="ffn", scores_in_keys=True)
+    scored = KformerProcessor(load_tokenizer(tiny_encoder), config)
+    with pytest.raises(KformerError, match="scores: this model reads them"):
+        scored("", "which pet", ["cat", "dog"], FACTS, [1.0, 0.5])
+    features = scored("", "which pet", ["cat", "dog"], [FACTS[:1], FACTS[1:]], [[3.0], [2.0, 1.0]])
+    assert features.scores == [[3.0], [2.0, 1.0]]
 
 
 def test_cut_inputs_are_counted_over_all_questions(tiny_encoder, write_questions, load):
