@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: install demo test schemas ui clean
+.PHONY: install demo lint test schemas ui clean
 
 install: $(INSTALLED)
 
@@ -17,10 +17,14 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: install
 	snakemake --cores all all
 
-test: install
+lint: install
 	ruff check .
 	ruff format --check .
 	mypy
+	snakefmt --check Snakefile workflow
+	snakemake --lint
+
+test: lint
 	pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 # After a change of the config's types.

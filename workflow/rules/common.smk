@@ -74,6 +74,7 @@ def read_study():
 STUDY = or_exit(read_study)
 or_exit(write_plans, STUDY, paths.RUN_LOCK)
 EXPERIMENT = STUDY.experiment
+LADDERS = ladders_of(STUDY.conditions)
 
 os.environ.update(STUDY.environment)
 
@@ -165,6 +166,16 @@ def options_of(tables):
     return " ".join(
         options(name.replace("_", "-"), [table]) for name, table in tables.items()
     )
+
+
+def figures_of_ladders():
+    """None where no method has more than one condition."""
+    svg = report(
+        STUDY.comparison.ladder_svg,
+        category="Comparison",
+        labels={"figure": "accuracy of each method by the facts that it reads"},
+    )
+    return [svg, STUDY.comparison.ladder_png] if have_steps(LADDERS) else []
 
 
 def counts_of_all_shards(wildcards):

@@ -1,15 +1,4 @@
-LADDERS = ladders_of(STUDY.conditions)
 UNTRAINED_RUN = STUDY.run("{condition}", None)
-
-
-def figures_of_ladders():
-    """None where no method has more than one condition."""
-    svg = report(
-        STUDY.comparison.ladder_svg,
-        category="Comparison",
-        labels={"figure": "accuracy of each method by the facts that it reads"},
-    )
-    return [svg, STUDY.comparison.ladder_png] if have_steps(LADDERS) else []
 
 
 rule evaluate_model:
