@@ -3,8 +3,7 @@
 Facts have no position: every token sees all of them, also where tokens see only those before
 them, or only near ones.
 
-Shapes: R rows, H heads, L tokens, N facts, S slots a fact, K width of all keys or values of a
-token.
+Shapes: R rows, H heads, L tokens, S slots of facts, K width of all keys or values of a token.
 """
 
 import math
@@ -29,11 +28,11 @@ class Slots(Protocol):
     recording: bool
 
     def keys_values_mask(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Keys and values (R, N·S, K), and the mask (R, N·S) of slots that there are."""
+        """Keys and values (R, S, K), and the mask (R, S) of slots that there are."""
         ...
 
     def record(self, activations: Tensor) -> None:
-        """Takes the attention weights (R, L, N·S) of the facts."""
+        """Takes the attention weights (R, L, S) of the facts."""
         ...
 
 

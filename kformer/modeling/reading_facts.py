@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from kformer.modeling.batch_facts import BatchFacts
+from kformer.modeling.batch_facts import BatchFacts, RowSlots
 from kformer.modeling.candidates import Candidates
 from kformer.modeling.choice_grid import ChoiceGrid
 from kformer.modeling.fact_states import fact_states
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 def read_facts(
     model: "KformerForMultipleChoice",
     rows: Tensor,
-    tokens: Tensor,
+    is_token: Tensor,
     grid: ChoiceGrid,
     candidates: Candidates,
 ) -> BatchFacts | None:
-    """The facts to inject: those that fit each row best; None where there are no candidates.
+    """The facts to inject: those that fit each row best; None where there are none.
 
     Args:
         model: it embeds them.
         rows: the token ids of the inputs, (R, L).
-        tokens: their mask, (R, L).
+        is_token: their mask, (R, L).
         grid: which choices the rows are.
         candidates: of the whole batch.
     """
@@ -41,18 +41,25 @@ def read_facts(
     else:
         embeddings = _mean(words, candidates.ids, candidates.tokens)
     groups = grid.groups(len(candidates.positions), rows.device)
-    best = candidates.best(_mean(words, rows, tokens), embeddings, groups, config.facts)
+    best = candidates.best(_mean(words, rows, is_token), embeddings, groups, config.facts)
     kept = candidates.positions[groups].gather(1, best)
-    facts = BatchFacts(embeddings[:, None], kept.clamp(min=0), kept >= 0, candidates=best)
+    mask, kept = kept >= 0, kept.clamp(min=0)
+    if config.fact_encoder == "layers":
+        read, kept = kept.unique(return_inverse=True)  # no layer reads what nobody keeps
+        tokens = candidates.tokens[read]
+        embeddings = fact_states(model, candidates.ids[read], tokens)
+        if not len(embeddings):
+            return None  # all facts are padding
+        of_rows = RowSlots.several(kept, mask, tokens.sum(-1))
+    else:
+        if model.adapter.projection and embeddings.shape[-1] != config.encoder.hidden_size:
+            embeddings = model.encoder.get_submodule(model.adapter.projection)(embeddings)
+        of_rows = RowSlots.one_each(kept, mask)
+    facts = BatchFacts(embeddings, mask, of_rows, candidates=best)
     if config.scores_in_keys:
         assert candidates.scores is not None, "this model reads the scores of facts: give them"
         scores = candidates.scores[groups].gather(1, best).float()
         facts.scores = (scores - config.score_mean) / config.score_std
-    if config.fact_encoder == "layers":
-        facts.embeddings = fact_states(model, candidates.ids, candidates.tokens)
-        facts.slots = candidates.tokens
-    elif model.adapter.projection and embeddings.shape[-1] != config.encoder.hidden_size:
-        facts.embeddings = model.encoder.get_submodule(model.adapter.projection)(facts.embeddings)
     return facts
 
 

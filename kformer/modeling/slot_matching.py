@@ -1,6 +1,6 @@
 """When a slot of the feed-forward layer fires, other than by the dot product of the released model.
 
-Shapes: R rows (question-choice pairs), L tokens, N facts kept, S slots a fact, D width.
+Shapes: R rows (question-choice pairs), L tokens, S slots of a row, D width.
 """
 
 import math
@@ -38,7 +38,7 @@ class Cosine(nn.Module):
         return F.normalize(keys.float(), dim=-1).to(keys.dtype)
 
     def forward(self, states: Tensor, keys: Tensor) -> Tensor:
-        """How well states (R, L, D) match keys (R, N·S, D) of length 1, (R, L, N·S)."""
+        """How well states (R, L, D) match keys (R, S, D) of length 1, (R, L, S)."""
         scale = self.scale / math.sqrt(self._width)  # the length of what is normalised
         normalised = F.layer_norm(states, (self._width,)).to(keys.dtype)
         matched = normalised @ keys.transpose(1, 2)
@@ -60,7 +60,6 @@ class OfScore(nn.Module):
         init.constant_(self.weight, 1.0)
 
     def forward(self, facts: BatchFacts) -> Tensor:
-        """(R, 1, N·S)."""
+        """(R, 1, S)."""
         assert facts.scores is not None
-        scores = facts.scores[..., None].expand(-1, -1, facts.embeddings.shape[1])
-        return (self.weight * scores).flatten(1)[:, None]
+        return self.weight * facts.scores.gather(1, facts.of_rows.facts)[:, None]

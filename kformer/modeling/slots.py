@@ -6,8 +6,8 @@ to it as further slots, ``FFN'(x) = fc2(gelu(fc1 x)) + Σ_i gelu(x · k_i) v_i``
 
 A fact may also have several slots, one for each of its tokens.
 
-Shapes: R rows (question-choice pairs), L tokens, U facts of the batch, N facts kept, S slots a
-fact, P injected layers, D width, K width of a slot.
+Shapes: R rows (question-choice pairs), L tokens, T slots of the batch, N facts kept, S slots of a
+row, P injected layers, D width, K width of a slot.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,13 +16,14 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.activations import ACT2FN
 
 import kformer.modeling.attention  # noqa: F401 (registers the attention that facts join)
 from kformer.encoder_lookup import layer_span
-from kformer.modeling.batch_facts import BatchFacts
+from kformer.modeling.batch_facts import BatchFacts, RowSlots
 from kformer.modeling.configuration import KformerConfig
 from kformer.modeling.encoder_families import LayerSites, adapter_for
 from kformer.modeling.injections import find_injection
@@ -84,15 +85,18 @@ class FactSlots(nn.Module):
         self.facts = facts
 
     def keys_values_mask(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Keys and values (R, N·S, K), and the mask (R, N·S) of slots that there are."""
+        """Keys and values (R, S, K), and the mask (R, S) of slots that there are."""
         facts = self.facts
         assert facts is not None
-        if len(facts.embeddings) <= facts.kept.numel():  # each is projected once
-            keys, values = (f(facts.embeddings)[facts.kept] for f in (self.keys, self.value))
+        of_rows = facts.of_rows
+        if len(facts.embeddings) <= of_rows.slots.numel():  # each is projected once
+            keys, values = self.keys(facts.embeddings), self.value(facts.embeddings)
+            # An embedding's backward pass is many times faster on a CPU than that of an index.
+            keys, values = (F.embedding(of_rows.slots, each) for each in (keys, values))
         else:
-            kept = facts.embeddings[facts.kept]
+            kept = facts.embeddings[of_rows.slots]
             keys, values = self.keys(kept), self.value(kept)
-        return keys.flatten(1, 2), values.flatten(1, 2), facts.slot_mask
+        return keys, values, of_rows.mask
 
     def keys(self, embeddings: Tensor) -> Tensor:
         """The keys (…, K) of slots that are made of these embeddings (…, D)."""
@@ -108,14 +112,16 @@ class FactSlots(nn.Module):
         """Keeps the highest of each fact's activations, over the tokens and its slots.
 
         Args:
-            activations: of slots that there are, and zero for the others, (R, L, N·S).
+            activations: of slots that there are, and zero for the others, (R, L, S).
         """
         facts = self.facts
         assert facts is not None and facts.tokens is not None
         padding = ~facts.tokens[..., None]
         highest = activations.detach().float().masked_fill(padding, -torch.inf).amax(1)
-        highest = highest.masked_fill(~facts.slot_mask, -torch.inf)
-        of_facts = highest.unflatten(1, (-1, facts.embeddings.shape[1])).amax(-1)
+        of_rows = facts.of_rows
+        highest = highest.masked_fill(~of_rows.mask, -torch.inf)
+        of_facts = torch.full(facts.mask.shape, -torch.inf, device=highest.device)
+        of_facts = of_facts.scatter_reduce(1, of_rows.facts, highest, "amax")
         self.activations = of_facts.masked_fill(~facts.mask, 0.0)
 
 
@@ -150,7 +156,7 @@ class FeedForwardSlots(FactSlots):
         assert self._input is not None
         keys, values, mask = self.keys_values_mask()
         if self.cosine is None:
-            matched = self._input @ keys.transpose(1, 2)  # (R, L, N·S)
+            matched = self._input @ keys.transpose(1, 2)  # (R, L, S)
         else:
             matched = self.cosine(self._input, keys)
         if self.of_score is not None:
@@ -262,7 +268,8 @@ class StaticSlots(InjectionModule):
 
     def own_facts(self, rows: int) -> BatchFacts:
         kept = torch.arange(len(self.embeddings), device=self.embeddings.device).expand(rows, -1)
-        return BatchFacts(self.embeddings[:, None], kept, torch.ones_like(kept, dtype=torch.bool))
+        mask = torch.ones_like(kept, dtype=torch.bool)
+        return BatchFacts(self.embeddings, mask, RowSlots.one_each(kept, mask))
 
 
 def _key_width(encoder: Any) -> int:

@@ -102,7 +102,7 @@ def test_slots_are_added_to_the_feed_forward_layer(family, method):
         if number not in (1, 2):
             assert torch.equal(found, plain)
             continue
-        keys, values = (each.flatten(0, 1) for each in slots[number])
+        keys, values = slots[number]
         fired = activation(x[0] @ keys.T)
         close(found[0], plain[0] + fired @ values)
         strongest = fired.amax(0)
@@ -176,4 +176,4 @@ def test_narrower_or_wider_word_embeddings_are_projected(family, projection, wid
     read = []
     model.injection.layers[0].key.register_forward_pre_hook(lambda _, args: read.append(args[0]))
     logits(model, to_tensors([[[2, 11, 3]]], [[[31, 32]]]))
-    assert torch.equal(read[0], widened[0]) and read[0].shape == (1, 1, 16)
+    assert torch.equal(read[0], widened[0]) and read[0].shape == (1, 16)
