@@ -43,7 +43,7 @@ VERSIONS: dict[StageName, int] = {
     "featurize": 1,
     "states": 2,
     "describe_retrieval": 3,
-    "train": 5,
+    "train": 4,
     "evaluate": 5,
     "answer_by_retrieval": 3,
     "compare": 5,
