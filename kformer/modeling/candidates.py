@@ -67,6 +67,11 @@ class Candidates:
         """Whether no input of the batch has any candidate."""
         return self.ids.numel() == 0 or self.positions.numel() == 0
 
+    def first(self, groups: Tensor, most: int) -> Tensor:
+        """Which candidates (R, N) are the first of each input's group; N is at most ``most``."""
+        number = min(most, self.positions.shape[1])
+        return torch.arange(number, device=groups.device).expand(len(groups), -1)
+
     def best(self, inputs: Tensor, embeddings: Tensor, groups: Tensor, most: int) -> Tensor:
         """Which candidates (R, N) fit each input best, best first; N is at most ``most``.
 

@@ -15,8 +15,9 @@ class KformerConfig(PreTrainedConfig):
         encoder: the encoder's own configuration.
         injection: name of the method, known to `kformer.modeling.injections`.
         injection_layers: the layers injected into, [start, end), 0-based and half open.
-        facts: N, how many facts are kept per choice; more are filtered down to the N whose
-            embedding fits the input best.
+        facts: N, how many facts are kept per choice.
+        filter: which of more facts slots are made of: ``words``, the N whose mean word embedding
+            fits the input best, as released; ``retrieval``, the first N.
         key_init: how a fact's key projection starts: ``normal`` is N(0, 0.02) as released,
             ``identity`` adds ``key_scale`` times the identity matrix, so that from the first
             step a fact's slot fires on words like its own.
@@ -48,6 +49,7 @@ class KformerConfig(PreTrainedConfig):
     injection: str = "none"
     injection_layers: list[int] | tuple[int, int] = (9, 12)
     facts: int = 5
+    filter: Literal["words", "retrieval"] = "words"
     key_init: Literal["normal", "identity"] = "normal"
     key_scale: float | int = 4.0
     value_init: Literal["normal", "identity"] = "normal"

@@ -33,6 +33,7 @@ INJECTION_SETTINGS = frozenset(
     {
         "layers",
         "facts",
+        "filter",
         "key_init",
         "key_scale",
         "value_init",
@@ -56,6 +57,9 @@ class SettingsOfAnyMethod(Protocol):
 
     @property
     def value_init(self) -> str: ...
+
+    @property
+    def filter(self) -> str: ...
 
     @property
     def fact_encoder(self) -> str: ...
@@ -96,6 +100,8 @@ class Injection:
             reads_facts = cls.fact_input == "embeddings"
             if settings.value_init == "identity":
                 names |= {"value_init", "value_scale"}
+            if reads_facts and settings.filter != "words":
+                names.add("filter")
             if reads_facts and settings.fact_encoder != "words":
                 names.add("fact_encoder")
             if not cls.joins_attention and settings.match != "dot":

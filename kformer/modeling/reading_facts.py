@@ -24,7 +24,7 @@ def read_facts(
     grid: ChoiceGrid,
     candidates: Candidates,
 ) -> BatchFacts | None:
-    """The facts to inject: those that fit each row best; None where there are none.
+    """The facts to inject, those that each row keeps; None where there are none.
 
     Args:
         model: it embeds them.
@@ -36,31 +36,49 @@ def read_facts(
     if candidates.is_empty:
         return None
     config, words = model.config, model.get_input_embeddings()
-    if model.fact_embeddings is not None:
-        embeddings = model.fact_embeddings(candidates.ids, candidates.tokens)
-    else:
-        embeddings = _mean(words, candidates.ids, candidates.tokens)
+    embeddings = _mean_words(model, candidates)
     groups = grid.groups(len(candidates.positions), rows.device)
-    best = candidates.best(_mean(words, rows, is_token), embeddings, groups, config.facts)
-    kept = candidates.positions[groups].gather(1, best)
-    mask, kept = kept >= 0, kept.clamp(min=0)
-    if config.fact_encoder == "layers":
-        read, kept = kept.unique(return_inverse=True)  # no layer reads what nobody keeps
-        tokens = candidates.tokens[read]
-        embeddings = fact_states(model, candidates.ids[read], tokens)
-        if not len(embeddings):
-            return None  # all facts are padding
-        of_rows = RowSlots.several(kept, mask, tokens.sum(-1))
+    if config.filter == "retrieval":
+        best = candidates.first(groups, config.facts)
     else:
-        if model.adapter.projection and embeddings.shape[-1] != config.encoder.hidden_size:
-            embeddings = model.encoder.get_submodule(model.adapter.projection)(embeddings)
-        of_rows = RowSlots.one_each(kept, mask)
-    facts = BatchFacts(embeddings, mask, of_rows, candidates=best)
+        best = candidates.best(_mean(words, rows, is_token), embeddings, groups, config.facts)
+    kept = candidates.positions[groups].gather(1, best)
+    facts = _with_slots(model, candidates, embeddings, kept)
+    facts.candidates = best
     if config.scores_in_keys:
         assert candidates.scores is not None, "this model reads the scores of facts: give them"
         scores = candidates.scores[groups].gather(1, best).float()
         facts.scores = (scores - config.score_mean) / config.score_std
     return facts
+
+
+def _with_slots(
+    model: "KformerForMultipleChoice", candidates: Candidates, words: Tensor, kept: Tensor
+) -> BatchFacts:
+    """The facts (R, N) that rows keep, -1 for none, with what their slots are made of.
+
+    Args:
+        words: the mean embeddings (U, E) of the words of all facts.
+    """
+    mask, kept = kept >= 0, kept.clamp(min=0)
+    if model.config.fact_encoder == "layers":
+        read, kept = kept.unique(return_inverse=True)  # no layer reads what nobody keeps
+        tokens = candidates.tokens[read]
+        states = fact_states(model, candidates.ids[read], tokens)
+        if not len(states):  # all facts are padding: slots that are none need one to point at
+            states = states.new_zeros(1, states.shape[1])
+        return BatchFacts(states, mask, RowSlots.several(kept, mask, tokens.sum(-1)))
+    if model.adapter.projection and words.shape[-1] != model.config.encoder.hidden_size:
+        words = model.encoder.get_submodule(model.adapter.projection)(words)
+    return BatchFacts(words, mask, RowSlots.one_each(kept, mask))
+
+
+def _mean_words(model: "KformerForMultipleChoice", candidates: Candidates) -> Tensor:
+    """The mean word embeddings (U, E) of facts, by the table of facts where there is one."""
+    if model.fact_embeddings is not None:
+        embeddings: Tensor = model.fact_embeddings(candidates.ids, candidates.tokens)
+        return embeddings
+    return _mean(model.get_input_embeddings(), candidates.ids, candidates.tokens)
 
 
 @torch.no_grad()

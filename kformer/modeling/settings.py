@@ -64,6 +64,9 @@ class Model(Section):
     """The injected layers: a name, or [start, end), 0-based and half open."""
     facts: PositiveInt = 5
     """N, how many facts are kept per choice."""
+    filter: Literal["words", "retrieval"] = "words"
+    """Which of the facts that retrieval found slots are made of: those whose word embeddings fit
+    the input best, as released, or those that retrieval found best."""
     key_init: Literal["normal", "identity"] = "normal"
     """How key projections start: N(0, 0.02) as released, or that plus a scaled identity."""
     key_scale: PositiveFloat = 4.0

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from kformer.encoder_lookup import encoder_config
+from kformer.encoder_lookup import encoder_config, layer_span
 from kformer.io.token_tables import open_token_table
 from kformer.modeling.settings import Model
 from kformer.study.layout import Layout
@@ -25,6 +25,7 @@ _PROCESS_MB = 1_000  # Python and its libraries
 _BYTES_OF_A_PARAMETER = 20  # with gradient, two means of AdamW, and a copy that is being saved
 _BYTES_OF_A_STATE = 110  # each number that goes from layer to layer: all that a layer keeps of it
 _BYTES_OF_A_WEIGHT = 16  # of the attention
+_BYTES_OF_A_SLOT = 30  # each number of its key and value, and what it takes to read its fact
 _SPECIAL_TOKENS = 5  # of an input
 _BASE_SIZE = {
     "hidden_size": 768,
@@ -102,9 +103,20 @@ def memory_mb(model: Model, training: Training, inputs: Inputs) -> int:
     if training.max_tokens_per_pass:
         rows = max(1, min(rows, training.max_tokens_per_pass // inputs.tokens))
     states = rows * inputs.tokens * width * _BYTES_OF_A_STATE
-    weights = rows * inputs.tokens**2 * _number(encoder, "num_attention_heads") * _BYTES_OF_A_WEIGHT
-    needed = layers * (states + weights) + _BYTES_OF_A_PARAMETER * _parameters(encoder, model)
+    weights = inputs.tokens * _number(encoder, "num_attention_heads") * _BYTES_OF_A_WEIGHT
+    needed = layers * (states + rows * inputs.tokens * weights)
+    if model.method.has_slots:
+        start, end = layer_span(model.layers, layers)
+        of_a_slot = width * _BYTES_OF_A_SLOT + (weights if model.method.joins_attention else 0)
+        needed += rows * _slots(model) * (end - start) * of_a_slot
+    needed += _BYTES_OF_A_PARAMETER * _parameters(encoder, model)
     return _PROCESS_MB + needed // 2**20
+
+
+def _slots(model: Model) -> int:
+    """The most slots that an input reads: one for each fact, or for each token of one."""
+    reads_tokens = model.method.fact_input == "embeddings" and model.fact_encoder == "layers"
+    return model.facts * (model.max_fact_tokens if reads_tokens else 1)
 
 
 def _parameters(encoder: Mapping[str, Any], model: Model) -> int:
@@ -113,7 +125,8 @@ def _parameters(encoder: Mapping[str, Any], model: Model) -> int:
     words = width * (_number(encoder, "vocab_size") + _number(encoder, "max_position_embeddings"))
     feed_forward = 2 * width * _number(encoder, "intermediate_size")
     layers = _number(encoder, "num_hidden_layers") * (4 * width**2 + feed_forward)
-    return words * (2 if model.method.fact_input == "embeddings" else 1) + layers
+    of_facts = model.method.fact_input == "embeddings" and model.fact_encoder == "words"
+    return words * (2 if of_facts else 1) + layers
 
 
 def _number(encoder: Mapping[str, Any], field: str) -> int:

@@ -45,6 +45,7 @@ VARIANTS = {
     "cosine": {"injection": "ffn", "match": "cosine"},
     "contextual": {"injection": "ffn", "match": "cosine", "fact_encoder": "layers"},
     "contextual attention": {"injection": "attention", "fact_encoder": "layers"},
+    "first found": {"injection": "ffn", "filter": "retrieval"},
     "scored": {"injection": "ffn", "scores_in_keys": True},
 }
 """Injections with other settings than those as released, by names for tests."""

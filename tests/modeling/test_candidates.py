@@ -49,3 +49,13 @@ def test_shared_facts_give_what_facts_of_their_own_give(method, positions):
     for one, other in zip(*gradients, strict=True):
         close(one, other)
     assert embedded[0] == 4 and embedded[1] == torch.tensor(positions).numel()
+
+
+def test_the_first_found_are_kept_where_retrieval_filters():
+    model = make_model("first found", facts=2)
+    tensors, _ = shared([[2, 0, 1], [-1, -1, -1]])
+    output = model(**to_tensors(INPUTS), **tensors, output_facts=True)
+    assert output.kept_facts[0].tolist() == [[0, 1]] * 3
+    assert output.kept_facts[1].tolist() == [[-1, -1]] * 3
+    without = {"fact_positions": torch.tensor([[2, 0], [-1, -1]])}
+    close(output.logits, model(**to_tensors(INPUTS), **tensors | without).logits)

@@ -26,6 +26,7 @@ from kformer.training.settings import Training, TrainSettings
 
 CHANGES = [{"layers": "bottom3"}, {"facts": 2}, {"key_init": "identity"}, {"key_scale": 2.0}]
 CHANGES += [{"fact_encoder": "layers"}, {"match": "cosine"}, {"scores_in_keys": True}]
+CHANGES += [{"filter": "retrieval", "facts": 2}]
 CHANGES += [{"value_init": "identity"}, {"value_scale": 2.0}, {"max_fact_tokens": 2}]
 CHANGES += [{f"{part}_init": "identity", f"{part}_scale": 2.0} for part in ("key", "value")]
 SCORES = [5.0, 3.0, 2.0, 1.0, 0.5]
@@ -99,8 +100,10 @@ def test_a_setting_is_relevant_if_it_changes_what_is_computed(injection, tiny_en
         return Model(encoder=str(tiny_encoder), injection=injection, **change)
 
     for change in CHANGES:
-        init = {name: value for name, value in change.items() if name.endswith("init")}
-        base = settings(init if len(change) == 2 else {})
+        of_both = {
+            name: change[name] for name in change if name.endswith("init") or name == "facts"
+        }
+        base = settings(of_both if len(change) == 2 else {})
         changed = settings(change)
         same = base.relevant_settings() == changed.relevant_settings()
         assert are_same(computed(base), computed(changed)) == same, change

@@ -51,6 +51,17 @@ def test_embeddings_of_facts_are_parameters_too(base):
     assert memory_mb(with_facts, Training(), inputs) > memory_mb(base, Training(), inputs) + 500
 
 
+@pytest.mark.parametrize("injection", ["ffn", "attention"])
+def test_facts_whose_tokens_are_read_take_more_the_longer_they_are(base, injection):
+    inputs = Inputs(64, 128)
+    words, short, long = (
+        memory_mb(base.model_copy(update={"injection": injection} | change), Training(), inputs)
+        for change in ({}, *({"fact_encoder": "layers", "max_fact_tokens": n} for n in (45, 256)))
+    )
+    embeddings = 20 * BASE["vocab_size"] * 768 / 2**20  # of facts, which such a model has not
+    assert words - embeddings < short < long - 3_000
+
+
 def test_nothing_is_known_of_an_encoder_that_has_yet_to_be_downloaded():
     assert memory_mb(Model(encoder="nobody/nothing"), Training(), Inputs(1, 1)) == UNKNOWN_MB
 

@@ -99,7 +99,7 @@ def threads_on_this_machine():
     return min(cores, 4) if GPU else threads_of_trainings(STUDY, cores, memory)
 
 
-TRAINING_THREADS = threads_on_this_machine()
+TRAINING_THREADS = or_exit(threads_on_this_machine)
 
 
 def memory_needed(wildcards, input, attempt):
