@@ -1,6 +1,7 @@
 """The ladders of an experiment, as its conditions alone tell."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from kformer.evaluation.ladder import Ladder, Rung, RungKind
 from kformer.study.experiment import Condition
@@ -13,7 +14,7 @@ def ladders_of(conditions: Mapping[str, Condition]) -> list[Ladder]:
     """All ladders, in the order of their first conditions.
 
     A method is what reads the facts: conditions are of one method if they agree in model, training
-    and knowledge. Each of its retrievals is a ladder of its own, named after that condition; they
+    and knowledge, however many facts they read; a control reads as many as what it controls. Each of its retrievals is a ladder of its own, named after that condition; they
     share the rungs of gold facts. Without any, the gold facts alone are a ladder, named after the
     highest. A control of no condition at hand is in no ladder.
     """
@@ -39,13 +40,17 @@ def _ladders(method: Mapping[str, Condition]) -> list[Ladder]:
 
 
 def _controls(condition: Condition, method: Mapping[str, Condition]) -> dict[str, str]:
-    retrieval = condition.retrieval.relevant_settings()  # which the control is none of
     found = {
         other.retrieval.control: name
         for name, other in method.items()
-        if other.retrieval.control and other.retrieval.relevant_settings() == retrieval
+        if other.retrieval.control and _facts(other) == _facts(condition)
     }
     return dict(sorted(found.items(), key=lambda item: item[0] != "shuffle"))  # the usual one first
+
+
+def _facts(condition: Condition) -> tuple[dict[str, Any], int]:
+    """Which facts are read, control or not."""
+    return condition.retrieval.relevant_settings(), condition.model.facts
 
 
 def _kind(condition: Condition) -> RungKind:
@@ -55,4 +60,6 @@ def _kind(condition: Condition) -> RungKind:
 
 
 def _method(condition: Condition) -> str:
-    return key_of("train", condition.train_settings.relevant_settings(), condition.knowledge)
+    settings = condition.train_settings.relevant_settings()
+    settings["model"].pop("facts", None)
+    return key_of("train", settings, condition.knowledge)

@@ -79,6 +79,22 @@ def test_each_method_is_a_ladder_and_so_is_each_of_its_retrievals_on_the_same_go
     ]
 
 
+def test_gold_facts_among_others_may_be_more_and_a_control_reads_as_many_as_its_condition():
+    more = {"model": {"injection": "ffn", "facts": 9}}
+    (ladder,) = ladders(
+        gold=using(FFN, **GOLD),
+        among=using(more, **AMONG_OTHERS),
+        found=FFN,
+        shuffled=using(FFN, control="shuffle"),
+        more_shuffled=using(more, control="shuffle"),
+    )
+    assert rungs(ladder) == [
+        ("gold", "gold", {}),
+        ("gold_among_others", "among", {}),
+        ("retrieved", "found", {"shuffle": "shuffled"}),
+    ]
+
+
 def test_without_retrieved_facts_a_ladder_is_named_after_its_highest_rung():
     (ladder,) = ladders(among=using(FFN, **AMONG_OTHERS), gold=using(FFN, **GOLD))
     assert ladder.name == "gold"
