@@ -57,14 +57,14 @@ class Atomic(Triples):
         """
         for path in find_files(folder, _FILES, "the official ATOMIC archive"):
             for event, relation, answer in _annotations(path):
-                text = to_sentence(event, relation, answer, self)
+                text = to_text(event, relation, answer, self)
                 if text is None:
                     counts["none"] += 1
                 else:
                     yield Fact(text, relation, event)
 
 
-def to_sentence(event: str, relation: str, answer: str, templates: Triples) -> str | None:
+def to_text(event: str, relation: str, answer: str, templates: Triples) -> str | None:
     """Writes an annotation as English, or returns None if event or answer say nothing.
 
     ``templates`` says how for relations that the user has given a template for, and for those
@@ -73,8 +73,9 @@ def to_sentence(event: str, relation: str, answer: str, templates: Triples) -> s
     event, answer = _tidy(event), _tidy(answer)
     if not event or answer.casefold() in ("", "none"):
         return None
-    if relation not in ATOMIC_TEMPLATES or relation in templates.templates:
-        return templates.sentence(_named(event), relation, _named(answer))
+    of_templates = relation not in ATOMIC_TEMPLATES or relation in templates.templates
+    if of_templates or templates.written_as == "tail":
+        return templates.text(_named(event), relation, _named(answer))
     answer = _FILLER.sub("", answer.lower() if answer.isupper() else answer[0].lower() + answer[1:])
     event = _named(event)
     link = ATOMIC_TEMPLATES[relation].link

@@ -7,7 +7,7 @@ from typing import Literal
 
 from kformer.errors import KformerError
 from kformer.io.text_files import find_files, read_lines
-from kformer.knowledge.atomic import to_sentence
+from kformer.knowledge.atomic import to_text
 from kformer.knowledge.reader import Fact
 from kformer.knowledge.triple_columns import refuse_other_order
 from kformer.knowledge.triples import Triples
@@ -40,7 +40,7 @@ class Atomic2020(Triples):
                         f"them, not {line!r:.60}"
                     )
                 head, relation, tail = cells
-                text = to_sentence(head, relation, tail, self)
+                text = to_text(head, relation, tail, self)
                 if text is None:
                     counts["none"] += 1
                 else:

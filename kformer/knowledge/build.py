@@ -29,7 +29,8 @@ def build_facts(
     """Writes the facts table of one or several sources, one after the other, in bounded memory.
 
     Texts are in normal form (`kformer.io.normal_form`). A fact with the text of an earlier one is
-    dropped, within a source and across sources. How many are dropped is logged, and so are the
+    dropped, within a source and across sources; written as tails, only if it also is of the same
+    event and relation. How many are dropped is logged, and so are the
     config's templates for relations that no fact has.
 
     Args:
@@ -55,7 +56,8 @@ def build_facts(
             relations: set[str | None] = set()
             for facts, texts in _batches(reader, path, counted[reader.label]):
                 relations.update(fact.relation for fact in facts)
-                new = seen.add(texts)
+                apart = [reader.told_apart_by(fact) for fact in facts]
+                new = seen.add([f"{more}{text}" for more, text in zip(apart, texts, strict=True)])
                 if not new.all():
                     first_dropped.setdefault(reader.label, texts[int(new.argmin())])
                     facts = list(compress(facts, new.tolist()))

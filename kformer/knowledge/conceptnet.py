@@ -46,7 +46,7 @@ class ConceptNet(Triples):
                 elif len(cells) > 3 and is_number(cells[3]) and float(cells[3]) <= 0:
                     counts["not_true"] += 1
                 else:
-                    text = self.sentence(head, relation, tail)
+                    text = self.text(head, relation, tail)
                     yield Fact(text, relation, head)
 
 

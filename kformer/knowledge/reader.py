@@ -37,6 +37,10 @@ class KnowledgeReader(Section, ABC):
         """The source in `kformer.sources.catalogue` that is read; None = files read in place."""
         return self.source
 
+    def told_apart_by(self, fact: Fact) -> str:
+        """What else makes two facts different whose texts are the same; nothing, usually."""
+        return ""
+
     @abstractmethod
     def read(self, path: Path, counts: Counter[str]) -> Iterator[Fact]:
         """Streams the facts.

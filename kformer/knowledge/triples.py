@@ -3,11 +3,11 @@
 import re
 from functools import cached_property
 from string import Formatter
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from kformer.knowledge.reader import KnowledgeReader
+from kformer.knowledge.reader import Fact, KnowledgeReader
 
 # ``they`` is who the head is about, ``others`` is everybody else.
 TEMPLATES = {
@@ -93,6 +93,9 @@ def naming(*names: str) -> AfterValidator:
 class Triples(KnowledgeReader):
     """A reader that turns triples into sentences."""
 
+    written_as: Literal["sentence", "tail"] = "sentence"
+    """What becomes of a triple: a sentence, or its tail alone. Its head then only says which event
+    the fact is about, for `retrieval.events`; facts of two events may read the same."""
     templates: dict[str, Annotated[str, naming("head", "tail")]] = Field(default_factory=dict)
     """Sentences for relations, over the built-in ones: `xNeed: "{head} needs {tail}."`."""
 
@@ -111,6 +114,15 @@ class Triples(KnowledgeReader):
     def _names(self) -> dict[str, str]:
         """The names of relations with a template, the user's before the built-in ones, folded."""
         return {_folded(name): name for name in (*TEMPLATES, *self.templates)}
+
+    def told_apart_by(self, fact: Fact) -> str:
+        return f"{fact.origin}\n{fact.relation}" if self.written_as == "tail" else ""
+
+    def text(self, head: str, relation: str, tail: str) -> str:
+        """Writes a triple as the config says."""
+        if self.written_as == "tail":
+            return tail.rstrip(" .")
+        return self.sentence(head, relation, tail)
 
     def sentence(self, head: str, relation: str, tail: str) -> str:
         """Writes a triple as a sentence; a relation without a template is written as words."""

@@ -152,7 +152,7 @@ class UserFacts(UserKnowledge, Triples, RecordFiles):
             assert relation and row.tail
             _refuse_untrue(record)
             relation = self.known_name(relation)
-            text = self.sentence(head, relation, row.tail.strip())
+            text = self.text(head, relation, row.tail.strip())
         return Fact(text, relation, row.origin or head or f"{record.file.name}:{record.line}")
 
 

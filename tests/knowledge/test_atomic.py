@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from kformer.errors import KformerError
-from kformer.knowledge.atomic import ATOMIC_TEMPLATES, Atomic, to_sentence
+from kformer.knowledge.atomic import ATOMIC_TEMPLATES, Atomic, to_text
 from kformer.knowledge.reader import Fact
 
 COLUMNS = ["event", *ATOMIC_TEMPLATES, "prefix", "split"]
@@ -72,7 +72,7 @@ def test_none_and_duplicates_are_dropped_and_counted(folder_of, build):
     ],
 )
 def test_events(event, sentence):
-    assert to_sentence(event, "xAttr", "calm", Atomic()) == f"{sentence}. Dana is seen as calm."
+    assert to_text(event, "xAttr", "calm", Atomic()) == f"{sentence}. Dana is seen as calm."
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_spellings_of_persons(person):
     for own in ("'s", "\u2019s"):
         answer = f"to see {person} at {person}{own} home"
         sentence = "Dana rests. As a result, Dana wants to see Morgan at Morgan's home."
-        assert to_sentence("PersonX rests", "xWant", answer, Atomic()) == sentence
+        assert to_text("PersonX rests", "xWant", answer, Atomic()) == sentence
 
 
 @pytest.mark.parametrize(
@@ -114,15 +114,15 @@ def test_spellings_of_persons(person):
     ],
 )
 def test_answers(relation, answer, rest):
-    assert to_sentence("PersonX rests", relation, answer, Atomic()) == f"Dana rests{rest}."
+    assert to_text("PersonX rests", relation, answer, Atomic()) == f"Dana rests{rest}."
 
 
 def test_a_template_of_the_user_replaces_the_built_in_one():
     atomic = Atomic(templates={"xNeed": "{tail}, so that {head}"})
-    needed = to_sentence("PersonX eats a ___ .", "xNeed", "to find PersonY's", atomic)
+    needed = to_text("PersonX eats a ___ .", "xNeed", "to find PersonY's", atomic)
     assert needed == "To find Morgan's, so that Dana eats something"
-    assert to_sentence("PersonX rests", "xNeed", "none", atomic) is None
-    other = to_sentence("PersonX rests", "xAttr", "calm", atomic)
+    assert to_text("PersonX rests", "xNeed", "none", atomic) is None
+    other = to_text("PersonX rests", "xAttr", "calm", atomic)
     assert other == "Dana rests. Dana is seen as calm."
 
 
@@ -159,3 +159,12 @@ def test_malformed_cells_are_refused_by_their_line_and_column(facts, what, cells
 def test_malformed_rows_are_refused(facts, line, what):
     with pytest.raises(KformerError, match=rf"v4_atomic_dev\.csv{what}"):
         facts(dev=table() + line + b"\n")
+
+
+def test_an_annotation_written_as_its_tail():
+    atomic = Atomic(written_as="tail")
+    assert (
+        to_text("PersonX rests", "xNeed", " to find PersonY's bed. ", atomic)
+        == "to find Morgan's bed"
+    )
+    assert to_text("PersonX rests", "xNeed", "none", atomic) is None

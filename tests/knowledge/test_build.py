@@ -54,6 +54,19 @@ def build(folder_of, table):
     return run
 
 
+@pytest.fixture
+def build_tsv(tmp_path, table):
+    """Builds the table of lines of triples; returns text, relation and origin of its facts."""
+
+    def run(lines, **settings):
+        path = tmp_path / "triples.tsv"
+        path.write_text("\n".join(["head\trelation\ttail", *lines]))
+        build_facts([TsvFacts(source="tsv", path=str(path), **settings)], [path], table)
+        return written(table, "text", "relation", "origin")
+
+    return run
+
+
 def written(table, *columns):
     rows = read_rows(table, "facts")
     return [tuple(row[column] for column in columns) for row in rows]
@@ -162,3 +175,13 @@ def test_templates_of_relations_that_do_not_occur_are_logged_and_counted(folder_
     ]
     used = TsvFacts(path=".", templates={"IsA": sentence})
     assert build_facts([used], [folder], table)["tsv_unused_templates"] == 0
+
+
+def test_tails_of_different_events_may_read_the_same(build_tsv):
+    same, other = "Sam sings\txWant\tto rest", "Kim runs\txWant\tto rest"
+    relation = "Sam sings\txNeed\tto rest."
+    assert build_tsv([same, other, relation, same], written_as="tail") == [
+        ("to rest", "xWant", "Sam sings"),
+        ("to rest", "xWant", "Kim runs"),
+        ("to rest", "xNeed", "Sam sings"),
+    ]
