@@ -93,7 +93,9 @@ def naming(*names: str) -> AfterValidator:
 class Triples(KnowledgeReader):
     """A reader that turns triples into sentences."""
 
-    written_as: Literal["sentence", "tail"] = "sentence"
+    written_as: Literal["sentence", "tail"] = Field(
+        default="sentence", exclude_if=lambda form: form == "sentence"
+    )
     """What becomes of a triple: a sentence, or its tail alone. Its head then only says which event
     the fact is about, for `retrieval.events`; facts of two events may read the same."""
     templates: dict[str, Annotated[str, naming("head", "tail")]] = Field(default_factory=dict)
