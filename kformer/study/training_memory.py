@@ -37,14 +37,21 @@ _BASE_SIZE = {
 }
 
 
-def threads_of_trainings(study: Layout, cores: int, memory: int) -> int:
-    """The threads of each training of a study, on a machine with so many cores and MB of memory."""
-    trained = [study.conditions[run.condition] for run in study.runs if run.seed is not None]
-    needed = [
-        memory_mb(each.model, each.training, usual_inputs(each.model, each.training))
-        for each in trained
-    ]
-    return threads_of_a_training(len(trained), cores, memory, max(needed)) if trained else 1
+def threads_of_trainings(study: Layout, cores: int, memory: int) -> dict[str, int]:
+    """The threads of a training of each condition, on a machine with so many cores and MB of memory.
+
+    Of a condition that needs much memory fewer run at once, with more threads each.
+    """
+    trained = [run.condition for run in study.runs if run.seed is not None]
+    needed = {
+        name: memory_mb(each.model, each.training, usual_inputs(each.model, each.training))
+        for name, each in study.conditions.items()
+        if name in trained
+    }
+    return {
+        name: threads_of_a_training(len(trained), cores, memory, each)
+        for name, each in needed.items()
+    }
 
 
 def memory_of_training(study: Layout, condition: str, question_tokens: Path) -> int:

@@ -5,14 +5,19 @@ import json
 import pytest
 
 from kformer.modeling.settings import Model
+from kformer.study.experiment import load_experiment
+from kformer.study.layout import Layout
 from kformer.study.training_memory import (
     UNKNOWN_MB,
     Inputs,
     largest_inputs,
     memory_mb,
+    threads_of_trainings,
     usual_inputs,
 )
 from kformer.training.settings import Training
+
+from .conftest import STUDY
 
 BASE = {
     "model_type": "roberta",
@@ -60,6 +65,19 @@ def test_facts_whose_tokens_are_read_take_more_the_longer_they_are(base, injecti
     )
     embeddings = 20 * BASE["vocab_size"] * 768 / 2**20  # of facts, which such a model has not
     assert words - embeddings < short < long - 3_000
+
+
+def test_what_needs_much_memory_gets_the_cores_that_fewer_trainings_leave(base):
+    concat = {"model": {"encoder": base.encoder, "injection": "concat", "max_fact_tokens": 90}}
+    conditions = {"none": {"model": {"encoder": base.encoder}}, "concat": concat}
+    study = Layout(load_experiment({**STUDY, "conditions": conditions}))
+    small, large = (
+        memory_mb(each.model, each.training, usual_inputs(each.model, each.training))
+        for each in study.conditions.values()
+    )
+    assert 3 * small < large
+    assert threads_of_trainings(study, cores=4, memory=large + small) == {"none": 1, "concat": 4}
+    assert threads_of_trainings(study, cores=4, memory=4 * large) == {"none": 1, "concat": 1}
 
 
 def test_nothing_is_known_of_an_encoder_that_has_yet_to_be_downloaded():

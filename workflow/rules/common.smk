@@ -89,14 +89,17 @@ GPU = 1 if shutil.which("nvidia-smi") else 0
 
 
 def threads_on_this_machine():
-    """How many threads each training has: the main process divides the cores of its machine."""
+    """How many threads a training of each condition has, of the cores of this machine."""
     if not (workflow.is_main_process and workflow.local_exec):
-        return 1  # a profile says how many, or the job has them already
+        # A profile says how many, or the job has them already.
+        return dict.fromkeys(STUDY.conditions, 1)
     memory = memory_of_this_machine()
     if "mem_mb" not in workflow.global_resources:
         workflow.register_resource("mem_mb", memory)
     cores = workflow._cores or 1  # a dry run needs none
-    return min(cores, 4) if GPU else threads_of_trainings(STUDY, cores, memory)
+    if GPU:
+        return dict.fromkeys(STUDY.conditions, min(cores, 4))
+    return threads_of_trainings(STUDY, cores, memory)
 
 
 TRAINING_THREADS = or_exit(threads_on_this_machine)

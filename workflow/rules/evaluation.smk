@@ -13,7 +13,7 @@ rule evaluate_model:
         STUDY.log("evaluate", "{condition}-{seed}"),
     conda:
         "../envs/kformer.yaml"
-    threads: TRAINING_THREADS
+    threads: lambda wildcards: TRAINING_THREADS[wildcards.condition]
     resources:
         gpu=GPU,
         mem_mb=memory_needed,

@@ -64,7 +64,7 @@ rule train_model:
         STUDY.log("train", "{condition}-{seed}"),
     conda:
         "../envs/kformer.yaml"
-    threads: TRAINING_THREADS
+    threads: lambda wildcards: TRAINING_THREADS[wildcards.condition]
     resources:
         gpu=GPU,
         mem_mb=memory_needed,
