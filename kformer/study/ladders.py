@@ -14,9 +14,10 @@ def ladders_of(conditions: Mapping[str, Condition]) -> list[Ladder]:
     """All ladders, in the order of their first conditions.
 
     A method is what reads the facts: conditions are of one method if they agree in model, training
-    and knowledge, however many facts they read; a control reads as many as what it controls. Each of its retrievals is a ladder of its own, named after that condition; they
-    share the rungs of gold facts. Without any, the gold facts alone are a ladder, named after the
-    highest. A control of no condition at hand is in no ladder.
+    and knowledge, however many facts they read; a control reads as many as what it controls. Each
+    of a method's retrievals is a ladder of its own, named after that condition; they share the
+    rungs of gold facts. Without any, the gold facts alone are a ladder, named after the highest. A
+    control of no condition at hand is in no ladder.
     """
     methods: dict[str, dict[str, Condition]] = {}
     for name, condition in conditions.items():

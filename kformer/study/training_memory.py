@@ -38,7 +38,7 @@ _BASE_SIZE = {
 
 
 def threads_of_trainings(study: Layout, cores: int, memory: int) -> dict[str, int]:
-    """The threads of a training of each condition, on a machine with so many cores and MB of memory.
+    """The threads of a training of each condition, with so many cores and MB of memory.
 
     Of a condition that needs much memory fewer run at once, with more threads each.
     """
