@@ -20,11 +20,12 @@ class KformerConfig(PreTrainedConfig):
             fits the input best, as released; ``retrieval``, the first N.
         key_init: how a fact's key projection starts: ``normal`` is N(0, 0.02) as released,
             ``identity`` adds ``key_scale`` times the identity matrix, so that from the first
-            step a fact's slot fires on words like its own.
+            step a fact's slot fires on words like its own; ``encoder``, for attention that reads
+            facts by layers, is the layer's own projection of keys.
         key_scale: the scale of that identity matrix; unused for ``normal``.
         value_init: how a fact's value projection starts: ``normal`` as the key's, ``identity``
             adds ``value_scale`` times the identity matrix, so that from the first step a fact
-            that fires adds its own embedding.
+            that fires adds its own embedding; ``encoder`` as the key's.
         value_scale: the scale of that identity matrix; unused for ``normal``.
         fact_encoder: what a slot is made of: ``words``, one slot a fact from the mean of its word
             embeddings, as released; ``layers``, one slot a token from its state after the
@@ -50,9 +51,9 @@ class KformerConfig(PreTrainedConfig):
     injection_layers: list[int] | tuple[int, int] = (9, 12)
     facts: int = 5
     filter: Literal["words", "retrieval"] = "words"
-    key_init: Literal["normal", "identity"] = "normal"
+    key_init: Literal["normal", "identity", "encoder"] = "normal"
     key_scale: float | int = 4.0
-    value_init: Literal["normal", "identity"] = "normal"
+    value_init: Literal["normal", "identity", "encoder"] = "normal"
     value_scale: float | int = 1.0
     fact_encoder: Literal["words", "layers"] = "words"
     match: Literal["dot", "cosine"] = "dot"

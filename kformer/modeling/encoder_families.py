@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING, Any, Literal
 from kformer.errors import KformerError
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
     from transformers import PreTrainedConfig
 
 ATTENTION = "kformer"
 """The name under which transformers finds our scaled dot-product attention."""
 ATTENTION_WITH_FACTS = "kformer_with_facts"
 """The same with a mask that is always there, which facts extend."""
+
+
+Weights = tuple["Tensor", "Tensor | None"]
+"""The weight of a linear layer, and its bias if it has one."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,16 @@ class LayerSites:
     attention: "nn.Module"
 
 
+def _own(keys: str, values: str) -> Callable[[Any], list[Weights]]:
+    """Finds the projections of an attention that has two modules for them."""
+
+    def find(attention: Any) -> list[Weights]:
+        modules = [getattr(attention, name) for name in (keys, values)]
+        return [(module.weight, module.bias) for module in modules]
+
+    return find
+
+
 def _leave(encoder: Any) -> None:
     """Most encoders are ready as they are."""
 
@@ -51,6 +65,8 @@ class Adapter:
 
     Attributes:
         site: finds the sites of a layer.
+        own_projections: finds the weights and biases with which the attention of a site makes
+            keys, and those with which it makes values.
         activation: the field of the encoder's config that names the FFN's activation.
         scored_token: the token whose state is scored: the first, or the last where tokens see
             only those before them.
@@ -69,6 +85,7 @@ class Adapter:
     """
 
     site: Callable[[Any], LayerSites]
+    own_projections: Callable[[Any], list[Weights]]
     activation: str = "hidden_act"
     scored_token: Literal["first", "last"] = "first"
     projection: str | None = None
@@ -135,15 +152,28 @@ def _decoder_site(layer: Any) -> LayerSites:
     return LayerSites(layer.mlp, layer.mlp, layer.self_attn)
 
 
-_BERT = Adapter(_bert_site, last_layer=_bert_last_layer)
+def _modernbert_projections(attention: Any) -> list[Weights]:
+    """Of one module that makes queries, keys and values."""
+    _, *weights = attention.Wqkv.weight.chunk(3)
+    biases = [None, None] if attention.Wqkv.bias is None else attention.Wqkv.bias.chunk(3)[1:]
+    return list(zip(weights, biases, strict=True))
+
+
+_BERT = Adapter(_bert_site, _own("key", "value"), last_layer=_bert_last_layer)
 _DECODER = Adapter(
-    _decoder_site, scored_token="last", layers="layers", below=("embed_tokens",), above="norm"
+    _decoder_site,
+    _own("k_proj", "v_proj"),
+    scored_token="last",
+    layers="layers",
+    below=("embed_tokens",),
+    above="norm",
 )
 
 ADAPTERS = {
     "bert": _BERT,
     "deberta-v2": Adapter(
         _bert_site,
+        _own("key_proj", "value_proj"),
         projection="embeddings.embed_proj",
         attention_with_facts=None,
         prepare=_prepare_deberta,
@@ -154,6 +184,7 @@ ADAPTERS = {
     ),
     "electra": Adapter(
         _bert_site,
+        _own("key", "value"),
         projection="embeddings_project",
         last_layer=_bert_last_layer,
         below=("embeddings", "embeddings_project"),
@@ -162,13 +193,18 @@ ADAPTERS = {
     "mistral": _DECODER,
     "mpnet": Adapter(
         _mpnet_site,
+        _own("k", "v"),
         attention_with_facts=None,
         prepare=_prepare_mpnet,
         last_layer=_mpnet_last_layer,
         layers_return_tuples=True,
     ),
     "modernbert": Adapter(
-        _modernbert_site, activation="hidden_activation", layers="layers", above="final_norm"
+        _modernbert_site,
+        _modernbert_projections,
+        activation="hidden_activation",
+        layers="layers",
+        above="final_norm",
     ),
     "qwen2": _DECODER,
     "qwen3": _DECODER,

@@ -98,8 +98,10 @@ class Injection:
                 names.add("key_scale")
             # As released, these are no part of what a run is known by: once there was no choice.
             reads_facts = cls.fact_input == "embeddings"
+            if settings.value_init != "normal":
+                names.add("value_init")
             if settings.value_init == "identity":
-                names |= {"value_init", "value_scale"}
+                names.add("value_scale")
             if reads_facts and settings.filter != "words":
                 names.add("filter")
             if reads_facts and settings.fact_encoder != "words":
@@ -109,6 +111,17 @@ class Injection:
             if reads_facts and not cls.joins_attention and settings.scores_in_keys:
                 names.add("scores_in_keys")
         return names
+
+    @classmethod
+    def check(cls, settings: SettingsOfAnyMethod) -> None:
+        """Raises KformerError for settings that cannot be used together."""
+        can = cls.joins_attention and settings.fact_encoder == "layers"
+        for name in ("key_init", "value_init"):
+            if cls.has_slots and getattr(settings, name) == "encoder" and not can:
+                raise KformerError(
+                    f"model.{name}: encoder is for injection: attention with fact_encoder: layers, "
+                    "whose slots are made of what the layer's own projections read; take identity"
+                )
 
     @classmethod
     def build(cls, config: "KformerConfig", encoder: "PreTrainedModel") -> "InjectionModule":

@@ -66,6 +66,7 @@ class KformerForMultipleChoice(PreTrainedModel):
         for name in ("facts", "max_tokens", "max_fact_tokens"):
             if getattr(config, name) < 1:
                 raise KformerError(f"model.{name}: {getattr(config, name)} must be at least 1")
+        method.check(config)
         self.adapter = adapter_for(config.encoder)
         config.encoder.use_cache = False  # a decoder reads each input once
         attention = config.encoder._attn_implementation
@@ -137,6 +138,7 @@ class KformerForMultipleChoice(PreTrainedModel):
             config.max_fact_tokens = min(config.max_fact_tokens, longest - 2)
         model = cls(config)
         model.encoder.load_state_dict(pretrained.state_dict(), strict=False)  # all but its pooler
+        model.injection.start_from(model.encoder)
         if model.fact_embeddings is not None:
             words = pretrained.get_input_embeddings().weight
             model.fact_embeddings.load_state_dict({"weight": words})

@@ -67,11 +67,13 @@ class Model(Section):
     filter: Literal["words", "retrieval"] = "words"
     """Which of the facts that retrieval found slots are made of: those whose word embeddings fit
     the input best, as released, or those that retrieval found best."""
-    key_init: Literal["normal", "identity"] = "normal"
-    """How key projections start: N(0, 0.02) as released, or that plus a scaled identity."""
+    key_init: Literal["normal", "identity", "encoder"] = "normal"
+    """How key projections start: N(0, 0.02) as released; `identity`: that plus a scaled identity;
+    `encoder`, for `attention` with `fact_encoder: layers`: as the layer's own, so that facts are
+    attended to as tokens are."""
     key_scale: PositiveFloat = 4.0
     """Scale of the identity in `key_init: identity`."""
-    value_init: Literal["normal", "identity"] = "normal"
+    value_init: Literal["normal", "identity", "encoder"] = "normal"
     """How value projections start: as with `key_init`."""
     value_scale: PositiveFloat = 1.0
     """Scale of the identity in `value_init: identity`."""
@@ -110,6 +112,13 @@ class Model(Section):
                 f"set of {', '.join(sorted(INJECTION_SETTINGS))}"
             )
         return self.model_dump(mode="json", exclude=set(INJECTION_SETTINGS - read))
+
+    def check_combination(self) -> None:
+        """Raises ValueError for settings that cannot be used together."""
+        try:
+            self.method.check(self)
+        except KformerError as error:
+            raise ValueError(str(error)) from None
 
     @model_validator(mode="after")
     def _reads_known_settings(self) -> Self:

@@ -98,6 +98,8 @@ class Condition(Section):
                 "retrieval.method"
             )
         self.training.check_combination()
+        if self.answer_by == "model":
+            self.model.check_combination()
         reads_facts = self.answer_by == "model" and self.uses_facts
         if reads_facts and self.model.facts > self.retrieval.top_k:
             raise ValueError(

@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from kformer.errors import KformerError
 from kformer.modeling.encoder_families import ADAPTERS
+from kformer.modeling.model import KformerForMultipleChoice
 
 from .conftest import (
     FACTS,
@@ -177,3 +179,31 @@ def test_narrower_or_wider_word_embeddings_are_projected(family, projection, wid
     model.injection.layers[0].key.register_forward_pre_hook(lambda _, args: read.append(args[0]))
     logits(model, to_tensors([[[2, 11, 3]]], [[[31, 32]]]))
     assert torch.equal(read[0], widened[0]) and read[0].shape == (1, 16)
+
+
+@every_family
+def test_keys_and_values_of_facts_may_start_as_those_of_tokens(family, tmp_path):
+    """A slot's is that of a token whose state has the length of what is normalised."""
+    make_model("none", family).encoder.save_pretrained(tmp_path)
+    settings = {"injection": "attention", "fact_encoder": "layers", "layers": (1, 3)}
+    starts = {"key_init": "encoder", "value_init": "encoder"}
+    model = KformerForMultipleChoice.from_encoder(tmp_path, **settings, **starts)
+    sites = model.adapter.sites(model.encoder)
+    states = torch.randn(5, 16)
+    for slots, site in zip(model.injection.layers, sites[1:3], strict=True):
+        for part, (weight, bias) in zip(
+            (slots.key, slots.value), model.adapter.own_projections(site.attention), strict=True
+        ):
+            close(part(states / 4), F.linear(states, weight, bias), atol=1e-5)
+    kept = KformerForMultipleChoice.from_encoder(tmp_path, **settings).injection.layers[0]
+    assert not torch.equal(kept.key.weight, model.injection.layers[0].key.weight)
+    model.save_pretrained(tmp_path / "saved")
+    loaded = KformerForMultipleChoice.from_pretrained(tmp_path / "saved")
+    assert torch.equal(loaded.injection.layers[1].key.weight, model.injection.layers[1].key.weight)
+
+
+def test_only_attention_that_reads_facts_by_layers_can_start_as_the_encoder():
+    for method in ("ffn", "contextual", "attention", "static"):
+        with pytest.raises(KformerError, match="key_init: encoder is for injection: attention"):
+            make_model(method, key_init="encoder")
+    make_model("none", key_init="encoder")  # reads it not
