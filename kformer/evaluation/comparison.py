@@ -50,7 +50,8 @@ def compare_conditions(
     right = {name: right_answers(group, questions) for name, group in by_condition.items()}
     conditions = PairedConditions(right)
     gains = conditions.differences((name, baseline) for name in by_condition if name != baseline)
-    reference_cost = _mean_measure(by_condition[baseline], "seconds_per_step")
+    cost = cost_measure(runs)
+    reference_cost = _mean_measure(by_condition[baseline], cost)
     return SplitComparison(
         split=questions.split,
         questions=len(questions.ids),
@@ -60,7 +61,7 @@ def compare_conditions(
                 condition=name,
                 **_accuracy(name, group, right[name], questions, conditions),
                 **_gain(gains.get((name, baseline))),
-                **_cost(group, reference_cost),
+                **_cost(group, cost, reference_cost),
             )
             for name, group in by_condition.items()
         ],
@@ -105,11 +106,22 @@ def _gain(gain: Difference | None) -> dict[str, Any]:
     return {renamed.get(name, name): value for name, value in fields.items()}
 
 
-def _cost(runs: Sequence[RunAnswers], reference: float | None) -> dict[str, Any]:
-    seconds_per_step = _mean_measure(runs, "seconds_per_step")
+def cost_measure(runs: Sequence[RunAnswers]) -> str:
+    """What training costs are compared by, a number of `TrainingSummary`.
+
+    CPU seconds, unless a GPU has computed: other work on the machine makes steps last longer, but
+    it hardly changes these.
+    """
+    trained = [run.training for run in runs if run.training]
+    on_cpu = all(each.device == "cpu" and each.cpu_seconds is not None for each in trained)
+    return "cpu_seconds" if on_cpu else "step_seconds"
+
+
+def _cost(runs: Sequence[RunAnswers], measure: str, reference: float | None) -> dict[str, Any]:
+    cost = _mean_measure(runs, measure)
     return {
-        "seconds_per_step": seconds_per_step,
-        "relative_cost": seconds_per_step / reference if seconds_per_step and reference else None,
+        "seconds_per_step": _mean_measure(runs, "seconds_per_step"),
+        "relative_cost": cost / reference if cost and reference else None,
         "train_seconds": _mean_measure(runs, "train_seconds"),
         "added_parameters": runs[0].training.added_parameters if runs[0].training else None,
         "validation_accuracy": _mean_measure(runs, "validation_accuracy"),

@@ -27,7 +27,8 @@ HOW_TO_READ = """\
   It holds for the seeds that were run: a Δ no larger than the ± may change sign with others.
 - **p vs chance**: the same for an accuracy this far from guessing, were the answer key random;
   uncorrected.
-- **s/step**, **cost**: seconds per training step, and how many times those of `{baseline}`.
+- **s/step**: seconds per training step. **cost**: how many times the CPU seconds of all training
+  steps of `{baseline}`; on a GPU, or where they were not measured, how many times the seconds.
 - A control, such as a condition on shuffled facts, has a method's parameters but not its
   knowledge. A gain that the control shares does not come from knowledge."""
 

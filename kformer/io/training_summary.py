@@ -25,6 +25,8 @@ class TrainingSummary(BaseModel):
     Attributes:
         steps: those that were made.
         seconds_per_step: median over all steps.
+        cpu_seconds: those of all threads, over all training steps; not counting validations and
+            checkpoints. What else the machine does hardly changes it.
         questions_per_second: over all training steps; not counting validations and checkpoints.
         tokens_per_second: the same, of inputs without padding.
         padding_share: a fraction, of the token positions that training steps computed.
@@ -53,6 +55,7 @@ class TrainingSummary(BaseModel):
     steps: int
     seconds_per_step: float | None
     train_seconds: float | None
+    cpu_seconds: float | None = None
     questions_per_second: float | None = None
     tokens_per_second: float | None = None
     padding_share: float | None = None
@@ -75,6 +78,11 @@ class TrainingSummary(BaseModel):
     states: str = ""
     model_checksums: str = ""
     plan: str = ""
+
+    @property
+    def step_seconds(self) -> float | None:
+        """What all steps took, by their median."""
+        return self.steps * self.seconds_per_step if self.seconds_per_step else None
 
     @property
     def measured(self) -> dict[str, float | None]:

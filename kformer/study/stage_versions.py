@@ -46,7 +46,7 @@ VERSIONS: dict[StageName, int] = {
     "train": 4,
     "evaluate": 5,
     "answer_by_retrieval": 3,
-    "compare": 5,
+    "compare": 6,
 }
 
 

@@ -55,7 +55,8 @@ class Meter(TrainerCallback):
 
     def __init__(self) -> None:
         self._started = time.monotonic()
-        self._step_began = 0.0
+        self._step_began = self._step_began_cpu = 0.0
+        self._cpu_seconds = 0.0
         self._step_seconds: list[float] = []
         self._step_work = Work()
         self._recent: deque[tuple[float, Work]] = deque(maxlen=_RECENT)
@@ -63,7 +64,7 @@ class Meter(TrainerCallback):
         self.work = Work()
 
     def on_step_begin(self, *_: Any, **__: Any) -> None:
-        self._step_began = time.monotonic()
+        self._step_began, self._step_began_cpu = time.monotonic(), time.process_time()
 
     def count(self, work: Work, loss: float) -> None:
         """Takes what a step computed, and its loss; called before the step ends."""
@@ -74,6 +75,7 @@ class Meter(TrainerCallback):
     def on_step_end(self, *_: Any, **__: Any) -> None:
         seconds = time.monotonic() - self._step_began
         self._step_seconds.append(seconds)
+        self._cpu_seconds += time.process_time() - self._step_began_cpu
         self._recent.append((seconds, self._step_work))
         self.work += self._step_work
 
@@ -81,6 +83,11 @@ class Meter(TrainerCallback):
     def seconds(self) -> float:
         """Since the meter was made, and before the checkpoint that was resumed."""
         return time.monotonic() - self._started
+
+    @property
+    def cpu_seconds(self) -> float | None:
+        """Those of all threads, over all steps; None where those of an earlier part are unknown."""
+        return self._cpu_seconds if math.isfinite(self._cpu_seconds) else None
 
     @property
     def seconds_per_step(self) -> float | None:
@@ -109,6 +116,7 @@ class Meter(TrainerCallback):
         return {
             "seconds_per_step": self.seconds_per_step,
             "train_seconds": self.seconds,
+            "cpu_seconds": self.cpu_seconds,
             "questions_per_second": speed.questions_per_second if speed else None,
             "tokens_per_second": speed.tokens_per_second if speed else None,
             "padding_share": self.work.padding_share,
@@ -118,6 +126,7 @@ class Meter(TrainerCallback):
         """What a checkpoint keeps of it, JSON-ready."""
         return {
             "seconds": self.seconds,
+            "cpu_seconds": self.cpu_seconds,
             "step_seconds": self._step_seconds,
             "work": asdict(self.work),
         }
@@ -125,6 +134,9 @@ class Meter(TrainerCallback):
     def resume(self, state: Mapping[str, Any]) -> None:
         """Counts what a checkpoint kept."""
         self._started -= state["seconds"]
+        # Of a checkpoint from before these were measured nobody knows the whole.
+        before = state.get("cpu_seconds")
+        self._cpu_seconds += math.nan if before is None else before
         self._step_seconds = [*state["step_seconds"], *self._step_seconds]
         self.work += Work(**state["work"])
 

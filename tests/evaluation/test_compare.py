@@ -163,6 +163,20 @@ def test_what_was_not_measured_is_null(add_run, compared, tmp_path):
     assert by_condition["none"]["relative_cost"] is None
 
 
+def test_the_cost_is_in_cpu_seconds_where_all_trainings_were_on_cpus(add_run, compared):
+    on_cpu, costly = {"cpu_seconds": 10.0}, {"cpu_seconds": 15.0, "seconds_per_step": 0.8}
+
+    def cost(**change):
+        none = add_run("none", wrong_at(1), training=on_cpu)
+        return compared(none, add_run("kformer", wrong_at(2), training=costly | change))[1][
+            "kformer"
+        ]["relative_cost"]
+
+    assert cost() == 1.5
+    assert cost(cpu_seconds=None) == cost(device="cuda") == 4.0
+    assert cost(cpu_seconds=None, steps=50) == 2.0  # of all steps
+
+
 def test_the_baseline_may_be_alone(add_run, compared):
     content, _ = compared(add_run("none", wrong_at(1), seed=None))
     assert len(content["conditions"]) == 1

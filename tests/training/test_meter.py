@@ -13,7 +13,8 @@ from kformer.training.meter import Meter, Work
 def clock(monkeypatch):
     """A clock that the test sets."""
     now = SimpleNamespace(seconds=0.0)
-    monkeypatch.setattr(meter_module, "time", SimpleNamespace(monotonic=lambda: now.seconds))
+    clocks = {"monotonic": lambda: now.seconds, "process_time": lambda: 2 * now.seconds}
+    monkeypatch.setattr(meter_module, "time", SimpleNamespace(**clocks))
     return now
 
 
@@ -30,6 +31,7 @@ def test_the_measured_time_is_that_of_training_steps(clock):
     assert meter.seconds_per_step is None
     steps_of(meter, clock, (0.0, 1.0), (10.0, 12.0), (20.0, 120.0))
     assert (meter.seconds_per_step, meter.seconds) == (2.0, 120.0)
+    assert meter.summary()["cpu_seconds"] == 206.0  # two threads; nothing between the steps
 
 
 def test_a_resumed_meter_counts_what_came_before(clock):
@@ -41,6 +43,18 @@ def test_a_resumed_meter_counts_what_came_before(clock):
     again.resume(kept)
     steps_of(again, clock, (1003.0, 1006.0))
     assert (again.seconds_per_step, again.seconds) == (3.0, 28.0)
+    assert again.summary()["cpu_seconds"] == 18.0
+
+
+def test_of_a_checkpoint_that_has_no_cpu_seconds_the_whole_is_unknown(clock):
+    kept = Meter().state()
+    del kept["cpu_seconds"]
+    for _ in range(2):  # also when it is resumed once more
+        meter = Meter()
+        meter.resume(json.loads(json.dumps(kept)))
+        steps_of(meter, clock, (10.0, 14.0))
+        kept = meter.state()
+        assert meter.summary()["cpu_seconds"] is None
 
 
 def test_speeds_and_padding_are_those_of_all_steps_also_before_a_kill(clock):
