@@ -28,7 +28,9 @@ HOW_TO_READ = """\
 - **p vs chance**: the same for an accuracy this far from guessing, were the answer key random;
   uncorrected.
 - **s/step**: seconds per training step. **cost**: how many times the CPU seconds of all training
-  steps of `{baseline}`; on a GPU, or where they were not measured, how many times the seconds.
+  steps of `{baseline}`; on a GPU, or where they were not measured, how many times the seconds. A
+  training that needs much memory may have had more threads than others (`training.json`), which
+  makes its cost look up to a quarter larger.
 - A control, such as a condition on shuffled facts, has a method's parameters but not its
   knowledge. A gain that the control shares does not come from knowledge."""
 

@@ -18,7 +18,7 @@ from kformer.io.formatting import percent, points
 HOW_TO_READ_LADDERS = """\
 - **gold**: the facts that the data set names for each question. **among others**: these, shuffled
   among facts that do not help. **retrieved**: what the retriever finds. **shuffled**, **random**:
-  controls, the facts of another question or any facts.
+  controls, the facts of another question or any facts. Steps may read different numbers of facts.
 - **gain**: Δ of the condition that the row is named after.
 - **due to knowledge**: that condition above its control, on the same questions, with its 95 % CI
   over questions and seeds; p-values are corrected by Holm's method for all controls. What the

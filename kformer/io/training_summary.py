@@ -14,7 +14,7 @@ from kformer.io.file_writing import sha256_of, write_json
 from kformer.io.output_names import RunFolder
 
 _NOT_MEASURED = {
-    *("seed", "precision", "device", "version"),
+    *("seed", "precision", "device", "threads", "version"),
     *("identity", "encoder", "encoder_weights", "states", "model_checksums", "plan"),
 }
 
@@ -39,6 +39,7 @@ class TrainingSummary(BaseModel):
         added_parameters: those that the injection adds to encoder and head.
         trained_parameters: those that training changes; of LoRA its own, and of the fact
             embeddings the rows of facts that are trained with.
+        threads: that computed it; the same work takes two of them more CPU seconds than one.
         version: of the training stage; for an injection of another package that of the stage
             and, after a space, what the package's code is.
         identity: stands for all that the run depends on.
@@ -69,6 +70,7 @@ class TrainingSummary(BaseModel):
     added_parameters: int
     trained_parameters: int | None = None
     peak_memory_mb: float | None
+    threads: int | None = None
     precision: Literal["bf16", "fp32"]
     device: str
     version: str

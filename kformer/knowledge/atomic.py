@@ -61,7 +61,7 @@ class Atomic(Triples):
                 if text is None:
                     counts["none"] += 1
                 else:
-                    yield Fact(text, relation, event)
+                    yield self.of_triple(text, relation, event)
 
 
 def to_text(event: str, relation: str, answer: str, templates: Triples) -> str | None:

@@ -44,4 +44,4 @@ class Atomic2020(Triples):
                 if text is None:
                     counts["none"] += 1
                 else:
-                    yield Fact(text, relation, head)
+                    yield self.of_triple(text, relation, head)

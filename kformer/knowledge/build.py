@@ -56,8 +56,8 @@ def build_facts(
             relations: set[str | None] = set()
             for facts, texts in _batches(reader, path, counted[reader.label]):
                 relations.update(fact.relation for fact in facts)
-                apart = [reader.told_apart_by(fact) for fact in facts]
-                new = seen.add([f"{more}{text}" for more, text in zip(apart, texts, strict=True)])
+                read = zip(facts, texts, strict=True)
+                new = seen.add([f"{fact.apart}{text}" for fact, text in read])
                 if not new.all():
                     first_dropped.setdefault(reader.label, texts[int(new.argmin())])
                     facts = list(compress(facts, new.tolist()))

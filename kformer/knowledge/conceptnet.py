@@ -46,8 +46,7 @@ class ConceptNet(Triples):
                 elif len(cells) > 3 and is_number(cells[3]) and float(cells[3]) <= 0:
                     counts["not_true"] += 1
                 else:
-                    text = self.text(head, relation, tail)
-                    yield Fact(text, relation, head)
+                    yield self.of_triple(self.text(head, relation, tail), relation, head)
 
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:

@@ -17,6 +17,8 @@ class Fact(NamedTuple):
     """Such as an ATOMIC dimension; None = none."""
     origin: str
     """Where in the source: its event or subject, book and paragraphs, or address."""
+    apart: str = ""
+    """What tells it apart from facts that read the same; usually nothing does."""
 
 
 class KnowledgeReader(Section, ABC):
@@ -36,10 +38,6 @@ class KnowledgeReader(Section, ABC):
     def archive(self) -> str | None:
         """The source in `kformer.sources.catalogue` that is read; None = files read in place."""
         return self.source
-
-    def told_apart_by(self, fact: Fact) -> str:
-        """What else makes two facts different whose texts are the same; nothing, usually."""
-        return ""
 
     @abstractmethod
     def read(self, path: Path, counts: Counter[str]) -> Iterator[Fact]:

@@ -3,10 +3,11 @@
 import re
 from functools import cached_property
 from string import Formatter
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
+from kformer.io.normal_form import normal_form
 from kformer.knowledge.reader import Fact, KnowledgeReader
 
 # ``they`` is who the head is about, ``others`` is everybody else.
@@ -117,13 +118,23 @@ class Triples(KnowledgeReader):
         """The names of relations with a template, the user's before the built-in ones, folded."""
         return {_folded(name): name for name in (*TEMPLATES, *self.templates)}
 
-    def told_apart_by(self, fact: Fact) -> str:
-        return f"{fact.origin}\n{fact.relation}" if self.written_as == "tail" else ""
+    @model_validator(mode="after")
+    def _reads_templates(self) -> Self:
+        if self.templates and self.written_as == "tail":
+            raise ValueError("templates: are not read with written_as: tail; leave one of them out")
+        return self
+
+    def of_triple(self, text: str, relation: str, event: str) -> Fact:
+        """The fact that a triple has become, and what it is about."""
+        apart = ""
+        if self.written_as == "tail":
+            apart = f"{normal_form(event).rstrip(' .')}\n{normal_form(relation)}\n"
+        return Fact(text, relation, event, apart)
 
     def text(self, head: str, relation: str, tail: str) -> str:
         """Writes a triple as the config says."""
         if self.written_as == "tail":
-            return tail.rstrip(" .")
+            return tail.rstrip(" .") or tail
         return self.sentence(head, relation, tail)
 
     def sentence(self, head: str, relation: str, tail: str) -> str:

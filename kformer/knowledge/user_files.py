@@ -147,13 +147,13 @@ class UserFacts(UserKnowledge, Triples, RecordFiles):
                 raise
             raise KformerError(f"{error}; there are: {listed(content)}") from None
         head, relation = (row.head or "").strip(), row.relation and row.relation.strip()
-        text = row.text
-        if text is None:
-            assert relation and row.tail
-            _refuse_untrue(record)
-            relation = self.known_name(relation)
-            text = self.text(head, relation, row.tail.strip())
-        return Fact(text, relation, row.origin or head or f"{record.file.name}:{record.line}")
+        if row.text is not None:
+            return Fact(row.text, relation, row.origin or f"{record.file.name}:{record.line}")
+        assert relation and row.tail
+        _refuse_untrue(record)
+        relation = self.known_name(relation)
+        text = self.text(head, relation, row.tail.strip())
+        return self.of_triple(text, relation, row.origin or head)
 
 
 def _refuse_untrue(record: Record) -> None:

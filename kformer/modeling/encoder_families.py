@@ -66,7 +66,8 @@ class Adapter:
     Attributes:
         site: finds the sites of a layer.
         own_projections: finds the weights and biases with which the attention of a site makes
-            keys, and those with which it makes values.
+            keys, and those with which it makes values, of the states that enter the layer; None
+            where it normalises them first, or turns them by position.
         activation: the field of the encoder's config that names the FFN's activation.
         scored_token: the token whose state is scored: the first, or the last where tokens see
             only those before them.
@@ -85,7 +86,7 @@ class Adapter:
     """
 
     site: Callable[[Any], LayerSites]
-    own_projections: Callable[[Any], list[Weights]]
+    own_projections: Callable[[Any], list[Weights]] | None = None
     activation: str = "hidden_act"
     scored_token: Literal["first", "last"] = "first"
     projection: str | None = None
@@ -152,21 +153,9 @@ def _decoder_site(layer: Any) -> LayerSites:
     return LayerSites(layer.mlp, layer.mlp, layer.self_attn)
 
 
-def _modernbert_projections(attention: Any) -> list[Weights]:
-    """Of one module that makes queries, keys and values."""
-    _, *weights = attention.Wqkv.weight.chunk(3)
-    biases = [None, None] if attention.Wqkv.bias is None else attention.Wqkv.bias.chunk(3)[1:]
-    return list(zip(weights, biases, strict=True))
-
-
 _BERT = Adapter(_bert_site, _own("key", "value"), last_layer=_bert_last_layer)
 _DECODER = Adapter(
-    _decoder_site,
-    _own("k_proj", "v_proj"),
-    scored_token="last",
-    layers="layers",
-    below=("embed_tokens",),
-    above="norm",
+    _decoder_site, scored_token="last", layers="layers", below=("embed_tokens",), above="norm"
 )
 
 ADAPTERS = {
@@ -200,11 +189,7 @@ ADAPTERS = {
         layers_return_tuples=True,
     ),
     "modernbert": Adapter(
-        _modernbert_site,
-        _modernbert_projections,
-        activation="hidden_activation",
-        layers="layers",
-        above="final_norm",
+        _modernbert_site, activation="hidden_activation", layers="layers", above="final_norm"
     ),
     "qwen2": _DECODER,
     "qwen3": _DECODER,

@@ -21,9 +21,10 @@ _READ_AT_ONCE = 64  # facts of like lengths: computing little padding, and not m
 def fact_states(model: "KformerForMultipleChoice", ids: Tensor, mask: Tensor) -> Tensor:
     """What slots are made of (T, D), of facts (U, L) with their mask, fact after fact.
 
-    The states of a fact's tokens after the layers below the injected ones, normalised, and of
-    length 1. No gradient flows back into these layers: the questions train them, and they read
-    facts as they are at each step, without dropout.
+    The states of a fact's tokens after the layers below the injected ones, which without any are
+    their embeddings: normalised, and of length 1, unless slots start as the layers' own
+    projections, which read them as they are. No gradient flows back into these layers: the
+    questions train them, and they read facts as they are at each step, without dropout.
     """
     layer = model.config.injection_layers[0]
     mask, order = mask.sort(descending=True, stable=True)  # moves all padding to the right
@@ -34,5 +35,7 @@ def fact_states(model: "KformerForMultipleChoice", ids: Tensor, mask: Tensor) ->
         read = states_below(model, layer, ids[facts, :longest][None], mask[facts, :longest][None])
         states[facts, :longest] = read[0].float()
     of_tokens = states[mask]
+    if model.reads_states_as_tokens:
+        return of_tokens.to(model.dtype)
     normalised = F.layer_norm(of_tokens, of_tokens.shape[-1:]) / of_tokens.shape[-1] ** 0.5
     return normalised.to(model.dtype)

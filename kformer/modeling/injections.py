@@ -115,13 +115,16 @@ class Injection:
     @classmethod
     def check(cls, settings: SettingsOfAnyMethod) -> None:
         """Raises KformerError for settings that cannot be used together."""
-        can = cls.joins_attention and settings.fact_encoder == "layers"
-        for name in ("key_init", "value_init"):
-            if cls.has_slots and getattr(settings, name) == "encoder" and not can:
-                raise KformerError(
-                    f"model.{name}: encoder is for injection: attention with fact_encoder: layers, "
-                    "whose slots are made of what the layer's own projections read; take identity"
-                )
+        starts = {settings.key_init, settings.value_init}
+        if not cls.has_slots or "encoder" not in starts:
+            return
+        if not cls.joins_attention or settings.fact_encoder != "layers":
+            raise KformerError(
+                "model.key_init: encoder is for injection: attention with fact_encoder: layers, "
+                "whose slots are made of what the layer's own projections read; take identity"
+            )
+        if len(starts) > 1:
+            raise KformerError("model.key_init and model.value_init: give encoder for both or none")
 
     @classmethod
     def build(cls, config: "KformerConfig", encoder: "PreTrainedModel") -> "InjectionModule":

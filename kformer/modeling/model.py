@@ -2,7 +2,7 @@
 
 The method is Kformer's (Yao et al., arXiv 2201.05742): embed each fact as the mean of its tokens'
 embeddings, keep the facts that fit the input best, inject them, score each choice from the state
-of one token.
+of one token. What departs from that is in `kformer.modeling.configuration`.
 
 Shapes: B batch, C choices, L tokens, M candidate facts, U distinct ones in the batch, N facts kept,
 T fact tokens, P injected layers, D width, E width of word embeddings, which few encoders have
@@ -68,6 +68,11 @@ class KformerForMultipleChoice(PreTrainedModel):
                 raise KformerError(f"model.{name}: {getattr(config, name)} must be at least 1")
         method.check(config)
         self.adapter = adapter_for(config.encoder)
+        if self.reads_states_as_tokens and self.adapter.own_projections is None:
+            raise KformerError(
+                f"model.key_init: encoder is not for the family {config.encoder.model_type!r}, "
+                "whose layers do not attend to states as they are; take identity"
+            )
         config.encoder.use_cache = False  # a decoder reads each input once
         attention = config.encoder._attn_implementation
         if attention in (None, "sdpa") and self.adapter.attention_with_facts:
@@ -138,11 +143,18 @@ class KformerForMultipleChoice(PreTrainedModel):
             config.max_fact_tokens = min(config.max_fact_tokens, longest - 2)
         model = cls(config)
         model.encoder.load_state_dict(pretrained.state_dict(), strict=False)  # all but its pooler
-        model.injection.start_from(model.encoder)
+        if model.reads_states_as_tokens:
+            model.injection.start_from(model.encoder)
         if model.fact_embeddings is not None:
             words = pretrained.get_input_embeddings().weight
             model.fact_embeddings.load_state_dict({"weight": words})
         return model
+
+    @property
+    def reads_states_as_tokens(self) -> bool:
+        """Whether slots are made of states as a layer's own projections read them."""
+        reads_facts = find_injection(self.config.injection).fact_input == "embeddings"
+        return reads_facts and self.config.key_init == "encoder"
 
     def get_input_embeddings(self) -> nn.Module:
         return self.encoder.get_input_embeddings()

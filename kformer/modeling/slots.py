@@ -25,7 +25,7 @@ import kformer.modeling.attention  # noqa: F401 (registers the attention that fa
 from kformer.encoder_lookup import layer_span
 from kformer.modeling.batch_facts import BatchFacts, RowSlots
 from kformer.modeling.configuration import KformerConfig
-from kformer.modeling.encoder_families import LayerSites, Weights, adapter_for
+from kformer.modeling.encoder_families import LayerSites, adapter_for
 from kformer.modeling.injections import find_injection
 from kformer.modeling.slot_matching import Cosine, OfScore
 
@@ -63,9 +63,12 @@ class Projection(nn.Linear):
 
     @torch.no_grad()
     def start_as(self, weight: Tensor, bias: Tensor | None) -> None:
-        """Starts as another projection, of what is of length 1 here and normalised there."""
-        self.weight.copy_(weight * self.in_features**0.5)
-        self.bias.zero_() if bias is None else self.bias.copy_(bias)
+        """Starts as another projection."""
+        self.weight.copy_(weight)
+        if bias is None:
+            self.bias.zero_()
+        else:
+            self.bias.copy_(bias)
 
 
 class FactSlots(nn.Module):
@@ -181,15 +184,7 @@ class AttentionSlots(FactSlots):
     def __init__(self, config: KformerConfig, site: LayerSites) -> None:
         super().__init__(config, _key_width(config.encoder))
         self._needs = adapter_for(config.encoder).attention_with_facts
-        self._starts_as_encoder = config.key_init == "encoder", config.value_init == "encoder"
         site.attention.register_forward_pre_hook(self._join, with_kwargs=True)
-
-    def start_from(self, projections: list[Weights]) -> None:
-        """Starts as the layer's own projections of keys and values, where the config says so."""
-        parts = zip(self._starts_as_encoder, (self.key, self.value), projections, strict=True)
-        for starts_so, part, own in parts:
-            if starts_so:
-                part.start_as(*own)
 
     def _join(
         self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -232,12 +227,13 @@ class InjectionModule(nn.Module):
                 self.layers.append(slots(config, site))
 
     def start_from(self, encoder: PreTrainedModel) -> None:
-        """Starts slots that do so from the weights of a pre-trained encoder."""
+        """Starts slots as the layers' own projections of keys and values."""
         adapter = adapter_for(encoder.config)
-        # A method that injects nothing into layers has none.
-        for slots, site in zip(self.layers, adapter.sites(encoder)[self._span], strict=False):
-            if isinstance(slots, AttentionSlots):
-                slots.start_from(adapter.own_projections(site.attention))
+        assert adapter.own_projections is not None
+        for slots, site in zip(self._slots, adapter.sites(encoder)[self._span], strict=True):
+            keys, values = adapter.own_projections(site.attention)
+            slots.key.start_as(*keys)
+            slots.value.start_as(*values)
 
     def own_facts(self, rows: int) -> BatchFacts | None:
         """What a method injects instead of the facts of the batch, for R rows; None = nothing."""

@@ -13,21 +13,22 @@ from itertools import chain, groupby
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from kformer.errors import KformerError
 from kformer.io.tables import (
     Row,
     check_retrieved_for,
     check_retrieved_from,
-    count_rows,
     provenance,
     read_column,
     read_columns,
     read_table,
     write_table,
 )
-from kformer.retrieval.fact_ids import ids_of_texts
+from kformer.retrieval.fact_ids import code_of_text, codes_of_texts
 from kformer.retrieval.settings import Control
 
 _SWAPS = 100  # tries to find a question that shares no fact
@@ -82,18 +83,20 @@ def make_control(
 
 @dataclass(frozen=True)
 class Found:
-    """What was retrieved, and which facts are gold.
+    """What was retrieved, and which facts are gold. Facts that read the same are the same here.
 
     Attributes:
         table: the retrieval table.
         queries: the rows of each question in it.
         splits: the questions of each split.
-        gold: the ids of the gold facts of each question that has some.
+        codes: of the text of each fact, as `codes_of_texts` numbers them, (facts,).
+        gold: the codes of the gold facts of each question that has some.
     """
 
     table: pa.Table
     queries: Mapping[str, range]
     splits: Mapping[str, Sequence[str]]
+    codes: NDArray[np.uint64]
     gold: Mapping[str, Set[int]]
 
     @classmethod
@@ -101,27 +104,31 @@ class Found:
         table = read_table(retrieval, "retrieval").combine_chunks()
         queries = _rows_of_questions(table)
         splits: dict[str, list[str]] = defaultdict(list)
-        gold: dict[str, list[str]] = {}
+        gold: dict[str, set[int]] = {}
         for batch in read_columns(questions, "questions", ["question_id", "split", "gold_facts"]):
             for row in batch.to_pylist():
                 splits[row["split"]].append(row["question_id"])
                 if row["gold_facts"]:
-                    gold[row["question_id"]] = row["gold_facts"]
+                    gold[row["question_id"]] = set(map(code_of_text, row["gold_facts"]))
         if difference := set(chain.from_iterable(splits.values())) ^ queries.keys():
             raise KformerError(
                 f"{questions}: question {min(difference)!r} is in only one of the questions and "
                 "the retrieval table; the two belong to different data"
             )
-        return cls(table, queries, splits, _ids_of_gold(gold, facts))
+        return cls(table, queries, splits, codes_of_texts(read_column(facts, "text")), gold)
+
+    def code_of(self, fact: int) -> int:
+        """The code of a fact's text."""
+        return int(self.codes[fact])
 
     def of_question(self, question_id: str) -> set[int]:
-        """All facts that were found for a question."""
+        """The codes of all facts that were found for a question."""
         rows = self.queries[question_id]
         lists = self.table["fact_ids"].slice(rows.start, len(rows))
-        return set(lists.combine_chunks().flatten().to_pylist())
+        return set(self.codes[lists.combine_chunks().flatten().to_numpy()].tolist())
 
     def gold_of(self, question_id: str) -> Set[int]:
-        """All facts that are gold for a question."""
+        """The codes of all facts that are gold for a question."""
         return self.gold.get(question_id, set())
 
     def of_query(self, row: int) -> Facts:
@@ -160,7 +167,7 @@ class FactsOfOthers:
         queries = self._found.queries[self._donors[question_id]]
         given = self._found.of_query(queries[number % len(queries)])
         gold = self._found.gold_of(question_id)
-        kept = [(fact, score) for fact, score in given if fact not in gold]
+        kept = [each for each in given if self._found.code_of(each[0]) not in gold]
         self.metrics["gold_facts_left_out"] += len(given) - len(kept)
         return kept
 
@@ -178,24 +185,25 @@ class RandomFacts:
 
     def __init__(self, found: Found, facts: Path, seed: int) -> None:
         self._found, self._facts, self._rng = found, facts, random.Random(seed)
-        self._total = count_rows(facts, "facts")
+        self._total = len(found.codes)
+        self._distinct = len(np.unique(found.codes))
         self.metrics: dict[str, float] = {}
 
     def facts(self, question_id: str, number: int) -> Facts:
         own = self._found.of_question(question_id) | self._found.gold_of(question_id)
         wanted = len(self._found.of_query(self._found.queries[question_id][number]))
-        if wanted > self._total - len(own):
+        if wanted > self._distinct - len(own):
             raise KformerError(
-                f"{self._facts}: {self._total} facts are too few to draw {wanted} that are not "
+                f"{self._facts}: {self._distinct} facts are too few to draw {wanted} that are not "
                 f"those of question {question_id!r}; leave out retrieval.control, or make "
                 "retrieval.top_k smaller"
             )
         ids: list[int] = []
         while len(ids) < wanted:
             fact = self._rng.randrange(self._total)
-            if fact not in own:
+            if (code := self._found.code_of(fact)) not in own:
                 ids.append(fact)
-                own.add(fact)  # so that none is drawn twice
+                own.add(code)  # so that none is drawn twice
         scores = sorted((self._rng.random() for _ in ids), reverse=True)
         return list(zip(ids, scores, strict=True))
 
@@ -207,16 +215,6 @@ def _rows_of_questions(table: pa.Table) -> dict[str, range]:
         rows[question_id] = range(first, first + sum(1 for _ in group))
         first = rows[question_id].stop
     return rows
-
-
-def _ids_of_gold(gold: Mapping[str, Sequence[str]], facts: Path) -> dict[str, set[int]]:
-    if not gold:
-        return {}
-    ids = ids_of_texts(read_column(facts, "text"), chain.from_iterable(gold.values()))
-    return {
-        question_id: {ids[text] for text in texts if text in ids}
-        for question_id, texts in gold.items()
-    }
 
 
 def _origin(retrieval: Path, control: Control) -> dict[str, object] | None:

@@ -62,17 +62,24 @@ class GoldFacts:
             )
         found: list[list[Hits]] = [[_NOTHING] * len(query.suffixes) for query in queries]
         if self._distractors:
-            found = self._searcher.search(queries, most + self._distractors)
+            reading_so = max(sum(map(len, facts)) for facts in gold)
+            found = self._searcher.search(queries, reading_so + self._distractors)
         return [
             [self._among(own, hits, text) for hits, text in zip(of_query, query.texts, strict=True)]
             for query, own, of_query in zip(queries, gold, found, strict=True)
         ]
 
-    def _among(self, gold: Sequence[int], found: Hits, text: str) -> Hits:
-        """Gold facts among the first others that were found for the query with this text."""
+    def _among(self, gold: Sequence[Sequence[int]], found: Hits, text: str) -> Hits:
+        """Gold facts among the first others that were found for the query with this text.
+
+        Args:
+            gold: for each gold text the facts that read so, of which the first is given.
+        """
         if not gold:
             return _NOTHING
-        others = [each for each in found.ids.tolist() if each not in gold][: self._distractors]
-        shuffled = random.Random(text).sample([*gold, *others], len(gold) + len(others))
+        own = {each for facts in gold for each in facts}
+        others = [each for each in found.ids.tolist() if each not in own][: self._distractors]
+        given = [*(facts[0] for facts in gold), *others]
+        shuffled = random.Random(text).sample(given, len(given))
         ids = np.array(shuffled, np.int64)
         return Hits(ids, np.ones(len(ids), np.float32))

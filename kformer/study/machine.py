@@ -7,7 +7,7 @@ _GAIN = 0.65  # of t threads, a training is t ** 0.65 times as fast: 1.57 times 
 
 
 def threads_of_a_training(trainings: int, cores: int, memory_mb: int, needed_mb: int) -> int:
-    """The threads with which all trainings of a study take the least time.
+    """The threads with which so many trainings alike take the least time.
 
     As long as there are trainings enough, one core each is best, for two threads do less than twice
     the work of one (benchmarks/README.md). Where memory holds fewer trainings than there are
@@ -17,7 +17,7 @@ def threads_of_a_training(trainings: int, cores: int, memory_mb: int, needed_mb:
         trainings: how many there are in all, one or more.
         cores: of the machine.
         memory_mb: of the machine.
-        needed_mb: by the training that needs the most.
+        needed_mb: by one of them.
     """
     most = max(1, min(trainings, cores, memory_mb // needed_mb))
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from transformers import PrinterCallback, set_seed
 from transformers.utils import logging as transformers_logging
 
@@ -52,6 +53,7 @@ class Prepared:
             "best_step": state.best_global_step,
             "skipped_batches": self.trainer.skipped,
             "tokens_per_pass": self.trainer.tokens_per_pass,
+            "threads": torch.get_num_threads(),
             "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
             "device": str(self.model.device),
         }

@@ -8,7 +8,7 @@ from kformer.knowledge import build as building
 from kformer.knowledge.build import build_facts
 from kformer.knowledge.demo import DemoFacts
 from kformer.knowledge.reader import Fact, KnowledgeReader
-from kformer.knowledge.user_files import TsvFacts
+from kformer.knowledge.user_files import JsonlFacts, TsvFacts
 
 
 def fact(text, **change):
@@ -185,3 +185,20 @@ def test_tails_of_different_events_may_read_the_same(build_tsv):
         ("to rest", "xWant", "Kim runs"),
         ("to rest", "xNeed", "Sam sings"),
     ]
+
+
+def test_texts_that_are_no_triples_are_not_told_apart(folder_of, table):
+    rows = [{"text": "Cats purr."}, {"text": "Cats purr."}]
+    source = JsonlFacts(path=".", written_as="tail")
+    assert build_facts([source], [folder_of({"facts.jsonl": rows})], table)["facts"] == 1
+
+
+def test_a_full_stop_more_makes_no_other_event(build_tsv):
+    lines = ["Sam sings\txWant\tto rest", "Sam sings.\txWant\tto rest."]
+    assert build_tsv(lines, written_as="tail") == [("to rest", "xWant", "Sam sings")]
+    assert build_tsv(["Sam\txWant\t..."], written_as="tail") == [("...", "xWant", "Sam")]
+
+
+def test_templates_of_tails_are_refused():
+    with pytest.raises(ValueError, match="templates: are not read with written_as: tail"):
+        TsvFacts(path=".", written_as="tail", templates={"IsA": "{head}: {tail}"})

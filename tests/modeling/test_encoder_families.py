@@ -181,29 +181,42 @@ def test_narrower_or_wider_word_embeddings_are_projected(family, projection, wid
     assert torch.equal(read[0], widened[0]) and read[0].shape == (1, 16)
 
 
-@every_family
+AS_TOKENS = {"key_init": "encoder", "value_init": "encoder"}
+
+
+@pytest.mark.parametrize("family", [name for name in FAMILIES if ADAPTERS[name].own_projections])
 def test_keys_and_values_of_facts_may_start_as_those_of_tokens(family, tmp_path):
-    """A slot's is that of a token whose state has the length of what is normalised."""
+    """A fact's slots are what the first injected layer makes of the fact as an input."""
     make_model("none", family).encoder.save_pretrained(tmp_path)
     settings = {"injection": "attention", "fact_encoder": "layers", "layers": (1, 3)}
-    starts = {"key_init": "encoder", "value_init": "encoder"}
-    model = KformerForMultipleChoice.from_encoder(tmp_path, **settings, **starts)
-    sites = model.adapter.sites(model.encoder)
-    states = torch.randn(5, 16)
-    for slots, site in zip(model.injection.layers, sites[1:3], strict=True):
-        for part, (weight, bias) in zip(
-            (slots.key, slots.value), model.adapter.own_projections(site.attention), strict=True
-        ):
-            close(part(states / 4), F.linear(states, weight, bias), atol=1e-5)
-    kept = KformerForMultipleChoice.from_encoder(tmp_path, **settings).injection.layers[0]
-    assert not torch.equal(kept.key.weight, model.injection.layers[0].key.weight)
+    model = KformerForMultipleChoice.from_encoder(tmp_path, **settings, **AS_TOKENS).eval()
+    attention = model.adapter.sites(model.encoder)[1].attention
+    slots, read, made = model.injection.layers[0], [], []
+    slots.key.register_forward_hook(lambda *call: made.append(call[2]))
+    slots.value.register_forward_hook(lambda *call: made.append(call[2]))
+    attention.register_forward_pre_hook(
+        lambda _, args, kwargs: read.append(args[0] if args else kwargs["hidden_states"]),
+        with_kwargs=True,
+    )
+    fact = [2, 31, 32, 3]
+    logits(model, to_tensors([[[2, 11, 3]]], [[fact]]))
+    read.clear()
+    logits(model, to_tensors([[fact]]))
+    own = model.adapter.own_projections(attention)
+    for found, (weight, bias) in zip(made, own, strict=True):
+        close(found, F.linear(read[0][0], weight, bias), atol=1e-5)
     model.save_pretrained(tmp_path / "saved")
-    loaded = KformerForMultipleChoice.from_pretrained(tmp_path / "saved")
-    assert torch.equal(loaded.injection.layers[1].key.weight, model.injection.layers[1].key.weight)
+    loaded = KformerForMultipleChoice.from_pretrained(tmp_path / "saved").eval()
+    tensors = to_tensors(INPUTS, FACTS)
+    close(logits(loaded, tensors), logits(model, tensors))
 
 
 def test_only_attention_that_reads_facts_by_layers_can_start_as_the_encoder():
     for method in ("ffn", "contextual", "attention", "static"):
         with pytest.raises(KformerError, match="key_init: encoder is for injection: attention"):
-            make_model(method, key_init="encoder")
-    make_model("none", key_init="encoder")  # reads it not
+            make_model(method, **AS_TOKENS)
+    with pytest.raises(KformerError, match="give encoder for both or none"):
+        make_model("contextual attention", key_init="encoder")
+    with pytest.raises(KformerError, match="key_init: encoder is not for the family 'qwen3'"):
+        make_model("contextual attention", "qwen3", **AS_TOKENS)
+    make_model("none", **AS_TOKENS)  # reads it not

@@ -38,10 +38,10 @@ def controlled(questions_table, facts_table, retrieval_table, new_folder):
     """Makes a control for questions of these ids, or these questions, of what was found for them;
     returns the metrics and for each query its question and facts."""
 
-    def run(questions, *found, control="shuffle", facts=None, seed=0, origin=None):
+    def run(questions, *found, control="shuffle", facts=None, seed=0, origin=None, texts=None):
         asked = [{"question_id": each} if isinstance(each, str) else each for each in questions]
         ids = [fact for _, _, facts_of_query in found for fact in facts_of_query]
-        texts = [
+        texts = texts or [
             str(number) for number in range(max(ids, default=0) + 1 if facts is None else facts)
         ]
         out = new_folder() / "control"
@@ -217,6 +217,18 @@ def test_no_question_sees_a_gold_fact_of_its_own(controlled, control, world, see
     _, rows = controlled(asked, *found, control=control, facts=FACTS, seed=seed)
     for (name, *ids), (gold, _, _) in zip(rows, world, strict=True):
         assert not {*ids} & {*gold}, name
+
+
+@every_control
+def test_facts_that_read_like_a_gold_one_are_gold_too(controlled, control):
+    """Tails of several events may read the same."""
+    asked = [{"question_id": name, "gold_facts": ["rest"]} for name in "ab"]
+    found = [("a", None, [0, 4]), ("b", None, [1, 5])]
+    texts = ["rest", "rest", "rest", "eat", "eat", "sing", "run"]
+    _, rows = controlled(asked, *found, control=control, texts=texts)
+    given = {name: {texts[fact] for fact in facts} for name, *facts in rows}
+    assert all(given.values()) and "rest" not in given["a"] | given["b"]
+    assert "eat" not in given["a"] and "sing" not in given["b"]  # found for it, in other words
 
 
 @every_control

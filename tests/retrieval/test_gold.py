@@ -27,12 +27,12 @@ def question(name, gold, text="what eats fish?", split="train"):
 def found(tmp_path):
     """Retrieves for questions; returns the ids of the facts of each of their rows."""
 
-    def run(questions, **settings):
+    def run(questions, texts=FACTS, **settings):
         section = Retrieval(method="gold", max_without_facts=1.0, **{"top_k": 6} | settings)
         facts, asked, out = (tmp_path / f"{name}.parquet" for name in ("facts", "asked", "out"))
         rows = [
             {"fact_id": i, "text": text, "relation": None, "source": "test", "origin": ""}
-            for i, text in enumerate(FACTS)
+            for i, text in enumerate(texts)
         ]
         write_table(facts, "facts", rows)
         write_table(asked, "questions", questions)
@@ -62,6 +62,12 @@ def test_a_question_without_a_gold_fact_gets_nothing(gold, distractors, found):
 def test_distractors_are_the_best_other_facts(found):
     (ids,) = found([question("one", [FACTS[1]])], distractors=2)
     assert sorted(ids) == [1, 3, 5]  # all that have the word "fish"
+
+
+def test_a_fact_that_reads_like_the_gold_one_is_no_distractor(found):
+    asked = [question("one", [FACTS[1]])]
+    (ids,) = found(asked, [*FACTS, FACTS[1], FACTS[1]], distractors=2, top_k=9)
+    assert sorted(ids) == [1, 3, 5]
 
 
 def test_every_choice_has_the_gold_facts_and_distractors_of_its_own(found):

@@ -92,7 +92,7 @@ def test_the_ladder_differs_in_the_facts_alone(task):
     found = {name: experiment.condition(name) for name in experiment.conditions}
     gold = {"method": "gold"}
     steps = {"": {}, "-gold": gold, "-gold-among-8": gold | {"distractors": 8}}
-    for method in ("concat", "attention-contextual", "kformer-identity", "kformer-contextual"):
+    for method in ("concat", "attention-tokens", "kformer-identity", "kformer-contextual"):
         for step, changes in steps.items():
             read = {"facts": 10} if changes.get("distractors") else {}  # all that are offered
             update = {

@@ -54,7 +54,7 @@ class Corpus:
         """Rows of the facts table, read from disk."""
         return take_rows(self._path, "facts", fact_ids)
 
-    def ids_of(self, texts: Iterable[str]) -> dict[str, int]:
+    def ids_of(self, texts: Iterable[str]) -> dict[str, list[int]]:
         """The ids of facts by their texts, of those of these texts that are in the corpus."""
         return ids_of_texts(self._texts, texts)
 

@@ -45,7 +45,9 @@ class QualityCounter:
         gold: the ids of gold facts by their texts, of those that are in the corpus.
     """
 
-    def __init__(self, settings: Retrieval, corpus: Corpus, gold: Mapping[str, int]) -> None:
+    def __init__(
+        self, settings: Retrieval, corpus: Corpus, gold: Mapping[str, Sequence[int]]
+    ) -> None:
         self._settings, self._corpus, self._gold = settings, corpus, gold
         self._tokenise = tokenizer(settings.words)
         self._tokenise_choice = tokenizer_without_stop_words(settings.words)
@@ -130,7 +132,7 @@ class QualityCounter:
         texts, answer = results.question["gold_facts"], results.question["answer"]
         if not texts or (results.per_choice and answer is None):
             return
-        gold_ids = {self._gold[text] for text in texts if text in self._gold}
+        gold_ids = {fact for text in texts for fact in self._gold.get(text, ())}
         if not gold_ids:
             gold.out_of_reach += 1
             return

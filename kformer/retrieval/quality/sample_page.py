@@ -68,7 +68,10 @@ def draw(questions: Path) -> frozenset[int]:
 
 
 def render_sample(
-    sample: Sequence[QuestionResults], corpus: Corpus, settings: Retrieval, gold: Mapping[str, int]
+    sample: Sequence[QuestionResults],
+    corpus: Corpus,
+    settings: Retrieval,
+    gold: Mapping[str, Sequence[int]],
 ) -> str:
     """The page as HTML, self-contained; all data are shown as text, `short`.
 
@@ -104,7 +107,7 @@ class _Renderer:
     """Turns questions into what the template needs."""
 
     def __init__(
-        self, facts: Mapping[int, Row], settings: Retrieval, gold: Mapping[str, int]
+        self, facts: Mapping[int, Row], settings: Retrieval, gold: Mapping[str, Sequence[int]]
     ) -> None:
         """Takes the facts to show by their ids, and the ids of gold facts by their texts."""
         self._facts, self._gold = facts, gold
@@ -129,9 +132,10 @@ class _Renderer:
         if results.per_choice and answer is None:
             return "among the facts"
         fact_ids = results.rows[results.row_number(answer)]["fact_ids"]
-        if self._gold[text] not in fact_ids:
+        ranks = [rank for rank, fact in enumerate(fact_ids, 1) if fact in self._gold[text]]
+        if not ranks:
             return "not found"
-        return f"found at rank {fact_ids.index(self._gold[text]) + 1}"
+        return f"found at rank {ranks[0]}"
 
     def _queries(self, results: QuestionResults, gold_texts: Set[str]) -> Iterator[dict[str, Any]]:
         answer, choices = results.question["answer"], results.question["choices"]
