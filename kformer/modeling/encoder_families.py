@@ -215,3 +215,12 @@ def check_family(family: object) -> None:
             f"model.encoder: the family {family!r} is not supported; "
             f"supported are {', '.join(sorted(ADAPTERS))}"
         )
+
+
+def check_own_projections(family: str) -> None:
+    """Raises KformerError for a family whose own projections slots cannot start as."""
+    if ADAPTERS[family].own_projections is None:
+        raise KformerError(
+            f"model.key_init: encoder is not for the family {family!r}, whose layers do not attend "
+            "to states as they are; take identity"
+        )

@@ -30,7 +30,7 @@ from kformer.modeling.candidates import Candidates
 from kformer.modeling.choice_grid import ChoiceGrid
 from kformer.modeling.configuration import KformerConfig
 from kformer.modeling.dropout import use_fast_dropout
-from kformer.modeling.encoder_families import ATTENTION, adapter_for
+from kformer.modeling.encoder_families import ATTENTION, adapter_for, check_own_projections
 from kformer.modeling.fact_embeddings import FactEmbeddings
 from kformer.modeling.injections import find_injection
 from kformer.modeling.kept_states import given_states
@@ -68,11 +68,8 @@ class KformerForMultipleChoice(PreTrainedModel):
                 raise KformerError(f"model.{name}: {getattr(config, name)} must be at least 1")
         method.check(config)
         self.adapter = adapter_for(config.encoder)
-        if self.reads_states_as_tokens and self.adapter.own_projections is None:
-            raise KformerError(
-                f"model.key_init: encoder is not for the family {config.encoder.model_type!r}, "
-                "whose layers do not attend to states as they are; take identity"
-            )
+        if self.reads_states_as_tokens:
+            check_own_projections(config.encoder.model_type)
         config.encoder.use_cache = False  # a decoder reads each input once
         attention = config.encoder._attn_implementation
         if attention in (None, "sdpa") and self.adapter.attention_with_facts:
