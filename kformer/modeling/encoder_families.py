@@ -6,6 +6,7 @@ is supported.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from kformer.errors import KformerError
@@ -40,14 +41,10 @@ class LayerSites:
     attention: "nn.Module"
 
 
-def _own(keys: str, values: str) -> Callable[[Any], list[Weights]]:
-    """Finds the projections of an attention that has two modules for them."""
-
-    def find(attention: Any) -> list[Weights]:
-        modules = [getattr(attention, name) for name in (keys, values)]
-        return [(module.weight, module.bias) for module in modules]
-
-    return find
+def _own(keys: str, values: str, attention: Any) -> list[Weights]:
+    """The projections of an attention that has two modules of these names for them."""
+    modules = [getattr(attention, name) for name in (keys, values)]
+    return [(module.weight, module.bias) for module in modules]
 
 
 def _leave(encoder: Any) -> None:
@@ -153,7 +150,7 @@ def _decoder_site(layer: Any) -> LayerSites:
     return LayerSites(layer.mlp, layer.mlp, layer.self_attn)
 
 
-_BERT = Adapter(_bert_site, _own("key", "value"), last_layer=_bert_last_layer)
+_BERT = Adapter(_bert_site, partial(_own, "key", "value"), last_layer=_bert_last_layer)
 _DECODER = Adapter(
     _decoder_site, scored_token="last", layers="layers", below=("embed_tokens",), above="norm"
 )
@@ -162,7 +159,7 @@ ADAPTERS = {
     "bert": _BERT,
     "deberta-v2": Adapter(
         _bert_site,
-        _own("key_proj", "value_proj"),
+        partial(_own, "key_proj", "value_proj"),
         projection="embeddings.embed_proj",
         attention_with_facts=None,
         prepare=_prepare_deberta,
@@ -173,7 +170,7 @@ ADAPTERS = {
     ),
     "electra": Adapter(
         _bert_site,
-        _own("key", "value"),
+        partial(_own, "key", "value"),
         projection="embeddings_project",
         last_layer=_bert_last_layer,
         below=("embeddings", "embeddings_project"),
@@ -182,7 +179,7 @@ ADAPTERS = {
     "mistral": _DECODER,
     "mpnet": Adapter(
         _mpnet_site,
-        _own("k", "v"),
+        partial(_own, "k", "v"),
         attention_with_facts=None,
         prepare=_prepare_mpnet,
         last_layer=_mpnet_last_layer,

@@ -14,6 +14,8 @@ CONTENT = {
     "steps": 8,
     "seconds_per_step": 0.25,
     "train_seconds": 2.0,
+    "cpu_seconds": 3.5,
+    "threads": 2,
     "questions_per_second": 64.0,
     "tokens_per_second": 9000.0,
     "padding_share": 0.125,

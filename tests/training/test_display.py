@@ -26,7 +26,7 @@ ARGUMENTS = SimpleNamespace(eval_steps=10)
 def training(monkeypatch):
     """A training of 40 steps with 60 validation questions, whose clock the test sets."""
     now = SimpleNamespace(seconds=0.0)
-    clock = SimpleNamespace(monotonic=lambda: now.seconds)
+    clock = SimpleNamespace(monotonic=lambda: now.seconds, process_time=lambda: now.seconds)
     for module in (display_module, meter_module):
         monkeypatch.setattr(module, "time", clock)
     meter, state = Meter(), TrainerState(max_steps=40)
