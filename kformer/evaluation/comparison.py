@@ -50,7 +50,7 @@ def compare_conditions(
     right = {name: right_answers(group, questions) for name, group in by_condition.items()}
     conditions = PairedConditions(right)
     gains = conditions.differences((name, baseline) for name in by_condition if name != baseline)
-    cost = cost_measure(runs)
+    cost = _cost_measure(runs)
     reference_cost = _mean_measure(by_condition[baseline], cost)
     return SplitComparison(
         split=questions.split,
@@ -106,7 +106,7 @@ def _gain(gain: Difference | None) -> dict[str, Any]:
     return {renamed.get(name, name): value for name, value in fields.items()}
 
 
-def cost_measure(runs: Sequence[RunAnswers]) -> str:
+def _cost_measure(runs: Sequence[RunAnswers]) -> str:
     """What training costs are compared by, a number of `TrainingSummary`.
 
     CPU seconds, unless a GPU has computed: other work on the machine makes steps last longer, but

@@ -30,8 +30,8 @@ def build_facts(
 
     Texts are in normal form (`kformer.io.normal_form`). A fact with the text of an earlier one is
     dropped, within a source and across sources; written as tails, only if it also is of the same
-    event and relation. How many are dropped is logged, and so are the
-    config's templates for relations that no fact has.
+    event and relation. How many are dropped is logged, and so are the config's templates for
+    relations that no fact has.
 
     Args:
         readers: the sources in the order in which their facts are numbered.

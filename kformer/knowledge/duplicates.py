@@ -4,15 +4,15 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from xxhash import xxh3_64_intdigest
+
+from kformer.io.text_hashes import hashes_of
 
 
 class SeenTexts:
-    """Remembers texts by their XXH3 hash of 64 bits, in 8 bytes each.
+    """Remembers texts by their hashes (`kformer.io.text_hashes`), in 8 bytes each.
 
-    Two different texts among n have the same hash with a probability of n² / 2⁶⁵: for twenty
-    million texts 1 in 90,000. Hashes lie in sorted arrays whose sizes at least halve from one to
-    the next (a log-structured merge), so that a look-up takes a few binary searches.
+    Hashes lie in sorted arrays whose sizes at least halve from one to the next (a log-structured
+    merge), so that a look-up takes a few binary searches.
     """
 
     def __init__(self) -> None:
@@ -20,9 +20,7 @@ class SeenTexts:
 
     def add(self, texts: Sequence[str]) -> NDArray[np.bool_]:
         """Remembers texts; returns which are new (of equal ones the first): (len(texts),)."""
-        hashes = np.fromiter(
-            [xxh3_64_intdigest(text.encode()) for text in texts], np.uint64, len(texts)
-        )
+        hashes = hashes_of(texts)
         new = np.zeros(len(hashes), np.bool_)
         new[np.unique(hashes, return_index=True)[1]] = True
         for run in self._runs:

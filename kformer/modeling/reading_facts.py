@@ -36,11 +36,13 @@ def read_facts(
     if candidates.is_empty:
         return None
     config, words = model.config, model.get_input_embeddings()
-    embeddings = _mean_words(model, candidates)
+    reads_words = "words" in (config.filter, config.fact_encoder)
+    embeddings = _mean_words(model, candidates) if reads_words else None
     groups = grid.groups(len(candidates.positions), rows.device)
     if config.filter == "retrieval":
         best = candidates.first(groups, config.facts)
     else:
+        assert embeddings is not None
         best = candidates.best(_mean(words, rows, is_token), embeddings, groups, config.facts)
     kept = candidates.positions[groups].gather(1, best)
     facts = _with_slots(model, candidates, embeddings, kept)
@@ -53,12 +55,12 @@ def read_facts(
 
 
 def _with_slots(
-    model: "KformerForMultipleChoice", candidates: Candidates, words: Tensor, kept: Tensor
+    model: "KformerForMultipleChoice", candidates: Candidates, words: Tensor | None, kept: Tensor
 ) -> BatchFacts:
     """The facts (R, N) that rows keep, -1 for none, with what their slots are made of.
 
     Args:
-        words: the mean embeddings (U, E) of the words of all facts.
+        words: the mean embeddings (U, E) of the words of all facts; None where nothing reads them.
     """
     mask, kept = kept >= 0, kept.clamp(min=0)
     if model.config.fact_encoder == "layers":
@@ -68,6 +70,7 @@ def _with_slots(
         if not len(states):  # all facts are padding: slots that are none need one to point at
             states = states.new_zeros(1, states.shape[1])
         return BatchFacts(states, mask, RowSlots.several(kept, mask, tokens.sum(-1)))
+    assert words is not None
     if model.adapter.projection and words.shape[-1] != model.config.encoder.hidden_size:
         words = model.encoder.get_submodule(model.adapter.projection)(words)
     return BatchFacts(words, mask, RowSlots.one_each(kept, mask))

@@ -28,7 +28,7 @@ from kformer.io.tables import (
     read_table,
     write_table,
 )
-from kformer.retrieval.fact_ids import code_of_text, codes_of_texts
+from kformer.io.text_hashes import hashes_of
 from kformer.retrieval.settings import Control
 
 _SWAPS = 100  # tries to find a question that shares no fact
@@ -89,14 +89,14 @@ class Found:
         table: the retrieval table.
         queries: the rows of each question in it.
         splits: the questions of each split.
-        codes: of the text of each fact, as `codes_of_texts` numbers them, (facts,).
-        gold: the codes of the gold facts of each question that has some.
+        hashes: of the text of each fact, (facts,).
+        gold: the hashes of the gold facts of each question that has some.
     """
 
     table: pa.Table
     queries: Mapping[str, range]
     splits: Mapping[str, Sequence[str]]
-    codes: NDArray[np.uint64]
+    hashes: NDArray[np.uint64]
     gold: Mapping[str, Set[int]]
 
     @classmethod
@@ -109,26 +109,27 @@ class Found:
             for row in batch.to_pylist():
                 splits[row["split"]].append(row["question_id"])
                 if row["gold_facts"]:
-                    gold[row["question_id"]] = set(map(code_of_text, row["gold_facts"]))
+                    gold[row["question_id"]] = set(hashes_of(row["gold_facts"]).tolist())
         if difference := set(chain.from_iterable(splits.values())) ^ queries.keys():
             raise KformerError(
                 f"{questions}: question {min(difference)!r} is in only one of the questions and "
                 "the retrieval table; the two belong to different data"
             )
-        return cls(table, queries, splits, codes_of_texts(read_column(facts, "text")), gold)
+        texts = (text for chunk in read_column(facts, "text").chunks for text in chunk.to_pylist())
+        return cls(table, queries, splits, hashes_of(texts), gold)
 
-    def code_of(self, fact: int) -> int:
-        """The code of a fact's text."""
-        return int(self.codes[fact])
+    def hash_of(self, fact: int) -> int:
+        """The hash of a fact's text."""
+        return int(self.hashes[fact])
 
     def of_question(self, question_id: str) -> set[int]:
-        """The codes of all facts that were found for a question."""
+        """The hashes of all facts that were found for a question."""
         rows = self.queries[question_id]
         lists = self.table["fact_ids"].slice(rows.start, len(rows))
-        return set(self.codes[lists.combine_chunks().flatten().to_numpy()].tolist())
+        return set(self.hashes[lists.combine_chunks().flatten().to_numpy()].tolist())
 
     def gold_of(self, question_id: str) -> Set[int]:
-        """The codes of all facts that are gold for a question."""
+        """The hashes of all facts that are gold for a question."""
         return self.gold.get(question_id, set())
 
     def of_query(self, row: int) -> Facts:
@@ -167,7 +168,7 @@ class FactsOfOthers:
         queries = self._found.queries[self._donors[question_id]]
         given = self._found.of_query(queries[number % len(queries)])
         gold = self._found.gold_of(question_id)
-        kept = [each for each in given if self._found.code_of(each[0]) not in gold]
+        kept = [each for each in given if self._found.hash_of(each[0]) not in gold]
         self.metrics["gold_facts_left_out"] += len(given) - len(kept)
         return kept
 
@@ -185,8 +186,8 @@ class RandomFacts:
 
     def __init__(self, found: Found, facts: Path, seed: int) -> None:
         self._found, self._facts, self._rng = found, facts, random.Random(seed)
-        self._total = len(found.codes)
-        self._distinct = len(np.unique(found.codes))
+        self._total = len(found.hashes)
+        self._distinct = len(np.unique(found.hashes))
         self.metrics: dict[str, float] = {}
 
     def facts(self, question_id: str, number: int) -> Facts:
@@ -201,9 +202,9 @@ class RandomFacts:
         ids: list[int] = []
         while len(ids) < wanted:
             fact = self._rng.randrange(self._total)
-            if (code := self._found.code_of(fact)) not in own:
+            if (text := self._found.hash_of(fact)) not in own:
                 ids.append(fact)
-                own.add(code)  # so that none is drawn twice
+                own.add(text)  # so that none is drawn twice
         scores = sorted((self._rng.random() for _ in ids), reverse=True)
         return list(zip(ids, scores, strict=True))
 

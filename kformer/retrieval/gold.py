@@ -62,7 +62,7 @@ class GoldFacts:
             )
         found: list[list[Hits]] = [[_NOTHING] * len(query.suffixes) for query in queries]
         if self._distractors:
-            reading_so = max(sum(map(len, facts)) for facts in gold)
+            reading_so = max((sum(map(len, facts)) for facts in gold), default=0)
             found = self._searcher.search(queries, reading_so + self._distractors)
         return [
             [self._among(own, hits, text) for hits, text in zip(of_query, query.texts, strict=True)]
