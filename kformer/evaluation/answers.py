@@ -13,6 +13,7 @@ from kformer.io.training_summary import TrainingSummary
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -33,28 +34,43 @@ class AnsweredQuestions:
 
 
 @dataclass(frozen=True)
+class Answers:
+    """What was answered, in the order of the `AnsweredQuestions`."""
+
+    chosen: Ints
+    """(Q,) the index of the chosen choice"""
+    credit: Floats
+    """(Q,) 1 where it is right, 0 where not, 1/k where the right one is among k that tie"""
+    tied: Bools
+    """(Q,) whether different choices have the highest logit"""
+    confidence: Floats
+    """(Q,) the highest probability of a choice, by the softmax of the logits"""
+    facts_read: Bools
+    """(Q,) whether facts were read for some choice"""
+    was_cut: Bools
+    """(Q,) whether the input of some choice was too long"""
+
+
+@dataclass(frozen=True)
 class RunAnswers:
     """What one condition answered with one seed."""
 
     condition: str
     seed: int | None
     """null: nothing was trained, so there is no seed"""
-    predictions: Ints
-    """(Q,) the index of the chosen choice, in the order of the `AnsweredQuestions`"""
-    tied: float
-    """for which share of the questions several choices have the highest logit"""
+    answers: Answers
     training: TrainingSummary | None
     """what training measured; None where nothing was trained"""
 
 
-def right_answers(runs: Sequence[RunAnswers], questions: AnsweredQuestions) -> Floats:
-    """(S, Q) 1 where a run of a condition was right, else 0."""
-    return np.stack([run.predictions == questions.answers for run in runs]).astype(np.float64)
+def right_answers(runs: Sequence[RunAnswers]) -> Floats:
+    """(S, Q) 1 where a run of a condition was right, 0 where not, and a part where choices tie."""
+    return np.stack([run.answers.credit for run in runs])
 
 
 def votes_for_choices(runs: Sequence[RunAnswers], questions: AnsweredQuestions) -> Floats:
     """(Q, C) the share of a condition's runs that chose each choice."""
-    predictions = np.stack([run.predictions for run in runs])  # (S, Q)
+    predictions = np.stack([run.answers.chosen for run in runs])  # (S, Q)
     choices = np.arange(questions.choices.max())
     votes: Floats = (predictions[:, :, None] == choices).mean(axis=0)
     return votes

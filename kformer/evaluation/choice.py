@@ -16,6 +16,9 @@ class Choice(NamedTuple):
     """its index"""
     is_tied: bool
     """whether choices with different texts were the best, so that one of them was drawn"""
+    credit: float | None
+    """what it counts: 1 if it is right, 0 if not, 1/k where the right one is among k that tie; None
+    where the right one is not known"""
 
 
 class NotNumbers(KformerError):
@@ -29,8 +32,9 @@ def choose(
 
     Of different choices that share it, a hash of the question's id draws one: the same on any
     machine, for every condition, and with no favourite, where "the first" would get the better of
-    data sets whose right answer often comes first. Choices with the same text are one; if it is the
-    right one's text, the right one is chosen.
+    data sets whose right answer often comes first. So that luck counts for nothing, k tied choices
+    with the right one among them count as 1/k, whichever is drawn. Choices with the same text are
+    one; if it is the right one's text, the right one is chosen.
 
     Args:
         question_id: of the question.
@@ -49,9 +53,11 @@ def choose(
     best = max(logits)
     tied = {first_equal(choices, index) for index, logit in enumerate(logits) if logit == best}
     drawn = sorted(tied)[_hash(question_id) % len(tied)]
-    if answer is not None and drawn == first_equal(choices, answer):
-        drawn = answer
-    return Choice(drawn, len(tied) > 1)
+    if answer is None:
+        return Choice(drawn, len(tied) > 1, None)
+    right = first_equal(choices, answer)
+    credit = 1 / len(tied) if right in tied else 0.0
+    return Choice(answer if drawn == right else drawn, len(tied) > 1, credit)
 
 
 def _hash(question_id: str) -> int:

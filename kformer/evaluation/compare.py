@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from kformer.errors import KformerError
-from kformer.evaluation.by_type import read_types
+from kformer.evaluation.breakdowns import read_properties
 from kformer.evaluation.comparison import compare_conditions
 from kformer.evaluation.figure import draw_accuracies
 from kformer.evaluation.ladder import Ladder, have_steps
@@ -37,7 +37,7 @@ def compare(
     Args:
         ladders: which conditions are one method on other facts. The figure of ladders is only
             drawn where one of them has several conditions.
-        questions: the table of the questions, whose types are compared, too; None = no types.
+        questions: the table of the questions, to compare groups of them, too; None = no groups.
 
     Returns:
         ``<condition>/accuracy`` and ``<condition>/delta`` as fractions and
@@ -54,9 +54,9 @@ def compare(
     for ladder in ladders:
         for rung in ladder.rungs:
             _check_known("ladders", [rung.condition, *rung.controls.values()], found)
-    type_of = read_types(questions) if questions else {}
+    properties = read_properties(questions) if questions else {}
     first, *others = (
-        compare_conditions(answered, answers, baseline, ladders, type_of)
+        compare_conditions(answered, answers, baseline, ladders, properties)
         for answered, answers in read_runs(folders)
     )
     comparison = Comparison(

@@ -10,9 +10,10 @@ from kformer.evaluation.answers import (
     Floats,
     RunAnswers,
     right_answers,
-    votes_for_choices,
 )
-from kformer.evaluation.by_type import accuracies_by_type
+from kformer.evaluation.breakdowns import Property, breakdowns_of
+from kformer.evaluation.calibration import calibration_of
+from kformer.evaluation.guessing import against_guessing, guessing
 from kformer.evaluation.ladder import Ladder, Rung
 from kformer.evaluation.paired import Pair, PairedConditions
 from kformer.evaluation.results import (
@@ -24,7 +25,6 @@ from kformer.evaluation.results import (
     Share,
     SplitComparison,
 )
-from kformer.evaluation.statistics import chance_p_value
 
 
 def compare_conditions(
@@ -32,7 +32,7 @@ def compare_conditions(
     runs: Sequence[RunAnswers],
     baseline: str,
     ladders: Sequence[Ladder] = (),
-    type_of: Mapping[str, str] | None = None,
+    properties: Mapping[str, Property] | None = None,
 ) -> SplitComparison:
     """Compares every condition among ``runs`` with the condition ``baseline``, which is one.
 
@@ -42,12 +42,12 @@ def compare_conditions(
 
     Args:
         ladders: of conditions that are all among ``runs``.
-        type_of: the types of questions, by their ids; None = they have none.
+        properties: groups of the questions, see `read_properties`; None = there are none.
     """
     by_condition: dict[str, list[RunAnswers]] = {}
     for run in runs:
         by_condition.setdefault(run.condition, []).append(run)
-    right = {name: right_answers(group, questions) for name, group in by_condition.items()}
+    right = {name: right_answers(group) for name, group in by_condition.items()}
     conditions = PairedConditions(right)
     gains = conditions.differences((name, baseline) for name in by_condition if name != baseline)
     cost = _cost_measure(runs)
@@ -55,18 +55,21 @@ def compare_conditions(
     return SplitComparison(
         split=questions.split,
         questions=len(questions.ids),
-        chance=questions.chance,
+        guessing=guessing(questions),
         conditions=[
             ConditionResult(
                 condition=name,
-                **_accuracy(name, group, right[name], questions, conditions),
+                **_accuracy(name, group, right[name], conditions),
+                **against_guessing(group, questions),
+                calibration=calibration_of(group),
                 **_gain(gains.get((name, baseline))),
                 **_cost(group, cost, reference_cost),
             )
             for name, group in by_condition.items()
         ],
+        pairs=conditions.all_pairs(),
         ladders=_ladders(ladders, conditions, baseline, gains),
-        by_type=accuracies_by_type(questions, right, type_of or {}),
+        breakdowns=breakdowns_of(questions, by_condition, properties or {}),
     )
 
 
@@ -74,7 +77,6 @@ def _accuracy(
     name: str,
     runs: Sequence[RunAnswers],
     right: Floats,
-    questions: AnsweredQuestions,
     conditions: PairedConditions,
 ) -> dict[str, Any]:
     by_run = right.mean(axis=1)
@@ -91,8 +93,7 @@ def _accuracy(
         "accuracy_std": float(by_run.std(ddof=1)) if len(by_run) > 1 else None,
         "ci95": alone,
         "ci95_with_seeds": with_seeds,
-        "tied": float(np.mean([run.tied for run in runs])),
-        "p_chance": chance_p_value(votes_for_choices(runs, questions), questions),
+        "tied": float(np.mean([run.answers.tied for run in runs])),
     }
 
 

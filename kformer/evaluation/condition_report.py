@@ -14,19 +14,21 @@ HOW_TO_READ = """\
 - **95 % CI**: how far the accuracy might be elsewhere had other questions of the same kind been
   asked (bootstrap over questions).
 - **with seeds**: the same had other seeds been drawn, too (crossed bootstrap over questions and
-  seeds). Of two or three seeds it is rough and rather too narrow. One seed cannot tell how far
+  seeds, stretched by Student's t for as few seeds as there are). One seed cannot tell how far
   others would be: there it is the interval over questions alone, and what differs may be the seed.
 - **Δ points**: percentage points above or below `{baseline}`, on the same questions.
 - **seen from**: the smallest difference from `{baseline}` that would have been seen in 4 of 5 such
   studies (power 80 %, two-sided at 0.05, before Holm's correction), from the variance of these runs
   over questions and, where there are several, over seeds. A smaller difference may well be there
   without being detected.
-- **p (Holm)**: how often a difference at least this large would arise if `{baseline}` and the
-  condition were interchangeable (paired sign-flip test over questions, two-sided), corrected by
-  Holm's method for comparing several conditions at once. Overlapping intervals are no such test.
-  It holds for the seeds that were run: a Δ no larger than the ± may change sign with others.
-- **p vs chance**: the same for an accuracy this far from guessing, were the answer key random;
-  uncorrected.
+- **p (Holm)**: how often a difference at least this large would arise between two trainings of one
+  method, with other questions and other seeds, two-sided, corrected by Holm's method for comparing
+  several conditions at once. It is the larger p-value of two tests: paired sign flips over
+  questions, and Student's t with the variance between seeds, where there are several. Overlapping
+  intervals are no such test.
+- **p vs guess**: how often guessing gets so many right: guessing with the same preferences for
+  first, second, … choices (right answers permuted among questions), and always the choice that is
+  right most often, of which the larger p-value counts (one-sided, uncorrected).
 - **s/step**: seconds per training step. **cost**: how many times the CPU seconds of all training
   steps of `{baseline}`; on a GPU, or where they were not measured, how many times the seconds. A
   training that needs much memory may have had more threads than others (`training.json`), which
@@ -60,7 +62,7 @@ COLUMNS = (
     Column("Δ\npoints", lambda result: points(result.delta) if result.gain else ""),
     Column("seen\nfrom", lambda result: _seen_from(result)),
     Column("p\n(Holm)", lambda result: p_value(result.p_holm)),
-    Column("p vs\nchance", lambda result: p_value(result.p_chance)),
+    Column("p vs\nguess", lambda result: p_value(result.p_guessing)),
     Column("s/step", lambda result: seconds(result.seconds_per_step), on_terminal=False),
     Column("cost", lambda result: times(result.relative_cost)),
 )
@@ -72,7 +74,7 @@ def finding(result: ConditionResult, baseline: str) -> str:
         found = f"the baseline, {percent(result.accuracy_mean)} % right"
     else:
         found = describe_difference(result.gain, f"`{baseline}`")
-    return f"`{result.condition}`: {found}{_finding_chance(result)}{_finding_ties(result)}."
+    return f"`{result.condition}`: {found}{_finding_guessing(result)}{_finding_ties(result)}."
 
 
 def describe_difference(difference: Difference, other: str) -> str:
@@ -117,8 +119,8 @@ def _between(interval: Interval) -> str:
     return " to ".join(map(points, interval))
 
 
-def _finding_chance(result: ConditionResult) -> str:
-    return "; no difference from chance detected" if result.p_chance >= _SIGNIFICANT else ""
+def _finding_guessing(result: ConditionResult) -> str:
+    return "; not shown to be better than guessing" if result.p_guessing >= _SIGNIFICANT else ""
 
 
 def _finding_ties(result: ConditionResult) -> str:
@@ -126,5 +128,5 @@ def _finding_ties(result: ConditionResult) -> str:
         return ""
     return (
         f"; for {percent(result.tied)} % of the questions several choices share the best score, "
-        "and the id of the question draws one"
+        "and each counts in part"
     )

@@ -50,7 +50,7 @@ def figure_to_save(path: Path, kind: str) -> Iterator[Figure]:
 def _draw(axes: Axes, comparison: Comparison) -> None:
     for row, result in enumerate(comparison.conditions):
         _draw_condition(axes, row, result, is_baseline=result.condition == comparison.baseline)
-    _draw_chance(axes, comparison.chance)
+    _draw_guessing(axes, comparison.guessing.evenly)
     _label_rows(axes, comparison)
     axes.set_title(
         f"{comparison.experiment}: accuracy on {comparison.questions:,} "
@@ -105,11 +105,11 @@ def write_accuracy(
     )
 
 
-def _draw_chance(axes: Axes, chance: float) -> None:
-    axes.axvline(100 * chance, color=GREY, linestyle="--", linewidth=1.2, zorder=1)
+def _draw_guessing(axes: Axes, accuracy: float) -> None:
+    axes.axvline(100 * accuracy, color=GREY, linestyle="--", linewidth=1.2, zorder=1)
     axes.annotate(
-        f"chance {percent(chance)}",
-        (100 * chance, 1),
+        f"guessing {percent(accuracy)}",
+        (100 * accuracy, 1),
         (0, 4),
         xycoords=axes.get_xaxis_transform(),
         textcoords="offset points",

@@ -56,7 +56,8 @@ def _draw_panel(axes: Axes, ladder: LadderResult, comparison: Comparison, kinds:
             axes.plot(*_line(other, comparison, kinds), color=_PALE, linewidth=1.2, zorder=1)
     baseline = comparison.condition(comparison.baseline)
     axes.axhline(100 * baseline.accuracy_mean, color=GREY, linewidth=1, linestyle=":", zorder=1)
-    axes.axhline(100 * comparison.chance, color=_PALE, linewidth=1, linestyle="--", zorder=1)
+    guessing = 100 * comparison.guessing.evenly
+    axes.axhline(guessing, color=_PALE, linewidth=1, linestyle="--", zorder=1)
     axes.plot(*_line(ladder, comparison, kinds), color=BLUE, linewidth=1.5, alpha=0.4, zorder=2)
     controls = {control.control for control in ladder.main.controls}
     for facts, names in ladder.conditions.items():
@@ -102,7 +103,8 @@ def _line(
 
 
 def _legend(comparison: Comparison) -> str:
-    parts = [f"dotted: {comparison.baseline}; dashed: chance ({percent(comparison.chance)})"]
+    guessing = percent(comparison.guessing.evenly)
+    parts = [f"dotted: {comparison.baseline}; dashed: guessing ({guessing})"]
     if len(comparison.ladders) > 1:
         parts.append("; grey lines: the other methods")
     ladders = comparison.ladders

@@ -4,12 +4,12 @@ Shapes: Q questions, S seeds, R resampled studies.
 """
 
 from collections.abc import Iterable, Mapping
-
-import numpy as np
+from itertools import combinations
 
 from kformer.evaluation.answers import Floats
-from kformer.evaluation.resampling import middle_95, resampled_accuracies, seed_effects
-from kformer.evaluation.results import Difference, Interval, Share
+from kformer.evaluation.resampling import middle_95, resampled_accuracies
+from kformer.evaluation.results import Difference, Interval, PairResult, Share
+from kformer.evaluation.standard_error import StandardError, standard_error, variance_of_seeds
 from kformer.evaluation.statistics import (
     detectable_difference,
     holm,
@@ -29,14 +29,15 @@ class PairedConditions:
 
     def __init__(self, right: Mapping[str, Floats]) -> None:
         self._scores = {name: table.mean(axis=0) for name, table in right.items()}
-        self._seed_effects = {name: seed_effects(table) for name, table in right.items()}
+        self._of_seeds = {name: variance_of_seeds(table) for name, table in right.items()}
         self._resampled = resampled_accuracies(right)
 
     def accuracy_intervals(self, condition: str) -> tuple[Interval, Interval]:
         """The 95 % intervals of an accuracy: over questions alone, and over seeds as well."""
-        alone = mean_interval(self._scores[condition], 0, 1)
-        resampled = self._resampled[condition]
-        return alone, self._with_seeds([condition], alone, resampled, lowest=0)
+        scores = self._scores[condition]
+        alone = mean_interval(scores, 0, 1)
+        error = standard_error(scores, [self._of_seeds[condition]])
+        return alone, _with_seeds(alone, error, self._resampled[condition], lowest=0)
 
     def differences(self, pairs: Iterable[Pair]) -> dict[Pair, Difference]:
         """How the first condition of each pair differs from the second.
@@ -49,6 +50,27 @@ class PairedConditions:
             pair: difference.model_copy(update={"p_holm": p})
             for (pair, difference), p in zip(found.items(), corrected, strict=True)
         }
+
+    def all_pairs(self) -> list[PairResult]:
+        """How every two conditions differ; Holm's correction is for all these pairs."""
+        pairs = list(combinations(self._scores, 2))
+        differences = [self._scores[one] - self._scores[other] for one, other in pairs]
+        p_values = [
+            paired_p_value(difference, self._error(difference, *pair))
+            for difference, pair in zip(differences, pairs, strict=True)
+        ]
+        return [
+            PairResult(
+                condition=one,
+                other=other,
+                delta=float(difference.mean()),
+                p_value=p_value,
+                p_holm=p_holm,
+            )
+            for (one, other), difference, p_value, p_holm in zip(
+                pairs, differences, p_values, holm(p_values), strict=True
+            )
+        ]
 
     def share(self, condition: str, gold: str, baseline: str, gain_of_gold: Difference) -> Share:
         """The gain of a condition over the baseline, by that of the condition with gold facts.
@@ -66,30 +88,34 @@ class PairedConditions:
     def _difference(self, one: str, other: str) -> Difference:
         differences = self._scores[one] - self._scores[other]
         alone = mean_interval(differences, -1, 1)
+        error = self._error(differences, one, other)
         resampled = self._resampled[one] - self._resampled[other]
-        p_value = paired_p_value(differences)
-        variance = self._variance_of_seeds(one) + self._variance_of_seeds(other)
+        p_value = paired_p_value(differences, error)
         return Difference(
             delta=float(differences.mean()),
             ci95=alone,
-            ci95_with_seeds=self._with_seeds([one, other], alone, resampled, lowest=-1),
+            ci95_with_seeds=_with_seeds(alone, error, resampled, lowest=-1),
             p_value=p_value,
             p_holm=p_value,
             detectable=detectable_difference(differences),
-            detectable_with_seeds=detectable_difference(differences, variance),
+            detectable_with_seeds=detectable_difference(differences, error),
         )
 
-    def _variance_of_seeds(self, condition: str) -> float:
-        """What the seeds of a condition add to the variance of its accuracy."""
-        effects = self._seed_effects[condition]
-        return float(np.mean(effects**2)) / len(effects)
+    def _error(self, differences: Floats, one: str, other: str) -> StandardError:
+        return standard_error(differences, [self._of_seeds[one], self._of_seeds[other]])
 
-    def _with_seeds(
-        self, conditions: Iterable[str], alone: Interval, resampled: Floats, lowest: float
-    ) -> Interval:
-        """The interval over questions and seeds; no narrower than that over questions ``alone``,
-        and the same where seeds do not differ or there is one."""
-        if not any(self._seed_effects[name].any() for name in conditions):
-            return alone
-        low, high = middle_95(resampled)
-        return max(lowest, min(alone[0], low)), min(1.0, max(alone[1], high))
+
+def _with_seeds(
+    alone: Interval, error: StandardError, resampled: Floats, lowest: float
+) -> Interval:
+    """The interval over questions and seeds; no narrower than that over questions ``alone``, and
+    the same where there is one seed.
+
+    How far a few seeds differ is known so badly that the middle of resampled studies is too narrow:
+    it is stretched as Student's t is wider than the normal distribution.
+    """
+    if not error.has_seeds:
+        return alone
+    middle = resampled.mean()
+    low, high = middle_95(middle + error.stretch * (resampled - middle))
+    return max(lowest, min(alone[0], low)), min(1.0, max(alone[1], high))

@@ -80,9 +80,8 @@ def predict(
 def _metrics(
     split: str, examples: Examples, rows: Sequence[Row], seconds: float
 ) -> dict[str, float]:
-    right = sum(row["prediction"] == row["answer"] for row in rows)
     return {
-        f"{split}_accuracy": right / len(rows),
+        f"{split}_accuracy": sum(row["credit"] for row in rows) / len(rows),
         f"{split}_questions": len(rows),
         f"{split}_inputs_cut": examples.inputs_cut,
         f"seconds_per_{split}_question": seconds / len(rows),
@@ -140,6 +139,8 @@ def _longest_first(
                 "answer": example.answer,
                 "prediction": choice.chosen,
                 "tied": choice.is_tied,
+                "credit": choice.credit,
+                "inputs_cut": example.features.cut,
                 "logits": logits,
                 "fact_ids": _read_facts(example, processor, kept[position] if kept else None),
             }

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy.special import softmax
 
 from kformer.errors import KformerError
-from kformer.evaluation.answers import AnsweredQuestions, Ints, RunAnswers
+from kformer.evaluation.answers import AnsweredQuestions, Answers, RunAnswers
 from kformer.io.output_names import RunFolder
 from kformer.io.tables import Row, provenance, read_table
 from kformer.io.training_summary import TrainingSummary
@@ -22,10 +23,7 @@ class _Predicted:
 
     questions: AnsweredQuestions
     """ordered by their ids"""
-    chosen: Ints
-    """(Q,) the index of the chosen choice"""
-    tied: float
-    """for which share of the questions several choices have the highest logit"""
+    answers: Answers
 
 
 def read_runs(folders: Sequence[RunFolder]) -> list[SplitAnswers]:
@@ -51,8 +49,8 @@ def read_runs(folders: Sequence[RunFolder]) -> list[SplitAnswers]:
             )
         training = None if folder.seed is None else _training_of(folder)
         for split, runs in of_split.items():
-            chosen, tied = predicted[split].chosen, predicted[split].tied
-            runs.append(RunAnswers(folder.condition, folder.seed, chosen, tied, training))
+            answers = predicted[split].answers
+            runs.append(RunAnswers(folder.condition, folder.seed, answers, training))
     (any_split, *_) = of_split.values()
     _check_versions(folders, any_split)
     return [(answered[split], runs) for split, runs in of_split.items()]
@@ -158,8 +156,15 @@ def _predicted(split: str, rows: Sequence[Row]) -> _Predicted:
         answers=np.array([row["answer"] for row in rows], dtype=np.int64),
         choices=np.array([len(row["logits"]) for row in rows], dtype=np.int64),
     )
-    chosen = np.array([row["prediction"] for row in rows], dtype=np.int64)
-    return _Predicted(questions, chosen, sum(row["tied"] for row in rows) / len(rows))
+    answers = Answers(
+        chosen=np.array([row["prediction"] for row in rows], dtype=np.int64),
+        credit=np.array([row["credit"] for row in rows], dtype=np.float64),
+        tied=np.array([row["tied"] for row in rows]),
+        confidence=np.array([softmax(row["logits"]).max() for row in rows]),
+        facts_read=np.array([any(row["fact_ids"]) for row in rows]),
+        was_cut=np.array([row["inputs_cut"] > 0 for row in rows]),
+    )
+    return _Predicted(questions, answers)
 
 
 def _difference(

@@ -6,7 +6,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from kformer.evaluation.by_type import type_header, type_rows
+from kformer.evaluation.breakdowns import breakdown_header, breakdown_rows
 from kformer.evaluation.condition_report import COLUMNS, HOW_TO_READ, finding
 from kformer.evaluation.ladder import have_steps
 from kformer.evaluation.ladder_report import (
@@ -41,9 +41,9 @@ def render_tables(comparison: Comparison, plain: bool = False) -> Iterator[Table
             ]
             title = f"{_statement_on_ladders(split, comparison.baseline)} Below: 95 % CI."
             yield _terminal_table(title, header, rows)
-        if split.by_type:
-            title = f"By type of question, on {split.split}."
-            yield _terminal_table(title, type_header(split), type_rows(split))
+        for each in split.breakdowns:
+            title = f"By {each.by}, on {split.split}."
+            yield _terminal_table(title, breakdown_header(each), breakdown_rows(each))
 
 
 def render_markdown(comparison: Comparison, figure: str, ladder_figure: str) -> str:
@@ -91,21 +91,22 @@ def _sections(split: SplitComparison, baseline: str) -> Iterator[str]:
         ]
         yield markdown_table(header, rows)
         yield "\n".join(f"- {each}" for each in ladder_findings(split, baseline))
-    if split.by_type:
-        yield "By type of question (how many there are):"
-        header = [name.replace("\n", " ") for name in type_header(split)]
-        yield markdown_table(header, type_rows(split))
+    for each in split.breakdowns:
+        yield f"By {each.by} (how many questions):"
+        header = [name.replace("\n", " ") for name in breakdown_header(each)]
+        yield markdown_table(header, breakdown_rows(each))
 
 
 def _statement(split: SplitComparison, baseline: str) -> str:
-    one_seed = any(len(result.seeds) == 1 for result in split.conditions)
+    guessing = split.guessing
     return (
-        f"{len(split.conditions)} conditions answered the same {split.questions:,} "
-        f"{split.split} questions; guessing gets {percent(split.chance)} % right. "
+        "One seed: not a statement about a method, only about the model that it gave. "
+        * split.has_one_seed
+        + f"{len(split.conditions)} conditions answered the same {split.questions:,} "
+        f"{split.split} questions; guessing gets {percent(guessing.evenly)} % right, always the "
+        f"same choice up to {percent(guessing.best_constant_accuracy)} %. "
         f"Δ is the difference from {baseline}, question by question; 4 of 5 such studies would see "
         "one of 'seen from' points."
-        + " One seed is no statement about a method, only about the model that it gave."
-        * one_seed
     )
 
 

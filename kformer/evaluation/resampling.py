@@ -21,6 +21,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from kformer.evaluation.answers import Floats
+from kformer.evaluation.standard_error import variance_of_seeds
 
 _STUDIES = 9_999  # R
 _RNG_SEED = 0  # fixed: the same predictions give the same comparison, byte for byte
@@ -31,19 +32,15 @@ def seed_effects(right: Floats) -> Floats:
     """(S,) how much better or worse each seed is than their mean, for any questions.
 
     The accuracies of seeds on (S, Q) ``right`` differ even if all seeds are equally good, as each
-    happens to get other questions right. That much variance, had from what is left of the table
-    when the means of its rows and columns are taken off (two-way analysis of variance), is no
-    effect of the seed. The effects are scaled to the rest: their mean square is the unbiased
-    estimate of the variance between seeds, or zero where they differ no more than by such noise.
+    happens to get other questions right. The effects are scaled to what they differ by beyond that
+    (`variance_of_seeds`): their mean square is the unbiased estimate of the variance between seeds,
+    or zero.
     """
-    seeds, questions = right.shape
     effects: Floats = right.mean(axis=1) - right.mean()
-    if seeds == 1 or questions == 1 or not effects.any():
-        return np.zeros(seeds)
-    noise = right - right.mean(axis=0) - effects[:, None]
-    variance_of_noise = (noise**2).sum() / ((seeds - 1) * (questions - 1)) / questions
-    variance = max(0.0, float(effects.var(ddof=1) - variance_of_noise))
-    scaled: Floats = effects * (math.sqrt(variance) / effects.std())
+    beyond_noise = variance_of_seeds(right).beyond_noise
+    if not beyond_noise:
+        return np.zeros(len(effects))
+    scaled: Floats = effects * (math.sqrt(len(effects) * beyond_noise) / effects.std())
     return scaled
 
 

@@ -29,6 +29,36 @@ class Difference(_Result):
     """the same, where each such study draws its own seeds"""
 
 
+class Guessing(_Result):
+    """What can be had without reading the questions."""
+
+    evenly: FiniteFloat
+    """the accuracy of guessing among the choices of each question"""
+    best_constant: int
+    """the index of the choice that is right most often"""
+    best_constant_accuracy: FiniteFloat
+    key: list[FiniteFloat]
+    """(C,) for which share of the questions each choice is right"""
+
+
+class ReliabilityBin(_Result):
+    """Answers given with like confidence."""
+
+    answers: int
+    confidence: FiniteFloat
+    accuracy: FiniteFloat
+
+
+class Calibration(_Result):
+    """Whether answers are right as often as the model is confident of them."""
+
+    confidence: FiniteFloat
+    """the mean probability of the chosen choices"""
+    error: FiniteFloat
+    """expected calibration error: how far confidence and accuracy are apart, in the mean"""
+    bins: list[ReliabilityBin]
+
+
 class ConditionResult(_Result):
     """One condition, and how it differs from the baseline, with the fields of `Difference`; times
     are seconds."""
@@ -48,7 +78,15 @@ class ConditionResult(_Result):
     p_holm: FiniteFloat | None
     detectable: FiniteFloat | None
     detectable_with_seeds: FiniteFloat | None
-    p_chance: FiniteFloat
+    p_guessing: FiniteFloat
+    """of an accuracy so much above what guessing with the same preferences, and the best constant
+    answer, get"""
+    answers: list[FiniteFloat]
+    """(C,) how often each choice was chosen, a share"""
+    macro_f1: FiniteFloat
+    """the mean F1 score of the choices, by their positions"""
+    calibration: Calibration | None
+    """null where nothing was trained, for scores are no logits"""
     seconds_per_step: FiniteFloat | None
     relative_cost: FiniteFloat | None
     train_seconds: FiniteFloat | None
@@ -128,14 +166,35 @@ class LadderResult(_Result):
         return next(rung for rung in self.rungs if rung.condition == self.name)
 
 
-class TypeResult(_Result):
-    """All conditions on the questions of one type."""
+class PairResult(_Result):
+    """Two conditions, neither of which need be the baseline."""
 
-    type: str
-    questions: int
-    chance: FiniteFloat
-    accuracies: dict[str, FiniteFloat]
-    """by condition, the mean over seeds"""
+    condition: str
+    other: str
+    delta: FiniteFloat
+    """the first above the second"""
+    p_value: FiniteFloat
+    p_holm: FiniteFloat
+    """corrected for all pairs"""
+
+
+class GroupResult(_Result):
+    """Some of the questions: those that have something in common."""
+
+    name: str
+    questions: dict[str, FiniteFloat]
+    """by condition, how many; not whole where seeds differ in what they read"""
+    accuracies: dict[str, FiniteFloat | None]
+    """by condition, the mean over seeds; null where there is no question"""
+    guessing: FiniteFloat
+    """what guessing evenly gets on them"""
+
+
+class Breakdown(_Result):
+    """The questions in groups."""
+
+    by: str
+    groups: list[GroupResult]
 
 
 class SplitComparison(_Result):
@@ -143,11 +202,18 @@ class SplitComparison(_Result):
 
     split: str
     questions: int
-    chance: FiniteFloat
+    guessing: Guessing
     conditions: list[ConditionResult]
+    pairs: list[PairResult]
+    """every two conditions"""
     ladders: list[LadderResult]
-    by_type: list[TypeResult]
-    """empty where the questions are not of several types"""
+    breakdowns: list[Breakdown]
+    """those that divide the questions"""
+
+    @property
+    def has_one_seed(self) -> bool:
+        """Whether some condition was trained once, which says nothing about a method."""
+        return any(len(result.seeds) == 1 for result in self.conditions)
 
     def condition(self, name: str) -> ConditionResult:
         return next(result for result in self.conditions if result.condition == name)

@@ -15,7 +15,8 @@ def answer_by_retrieval(questions: Path, retrieval: Path, out: Path) -> dict[str
 
     A choice's logit is its query's best score.
 
-    Where choices tie, or nothing was found, one of them is drawn, see `choose`.
+    Where choices tie, or nothing was found, one of them is drawn and counts as much as guessing
+    among them, see `choose`.
 
     Returns:
         of each of them accuracy, number of questions, and how many of them were tied.
@@ -32,7 +33,7 @@ def answer_by_retrieval(questions: Path, retrieval: Path, out: Path) -> dict[str
                 "set retrieval.query: choice"
             )
         found[row["question_id"]][row["choice"]] = row
-    totals = {split: Counter[str]() for split in TEST_SPLITS}
+    totals: dict[str, Counter[str]] = {split: Counter() for split in TEST_SPLITS}
 
     def rows() -> Iterator[Row]:
         for split, counts in totals.items():
@@ -40,7 +41,7 @@ def answer_by_retrieval(questions: Path, retrieval: Path, out: Path) -> dict[str
                 if question["split"] == split:
                     row = _answered(question, found[question["question_id"]], retrieval)
                     counts["questions"] += 1
-                    counts["right"] += row["prediction"] == row["answer"]
+                    counts["right"] += row["credit"] or 0
                     counts["tied"] += row["tied"]
                     yield row
 
@@ -68,13 +69,15 @@ def _answered(question: Row, by_choice: Mapping[int, Row], retrieval: Path) -> R
         )
     per_choice = [by_choice[i] for i in range(len(by_choice))]
     logits = [max(row["scores"], default=0.0) for row in per_choice]
-    prediction, is_tied = choose(name, question["choices"], answer, logits)
+    choice = choose(name, question["choices"], answer, logits)
     return {
         "question_id": name,
         "split": question["split"],
         "answer": answer,
-        "prediction": prediction,
-        "tied": is_tied,
+        "prediction": choice.chosen,
+        "tied": choice.is_tied,
+        "credit": choice.credit,
+        "inputs_cut": 0,
         "logits": logits,
         "fact_ids": [row["fact_ids"][:1] for row in per_choice],
     }

@@ -2,24 +2,23 @@
 
 The unit is the question. The seeds of a condition answer the same questions, so their answers are
 averaged first, question by question; all here works on one value a question and treats the
-questions as a sample of all questions of their kind. It covers *which questions* happened to be
-asked, for the seeds that were run. What other seeds might give is in
-`kformer.evaluation.resampling`.
+questions as a sample of all questions of their kind. What other seeds might give is in
+`kformer.evaluation.standard_error`.
 
-Shapes: Q questions, C choices.
+Shapes: Q questions.
 """
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from kformer.evaluation.answers import AnsweredQuestions, Floats
+from kformer.evaluation.answers import Floats
+from kformer.evaluation.standard_error import StandardError, standard_error
 
-_RESAMPLES = 19_999  # the smallest p-value that a resampling test can give is 2 / 20,000
-_RNG_SEED = 0  # fixed: the same predictions give the same comparison, byte for byte
+RESAMPLES = 19_999  # the smallest p-value that a resampling test can give is 2 / 20,000
+RNG_SEED = 0  # fixed: the same predictions give the same comparison, byte for byte
 _VALUES_AT_ONCE = 4_000_000  # bounds the memory of resampling at some tens of MB
 _FEWEST_DIFFERENT = 6  # with fewer questions, 2 / 2^n of sign flips is above 0.05
 
@@ -40,19 +39,34 @@ def mean_interval(values: Floats, lowest: float, highest: float) -> tuple[float,
     interval = stats.bootstrap(
         (values,),
         np.mean,
-        n_resamples=_RESAMPLES,
-        batch=_batch(values),
-        rng=np.random.default_rng(_RNG_SEED),
+        n_resamples=RESAMPLES,
+        batch=batch_of(values),
+        rng=np.random.default_rng(RNG_SEED),
     ).confidence_interval
     return float(interval.low), float(interval.high)
 
 
-def paired_p_value(differences: Floats) -> float:
-    """The two-sided p-value of no difference, by flipping the signs of (Q,) ``differences``.
+def paired_p_value(differences: Floats, error: StandardError) -> float:
+    """The two-sided p-value of no difference between two conditions, had other questions been asked
+    and other seeds been drawn.
 
-    If two conditions were interchangeable, each question's difference would have been as likely
-    the other way round. Questions without a difference cannot change the outcome and are left
-    out; where few are left, all their sign patterns are tried and the p-value is exact.
+    It is the larger of two. By flipping the signs of (Q,) ``differences``: exact, but for the
+    models that were trained. And by Student's t with an ``error`` that has the seeds in it, where
+    there are several: two conditions that do not differ, with two seeds each, are called different
+    by the first in up to half of the studies, whose seeds differ.
+    """
+    by_signs = sign_flip_p_value(differences)
+    if not error.has_seeds or not error.value:
+        return by_signs
+    by_t = 2 * stats.t.sf(abs(differences.mean()) / error.value, error.freedom)
+    return max(by_signs, float(by_t))
+
+
+def sign_flip_p_value(differences: Floats) -> float:
+    """The two-sided p-value of (Q,) ``differences`` that are as likely the other way round.
+
+    Questions without a difference cannot change the outcome and are left out; where few are left,
+    all their sign patterns are tried and the p-value is exact.
     """
     nonzero = differences[~np.isclose(differences, 0)]
     if len(nonzero) < 2:  # one difference is as likely this way as that
@@ -62,51 +76,31 @@ def paired_p_value(differences: Floats) -> float:
         lambda sample, axis: np.sum(sample, axis=axis),
         permutation_type="samples",
         vectorized=True,
-        n_resamples=_RESAMPLES,
-        batch=_batch(nonzero),
-        rng=np.random.default_rng(_RNG_SEED),
+        n_resamples=RESAMPLES,
+        batch=batch_of(nonzero),
+        rng=np.random.default_rng(RNG_SEED),
     )
     return float(result.pvalue)
 
 
-def chance_p_value(votes: Floats, questions: AnsweredQuestions) -> float:
-    """The two-sided p-value of "the answers have nothing to do with the questions".
-
-    ``votes`` is (Q, C): the share of seeds that chose each choice. They are held fixed and
-    scored against answer keys drawn evenly at random. So seeds that agree with each other are
-    not counted as independent evidence, and for one seed this is the binomial test.
-    """
-    rng = np.random.default_rng(_RNG_SEED)
-    rows = np.arange(len(votes))
-    result = stats.monte_carlo_test(  # type: ignore[call-overload]  # stubs miss `axis`
-        questions.answers,
-        rvs=lambda size: rng.integers(questions.choices, size=size),
-        statistic=lambda keys, axis: votes[rows, keys.astype(np.int64)].mean(axis=axis),
-        vectorized=True,
-        n_resamples=_RESAMPLES,
-        batch=_batch(votes),
-    )
-    return float(result.pvalue)
-
-
-def detectable_difference(differences: Floats, variance_of_seeds: float = 0.0) -> float | None:
+def detectable_difference(differences: Floats, error: StandardError | None = None) -> float | None:
     """The smallest true difference that such a study detects in 4 of 5 cases; None = it cannot.
 
-    That is (z_0.975 + z_0.8) times the standard error: power 0.8 of a two-sided test at 0.05
+    That is (t_0.975 + t_0.8) times the standard error: power 0.8 of a two-sided test at 0.05
     (Cohen 1988, "Statistical Power Analysis"; Card et al. 2020, "With Little Power Comes Great
     Responsibility", for its use here). The test flips signs of questions, so nothing that rests on
     fewer than six of them is ever detected, however small their variance.
 
     Args:
         differences: (Q,) of two conditions, whose variance is taken for that of all such studies.
-        variance_of_seeds: what other seeds add to the variance of the mean.
+        error: the standard error with seeds; None = the same seeds each time.
     """
     questions = len(differences)
     if questions < _FEWEST_DIFFERENT:
         return None
-    variance = float(differences.var(ddof=1)) / questions + variance_of_seeds
-    by_variance = float(stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) * math.sqrt(variance)
-    smallest = max(by_variance, _FEWEST_DIFFERENT / questions)
+    error = error or standard_error(differences)
+    multiple = float(stats.t.ppf(0.975, error.freedom) + stats.t.ppf(0.8, error.freedom))
+    smallest = max(multiple * error.value, _FEWEST_DIFFERENT / questions)
     return smallest if smallest <= 1 else None
 
 
@@ -117,6 +111,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(p) for p in multipletests(p_values, method="holm")[1]]
 
 
-def _batch(values: Floats) -> int:
-    """How many resamples fit into memory at once."""
+def batch_of(values: Floats) -> int:
+    """How many resamples of (Q, …) ``values`` fit into memory at once."""
     return max(1, _VALUES_AT_ONCE // len(values))

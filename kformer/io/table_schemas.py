@@ -55,6 +55,9 @@ SCHEMAS: dict[TableName, pa.Schema] = {
             pa.field("answer", pa.int8()),
             required("prediction", pa.int8()),
             required("tied", pa.bool_()),  # drawn among different choices with the best logit
+            # 1 = right, 0 = wrong, 1/k = the right one is among k that tie; null = unlabelled.
+            pa.field("credit", pa.float64()),
+            required("inputs_cut", pa.int8()),  # of how many choices the input was too long
             required("logits", pa.list_(pa.float32())),
             required("fact_ids", pa.list_(pa.list_(pa.int64()))),  # injected, per choice
         ]

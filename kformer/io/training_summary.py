@@ -15,8 +15,25 @@ from kformer.io.output_names import RunFolder
 
 _NOT_MEASURED = {
     *("seed", "precision", "device", "threads", "version"),
-    *("identity", "encoder", "encoder_weights", "states", "model_checksums", "plan"),
+    *("identity", "encoder", "encoder_weights", "states", "model_checksums", "plan", "curve"),
 }
+
+
+class CurvePoint(BaseModel):
+    """What was measured at a step while training; None is what was not.
+
+    Attributes:
+        loss: of training, the mean since the point before that has one.
+        validation_loss: over the validation questions.
+        validation_accuracy: a fraction of them.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    step: int
+    loss: float | None = None
+    validation_loss: float | None = None
+    validation_accuracy: float | None = None
 
 
 class TrainingSummary(BaseModel):
@@ -48,6 +65,7 @@ class TrainingSummary(BaseModel):
         states: stands for what computed the kept states that were trained from, if they were kept.
         model_checksums: SHA-256 of the list of checksums in the model's folder.
         plan: SHA-256 of the file that says what the run was to depend on, if there was one.
+        curve: how the training went, by steps.
     """
 
     model_config = ConfigDict(frozen=True, coerce_numbers_to_str=True)
@@ -80,6 +98,7 @@ class TrainingSummary(BaseModel):
     states: str = ""
     model_checksums: str = ""
     plan: str = ""
+    curve: tuple[CurvePoint, ...] = ()
 
     @property
     def step_seconds(self) -> float | None:

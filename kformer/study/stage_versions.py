@@ -44,9 +44,9 @@ VERSIONS: dict[StageName, int] = {
     "states": 2,
     "describe_retrieval": 3,
     "train": 4,
-    "evaluate": 5,
-    "answer_by_retrieval": 3,
-    "compare": 6,
+    "evaluate": 6,
+    "answer_by_retrieval": 4,
+    "compare": 7,
 }
 
 

@@ -1,6 +1,7 @@
 """A training that can begin: model, recipe, questions and Trainer, made from the settings."""
 
 import resource
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -56,6 +57,7 @@ class Prepared:
             "threads": torch.get_num_threads(),
             "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
             "device": str(self.model.device),
+            "curve": list(_curve(state.log_history)),
         }
 
 
@@ -134,6 +136,14 @@ def _standardise_scores(model: KformerForMultipleChoice, training_set: Examples)
     if len(scores):
         model.config.score_mean = float(scores.mean())
         model.config.score_std = float(scores.std()) or 1.0
+
+
+def _curve(history: Sequence[Mapping[str, float]]) -> Iterator[dict[str, float]]:
+    """The points of a `TrainingSummary`, of what Trainer has logged."""
+    names = {"eval_loss": "validation_loss", "eval_accuracy": "validation_accuracy", "loss": "loss"}
+    for logged in history:
+        if point := {name: logged[key] for key, name in names.items() if key in logged}:
+            yield {"step": int(logged["step"]), **point}
 
 
 def _kept_states(

@@ -255,9 +255,9 @@ class TestHelp:
 def test_show_prints_a_finished_comparison(kformer, tmp_path):
     for condition, predictions in (("none", [0, 1, 0, 1]), ("retrieval-only", [0, 0, 0, 0])):
         common = {"split": "test", "answer": 0, "logits": [0.0, 1.0], "tied": False}
-        common["fact_ids"] = [[], []]
+        common |= {"fact_ids": [[], []], "inputs_cut": 0}
         rows = [
-            {"question_id": f"q{i}", "prediction": prediction, **common}
+            {"question_id": f"q{i}", "prediction": prediction, "credit": 1.0 - prediction, **common}
             for i, prediction in enumerate(predictions)
         ]
         file = tmp_path / "runs" / condition / "untrained" / "predictions.parquet"
@@ -277,7 +277,7 @@ def test_show_prints_a_finished_comparison(kformer, tmp_path):
     command = [sys.executable, "-m", "kformer", "show", "c"]
     ascii_only = dict(os.environ, PYTHONIOENCODING="ascii")
     done = subprocess.run(command, env=ascii_only, capture_output=True, text=True, check=True)
-    assert "delta is the difference from" in done.stdout
+    assert "delta is the difference" in done.stdout
 
 
 def test_the_version_is_told(kformer):

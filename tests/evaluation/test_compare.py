@@ -32,8 +32,10 @@ def add_run(tmp_path):
     ):
         folder = RunFolder.of(tmp_path / "runs", condition, seed)
         common = {"split": "test", "logits": [0.0] * 4, "tied": False, "fact_ids": [[]] * 4}
+        common |= {"inputs_cut": 0}
         rows = [
-            {"question_id": f"q{i}", "answer": answer, "prediction": int(chosen), **common, **row}
+            {"question_id": f"q{i}", "answer": answer, "prediction": int(chosen)}
+            | {"credit": float(answer == chosen), **common, **row}
             for i, (answer, chosen) in enumerate(zip(answers, predictions, strict=True))
         ]
         write_table(folder.predictions, "predictions", rows[::step], {"model_checksums": model})
@@ -74,7 +76,7 @@ def test_a_tiny_example_by_hand(add_run, compared):
     )
     none, kformer = by_condition["none"], by_condition["kformer"]
     assert content.items() >= {"experiment": "tiny", "split": "test", "questions": 8}.items()
-    assert (content["chance"], content["baseline"]) == (0.25, "none")
+    assert (content["guessing"]["evenly"], content["baseline"]) == (0.25, "none")
     assert set(content["versions"]) == {"kformer", "torch", "transformers", "python"}
     assert list(by_condition) == ["none", "kformer"]
 
@@ -89,8 +91,8 @@ def test_a_tiny_example_by_hand(add_run, compared):
     assert kformer["ci95_with_seeds"][0] <= kformer["ci95"][0]
     assert kformer["detectable"] == 6 / 8
     assert kformer["delta"] == pytest.approx(0.5)
-    # Differences .5 .5 1 1 .5 .5 0 0, all of one sign: 2 of 2^6 patterns.
-    assert kformer["p_value"] == kformer["p_holm"] == pytest.approx(2 / 64)
+    # Differences .5 .5 1 1 .5 .5 0 0: by signs alone 2 of 2^6 patterns. But seeds differ by 0.25.
+    assert kformer["p_value"] == kformer["p_holm"] == pytest.approx(0.0982, abs=1e-4)
     assert kformer["relative_cost"] == pytest.approx(2.5)
     assert (kformer["added_parameters"], kformer["validation_accuracy"]) == (7, 0.5)
 
@@ -104,7 +106,7 @@ def test_rows_are_paired_by_id_and_equals_are_not_called_different(add_run, comp
     page = (tmp_path / "comparison.md").read_text()
     assert "no difference from `none` detected" in page
     assert "a difference of 75.0 points or more would have been seen in 4 of 5 such studies" in page
-    assert "One seed is no statement about a method" in page
+    assert "One seed: not a statement about a method" in page
 
 
 def test_ties_are_reported_where_there_are_any(add_run, compared, tmp_path):
@@ -135,14 +137,14 @@ def test_a_clearly_better_condition(add_run, compared, tmp_path):
         add_run("kformer", answers, answers=answers),
     )
     none, kformer = by_condition["none"], by_condition["kformer"]
-    assert kformer["p_holm"] < 0.001 and kformer["p_chance"] < 0.001 < none["p_chance"]
+    assert kformer["p_holm"] < 0.001 and kformer["p_guessing"] < 0.001 < none["p_guessing"]
     assert kformer["delta_ci95"][0] > 0.5
     low, high = kformer["ci95"]  # perfect, yet not certain to be
     assert 0.97 < low < high == 1
     page = (tmp_path / "comparison.md").read_text()
     assert f"{100 * kformer['delta']:.1f} points above `none`" in page
     assert "`none`: the baseline" in page
-    assert "no difference from chance detected" in page
+    assert "not shown to be better than guessing" in page
 
 
 def test_what_was_not_measured_is_null(add_run, compared, tmp_path):

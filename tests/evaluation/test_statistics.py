@@ -4,24 +4,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from kformer.evaluation.answers import AnsweredQuestions, RunAnswers
-from kformer.evaluation.comparison import compare_conditions
+from kformer.evaluation.standard_error import StandardError, standard_error
 from kformer.evaluation.statistics import (
-    chance_p_value,
     detectable_difference,
     holm,
     mean_interval,
     paired_p_value,
+    sign_flip_p_value,
 )
-
-
-def questions_with(answers, choices):
-    ids = tuple(f"q{i}" for i in range(len(answers)))
-    return AnsweredQuestions(ids, "test", np.asarray(answers), np.full(len(answers), choices))
-
-
-def one_seed_votes(predictions, choices):
-    return np.eye(choices)[predictions]
 
 
 def test_interval_of_a_perfect_accuracy_is_wilsons():
@@ -56,69 +46,37 @@ def test_interval_of_a_single_question():
 
 def test_sign_flips_are_exact_where_few_questions_differ():
     # All five of one sign: 2 of the 2^5 patterns are as extreme.
-    assert paired_p_value(np.array([1.0, 1, 1, 1, 1, 0, 0, 0])) == pytest.approx(2 / 32)
+    assert sign_flip_p_value(np.array([1.0, 1, 1, 1, 1, 0, 0, 0])) == pytest.approx(2 / 32)
     # Four against one: 1 + 5 patterns in each tail.
-    assert paired_p_value(np.array([1.0, 1, 1, 1, -1, 0])) == pytest.approx(12 / 32)
+    assert sign_flip_p_value(np.array([1.0, 1, 1, 1, -1, 0])) == pytest.approx(12 / 32)
 
 
 @pytest.mark.parametrize("differences", [[0, 0, 0], [1, 0, 0], [1, -1, 0], [1]])
 def test_too_few_differences_cannot_tell(differences):
-    assert paired_p_value(np.array(differences, dtype=float)) == 1
+    assert sign_flip_p_value(np.array(differences, dtype=float)) == 1
 
 
 def test_sign_flips_agree_with_mcnemar_on_one_seed():
     differences = np.repeat([1.0, -1.0, 0.0], [60, 35, 400])
     exact = stats.binomtest(60, 95).pvalue
-    assert paired_p_value(differences) == pytest.approx(exact, abs=0.005)
+    assert sign_flip_p_value(differences) == pytest.approx(exact, abs=0.005)
 
 
 def test_sign_flips_find_nothing_between_equals_as_often_as_they_should():
     rng = np.random.default_rng(11)
-    p_values = [paired_p_value(rng.choice([-1.0, 0, 1.0], size=60)) for _ in range(100)]
+    p_values = [sign_flip_p_value(rng.choice([-1.0, 0, 1.0], size=60)) for _ in range(100)]
     assert np.mean(np.array(p_values) < 0.05) <= 0.1
-
-
-def test_chance_agrees_with_the_binomial_test_on_one_seed():
-    answers = np.zeros(100, dtype=np.int64)
-    predictions = np.repeat([0, 1], [33, 67])
-    p_value = chance_p_value(one_seed_votes(predictions, 4), questions_with(answers, 4))
-    # Doubling the upper tail, as scipy's Monte Carlo test does.
-    assert p_value == pytest.approx(2 * stats.binom.sf(32, 100, 0.25), abs=0.01)
-
-
-def test_seeds_that_agree_are_not_more_evidence():
-    questions = questions_with(np.zeros(100, dtype=np.int64), 4)
-    predictions = np.repeat([0, 1], [33, 67])
-    one = [RunAnswers("none", 1, predictions, 0.0, None)]
-    three = [RunAnswers("none", seed, predictions, 0.0, None) for seed in (1, 2, 3)]
-    p_of_one, p_of_three = (
-        compare_conditions(questions, runs, "none").conditions[0].p_chance for runs in (one, three)
-    )
-    assert p_of_three == p_of_one
-
-
-def test_coin_flips_do_not_beat_chance():
-    rng = np.random.default_rng(5)
-    p_values = []
-    for _ in range(20):
-        questions = questions_with(rng.integers(3, size=200), 3)
-        p_values.append(chance_p_value(one_seed_votes(rng.integers(3, size=200), 3), questions))
-    assert min(p_values) > 0.001
-    assert np.mean(np.array(p_values) < 0.05) <= 0.15
-
-
-def test_chance_where_questions_have_different_numbers_of_choices():
-    questions = AnsweredQuestions(("a", "b"), "test", np.array([0, 3]), np.array([2, 4]))
-    assert questions.chance == pytest.approx((1 / 2 + 1 / 4) / 2)
-    assert 0.1 < chance_p_value(one_seed_votes([0, 3], 4), questions) <= 1
 
 
 def test_power_is_what_the_formula_says():
     differences = np.repeat([1.0, 0.0, -1.0], [200, 600, 200])
-    standard_error = np.std(differences, ddof=1) / np.sqrt(1000)
-    assert detectable_difference(differences) == pytest.approx(2.8016 * standard_error, rel=1e-4)
-    both = np.sqrt(standard_error**2 + 0.01**2)
-    assert detectable_difference(differences, 0.01**2) == pytest.approx(2.8016 * both, rel=1e-4)
+    error = np.std(differences, ddof=1) / np.sqrt(1000)
+    # 2.8016 of the normal distribution, a little more of Student's t.
+    assert detectable_difference(differences) == pytest.approx(2.8016 * error, rel=2e-3)
+    seeds = StandardError(0.02, freedom=2.0, has_seeds=True)
+    assert detectable_difference(differences, seeds) == pytest.approx(
+        (4.3027 + 1.0607) * 0.02, rel=1e-4
+    )
 
 
 def test_a_detectable_difference_is_detected_in_four_of_five_studies():
@@ -132,10 +90,23 @@ def test_a_detectable_difference_is_detected_in_four_of_five_studies():
     assert np.mean(detected) == pytest.approx(0.8, abs=0.04)
 
 
+def test_seeds_that_differ_have_a_part_in_the_p_value():
+    differences = np.repeat([1.0, -1.0, 0.0], [60, 35, 400])
+    by_signs = sign_flip_p_value(differences)
+    alone = standard_error(differences)
+    assert paired_p_value(differences, alone) == by_signs
+    small = StandardError(alone.value / 2, 100.0, has_seeds=True)
+    assert paired_p_value(differences, small) == by_signs
+    few = StandardError(0.03, freedom=2.0, has_seeds=True)
+    t = differences.mean() / 0.03
+    assert paired_p_value(differences, few) == pytest.approx(2 * stats.t.sf(t, 2))
+    assert paired_p_value(np.zeros(9), few) == 1
+
+
 def test_what_rests_on_fewer_than_six_questions_is_never_detectable():
     assert detectable_difference(np.zeros(100)) == pytest.approx(6 / 100)
-    assert paired_p_value(np.repeat([1.0, 0.0], [5, 95])) > 0.05
-    assert paired_p_value(np.repeat([1.0, 0.0], [6, 94])) < 0.05
+    assert sign_flip_p_value(np.repeat([1.0, 0.0], [5, 95])) > 0.05
+    assert sign_flip_p_value(np.repeat([1.0, 0.0], [6, 94])) < 0.05
     assert detectable_difference(np.zeros(6)) == 1
     assert detectable_difference(np.array([1.0, -1, 1, -1, 1])) is None
     assert detectable_difference(np.array([1.0, -1] * 3)) is None  # not even the largest

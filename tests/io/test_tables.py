@@ -43,6 +43,8 @@ PREDICTION = {
     "answer": None,
     "prediction": 1,
     "tied": False,
+    "credit": None,
+    "inputs_cut": 0,
     "logits": [0.5, -0.25],
     "fact_ids": [[2, 0], []],
 }

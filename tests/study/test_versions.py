@@ -193,7 +193,7 @@ def answered(predictions: Path) -> list[float]:
 def statistics(numbers: Path) -> dict[str, float]:
     """The statistics of each condition, where there are any; no times."""
     found = json.loads(numbers.read_text("utf-8"))
-    names = ("accuracy_mean", "delta", "p_value", "p_holm", "p_chance", "detectable")
+    names = ("accuracy_mean", "delta", "p_value", "p_holm", "p_guessing", "detectable")
     return {
         f"{each['condition']} {name}": each[name]
         for each in found["conditions"]
