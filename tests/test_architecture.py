@@ -18,6 +18,7 @@ MAY_IMPORT = {
     "modeling": set(),
     "training": {"modeling"},
     "evaluation": {"modeling"},
+    "report": {"evaluation"},
 }
 MOST_LINES = 300
 

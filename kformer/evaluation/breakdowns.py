@@ -3,7 +3,7 @@
 Shapes: S seeds, Q questions.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -67,8 +67,16 @@ def breakdowns_of(
     return [
         Breakdown(by=name, groups=groups)
         for name, members in {**by_property, **_OUTCOMES}.items()
-        if 1 < len(groups := list(_groups(questions, runs_of, members))) <= _MOST_TYPES
+        if _divide(groups := list(_groups(questions, runs_of, members)))
     ]
+
+
+def _divide(groups: Sequence[GroupResult]) -> bool:
+    """Whether some condition has questions in several groups, and these are few enough to show."""
+    conditions = groups[0].questions if groups else {}
+    return len(groups) <= _MOST_TYPES and any(
+        sum(group.questions[name] > 0 for group in groups) > 1 for name in conditions
+    )
 
 
 _Members = Mapping[str, Callable[[RunAnswers], Bools]]
@@ -122,15 +130,12 @@ def breakdown_header(breakdown: Breakdown) -> list[str]:
     return ["accuracy %", *(_titled(group) for group in breakdown.groups)]
 
 
-def breakdown_rows(breakdown: Breakdown) -> list[list[str]]:
+def breakdown_rows(breakdown: Breakdown, conditions: Iterable[str]) -> list[list[str]]:
     """What guessing and each condition get on each group."""
     guessing = ["guessing", *(percent(group.guessing) for group in breakdown.groups)]
     return [
         guessing,
-        *(
-            [name, *(_cell(group, name) for group in breakdown.groups)]
-            for name in breakdown.groups[0].accuracies
-        ),
+        *([name, *(_cell(group, name) for group in breakdown.groups)] for name in conditions),
     ]
 
 

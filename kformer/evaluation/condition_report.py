@@ -97,7 +97,12 @@ def describe_difference(difference: Difference, other: str) -> str:
 
 def is_detected(difference: Difference) -> bool:
     """Whether the test calls a difference significant."""
-    return difference.p_holm < _SIGNIFICANT
+    return is_significant(difference.p_holm)
+
+
+def is_significant(p: float) -> bool:
+    """Whether a p-value is small enough to speak of a finding."""
+    return p < _SIGNIFICANT
 
 
 def _power(difference: Difference) -> str:
@@ -120,7 +125,7 @@ def _between(interval: Interval) -> str:
 
 
 def _finding_guessing(result: ConditionResult) -> str:
-    return "; not shown to be better than guessing" if result.p_guessing >= _SIGNIFICANT else ""
+    return "; not shown to be better than guessing" if not is_significant(result.p_guessing) else ""
 
 
 def _finding_ties(result: ConditionResult) -> str:

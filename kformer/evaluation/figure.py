@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ _ROW_INCHES = 0.55
 _SEEDS_BELOW = 0.24  # rows between a condition's interval and the dots of its seeds
 
 
-def draw_accuracies(comparison: Comparison, path: Path, kind: str) -> None:
+def draw_accuracies(comparison: Comparison, path: Path | BytesIO, kind: str) -> None:
     """Draws the accuracies into a file; the same comparison gives the same bytes.
 
     Args:
@@ -33,7 +34,7 @@ def draw_accuracies(comparison: Comparison, path: Path, kind: str) -> None:
 
 
 @contextmanager
-def figure_to_save(path: Path, kind: str) -> Iterator[Figure]:
+def figure_to_save(path: Path | BytesIO, kind: str) -> Iterator[Figure]:
     """An empty figure, which is saved at the end; what is drawn alike gives the same bytes."""
     with mpl.rc_context(
         {

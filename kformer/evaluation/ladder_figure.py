@@ -1,6 +1,7 @@
 """The figure of ladders: how accurate each method is on gold facts, on retrieved ones, on none."""
 
 import math
+from io import BytesIO
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -18,7 +19,7 @@ _BESIDE = 0.22  # steps to the right of the facts whose control it is
 _PALE = "#d9d9d9"
 
 
-def draw_ladders(comparison: Comparison, path: Path, kind: str) -> None:
+def draw_ladders(comparison: Comparison, path: Path | BytesIO, kind: str) -> None:
     """Draws the ladders of the first split, each in a panel of its own with the others in grey.
 
     Args:
@@ -76,7 +77,7 @@ def _draw_panel(axes: Axes, ladder: LadderResult, comparison: Comparison, kinds:
     axes.set_xlim(-0.5, len(kinds) - 0.5)
     axes.margins(y=0.12)
     axes.tick_params(axis="both", length=0, labelsize=9)
-    axes.grid(axis="y", color="#eeeeee", linewidth=0.8)
+    axes.grid(axis="y", color="#e5e5e5", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color(_PALE)

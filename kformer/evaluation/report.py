@@ -14,6 +14,7 @@ from kformer.evaluation.ladder_report import (
     ladder_cells,
     ladder_findings,
     ladder_header,
+    ladder_texts,
 )
 from kformer.evaluation.results import Comparison, ConditionResult, SplitComparison
 from kformer.io.formatting import markdown_table, percent
@@ -41,9 +42,9 @@ def render_tables(comparison: Comparison, plain: bool = False) -> Iterator[Table
             ]
             title = f"{_statement_on_ladders(split, comparison.baseline)} Below: 95 % CI."
             yield _terminal_table(title, header, rows)
-        for each in split.breakdowns:
-            title = f"By {each.by}, on {split.split}."
-            yield _terminal_table(title, breakdown_header(each), breakdown_rows(each))
+        for each in (each for each in split.breakdowns if each.by == "type"):
+            title = f"By {each.by} of question, on {split.split}."
+            yield _terminal_table(title, breakdown_header(each), breakdown_rows(each, split.names))
 
 
 def render_markdown(comparison: Comparison, figure: str, ladder_figure: str) -> str:
@@ -85,16 +86,12 @@ def _sections(split: SplitComparison, baseline: str) -> Iterator[str]:
     yield "\n".join(f"- {finding(result, baseline)}" for result in split.conditions)
     if have_steps(split.ladders):
         yield _statement_on_ladders(split, baseline)
-        header = [name.replace("\n", " ").replace("- ", "") for name in ladder_header(split)]
-        rows = [
-            [_in_one_line(cell) for cell in ladder_cells(ladder, split)] for ladder in split.ladders
-        ]
-        yield markdown_table(header, rows)
+        yield markdown_table(*ladder_texts(split))
         yield "\n".join(f"- {each}" for each in ladder_findings(split, baseline))
     for each in split.breakdowns:
         yield f"By {each.by} (how many questions):"
         header = [name.replace("\n", " ") for name in breakdown_header(each)]
-        yield markdown_table(header, breakdown_rows(each))
+        yield markdown_table(header, breakdown_rows(each, split.names))
 
 
 def _statement(split: SplitComparison, baseline: str) -> str:
@@ -133,12 +130,6 @@ def _trained_with(seeds: tuple[int, ...]) -> str:
     if not seeds:
         return "Untrained"
     return f"Trained with seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
-
-
-def _in_one_line(cell: Sequence[str]) -> str:
-    """A value, and in brackets what there is to say about it."""
-    more = ", ".join(cell[1:])
-    return f"{cell[0]} ({more})" if more else "".join(cell)
 
 
 def _terminal_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:

@@ -215,6 +215,11 @@ class SplitComparison(_Result):
         """Whether some condition was trained once, which says nothing about a method."""
         return any(len(result.seeds) == 1 for result in self.conditions)
 
+    @property
+    def names(self) -> list[str]:
+        """Of the conditions."""
+        return [result.condition for result in self.conditions]
+
     def condition(self, name: str) -> ConditionResult:
         return next(result for result in self.conditions if result.condition == name)
 

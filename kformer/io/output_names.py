@@ -124,6 +124,16 @@ class ComparisonReport:
         return self.folder / "comparison.md"
 
     @property
+    def report(self) -> Path:
+        """Everything on one page, HTML."""
+        return self.folder / "report.html"
+
+    @property
+    def tables(self) -> Path:
+        """A folder with the report's tables."""
+        return self.folder / "tables"
+
+    @property
     def svg(self) -> Path:
         return self.folder / "accuracy.svg"
 

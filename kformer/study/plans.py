@@ -17,6 +17,7 @@ from kformer.io.output_names import RunFolder
 from kformer.io.training_summary import TrainingSummary
 from kformer.study.ladders import ladders_of
 from kformer.study.layout import Layout
+from kformer.study.report_inputs import about_report
 from kformer.study.run_lock import refuse_running
 from kformer.study.stage_versions import VERSIONS
 
@@ -55,6 +56,8 @@ def _plans(study: Layout) -> Iterator[tuple[Path, Mapping[str, Any]]]:
         "ladders": [ladder.model_dump(mode="json") for ladder in ladders_of(study.conditions)],
     }
     yield study.plan("comparison"), comparison
+    about = about_report(study).model_dump(mode="json")
+    yield study.plan("report"), {"version": VERSIONS["report"], "about": about}
 
 
 def _name_of(run: RunFolder) -> str:

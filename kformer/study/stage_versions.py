@@ -27,6 +27,7 @@ StageName = Literal[
     "evaluate",
     "answer_by_retrieval",
     "compare",
+    "report",
 ]
 
 # Raise a stage's version when its results change: tests/study/test_versions.py fails until you do.
@@ -47,6 +48,7 @@ VERSIONS: dict[StageName, int] = {
     "evaluate": 6,
     "answer_by_retrieval": 4,
     "compare": 7,
+    "report": 1,
 }
 
 

@@ -46,8 +46,8 @@ def test_each_group_has_its_own_guessing_and_the_mean_over_seeds_of_each_conditi
     assert easy.accuracies == {"none": 0.75, "kformer": 0.5}
     assert hard.accuracies == {"none": 0.0, "kformer": 1.0}
     assert breakdown_header(found) == ["accuracy %", "easy\n(2)", "hard\n(2)"]
-    assert breakdown_rows(found)[0] == ["guessing", "50.0", "25.0"]
-    assert breakdown_rows(found)[1] == ["none", "75.0", "0.0"]
+    assert breakdown_rows(found, RUNS)[0] == ["guessing", "50.0", "25.0"]
+    assert breakdown_rows(found, RUNS)[1] == ["none", "75.0", "0.0"]
 
 
 @pytest.mark.parametrize("groups", [{}, {"one": "abcd"}, {"one": "abcd", "other": "x"}])
@@ -72,7 +72,7 @@ def test_what_became_of_a_question_is_a_matter_of_the_run():
     assert read.questions == {"none": 0, "kformer": 3}
     assert read.accuracies == {"none": None, "kformer": pytest.approx(2 / 3)}
     assert not_read.accuracies == {"none": 0.5, "kformer": 1}
-    assert breakdown_rows(found)[1:] == [
+    assert breakdown_rows(found, runs)[1:] == [
         ["none", "", "50.0 (4)"],
         ["kformer", "66.7 (3)", "100.0 (1)"],
     ]

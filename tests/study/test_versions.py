@@ -99,6 +99,10 @@ def results(tmp_path_factory, tiny_encoder):
     kformer("answer-by-retrieval", **table, out=control.predictions)
     compared = f"compare {untrained.path} {control.path}"
     kformer(compared, experiment="tiny", baseline="control", out=out / "comparison")
+    reported = f"report {untrained.path} {control.path}"
+    numbers = ComparisonReport(out / "comparison").numbers
+    options = {"comparison": numbers, "questions": questions, "out": out / "page.html"}
+    kformer(reported, **options, tables=out / "tables")
     question_tokens, fact_tokens = out / "question-tokens", out / "fact-tokens"
     kformer("featurize", table=questions, **encoder, out=question_tokens)
     kformer("featurize", table=facts, **encoder, out=fact_tokens)
@@ -132,6 +136,7 @@ def results(tmp_path_factory, tiny_encoder):
         "evaluate": {name: answered(run.predictions) for name, run in runs.items()},
         "answer_by_retrieval": digest(untrained.predictions),
         "compare": statistics(comparison.numbers),
+        "report": digest(out / "tables"),
     }
 
 

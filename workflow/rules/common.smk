@@ -28,6 +28,7 @@ from kformer.study.ladders import ladders_of
 from kformer.study.layout import Layout
 from kformer.study.machine import memory_of_this_machine
 from kformer.study.plans import write_plans
+from kformer.study.report_inputs import about_report
 from kformer.study.run_lock import lock_run
 from kformer.study.training_memory import (
     UNKNOWN_MB,
@@ -75,6 +76,7 @@ STUDY = or_exit(read_study)
 or_exit(write_plans, STUDY, paths.RUN_LOCK)
 EXPERIMENT = STUDY.experiment
 LADDERS = ladders_of(STUDY.conditions)
+ABOUT = about_report(STUDY)
 
 os.environ.update(STUDY.environment)
 
@@ -268,6 +270,7 @@ onsuccess:
     or_exit(check_targets)
     if STUDY.comparison.numbers.is_file():
         shell(f"kformer show {STUDY.comparison.numbers}")
+        print(f"The report: {STUDY.comparison.report}")
 
 
 onerror:

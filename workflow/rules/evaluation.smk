@@ -69,3 +69,30 @@ rule compare_conditions:
         f"kformer compare {{params.runs}} --experiment {EXPERIMENT.experiment}"
         " --questions {input.questions} --baseline {params.baseline} --ladders {params.ladders:q}"
         f" --out {STUDY.folder} 2>&1 | tee {{log}}"
+
+
+rule write_report:
+    input:
+        [run.predictions for run in STUDY.runs],
+        [run.summary for run in STUDY.runs if run.seed is not None],
+        [ancient(table) for table in dict.fromkeys(ABOUT.facts.values())],
+        [ancient(found.numbers) for found in ABOUT.retrievals],
+        comparison=STUDY.comparison.numbers,
+        questions=ancient(STUDY.questions),
+        plan=STUDY.plan("report"),
+    output:
+        page=report(
+            STUDY.comparison.report, category="Report", labels={"page": "all results"}
+        ),
+        tables=directory(STUDY.comparison.tables),
+    log:
+        STUDY.log("report", "all"),
+    conda:
+        "../envs/kformer.yaml"
+    params:
+        runs=[run.path for run in STUDY.runs],
+        about=as_json(ABOUT),
+    shell:
+        "kformer report {params.runs} --comparison {input.comparison}"
+        " --questions {input.questions} --about {params.about:q}"
+        " --out {output.page} --tables {output.tables} 2>&1 | tee {log}"
