@@ -222,7 +222,7 @@ class Layout:
 
     def plan(self, name: str) -> Path:
         """What a run, "<condition>-<seed>", or a stage depends on: a file that changes with it."""
-        return self.folder / "plans" / f"{name}.json"
+        return paths.plan_file(self.folder, name)
 
     def train_settings(self, condition: str) -> Mapping[str, Any]:
         """What training depends on."""

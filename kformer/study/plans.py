@@ -15,6 +15,7 @@ from kformer.errors import KformerError
 from kformer.io.file_writing import replacing, sha256_of
 from kformer.io.output_names import RunFolder
 from kformer.io.training_summary import TrainingSummary
+from kformer.study import paths
 from kformer.study.ladders import ladders_of
 from kformer.study.layout import Layout
 from kformer.study.run_lock import refuse_running
@@ -55,6 +56,16 @@ def _plans(study: Layout) -> Iterator[tuple[Path, Mapping[str, Any]]]:
         "ladders": [ladder.model_dump(mode="json") for ladder in ladders_of(study.conditions)],
     }
     yield study.plan("comparison"), comparison
+
+
+def plan_of_run(run: RunFolder) -> Path | None:
+    """The plan of a run by where it lies; None where there is no room for a study around it.
+
+    Raises:
+        KformerError: this is no name of a run's folder.
+    """
+    around = run.path.resolve().parents  # its condition, runs, the study, results
+    return paths.plan_file(around[2], _name_of(run)) if len(around) > 3 else None
 
 
 def _name_of(run: RunFolder) -> str:
