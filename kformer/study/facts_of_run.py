@@ -19,7 +19,7 @@ from kformer.retrieval.methods import IndexKind
 from kformer.retrieval.retrieve import settings_of_table
 from kformer.retrieval.settings import Retrieval
 from kformer.study import paths
-from kformer.study.plans import plan_of_run
+from kformer.study.plans import checked_plan_of_run, seen_from_here
 
 
 class FactsOfRun(NamedTuple):
@@ -41,20 +41,8 @@ def facts_of_run(run: RunFolder, plan_sha256: str) -> FactsOfRun:
     Raises:
         KformerError: the folder lies elsewhere, or something of this is not there any more.
     """
-    plan = plan_of_run(run)
-    if plan is None or not plan.is_file():
-        raise KformerError(
-            f"{run.path}: lies in no study, which would say where its facts were found; name it "
-            "where the study made it"
-        )
-    if sha256_of(plan) != plan_sha256:
-        raise KformerError(
-            f"{run.path}: was trained to another plan than {_as_seen_from_here(plan)}, since the "
-            "study was changed; start it again"
-        )
-    results = _as_seen_from_here(plan.parents[2])
-    named = Path(json.loads(plan.read_text("utf-8"))["tables"]["retrieval"])
-    table = results / named.relative_to(paths.RESULTS)
+    table = retrieval_of_run(run, plan_sha256)
+    results = _results_of(run)
     remedy = f"delete {table.parent} and start the study again"
     if not table.is_file():
         raise KformerError(f"{table}: says how facts were found, and is missing; {remedy}")
@@ -72,9 +60,22 @@ def facts_of_run(run: RunFolder, plan_sha256: str) -> FactsOfRun:
     return FactsOfRun(settings, facts, indexes)
 
 
-def _as_seen_from_here(folder: Path) -> Path:
-    here = Path.cwd()
-    return folder.relative_to(here) if folder.is_relative_to(here) else folder
+def retrieval_of_run(run: RunFolder, plan_sha256: str) -> Path:
+    """The table of what was retrieved for a run, which may not be there any more.
+
+    Raises:
+        KformerError: the folder lies elsewhere, its study was changed, or it reads no facts.
+    """
+    plan = checked_plan_of_run(run, plan_sha256)
+    tables = json.loads(plan.read_text("utf-8"))["tables"]
+    if "retrieval" not in tables:
+        raise KformerError(f"{run.path}: reads no facts")
+    return _results_of(run) / Path(tables["retrieval"]).relative_to(paths.RESULTS)
+
+
+def _results_of(run: RunFolder) -> Path:
+    """The folder of all results, around that of a run in a study."""
+    return seen_from_here(run.path.resolve().parents[3])
 
 
 def _shards(kind: IndexKind, settings: Retrieval, facts: Path, results: Path) -> list[Path]:

@@ -58,7 +58,7 @@ class Layout:
     @property
     def config(self) -> Path:
         """The resolved config."""
-        return self.folder / "config.json"
+        return paths.config_file(self.folder)
 
     @property
     def comparison(self) -> ComparisonReport:

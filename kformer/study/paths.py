@@ -101,6 +101,11 @@ def states_folder(key: str) -> Path:
     return _SHARED / "states" / key
 
 
+def config_file(study: Path) -> Path:
+    """The resolved config of the study in a folder."""
+    return study / "config.json"
+
+
 def plan_file(study: Path, name: str) -> Path:
     """What a run or a stage of the study in a folder depends on."""
     return study / "plans" / f"{name}.json"
