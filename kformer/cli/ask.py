@@ -15,6 +15,7 @@ from kformer.errors import KformerError
 from kformer.io.normal_form import normal_form
 from kformer.io.output_names import RunFolder
 from kformer.io.tables import ROWS_PER_BATCH, Row
+from kformer.io.training_summary import TrainingSummary
 
 if TYPE_CHECKING:
     from kformer.evaluation.asking import AskedAnswer, Offered
@@ -88,13 +89,13 @@ def ask(
         _in_utf8(context, "--context"),
         kind and _in_utf8(kind, "--type"),
     )
-    given = _given_facts(fact, facts)
+    given, folder = _given_facts(fact, facts), _trained(run)
     with Console(stderr=True).status("reading the model"):
         from kformer.evaluation.answer_tables import render_answer
         from kformer.evaluation.asking import answer
         from kformer.evaluation.trained_model import TrainedModel
 
-        trained = TrainedModel(_trained(run))
+        trained = TrainedModel(folder)
         facts_of_question = _Facts(trained, given)
         [answered] = answer(trained, [row], facts_of_question.of([row]))
     facts_of_question.tell()
@@ -133,17 +134,17 @@ def predict(
     Example: `kformer predict --run results/demo/runs/kformer-contextual/seed-1 new.jsonl
     --out answers.csv`
     """
+    from kformer.evaluation.answer_files import check_answer_file, write_answers
     from kformer.questions.asked import AskedColumns, read_asked
 
+    check_answer_file(out)
     rows = read_asked(questions, load(AskedColumns, columns, "--columns") if columns else None)
-    given = _given_facts(fact, facts)
+    given, folder = _given_facts(fact, facts), _trained(run)
 
-    from kformer.evaluation.answer_files import check_answer_file, write_answers
     from kformer.evaluation.asking import answer
     from kformer.evaluation.trained_model import TrainedModel
 
-    check_answer_file(out)
-    trained = TrainedModel(_trained(run))
+    trained = TrainedModel(folder)
     facts_of_questions = _Facts(trained, given)
     counts = Counter[str]()
 
@@ -225,12 +226,14 @@ class _Facts:
 
 
 def _trained(run: Path) -> RunFolder:
+    """The folder of a run that was trained, as far as can be seen within no time."""
     folder = RunFolder(run)
     if folder.is_untrained:
         raise KformerError(
             f"{run}: nothing was trained here, so there is no model to ask; name the run of "
             "another condition"
         )
+    TrainingSummary.read(folder.summary)
     return folder
 
 

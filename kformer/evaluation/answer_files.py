@@ -5,16 +5,18 @@ import json
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kformer.errors import KformerError
-from kformer.evaluation.asking import AskedAnswer
 from kformer.io.file_writing import replacing
 from kformer.io.table_schemas import required
 from kformer.io.tables import ROWS_PER_BATCH
+
+if TYPE_CHECKING:  # which takes seconds to import, and names of files are checked before
+    from kformer.evaluation.asking import AskedAnswer
 
 _FACT = pa.struct(
     [
@@ -46,7 +48,7 @@ def check_answer_file(path: Path) -> None:
         )
 
 
-def write_answers(path: Path, answers: Iterable[AskedAnswer]) -> None:
+def write_answers(path: Path, answers: Iterable["AskedAnswer"]) -> None:
     """Streams answers into a file, whole or not at all; in CSV, lists are JSON in a cell.
 
     Raises:
@@ -58,7 +60,7 @@ def write_answers(path: Path, answers: Iterable[AskedAnswer]) -> None:
         write[path.suffix.lower()](partial, map(_row, answers))
 
 
-def _row(answer: AskedAnswer) -> dict[str, Any]:
+def _row(answer: "AskedAnswer") -> dict[str, Any]:
     question = answer.question
     return {
         "question_id": question["question_id"],

@@ -88,4 +88,5 @@ def _shards(kind: IndexKind, settings: Retrieval, facts: Path, results: Path) ->
             if (index.kind, index.settings, index.facts_sha256, index.of_events) == wanted:
                 found.setdefault((folder.parent, index.shards), []).append(index)
     whole = (shards for (_, count), shards in found.items() if len(shards) == count)
-    return [shard.folder for shard in next(whole, [])]
+    shards = sorted(next(whole, []), key=lambda shard: shard.number)
+    return [shard.folder for shard in shards]

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kformer.errors import KformerError
-from kformer.io.file_writing import read_memory
 from kformer.io.output_names import ComparisonReport, RunFolder
 from kformer.retrieval.retrieve import settings_of_table
 from kformer.retrieval.settings import Retrieval
@@ -42,29 +41,36 @@ def study_of_run(run: RunFolder, plan_sha256: str) -> StudyOfRun | None:
 
     Args:
         plan_sha256: of the plan that it was trained to, as its summary says.
+
+    Raises:
+        KformerError: the config of the study is damaged.
     """
     try:
         folder = checked_plan_of_run(run, plan_sha256).parents[1]
     except KformerError:
         return None
-    config = read_memory(paths.config_file(folder))
-    if not config:
-        return None
-    of_condition = config["conditions"].get(run.condition) or {}
-    sources = of_condition.get("knowledge") or config["knowledge"]
     retrieval = None
     with suppress(KformerError):
         retrieval = settings_of_table(retrieval_of_run(run, plan_sha256))
     comparison = ComparisonReport(folder).numbers
-    return StudyOfRun(
-        config["experiment"],
-        config["questions"]["dataset"],
-        sorted(set(_HUB_DATASET.findall(json.dumps(config["questions"])))),
-        [source.get("name") or source["source"] for source in sources] if retrieval else [],
-        _of_note(retrieval) if retrieval else None,
-        retrieval.control if retrieval else None,
-        comparison if comparison.is_file() else None,
-    )
+    file = paths.config_file(folder)
+    try:
+        config = json.loads(file.read_text("utf-8"))
+        of_condition = config["conditions"][run.condition] or {}
+        sources = of_condition.get("knowledge") or config["knowledge"]
+        return StudyOfRun(
+            config["experiment"],
+            config["questions"]["dataset"],
+            sorted(set(_HUB_DATASET.findall(json.dumps(config["questions"])))),
+            [source.get("name") or source["source"] for source in sources] if retrieval else [],
+            _of_note(retrieval) if retrieval else None,
+            retrieval.control if retrieval else None,
+            comparison if comparison.is_file() else None,
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise KformerError(
+            f"{file}: damaged; start the study again, which writes it anew"
+        ) from None
 
 
 def _of_note(settings: Retrieval) -> Mapping[str, Any]:

@@ -325,10 +325,3 @@ def test_a_mistake_about_a_file_is_one_line(questions, options, said, refused, a
 def test_questions_are_never_written_over(refused, asked):
     said = refused("predict", asked, "--run", run_of("none"), "--out", asked)
     assert "is also read; name another file" in said
-
-
-@pytest.mark.parametrize("command", ["ask", "predict"])
-def test_a_command_shows_an_example(command, kformer):
-    status, out, _ = kformer(command, "--help")
-    assert status == 0
-    assert "Example" in out and f"kformer {command} " in " ".join(out.split())

@@ -259,6 +259,15 @@ class TestPush:
         return push
 
 
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"conditions": {"kformer": []}}'])
+def test_a_damaged_config_of_the_study_is_refused(content, kformer, study, tmp_path):
+    copy = shutil.copytree(study, tmp_path / "copy")
+    (copy / "results/tiny/config.json").write_text(content)
+    status, _, err = kformer("export", copy / RUN, tmp_path / "out")
+    assert status == 1 and "config.json: damaged; start the study again" in err
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_damaged_run_is_refused(kformer, in_study, tmp_path):
     copy = shutil.copytree(RUN, tmp_path / "copy")
     (RunFolder(copy).model / "config.json").write_text("{}")
