@@ -200,7 +200,7 @@ def _results(run: Described) -> Iterator[str]:
 
 
 def _compared(run: Described, split: SplitComparison, baseline: str) -> Iterator[str]:
-    """The condition beside the baseline and its controls."""
+    """The condition beside the baseline and those of its method that read other facts."""
     mine = f"`{run.condition}`"
     belonging = {
         name
@@ -216,8 +216,9 @@ def _compared(run: Described, split: SplitComparison, baseline: str) -> Iterator
         yield f"The comparison of its study on {split.split} does not have its condition."
         return
     yield (
-        f"All training runs of its condition, {mine}, beside the baseline and its controls, on "
-        f"{split.questions:,} {split.split} questions; guessing gets {percent(split.chance)} %:"
+        f"All training runs of its condition, {mine}, beside the baseline and the same method on "
+        f"other facts, where there is such; on {split.questions:,} {split.split} questions, of "
+        f"which guessing gets {percent(split.chance)} % right:"
     )
     header = [column.header.replace("\n", " ") for column in COLUMNS]
     yield markdown_table(header, [[column.cell(each) for column in COLUMNS] for each in shown])
