@@ -107,6 +107,35 @@ def tiny_tokens(tiny_tables: Path, tokenise: Callable[[Path], Path]) -> tuple[Pa
     return tokenise(tiny_tables / "questions.parquet"), tokenise(tiny_tables / "facts.parquet")
 
 
+@pytest.fixture(scope="session")
+def random_run(tiny_encoder: Path) -> Callable[..., None]:
+    """Makes a folder as a training run leaves it, with large random weights."""
+    import torch
+
+    from kformer.io.output_names import RunFolder
+    from kformer.io.training_summary import TrainingSummary
+    from kformer.modeling import KformerForMultipleChoice, KformerProcessor
+    from kformer.modeling.pretrained import load_tokenizer
+    from kformer.training.finished import finish
+
+    counted = ("seed", "steps", "train_questions", "inputs_cut", "parameters", "added_parameters")
+    measured = ("seconds_per_step", "train_seconds", "validation_accuracy", "peak_memory_mb")
+    unknown = dict.fromkeys((*measured, "best_step"))
+    of_machine = {"precision": "fp32", "device": "cpu", "version": "1"}
+    summary = TrainingSummary(**dict.fromkeys(counted, 1), **unknown, **of_machine)
+
+    def make(folder: Path, injection: str, noted: Mapping[str, Any], **settings: Any) -> None:
+        torch.manual_seed(0)
+        model = KformerForMultipleChoice.from_encoder(tiny_encoder, injection=injection, **settings)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(torch.randn_like(parameter), alpha=0.2)
+        processor = KformerProcessor(load_tokenizer(tiny_encoder), model.config)
+        finish(RunFolder(folder), model, processor, summary.model_copy(update=dict(noted)))
+
+    return make
+
+
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """Torch on one thread, so that what is computed twice is the same to the last bit."""

@@ -43,3 +43,8 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def on_one_line(text: str) -> str:
+    """Text of the data on one line, without characters that would control a terminal."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

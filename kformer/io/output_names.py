@@ -70,13 +70,17 @@ class RunFolder:
         Raises:
             KformerError: this is no name of a run's folder.
         """
-        name = self.path.absolute().name
-        if name == _UNTRAINED:
+        if self.is_untrained:
             return None
-        prefix, _, seed = name.partition("-")
+        prefix, _, seed = self.path.absolute().name.partition("-")
         if prefix != "seed" or not seed.isdecimal():
             raise self._no_run()
         return int(seed)
+
+    @property
+    def is_untrained(self) -> bool:
+        """Whether it is the folder of a condition in which nothing is trained."""
+        return self.path.absolute().name == _UNTRAINED
 
     @property
     def title(self) -> str:

@@ -1,7 +1,8 @@
 """Kformer as a Hugging Face model: configuration, model, and the processor that feeds it.
 
 Imported when they are asked for: torch and transformers take seconds to load, and a config that
-only names an injection needs neither.
+only names an injection needs neither. With any of them transformers learns of the model, so that
+`AutoModelForMultipleChoice` loads it.
 """
 
 from importlib import import_module
@@ -32,4 +33,5 @@ _MODULES = {
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import_module(f"{__name__}.{_MODULES['KformerForMultipleChoice']}")  # which registers it
     return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

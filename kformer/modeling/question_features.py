@@ -31,13 +31,14 @@ class Example:
 
     Attributes:
         choices: their texts.
+        answer: the index of the right one; None where it is not known.
         candidates: the ids of its candidate facts: one list, or one per choice.
     """
 
     question_id: str
     split: str
     choices: Sequence[str]
-    answer: int
+    answer: int | None
     features: Features
     candidates: list[list[int]]
 

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -149,6 +149,8 @@ class CsvQuestions(UserQuestions):
 
     suffixes = (".csv", ".tsv")
     have_header = True
+    needed: ClassVar[tuple[str, ...]] = ("question", "answer", "a", "b")
+    """Columns that a header has, in lower case, where the config names none."""
 
     dataset: Literal["csv"] = "csv"
 
@@ -157,7 +159,7 @@ class CsvQuestions(UserQuestions):
             yield from csv_records(path)
             return
         try:
-            for record in csv_records(path, ("question", "answer", "a", "b")):
+            for record in csv_records(path, self.needed):
                 if isinstance(record.content, KformerError):
                     yield record
                 else:

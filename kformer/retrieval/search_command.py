@@ -10,6 +10,7 @@ from rich.text import Text
 
 from kformer.config_section import in_one_line
 from kformer.errors import KformerError, listed
+from kformer.io.formatting import on_one_line
 from kformer.io.normal_form import normal_form
 from kformer.retrieval.index import Index, facts_of_table, read_index
 from kformer.retrieval.query import FactHit, Query, read_fact_hits
@@ -111,11 +112,6 @@ def table_of_hits(hits: Sequence[FactHit]) -> Table:
     table.add_column("relation", overflow="fold")
     table.add_column("fact", overflow="fold")
     for fact in hits:
-        texts = (_on_one_line(text) for text in (fact.relation or "", fact.text))
+        texts = (Text(on_one_line(text)) for text in (fact.relation or "", fact.text))
         table.add_row(f"{fact.score:.3g}", str(fact.id), *texts)
     return table
-
-
-def _on_one_line(text: str) -> Text:
-    """Text of the data without characters that would control the terminal."""
-    return Text(" ".join("".join(c if c.isprintable() else " " for c in text).split()))

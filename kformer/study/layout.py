@@ -58,7 +58,7 @@ class Layout:
     @property
     def config(self) -> Path:
         """The resolved config."""
-        return self.folder / "config.json"
+        return paths.config_file(self.folder)
 
     @property
     def comparison(self) -> ComparisonReport:
@@ -222,7 +222,7 @@ class Layout:
 
     def plan(self, name: str) -> Path:
         """What a run, "<condition>-<seed>", or a stage depends on: a file that changes with it."""
-        return self.folder / "plans" / f"{name}.json"
+        return paths.plan_file(self.folder, name)
 
     def train_settings(self, condition: str) -> Mapping[str, Any]:
         """What training depends on."""

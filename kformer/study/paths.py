@@ -35,6 +35,12 @@ def facts_table(key: str) -> Path:
     return _SHARED / "facts" / key / "facts.parquet"
 
 
+def facts_tables(results: Path = RESULTS) -> list[Path]:
+    """All facts tables."""
+    pattern = facts_table("*").relative_to(RESULTS)
+    return sorted(results.glob(str(pattern)))
+
+
 def events_table(key: str) -> Path:
     """The events that the facts under this key are about, as this version lists them."""
     return _SHARED / "facts" / key / f"events-{key_of('events')}.parquet"
@@ -49,14 +55,15 @@ def index_folder(key: str, shard: str) -> Path:
     return _INDEXES / key / shard
 
 
-def finished_indexes() -> list[Path]:
+def finished_indexes(results: Path = RESULTS) -> list[Path]:
     """The shards of all indexes, those of words first, then the newest first."""
+    indexes = results / _INDEXES.relative_to(RESULTS)
     # A name with a dot in front is that of an index that is being built.
     return [
         file.parent
         for kind in ("words", "embeddings")
         for file in sorted(
-            _INDEXES.glob(f"{kind}-*/[!.]*/{INDEX_DESCRIPTION}"),
+            indexes.glob(f"{kind}-*/[!.]*/{INDEX_DESCRIPTION}"),
             key=lambda file: -file.stat().st_mtime,
         )
     ]
@@ -92,6 +99,16 @@ def token_table(key: str) -> Path:
 def states_folder(key: str) -> Path:
     """What the frozen layers of an encoder make of the inputs of all questions."""
     return _SHARED / "states" / key
+
+
+def config_file(study: Path) -> Path:
+    """The resolved config of the study in a folder."""
+    return study / "config.json"
+
+
+def plan_file(study: Path, name: str) -> Path:
+    """What a run or a stage of the study in a folder depends on."""
+    return study / "plans" / f"{name}.json"
 
 
 def log_file(rule: str, name: str) -> Path:

@@ -15,6 +15,7 @@ from kformer.errors import KformerError
 from kformer.io.file_writing import replacing, sha256_of
 from kformer.io.output_names import RunFolder
 from kformer.io.training_summary import TrainingSummary
+from kformer.study import paths
 from kformer.study.ladders import ladders_of
 from kformer.study.layout import Layout
 from kformer.study.report_inputs import about_report
@@ -58,6 +59,36 @@ def _plans(study: Layout) -> Iterator[tuple[Path, Mapping[str, Any]]]:
     yield study.plan("comparison"), comparison
     about = about_report(study).model_dump(mode="json")
     yield study.plan("report"), {"version": VERSIONS["report"], "about": about}
+
+
+def checked_plan_of_run(run: RunFolder, sha256: str) -> Path:
+    """The plan that a run was trained to, in the study around its folder.
+
+    Args:
+        sha256: of the plan, as the run's summary says.
+
+    Raises:
+        KformerError: the folder lies in no study, or in one that was changed since.
+    """
+    around = run.path.resolve().parents  # its condition, runs, the study, results
+    plan = paths.plan_file(around[2], _name_of(run)) if len(around) > 3 else None
+    if plan is None or not plan.is_file():
+        raise KformerError(
+            f"{run.path}: lies in no study, which would say where its facts were found; name it "
+            "where the study made it"
+        )
+    if sha256_of(plan) != sha256:
+        raise KformerError(
+            f"{run.path}: was trained to another plan than {seen_from_here(plan)}, since the "
+            "study was changed; start it again"
+        )
+    return plan
+
+
+def seen_from_here(path: Path) -> Path:
+    """A path as a message names it: relative where it is below the working directory."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def _name_of(run: RunFolder) -> str:

@@ -271,9 +271,14 @@ def collate(
     Where the right choice is there twice, the label is the first, as that of two equal logits the
     first is the prediction of `accuracy`.
     """
-    labels = [first_equal(each.choices, each.answer) for each in batch]
+    labels = [_label(each) for each in batch]
     tensors: dict[str, torch.Tensor] = processor.collate([each.features for each in batch], labels)
     return tensors | {"states": kept.padded(batch)} if kept else tensors
+
+
+def _label(example: Example) -> int:
+    assert example.answer is not None, "questions to train on have answers"
+    return first_equal(example.choices, example.answer)
 
 
 def accuracy(evaluated: EvalPrediction) -> dict[str, float]:
