@@ -48,6 +48,13 @@ def _plans(study: Layout) -> Iterator[tuple[Path, Mapping[str, Any]]]:
     for run in study.runs:
         yield study.plan(_name_of(run)), _plan_of_run(study, run)
     yield study.plan("evaluation"), {"version": VERSIONS["evaluate"]}
+    yield (
+        study.plan("use_of_facts"),
+        {
+            "version": VERSIONS["use_of_facts"],
+            "questions": study.experiment.evaluation.use_of_facts_questions,
+        },
+    )
     comparison = {
         "version": VERSIONS["compare"],
         "baseline": study.experiment.baseline,

@@ -25,6 +25,7 @@ StageName = Literal[
     "describe_retrieval",
     "train",
     "evaluate",
+    "use_of_facts",
     "answer_by_retrieval",
     "compare",
 ]
@@ -45,8 +46,9 @@ VERSIONS: dict[StageName, int] = {
     "describe_retrieval": 3,
     "train": 4,
     "evaluate": 5,
+    "use_of_facts": 1,
     "answer_by_retrieval": 3,
-    "compare": 6,
+    "compare": 7,
 }
 
 

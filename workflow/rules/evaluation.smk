@@ -25,6 +25,38 @@ rule evaluate_model:
         "kformer evaluate --run {params.run} {params.tables} --out {output} 2>&1 | tee {log}"
 
 
+rule measure_use_of_facts:
+    input:
+        unpack(tables_without_states),
+        model=ancient(rules.train_model.output.model),
+        summary=rules.train_model.output.summary,
+        # Of the same model; both write into one MLflow run, one after the other.
+        predictions=rules.evaluate_model.output,
+        questions=ancient(STUDY.questions),
+        facts=facts_of_condition,
+        plan=STUDY.plan("use_of_facts"),
+    output:
+        TRAINED_RUN.use_of_facts,
+    log:
+        STUDY.log("use_of_facts", "{condition}-{seed}"),
+    conda:
+        "../envs/kformer.yaml"
+    threads: lambda wildcards: TRAINING_THREADS[wildcards.condition]
+    resources:
+        gpu=GPU,
+        mem_mb=memory_needed,
+        runtime="2h",
+    params:
+        # Derived, as Snakemake calls it: the plan has it.
+        sample=lambda wildcards, resources: EXPERIMENT.evaluation.use_of_facts_questions,
+        run=lambda wildcards: STUDY.run(wildcards.condition, wildcards.seed).path,
+    shell:
+        "kformer use-of-facts --run {params.run} --question-tokens {input.question_tokens}"
+        " --fact-tokens {input.fact_tokens} --retrieval {input.retrieval}"
+        " --questions {input.questions} --facts {input.facts} --sample {params.sample}"
+        " --out {output} 2>&1 | tee {log}"
+
+
 rule answer_by_retrieval:
     input:
         questions=ancient(STUDY.questions),
@@ -44,6 +76,7 @@ rule answer_by_retrieval:
 rule compare_conditions:
     input:
         [run.predictions for run in STUDY.runs],
+        [table for run in STUDY.runs for table in STUDY.use_of_facts(run)],
         [run.summary for run in STUDY.runs if run.seed is not None],
         questions=ancient(STUDY.questions),
         plan=STUDY.plan("comparison"),
