@@ -28,6 +28,7 @@ def compare(
     out: Path,
     ladders: Sequence[Ladder] = (),
     questions: Path | None = None,
+    use_of_facts: bool = True,
 ) -> dict[str, float]:
     """Compares all conditions of an experiment with its baseline, question by question.
 
@@ -39,6 +40,7 @@ def compare(
         ladders: which conditions are one method on other facts. The figure of ladders is only
             drawn where one of them has several conditions.
         questions: the table of the questions, whose types are compared, too; None = no types.
+        use_of_facts: whether to read the tables of it.
 
     Returns:
         ``<condition>/accuracy`` and ``<condition>/delta`` as fractions and
@@ -61,9 +63,9 @@ def compare(
         compare_conditions(answered, answers, baseline, ladders, type_of)
         for answered, answers in read_runs(folders)
     )
-    use_of_facts = read_use_of_facts(folders, first.split)
+    used = read_use_of_facts(folders, first.split) if use_of_facts else []
     comparison = Comparison(
-        **dict(first.model_copy(update={"use_of_facts": use_of_facts})),
+        **dict(first.model_copy(update={"use_of_facts": used})),
         experiment=experiment,
         baseline=baseline,
         versions={name: version(name) for name in _PACKAGES}

@@ -73,8 +73,8 @@ def add_run(tmp_path):
 def compared(tmp_path):
     """The part of comparison.json on the use of facts, and what tracking is told."""
 
-    def run(*folders):
-        metrics = compare("tiny", folders, "none", tmp_path)
+    def run(*folders, **options):
+        metrics = compare("tiny", folders, "none", tmp_path, **options)
         return json.loads((tmp_path / "comparison.json").read_text())["use_of_facts"], metrics
 
     return run
@@ -151,6 +151,8 @@ def test_where_nothing_was_measured_nothing_is_said(add_run, compared, tmp_path)
     assert found == [] and not any("changed" in name for name in metrics)
     assert "facts" not in (tmp_path / "comparison.md").read_text().split("## How")[0]
     found, _ = compared(add_run("none"), add_run("ffn", [row("q0", split="other")]))
+    assert found == []
+    found, _ = compared(add_run("none"), add_run("ffn", [row("q0")]), use_of_facts=False)
     assert found == []
 
 

@@ -1,3 +1,4 @@
+USE_OF_FACTS_QUESTIONS = EXPERIMENT.evaluation.use_of_facts_questions
 UNTRAINED_RUN = STUDY.run("{condition}", None)
 
 
@@ -48,7 +49,7 @@ rule measure_use_of_facts:
         runtime="2h",
     params:
         # Derived, as Snakemake calls it: the plan has it.
-        sample=lambda wildcards, resources: EXPERIMENT.evaluation.use_of_facts_questions,
+        sample=lambda wildcards, resources: USE_OF_FACTS_QUESTIONS,
         run=lambda wildcards: STUDY.run(wildcards.condition, wildcards.seed).path,
     shell:
         "kformer use-of-facts --run {params.run} --question-tokens {input.question_tokens}"
@@ -98,7 +99,10 @@ rule compare_conditions:
         runs=[run.path for run in STUDY.runs],
         baseline=EXPERIMENT.baseline,
         ladders=as_json([ladder.model_dump(mode="json") for ladder in LADDERS]),
+        # Tables may be there of a time when the study asked for them.
+        use="--use-of-facts" if USE_OF_FACTS_QUESTIONS else "--no-use-of-facts",
     shell:
         f"kformer compare {{params.runs}} --experiment {EXPERIMENT.experiment}"
         " --questions {input.questions} --baseline {params.baseline} --ladders {params.ladders:q}"
+        " {params.use}"
         f" --out {STUDY.folder} 2>&1 | tee {{log}}"
