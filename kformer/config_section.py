@@ -3,7 +3,7 @@
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from difflib import get_close_matches
 from typing import Annotated, Any, get_args
 
@@ -239,3 +239,13 @@ def _discriminators(section: type[Section]) -> set[Any]:
     """The names by which a union knows this section, such as ``social_iqa``."""
     names = (section.model_fields.get(key) for key in ("dataset", "source"))
     return {value for field in names if field for value in get_args(field.annotation)}
+
+
+def merged(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
+    """A part of the config with what an override changes; what it does not name stays."""
+    result = dict(base)
+    for key, value in override.items():
+        if isinstance(value, Mapping) and isinstance(base.get(key), Mapping):
+            value = merged(base[key], value)
+        result[key] = value
+    return result

@@ -182,6 +182,9 @@ def compare(
         Path | None,
         typer.Option(help="The questions table: also compare by type.", callback=keep_input),
     ] = None,
+    use_of_facts: Annotated[
+        bool, typer.Option(help="Also compare what `kformer use-of-facts` measured.")
+    ] = True,
 ) -> None:
     """Compare all runs of an experiment with its baseline, question by question.
 
@@ -196,7 +199,10 @@ def compare(
 
     of_methods = load(list[Ladder], ladders, "--ladders")
     with tracked_stage("compare", out / "comparison", {"baseline": baseline}) as stage:
-        stage.finish(comparing.compare(experiment, runs, baseline, out, of_methods, questions))
+        compared = comparing.compare(
+            experiment, runs, baseline, out, of_methods, questions, use_of_facts
+        )
+        stage.finish(compared)
         for file in ComparisonReport(out).files:
             if file.is_file():
                 stage.run.log_file(file)

@@ -123,6 +123,10 @@ def _example(trained: TrainedModel, question: Row, offered: Offered) -> Example:
     )
 
 
+def _mean(fired: Sequence[float] | None) -> float | None:
+    return None if fired is None else sum(fired) / len(fired)
+
+
 def _answer(question: Row, offered: Offered, answer: Answer) -> AskedAnswer:
     return AskedAnswer(
         question,
@@ -132,7 +136,7 @@ def _answer(question: Row, offered: Offered, answer: Answer) -> AskedAnswer:
         torch.tensor(answer.logits, dtype=torch.float64).softmax(0).tolist(),
         [
             [
-                FactInAnswer(offered[c if len(offered) > 1 else 0][fact.id], fact.fired)
+                FactInAnswer(offered[c if len(offered) > 1 else 0][fact.id], _mean(fact.fired))
                 for fact in facts
             ]
             for c, facts in enumerate(answer.read)

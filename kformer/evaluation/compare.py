@@ -14,6 +14,7 @@ from kformer.evaluation.ladder_figure import draw_ladders
 from kformer.evaluation.read_runs import read_runs
 from kformer.evaluation.report import render_markdown
 from kformer.evaluation.results import Comparison, SplitComparison
+from kformer.evaluation.use_of_facts_results import read_use_of_facts
 from kformer.io.file_writing import replacing, write_json
 from kformer.io.output_names import ComparisonReport, RunFolder
 
@@ -27,26 +28,29 @@ def compare(
     out: Path,
     ladders: Sequence[Ladder] = (),
     questions: Path | None = None,
+    use_of_facts: bool = True,
 ) -> dict[str, float]:
     """Compares all conditions of an experiment with its baseline, question by question.
 
     Each of ``runs`` is a `RunFolder` with predictions and, if something was trained, the summary
-    of its training. The conditions keep the order in which they first appear. Writes a
-    `ComparisonReport` into the folder ``out``.
+    of its training and, where it was measured, the table of its use of facts. The conditions keep
+    the order in which they first appear. Writes a `ComparisonReport` into the folder ``out``.
 
     Args:
         ladders: which conditions are one method on other facts. The figure of ladders is only
             drawn where one of them has several conditions.
         questions: the table of the questions, to compare groups of them, too; None = no groups.
+        use_of_facts: whether to read the tables of it.
 
     Returns:
         ``<condition>/accuracy`` and ``<condition>/delta`` as fractions and
         ``<condition>/p_holm`` for tracking; ``<condition>/due_to_knowledge`` where it has a
-        control. Of other splits than the first their name is a part of each name.
+        control, ``<condition>/changed_without_facts`` where that was measured. Of other splits than
+        the first their name is a part of each name.
 
     Raises:
         KformerError: the baseline or a condition of a ladder is not among the runs, or as
-            `read_runs` raises it.
+            `read_runs` and `read_use_of_facts` raise it.
     """
     folders = [RunFolder(folder) for folder in runs]
     found = {folder.condition for folder in folders}
@@ -59,8 +63,9 @@ def compare(
         compare_conditions(answered, answers, baseline, ladders, properties)
         for answered, answers in read_runs(folders)
     )
+    used = read_use_of_facts(folders, first.split) if use_of_facts else []
     comparison = Comparison(
-        **dict(first),
+        **dict(first.model_copy(update={"use_of_facts": used})),
         experiment=experiment,
         baseline=baseline,
         versions={name: version(name) for name in _PACKAGES}
@@ -118,6 +123,8 @@ def _metrics_of(split: SplitComparison, prefix: str) -> Iterator[tuple[str, floa
         yield f"{name}/delta", result.delta
         if result.p_holm is not None:
             yield f"{name}/p_holm", result.p_holm
+    for use in split.use_of_facts:
+        yield f"{prefix}{use.condition}/changed_without_facts", use.changed_without_facts.value
     for ladder in split.ladders:
         for rung in ladder.rungs:
             for control in rung.controls[:1]:

@@ -74,13 +74,11 @@ def ladder_cells(ladder: LadderResult, split: SplitComparison) -> list[list[str]
 def ladder_texts(split: SplitComparison) -> tuple[list[str], list[list[str]]]:
     """The header and the rows of that table, each cell in one line."""
     header = [name.replace("\n", " ").replace("- ", "") for name in ladder_header(split)]
-    rows = [
-        [_in_one_line(cell) for cell in ladder_cells(ladder, split)] for ladder in split.ladders
-    ]
+    rows = [[in_one_line(cell) for cell in ladder_cells(ladder, split)] for ladder in split.ladders]
     return header, rows
 
 
-def _in_one_line(cell: Sequence[str]) -> str:
+def in_one_line(cell: Sequence[str]) -> str:
     """A value, and in brackets what there is to say about it."""
     more = ", ".join(cell[1:])
     return f"{cell[0]} ({more})" if more else "".join(cell)

@@ -11,18 +11,25 @@ from kformer.evaluation.condition_report import COLUMNS, HOW_TO_READ, finding
 from kformer.evaluation.ladder import have_steps
 from kformer.evaluation.ladder_report import (
     HOW_TO_READ_LADDERS,
+    in_one_line,
     ladder_cells,
     ladder_findings,
     ladder_header,
     ladder_texts,
 )
 from kformer.evaluation.results import Comparison, ConditionResult, SplitComparison
+from kformer.evaluation.use_of_facts_report import (
+    HOW_TO_READ_USE,
+    statement_on_use,
+    use_cells,
+    use_header,
+)
 from kformer.io.formatting import markdown_table, percent
 
 
 def render_tables(comparison: Comparison, plain: bool = False) -> Iterator[Table]:
     """The comparison as tables that fit a terminal of 80 columns: for each split one of the
-    conditions and, if there are any of several conditions, one of the ladders, and one of types.
+    conditions and, where there are any, of their use of facts, of ladders, and of types.
 
     Args:
         plain: whether the terminal shows ASCII alone.
@@ -34,6 +41,10 @@ def render_tables(comparison: Comparison, plain: bool = False) -> Iterator[Table
         header = [column.header.replace("Δ", delta) for column in columns]
         rows = [[column.cell(result) for column in columns] for result in split.conditions]
         yield _terminal_table(title.replace("Δ", delta), header, rows)
+        if split.use_of_facts:
+            rows = [["\n".join(cell) for cell in cells] for cells in use_cells(split)]
+            title = f"{statement_on_use(split)} Below: 95 % CI."
+            yield _terminal_table(title, use_header(split), rows)
         if have_steps(split.ladders):
             header = ladder_header(split)
             rows = [
@@ -60,6 +71,7 @@ def render_markdown(comparison: Comparison, figure: str, ladder_figure: str) -> 
     if has_ladders:
         figures.append(f"![The accuracy of each method on other facts]({ladder_figure})")
     how_to_read = [HOW_TO_READ] + [HOW_TO_READ_LADDERS] * has_ladders
+    how_to_read += [HOW_TO_READ_USE] * bool(comparison.use_of_facts)
     first, *others = comparison.splits
     parts = [
         f"# {comparison.experiment}",
@@ -83,6 +95,11 @@ def _sections(split: SplitComparison, baseline: str) -> Iterator[str]:
     header = [column.header.replace("\n", " ") for column in COLUMNS]
     rows = [[column.cell(result) for column in COLUMNS] for result in split.conditions]
     yield markdown_table(header, rows)
+    if split.use_of_facts:
+        yield statement_on_use(split)
+        header = [name.replace("\n", " ") for name in use_header(split)]
+        rows = [[in_one_line(cell) for cell in cells] for cells in use_cells(split)]
+        yield markdown_table(header, rows)
     yield "\n".join(f"- {finding(result, baseline)}" for result in split.conditions)
     if have_steps(split.ladders):
         yield _statement_on_ladders(split, baseline)

@@ -197,6 +197,33 @@ class Breakdown(_Result):
     groups: list[GroupResult]
 
 
+class Proportion(_Result):
+    """A share of some questions; where a condition has several seeds, the mean over these."""
+
+    value: FiniteFloat
+    ci95: Interval
+    """over questions"""
+    questions: int
+
+
+class UseOfFacts(_Result):
+    """What the facts do to the answers of a condition, on a sample of the questions."""
+
+    condition: str
+    seeds: list[int]
+    changed_without_facts: Proportion
+    """of answers that are others without facts"""
+    changed_with_other_facts: Proportion
+    """of answers that are others with another question's facts"""
+    margin_gain: FiniteFloat
+    """what the facts add to the logit of the right choice minus the best other one"""
+    gold_mattered_most: Proportion | None
+    """of the questions that read a gold fact, those for which it adds more than any other; null
+    where none did"""
+    gold_by_chance: FiniteFloat | None
+    """what that share would be were the fact drawn"""
+
+
 class SplitComparison(_Result):
     """All conditions on the questions of one split, in the order of the config."""
 
@@ -209,6 +236,8 @@ class SplitComparison(_Result):
     ladders: list[LadderResult]
     breakdowns: list[Breakdown]
     """those that divide the questions"""
+    use_of_facts: list[UseOfFacts] = []
+    """of the conditions that read facts; empty where it was not measured on this split"""
 
     @property
     def has_one_seed(self) -> bool:

@@ -1,19 +1,21 @@
 """The model of a run as it answers: verified, and in the precision that it was trained in.
 
-Shapes: C choices, N facts read, P injected layers.
+Shapes: C choices, M candidate facts, N facts read, P injected layers.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from kformer.errors import KformerError
 from kformer.evaluation.choice import Choice, NotNumbers, choose
 from kformer.io.output_names import RunFolder
 from kformer.io.training_summary import read_trained
-from kformer.modeling import KformerForMultipleChoice, KformerProcessor
+from kformer.modeling import Features, KformerForMultipleChoice, KformerProcessor
 from kformer.modeling.question_features import Example
 from kformer.modeling.state_store import KeptStates
 from kformer.progress import track
@@ -26,8 +28,8 @@ class ReadFact(NamedTuple):
 
     id: int
     """as the candidates of its question name it"""
-    fired: float | None
-    """how strongly, the mean over the injected layers; None where it was read as text"""
+    fired: Sequence[float] | None
+    """(P,) how strongly in each injected layer; None where it was read as text"""
 
 
 class Answer(NamedTuple):
@@ -41,12 +43,24 @@ class Answer(NamedTuple):
     """for each choice, best first"""
 
 
+class Output(NamedTuple):
+    """What a model computes of a question."""
+
+    logits: list[float]
+    """(C,)"""
+    kept: list[list[int]] | None
+    """(C, N), which of the M candidates were injected, -1 for none; None if there were none"""
+    activations: list[list[list[float]]] | None
+    """(C, P, N), how strongly each of these fired; None if no layer has slots"""
+
+
 class TrainedModel:
     """A run's model that answers questions.
 
     Attributes:
         run: the folder of the run.
         summary: what training noted of it.
+        model: on the device that is there.
         processor: makes inputs of questions.
     """
 
@@ -63,9 +77,9 @@ class TrainedModel:
         """
         self.run = run
         self.summary = read_trained(run)
-        self._model = KformerForMultipleChoice.from_pretrained(run.model)
+        self.model = KformerForMultipleChoice.from_pretrained(run.model)
         device = torch.accelerator.current_accelerator() or "cpu"
-        torch.nn.Module.to(self._model, device).eval()
+        torch.nn.Module.to(self.model, device).eval()
         self.processor = KformerProcessor.from_pretrained(run.model)
         self._states: KeptStates | None = None
         if states:
@@ -75,7 +89,7 @@ class TrainedModel:
                 raise KformerError(
                     f"--states: {states}: this run was not trained from these states"
                 )
-            self._model.states_layer = origin.layer  # where the model then starts
+            self.model.states_layer = origin.layer  # where the model then starts
 
     def answers(
         self, example_of: Callable[[int], Example], lengths: Sequence[int]
@@ -92,60 +106,89 @@ class TrainedModel:
         Raises:
             KformerError: a logit is not a finite number.
         """
-        by_length = sorted(range(len(lengths)), key=lambda number: -lengths[number])
-        starts = range(0, len(by_length), _BATCH_SIZE)
-        for start in track(starts, "answering batches", len(starts)):
-            numbers = by_length[start : start + _BATCH_SIZE]
-            try:
-                answers = self._answered([example_of(number) for number in numbers])
-            except NotNumbers as error:
-                raise KformerError(
-                    f"{self.run.path}: {error}; delete this run and train it again with a lower "
-                    "training.learning_rate"
-                ) from None
-            yield from zip(numbers, answers, strict=True)
+        for numbers in _batches(lengths):
+            batch = [example_of(number) for number in numbers]
+            states = self._states.padded(batch) if self._states else None
+            outputs = self._outputs([example.features for example in batch], states)
+            for number, example, output in zip(numbers, batch, outputs, strict=True):
+                with self.naming_the_run():
+                    choice = choose(
+                        example.question_id, example.choices, example.answer, output.logits
+                    )
+                yield number, Answer(example, choice, output.logits, self._read(example, output))
 
-    def _answered(self, batch: Sequence[Example]) -> list[Answer]:
-        inputs = self.processor.collate([example.features for example in batch])
-        if self._states:
-            inputs["states"] = self._states.padded(batch)
-        device = self._model.device
+    def outputs(self, questions: Sequence[Features]) -> list[Output]:
+        """What the model computes of questions, in their order; kept states are not read."""
+        found: dict[int, Output] = {}
+        for numbers in _batches([features.length for features in questions]):
+            of_batch = self._outputs([questions[number] for number in numbers])
+            found |= zip(numbers, of_batch, strict=True)
+        return [found[number] for number in range(len(questions))]
+
+    @contextmanager
+    def naming_the_run(self) -> Iterator[None]:
+        """Raises KformerError with the run and what to do where scores are not numbers."""
+        try:
+            yield
+        except NotNumbers as error:
+            raise KformerError(
+                f"{self.run.path}: {error}; delete this run and train it again with a lower "
+                "training.learning_rate"
+            ) from None
+
+    def _outputs(self, batch: Sequence[Features], states: Tensor | None = None) -> list[Output]:
+        inputs = self.processor.collate(batch)
+        if states is not None:
+            inputs["states"] = states
+        device = self.model.device
         on_device = {name: tensor.to(device) for name, tensor in inputs.items()}
         bf16 = self.summary.precision == "bf16"
         with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            output = self._model(**on_device, output_facts=True)
-        kept, fired = output.kept_facts, output.fact_activations
-        answers = []
-        for position, example in enumerate(batch):
-            logits = output.logits[position, : len(example.features.choices)].tolist()
-            choice = choose(example.question_id, example.choices, example.answer, logits)
-            of_kept = kept[position].tolist() if kept is not None else None
-            # (C, P, N)
-            strengths = fired[position].mean(1).tolist() if fired is not None else None
-            read = self._read_facts(example, of_kept, strengths)
-            answers.append(Answer(example, choice, logits, read))
-        return answers
+            output = self.model(**on_device, output_facts=True)
+        of_choices = (
+            _of_choices(each, batch)
+            for each in (output.logits, output.kept_facts, output.fact_activations)
+        )
+        return [Output(*each) for each in zip(*of_choices, strict=True)]
 
-    def _read_facts(self, example: Example, kept: Any, fired: Any) -> list[list[ReadFact]]:
-        """The facts that the model read, per choice.
-
-        Args:
-            kept: (C, N) positions among the candidates, -1 for none; None if none were injected.
-            fired: (C, N) how strongly; None if that is not known.
-        """
+    def _read(self, example: Example, output: Output) -> list[list[ReadFact]]:
+        """The facts that the model read, per choice."""
         choices = len(example.features.choices)
         candidates = example.candidates
-        if not candidates or (kept is None and not self.processor.facts_as_text):
+        if not candidates or (output.kept is None and not self.processor.facts_as_text):
             return [[] for _ in range(choices)]
         per_choice = [candidates[i if len(candidates) > 1 else 0] for i in range(choices)]
-        if kept is None:  # facts were given as text
+        if output.kept is None:  # facts were given as text
             most = self.processor.config.facts
             return [[ReadFact(fact, None) for fact in ids[:most]] for ids in per_choice]
         return [
             [
-                ReadFact(ids[position], fired[c][n] if fired is not None else None)
-                for n, position in enumerate(kept[c])
+                ReadFact(ids[position], _fired(output, c, slot))
+                for slot, position in enumerate(output.kept[c])
                 if position >= 0
             ]
             for c, ids in enumerate(per_choice)
         ]
+
+
+def _fired(output: Output, choice: int, slot: int) -> list[float] | None:
+    if output.activations is None:
+        return None
+    return [layer[slot] for layer in output.activations[choice]]
+
+
+def _of_choices(values: Tensor | None, batch: Sequence[Features]) -> list[Any]:
+    """What the choices of each question have, padding left out; None where there is nothing."""
+    if values is None:
+        return [None] * len(batch)
+    pairs = zip(values.tolist(), batch, strict=True)
+    return [of_question[: len(features.choices)] for of_question, features in pairs]
+
+
+def _batches(lengths: Sequence[int]) -> Iterator[Sequence[int]]:
+    """The numbers of questions that are answered at once, longest first, showing how many batches
+    are done."""
+    longest_first = sorted(range(len(lengths)), key=lambda number: -lengths[number])
+    starts = range(0, len(longest_first), _BATCH_SIZE)
+    for start in track(starts, "answering batches", len(starts)):
+        yield longest_first[start : start + _BATCH_SIZE]

@@ -53,6 +53,11 @@ class RunFolder:
         return self.path / "predictions.parquet"
 
     @property
+    def use_of_facts(self) -> Path:
+        """What each fact does to the answers, a table; for some questions, where facts are read."""
+        return self.path / "use_of_facts.parquet"
+
+    @property
     def condition(self) -> str:
         """The condition's name.
 

@@ -127,6 +127,21 @@ class TokenisedQuestions:
             cut: how many of its inputs lost a part of their question or context.
         """
         candidates = self.facts.of_question(row) if self.facts else []
+        return Example(
+            **{name: column[row].as_py() for name, column in self._reported.items()},
+            features=self.features(row, candidates, self._scores(row), kept, cut),
+            candidates=[ids.tolist() for ids in candidates],
+        )
+
+    def features(
+        self,
+        row: int,
+        candidates: Sequence[Integers],
+        scores: Sequence[Scores],
+        kept: Parts,
+        cut: int = 0,
+    ) -> Features:
+        """The inputs of a question with some facts: one list, or one for each choice."""
         first, end = self.first_choices[row : row + 2].tolist()
         choices = [self.choices[each] for each in range(first, end)]
         as_text = self.processor.facts_as_text
@@ -134,16 +149,9 @@ class TokenisedQuestions:
         facts = [self.facts.tokens(ids[:most]) for ids in candidates] if self.facts else [NO_LISTS]
         texts: list[Tokens] = [each.values if as_text else [] for each in facts]
         texts = texts if len(texts) > 1 else texts * len(choices)
-        inputs = self.processor.form.inputs(
-            texts, self.context[row], self.question[row], choices, kept
-        )
-        return Example(
-            **{name: column[row].as_py() for name, column in self._reported.items()},
-            features=Features(
-                inputs, [] if as_text else facts, len(candidates) > 1, cut, self._scores(row)
-            ),
-            candidates=[ids.tolist() for ids in candidates],
-        )
+        question = self.context[row], self.question[row]
+        inputs = self.processor.form.inputs(texts, *question, choices, kept)
+        return Features(inputs, [] if as_text else facts, len(candidates) > 1, cut, scores)
 
     def _scores(self, row: int) -> Sequence[Scores]:
         """Those of its candidate facts, where the model reads them."""

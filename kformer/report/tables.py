@@ -10,8 +10,9 @@ import pandas as pd
 from kformer.evaluation.breakdowns import breakdown_header, breakdown_rows
 from kformer.evaluation.condition_report import COLUMNS
 from kformer.evaluation.ladder import have_steps
-from kformer.evaluation.ladder_report import ladder_texts
+from kformer.evaluation.ladder_report import in_one_line, ladder_texts
 from kformer.evaluation.results import SplitComparison
+from kformer.evaluation.use_of_facts_report import statement_on_use, use_cells, use_header
 from kformer.io.file_writing import replacing
 from kformer.io.formatting import markdown_table, p_value, percent, points
 
@@ -40,6 +41,8 @@ def tables_of(split: SplitComparison, baseline: str) -> list[Table]:
     """What is known of the answers to a split, its conditions sorted by accuracy."""
     split = by_accuracy(split)
     tables = [_of_conditions(split, baseline)]
+    if split.use_of_facts:
+        tables.append(_of_use(split))
     if have_steps(split.ladders):
         tables.append(_of_ladders(split))
     if len(split.conditions) > 2:
@@ -96,6 +99,15 @@ def _of_conditions(split: SplitComparison, baseline: str) -> Table:
         f"{baseline}.",
         [_in_one_line(column.header) for column in COLUMNS],
         [[column.cell(result) for column in COLUMNS] for result in split.conditions],
+    )
+
+
+def _of_use(split: SplitComparison) -> Table:
+    return Table(
+        "use_of_facts",
+        statement_on_use(split),
+        [_in_one_line(name) for name in use_header(split)],
+        [[in_one_line(cell) for cell in cells] for cells in use_cells(split)],
     )
 
 

@@ -13,6 +13,7 @@ from kformer.evaluation.condition_report import HOW_TO_READ
 from kformer.evaluation.ladder import have_steps
 from kformer.evaluation.ladder_report import HOW_TO_READ_LADDERS
 from kformer.evaluation.results import Comparison
+from kformer.evaluation.use_of_facts_report import HOW_TO_READ_USE
 from kformer.io.file_writing import replacing
 from kformer.io.formatting import percent
 from kformer.io.output_names import RunFolder
@@ -153,5 +154,6 @@ def _of_published(dataset: str) -> Iterator[Table]:
 def _how_to_read(results: Comparison) -> list[str]:
     """What the Markdown page says, too."""
     text = HOW_TO_READ + ("\n" + HOW_TO_READ_LADDERS) * have_steps(results.ladders)
+    text += ("\n" + HOW_TO_READ_USE) * bool(results.use_of_facts)
     text = text.format(baseline=results.baseline).replace("\n  ", " ")
     return [line.removeprefix("- ").replace("**", "").replace("`", "") for line in text.split("\n")]

@@ -22,12 +22,14 @@ from kformer.config_section import (
     SecretAddress,
     Section,
     in_one_line,
+    merged,
     or_its_text,
     validated,
 )
 from kformer.demo_world import DemoWorld
 from kformer.encoder_lookup import encoder_config, encoder_depth
 from kformer.errors import KformerError
+from kformer.evaluation.settings import Evaluation
 from kformer.knowledge import KnowledgeSource
 from kformer.modeling.encoder_families import check_family
 from kformer.modeling.settings import Model
@@ -70,6 +72,11 @@ class Condition(Section):
         return self.answer_by == "retrieval" or self.model.method.fact_input != "none"
 
     @property
+    def reads_facts(self) -> bool:
+        """Whether a model is trained that reads facts."""
+        return self.answer_by == "model" and self.uses_facts
+
+    @property
     def train_settings(self) -> TrainSettings:
         return TrainSettings(model=self.model, training=self.training)
 
@@ -100,8 +107,7 @@ class Condition(Section):
         self.training.check_combination()
         if self.answer_by == "model":
             self.model.check_combination()
-        reads_facts = self.answer_by == "model" and self.uses_facts
-        if reads_facts and self.model.facts > self.retrieval.top_k:
+        if self.reads_facts and self.model.facts > self.retrieval.top_k:
             raise ValueError(
                 f"model.facts: {self.model.facts} is more than retrieval.top_k: "
                 f"{self.retrieval.top_k}"
@@ -166,6 +172,8 @@ class Experiment(Section):
     """The encoder, and what is injected where."""
     training: Training = Training()
     """How a model is trained; defaults are those of the released Social IQA run."""
+    evaluation: Evaluation = Evaluation()
+    """What is measured of a trained model beside its answers."""
     seeds: Annotated[list[Seed], Field(min_length=1)]
     """One training run per condition and seed."""
     baseline: Name
@@ -254,7 +262,7 @@ class Experiment(Section):
         }
         for key, values in override.model_dump(exclude_unset=True).items():
             if key in sections and values is not None:
-                sections[key] = _merged(sections[key], values)
+                sections[key] = merged(sections[key], values)
         try:
             return Condition(
                 answer_by=override.answer_by,
@@ -287,13 +295,3 @@ def load_experiment(config: Mapping[str, Any], origin: str = "config") -> Experi
     except KformerError as error:
         raise KformerError(f"{origin}: {error}") from None
     return experiment
-
-
-def _merged(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
-    """A part of the config with what an override changes; what it does not name stays."""
-    merged = dict(base)
-    for key, value in override.items():
-        if isinstance(value, Mapping) and isinstance(base.get(key), Mapping):
-            value = _merged(base[key], value)
-        merged[key] = value
-    return merged

@@ -5,7 +5,7 @@ Nobody else knows: the workflow asks here. Where the files lie is in `kformer.st
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, cached_property, partial
 from itertools import chain
 from pathlib import Path
@@ -189,13 +189,19 @@ class Layout:
         return [
             self.run(name, seed)
             for name, condition in self.conditions.items()
-            for seed in self._seeds(condition)
+            for seed in (self.experiment.seeds if condition.answer_by == "model" else [None])
         ]
 
     def outputs(self, run: RunFolder) -> Sequence[Path]:
         """What a finished run consists of."""
         trained = [run.model, run.summary] if run.seed is not None else []
-        return [*trained, run.predictions]
+        return [*trained, run.predictions, *self.use_of_facts(run)]
+
+    def use_of_facts(self, run: RunFolder) -> Sequence[Path]:
+        """The table of what facts do to its answers, if it reads any and the study asks for it."""
+        is_asked = self.experiment.evaluation.use_of_facts_questions > 0
+        reads_facts = self.conditions[run.condition].reads_facts
+        return [run.use_of_facts] if is_asked and reads_facts else []
 
     def tables_of_facts(self, condition: str) -> Mapping[str, Path]:
         """The facts and the retrieval table that a condition reads; none if it uses no facts."""
@@ -244,9 +250,6 @@ class Layout:
     def _encoder(self, name: str) -> str | None:
         folder = Path(locate_encoder(name))
         return self._contents.checksum(folder) if folder.is_dir() else None
-
-    def _seeds(self, condition: Condition) -> Iterable[int | None]:
-        return self.experiment.seeds if condition.answer_by == "model" else [None]
 
     def _files(self, reader: Any) -> SourceFiles:
         if reader.archive is None:

@@ -50,11 +50,15 @@ def _plans(study: Layout) -> Iterator[tuple[Path, Mapping[str, Any]]]:
     for run in study.runs:
         yield study.plan(_name_of(run)), _plan_of_run(study, run)
     yield study.plan("evaluation"), {"version": VERSIONS["evaluate"]}
+    sample = study.experiment.evaluation.use_of_facts_questions
+    use_of_facts = {"version": VERSIONS["use_of_facts"], "questions": sample}
+    yield study.plan("use_of_facts"), use_of_facts
     comparison = {
         "version": VERSIONS["compare"],
         "baseline": study.experiment.baseline,
         "runs": [str(run.path) for run in study.runs],
         "ladders": [ladder.model_dump(mode="json") for ladder in ladders_of(study.conditions)],
+        "use_of_facts": sample > 0,
     }
     yield study.plan("comparison"), comparison
     about = about_report(study).model_dump(mode="json")

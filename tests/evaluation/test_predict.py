@@ -3,7 +3,6 @@
 import math
 import os
 import shutil
-from functools import cache
 
 import pytest
 import torch
@@ -16,22 +15,9 @@ from kformer.io.output_names import RunFolder
 from kformer.io.tables import provenance, read_rows, write_table
 from kformer.modeling import KformerForMultipleChoice, KformerProcessor
 
-FACTS = 3
+from .conftest import FACTS
+
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(scope="module")
-def trained(random_run, tmp_path_factory):
-    """Makes a run, once for the same settings; returns its folder."""
-
-    @cache
-    def make(injection, precision="fp32", **settings):
-        folder = tmp_path_factory.mktemp("run")
-        settings = {"facts": FACTS, "max_tokens": 64} | settings
-        random_run(folder, injection, {"precision": precision}, **settings)
-        return folder
-
-    return make
 
 
 @pytest.fixture

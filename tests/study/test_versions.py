@@ -114,6 +114,10 @@ def results(tmp_path_factory, tiny_encoder):
         settings = {"model": model, "training": TRAINING}
         kformer("train", **read, out=run.path, checkpoints=out / "c", seed=1, settings=settings)
         kformer("evaluate", run=run.path, **read, out=run.predictions)
+    reading = ("concat", "attention", "ffn")
+    for run in (runs[name] for name in reading):
+        texts = {"questions": questions, "facts": facts}
+        kformer("use-of-facts", run=run.path, **read, **texts, sample=6, out=run.use_of_facts)
 
     frozen = {"encoder_layers": 1, "keep_states": True, "precision": "fp32"}
     settings = {"model": encoder, "training": frozen}
@@ -134,6 +138,7 @@ def results(tmp_path_factory, tiny_encoder):
         "states": states(out / "s"),
         "train": {name: trained(run) for name, run in runs.items()},
         "evaluate": {name: answered(run.predictions) for name, run in runs.items()},
+        "use_of_facts": {name: used(runs[name].use_of_facts) for name in reading},
         "answer_by_retrieval": digest(untrained.predictions),
         "compare": statistics(comparison.numbers),
         "report": digest(out / "tables"),
@@ -193,6 +198,16 @@ def answered(predictions: Path) -> list[float]:
     rows = pq.read_table(predictions).to_pylist()
     facts = [fact for row in rows for ids in row["fact_ids"] for fact in ids]
     return [logit for row in rows for logit in row["logits"]] + facts
+
+
+def used(use_of_facts: Path) -> list[float]:
+    """All margins, what each fact adds, and where it fires; which facts were read, and gold."""
+    rows = pq.read_table(use_of_facts).to_pylist()
+    margins = [value for row in rows for name, value in row.items() if name.startswith("margin")]
+    facts = [fact for row in rows for fact in row["facts"]]
+    fired = [activation for fact in facts for activation in fact["activations"]]
+    gains = [fact["margin_gain"] for fact in facts]
+    return margins + gains + fired + [fact["fact_id"] + fact["is_gold"] / 2 for fact in facts]
 
 
 def statistics(numbers: Path) -> dict[str, float]:

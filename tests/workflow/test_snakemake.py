@@ -29,7 +29,12 @@ def test_one_command_makes_the_comparison_and_prints_it(study):
     assert (study / "results/tiny/ladder.png").stat().st_size > 10_000
     (ladder,) = found["ladders"]
     assert ladder["rungs"][0]["controls"][0]["condition"] == "kformer-shuffled"
-    assert "retrieval-only" in (study / "output.txt").read_text()
+    (use, of_control) = found["use_of_facts"]
+    assert [use["condition"], of_control["condition"]] == ["kformer", "kformer-shuffled"]
+    assert use["changed_without_facts"]["questions"] == 24
+    assert use["gold_mattered_most"]["questions"] > 0 and not of_control["gold_mattered_most"]
+    output = (study / "output.txt").read_text()
+    assert "retrieval-only" in output and "Use of facts" in output
 
 
 def test_one_mlflow_run_carries_training_and_evaluation(study):
@@ -40,7 +45,8 @@ def test_one_mlflow_run_carries_training_and_evaluation(study):
     runs = client.search_runs([experiment.experiment_id])
     assert {run.info.status for run in runs} == {"FINISHED"}
     (kformer,) = [run for run in runs if run.data.tags.get("condition") == "kformer"]
-    assert {"train_loss", "validation_accuracy", "test_accuracy"} <= kformer.data.metrics.keys()
+    measured = {"train_loss", "validation_accuracy", "test_accuracy", "changed_without_facts"}
+    assert measured <= kformer.data.metrics.keys()
     assert kformer.data.params["model.injection"] == "ffn"
     artifacts = {each.path for each in client.list_artifacts(kformer.info.run_id)}
     assert {"config.json", "settings.json", "summary.json"} <= artifacts
@@ -186,16 +192,22 @@ def test_a_run_that_leaves_out_what_was_asked_for_fails(half_done, tmp_path, tin
     assert "train_model kformer 1" in planned(tmp_path, tiny_config(tiny_encoder))
 
 
+def jobs_of(condition, seed=1):
+    """Those of a run that reads facts."""
+    stages = ("train_model", "evaluate_model", "measure_use_of_facts")
+    return {f"{stage} {condition} {seed}" for stage in stages}
+
+
 def test_changing_one_condition_runs_only_that_condition(study, tiny_encoder):
     changed = {**CONDITIONS, "kformer": {"model": {"injection": "ffn", "key_scale": 2.0}}}
     jobs = planned(study, tiny_config(tiny_encoder, conditions=changed))
-    assert jobs == {"train_model kformer 1", "evaluate_model kformer 1", "compare_conditions"}
+    assert jobs == {*jobs_of("kformer"), "compare_conditions"}
 
 
 def test_adding_a_condition_runs_only_that_condition(study, tiny_encoder):
     added = {**CONDITIONS, "attention": {"model": {"injection": "attention"}}}
     jobs = planned(study, tiny_config(tiny_encoder, conditions=added))
-    assert jobs == {"train_model attention 1", "evaluate_model attention 1", "compare_conditions"}
+    assert jobs == {*jobs_of("attention"), "compare_conditions"}
 
 
 def test_a_control_without_facts_retrieves_nothing(study, tiny_encoder):
@@ -206,9 +218,18 @@ def test_a_control_without_facts_retrieves_nothing(study, tiny_encoder):
 
 def test_adding_a_seed_only_adds_runs(study, tiny_encoder):
     jobs = planned(study, tiny_config(tiny_encoder, seeds=[1, 2]))
-    trained = ("none", "kformer", "kformer-shuffled")
-    added = {f"{stage} {name} 2" for name in trained for stage in ("train_model", "evaluate_model")}
-    assert jobs == added | {"compare_conditions"}
+    reading = (*jobs_of("kformer", 2), *jobs_of("kformer-shuffled", 2))
+    assert jobs == {"train_model none 2", "evaluate_model none 2", *reading, "compare_conditions"}
+
+
+def test_the_use_of_facts_is_measured_on_as_many_questions_as_asked_for(study, tiny_encoder):
+    fewer, none = (
+        planned(study, tiny_config(tiny_encoder, evaluation={"use_of_facts_questions": number}))
+        for number in (9, 0)
+    )
+    measured = {f"measure_use_of_facts {name} 1" for name in ("kformer", "kformer-shuffled")}
+    assert fewer == {*measured, "compare_conditions"}
+    assert none == {"compare_conditions"}
 
 
 def test_changing_the_tracking_address_runs_nothing(study, tiny_encoder):
@@ -243,13 +264,15 @@ def test_an_encoder_that_was_replaced_in_place_is_noticed(study, tmp_path, tiny_
         jobs = planned(study, tiny_config(tiny_encoder))
     finally:
         weights.write_bytes(kept)
-    stages = ("train_model", "evaluate_model")
-    trained = ("none", "kformer", "kformer-shuffled")
-    again = {f"{stage} {name} 1" for stage in stages for name in trained}
+    again = {*jobs_of("kformer"), *jobs_of("kformer-shuffled")}
+    again |= {"train_model none 1", "evaluate_model none 1"}
     assert jobs == {*again, "featurize", "compare_conditions"}
 
 
-@pytest.mark.parametrize("deleted", ["model", "training.json", "predictions.parquet"])
+PARTS = ["model", "training.json", "predictions.parquet", "use_of_facts.parquet"]
+
+
+@pytest.mark.parametrize("deleted", PARTS)
 def test_a_part_of_a_run_that_was_deleted_is_made_again(study, tmp_path, tiny_encoder, deleted):
     part = study / "results/tiny/runs/kformer/seed-1" / deleted
     part.rename(tmp_path / "deleted")
@@ -257,8 +280,11 @@ def test_a_part_of_a_run_that_was_deleted_is_made_again(study, tmp_path, tiny_en
         jobs = planned(study, tiny_config(tiny_encoder))
     finally:
         (tmp_path / "deleted").rename(part)
-    train = {"train_model kformer 1"} if deleted != "predictions.parquet" else set()
-    assert jobs == {*train, "evaluate_model kformer 1", "compare_conditions"}
+    unchanged = {
+        "predictions.parquet": {"train_model kformer 1"},
+        "use_of_facts.parquet": {"train_model kformer 1", "evaluate_model kformer 1"},
+    }
+    assert jobs == {*jobs_of("kformer") - unchanged.get(deleted, set()), "compare_conditions"}
 
 
 def test_where_snakemakes_notes_are_lost_contents_still_decide(study, tmp_path, tiny_encoder):

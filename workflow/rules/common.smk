@@ -163,6 +163,17 @@ def tables_of_training(wildcards):
     return inputs
 
 
+def tables_without_states(wildcards):
+    """Those of training, for a stage that computes the states of frozen layers itself."""
+    inputs = tables_of_training(wildcards)
+    inputs.pop("states", None)
+    return inputs
+
+
+def facts_of_condition(wildcards):
+    return ancient(STUDY.tables_of_facts(wildcards.condition)["facts"])
+
+
 def options_of_tables(wildcards):
     return options_of(STUDY.tables_of_training(wildcards.condition))
 

@@ -1,3 +1,4 @@
+USE_OF_FACTS_QUESTIONS = EXPERIMENT.evaluation.use_of_facts_questions
 UNTRAINED_RUN = STUDY.run("{condition}", None)
 
 
@@ -25,6 +26,38 @@ rule evaluate_model:
         "kformer evaluate --run {params.run} {params.tables} --out {output} 2>&1 | tee {log}"
 
 
+rule measure_use_of_facts:
+    input:
+        unpack(tables_without_states),
+        model=ancient(rules.train_model.output.model),
+        summary=rules.train_model.output.summary,
+        # Of the same model; both write into one MLflow run, one after the other.
+        predictions=rules.evaluate_model.output,
+        questions=ancient(STUDY.questions),
+        facts=facts_of_condition,
+        plan=STUDY.plan("use_of_facts"),
+    output:
+        TRAINED_RUN.use_of_facts,
+    log:
+        STUDY.log("use_of_facts", "{condition}-{seed}"),
+    conda:
+        "../envs/kformer.yaml"
+    threads: lambda wildcards: TRAINING_THREADS[wildcards.condition]
+    resources:
+        gpu=GPU,
+        mem_mb=memory_needed,
+        runtime="2h",
+    params:
+        # Derived, as Snakemake calls it: the plan has it.
+        sample=lambda wildcards, resources: USE_OF_FACTS_QUESTIONS,
+        run=lambda wildcards: STUDY.run(wildcards.condition, wildcards.seed).path,
+    shell:
+        "kformer use-of-facts --run {params.run} --question-tokens {input.question_tokens}"
+        " --fact-tokens {input.fact_tokens} --retrieval {input.retrieval}"
+        " --questions {input.questions} --facts {input.facts} --sample {params.sample}"
+        " --out {output} 2>&1 | tee {log}"
+
+
 rule answer_by_retrieval:
     input:
         questions=ancient(STUDY.questions),
@@ -44,6 +77,7 @@ rule answer_by_retrieval:
 rule compare_conditions:
     input:
         [run.predictions for run in STUDY.runs],
+        [table for run in STUDY.runs for table in STUDY.use_of_facts(run)],
         [run.summary for run in STUDY.runs if run.seed is not None],
         questions=ancient(STUDY.questions),
         plan=STUDY.plan("comparison"),
@@ -65,9 +99,12 @@ rule compare_conditions:
         runs=[run.path for run in STUDY.runs],
         baseline=EXPERIMENT.baseline,
         ladders=as_json([ladder.model_dump(mode="json") for ladder in LADDERS]),
+        # Tables may be there of a time when the study asked for them.
+        use="--use-of-facts" if USE_OF_FACTS_QUESTIONS else "--no-use-of-facts",
     shell:
         f"kformer compare {{params.runs}} --experiment {EXPERIMENT.experiment}"
         " --questions {input.questions} --baseline {params.baseline} --ladders {params.ladders:q}"
+        " {params.use}"
         f" --out {STUDY.folder} 2>&1 | tee {{log}}"
 
 
