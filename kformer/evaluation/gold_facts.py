@@ -28,9 +28,7 @@ def gold_among(
     """
     for table, made in zip((questions, facts), tokens, strict=True):
         if sha256_of(table) != made.made_of:
-            raise KformerError(
-                f"{table}: {made.path} was made from another table; give that one"
-            )
+            raise KformerError(f"{table}: {made.path} was made from another table; give that one")
     named = {
         row["question_id"]: row["gold_facts"]
         for batch in read_columns(questions, "questions", ["question_id", "gold_facts"])
