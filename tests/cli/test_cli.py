@@ -157,6 +157,15 @@ class TestMistakes:
             ("compare nowhere/seed-1 --experiment e --baseline nowhere --out c", "nowhere"),
             ("show nowhere.json", "nowhere"),
             ("evaluate --run / --question-tokens q --out p", "/: the folder of a run"),
+            (
+                "use-of-facts --run / --question-tokens q --fact-tokens f --retrieval r --out u",
+                "/: the folder of a run",
+            ),
+            (
+                "use-of-facts --run / --question-tokens q --fact-tokens f --retrieval r --out u "
+                "--facts f",
+                "--questions and --facts: give both or neither",
+            ),
             ("answer-by-retrieval --questions q --retrieval r --out p", "folder of a run"),
             ('facts --input a --input b --out f --settings ["demo"]', "--input: 2 given for 1 "),
             ("events --facts f --out .", "--out: . is no new file"),
@@ -195,6 +204,8 @@ class TestMistakes:
             "retrieve --questions q --facts data/f --out data/f",
             "questions --input data/f --out data/f --settings {}",
             "featurize --table data/f --encoder e --out data/f",
+            "use-of-facts --run r --question-tokens q --fact-tokens f --retrieval data/f "
+            "--out data/f",
         ],
     )
     def test_what_is_read_is_never_written_over(self, mistake, tmp_path, command):

@@ -48,11 +48,33 @@ PREDICTION = {
     "logits": [0.5, -0.25],
     "fact_ids": [[2, 0], []],
 }
+USED_FACT = {
+    "fact_id": 2,
+    "margin_gain": -0.5,
+    "prediction_without": 0,
+    "is_gold": None,
+    "activations": [1.5, 0.25],
+}
+USE_OF_FACTS = {
+    "question_id": "q0",
+    "split": "test",
+    "answer": 1,
+    "margin": 0.25,
+    "prediction": 1,
+    "margin_without_facts": -1.5,
+    "prediction_without_facts": 0,
+    "other_question_id": "q1",
+    "margin_with_other_facts": 0.0,
+    "prediction_with_other_facts": 1,
+    "fact_ids": [[2], []],
+    "facts": [USED_FACT, {**USED_FACT, "is_gold": True, "activations": []}],
+}
 EXAMPLES = {
     "questions": [QUESTION, {**QUESTION, "answer": None, "type": "easy", "gold_facts": None}],
     "facts": [FACT, {**FACT, "fact_id": 2**40, "relation": "pet"}],
     "retrieval": [RETRIEVAL, {**RETRIEVAL, "choice": 3, "fact_ids": [], "scores": []}],
     "predictions": [PREDICTION, {**PREDICTION, "answer": 0}],
+    "use_of_facts": [USE_OF_FACTS, {**USE_OF_FACTS, "fact_ids": [[], []], "facts": []}],
 }
 
 

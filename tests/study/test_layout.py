@@ -41,6 +41,13 @@ class TestWhichFilesThereAre:
         trained = [(name, seed) for name in ("none", "ffn", "shuffled") for seed in (1, 2)]
         assert runs == [*trained, ("untrained", None)]
 
+    @pytest.mark.parametrize("questions", [5, 0])
+    def test_a_table_of_the_use_of_facts_for_each_run_that_reads_some(self, questions):
+        found = study(evaluation={"use_of_facts_questions": questions})
+        reading = {run.title for run in found.runs if run.use_of_facts in found.outputs(run)}
+        trained = {f"{name} seed-{seed}" for name in ("ffn", "shuffled") for seed in (1, 2)}
+        assert reading == (trained if questions else set())
+
     def test_a_retrieval_for_each_way_to_retrieve(self):
         found = study()
         assert list(found.retrieval_of) == ["ffn", "shuffled", "untrained"]
