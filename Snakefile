@@ -36,6 +36,7 @@ rule all:
     default_target: True
     input:
         STUDY.comparison.numbers,
+        STUDY.comparison.provenance,
         # Also asked for themselves, so that one that was deleted is made again.
         [file for run in STUDY.runs for file in STUDY.outputs(run)],
         rules.retrieval.input,

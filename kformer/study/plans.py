@@ -4,6 +4,7 @@ Snakemake notes what its jobs depended on, but in a folder of its own: where res
 without it, or two folders share them, the plans tell what was made differently.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -41,12 +42,12 @@ def write_plans(study: Layout, run_lock: Path) -> None:
             partial.write_text(plan, "utf-8")
     for run in study.runs:
         if run.seed is not None and run.summary.is_file():
-            _set_age(study.plan(_name_of(run)), run)
+            _set_age(study.plan(name_of(run)), run)
 
 
 def _plans(study: Layout) -> Iterator[tuple[Path, Mapping[str, Any]]]:
     for run in study.runs:
-        yield study.plan(_name_of(run)), _plan_of_run(study, run)
+        yield study.plan(name_of(run)), _plan_of_run(study, run)
     yield study.plan("evaluation"), {"version": VERSIONS["evaluate"]}
     comparison = {
         "version": VERSIONS["compare"],
@@ -57,7 +58,14 @@ def _plans(study: Layout) -> Iterator[tuple[Path, Mapping[str, Any]]]:
     yield study.plan("comparison"), comparison
 
 
-def _name_of(run: RunFolder) -> str:
+def is_of_plan(study: Layout, run: RunFolder, summary: TrainingSummary) -> bool:
+    """Whether a run was trained to the plan that it has now."""
+    plan = _as_text(_plan_of_run(study, run))
+    return summary.plan == hashlib.sha256(plan.encode()).hexdigest()
+
+
+def name_of(run: RunFolder) -> str:
+    """What the plan of a run is called, and its log."""
     return f"{run.condition}-{'untrained' if run.seed is None else run.seed}"
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kformer.cli import data, retrieval, runs
+from kformer.cli import data, results, retrieval, runs
 from kformer.io.contents import Contents
 from kformer.io.tables import read_rows, write_table
 
@@ -214,7 +214,9 @@ class TestMistakes:
 
 
 COMMANDS = [
-    command for group in (data, retrieval, runs) for command in group.app.registered_commands
+    command
+    for group in (data, retrieval, runs, results)
+    for command in group.app.registered_commands
 ]
 
 

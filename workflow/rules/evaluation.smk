@@ -57,6 +57,7 @@ rule compare_conditions:
         ),
         png=STUDY.comparison.png,
         ladders=figures_of_ladders(),
+        provenance=STUDY.comparison.provenance,
     log:
         STUDY.log("compare", "all"),
     conda:
@@ -66,6 +67,8 @@ rule compare_conditions:
         baseline=EXPERIMENT.baseline,
         ladders=as_json([ladder.model_dump(mode="json") for ladder in LADDERS]),
     shell:
-        f"kformer compare {{params.runs}} --experiment {EXPERIMENT.experiment}"
+        f"(kformer compare {{params.runs}} --experiment {EXPERIMENT.experiment}"
         " --questions {input.questions} --baseline {params.baseline} --ladders {params.ladders:q}"
-        f" --out {STUDY.folder} 2>&1 | tee {{log}}"
+        f" --out {STUDY.folder}"
+        f" && kformer provenance {EXPERIMENT.experiment} --out {{output.provenance}})"
+        " 2>&1 | tee {log}"

@@ -1,0 +1,29 @@
+"""Commands on what lies under results/: where it comes from, what there is, what can go."""
+
+from typing import Annotated
+
+import typer
+
+from kformer.cli.options import Out
+
+app = typer.Typer()
+
+Experiment = Annotated[str, typer.Argument(help="Its name, that of its folder under results/.")]
+
+
+@app.command()
+def provenance(experiment: Experiment, out: Out) -> None:
+    """Write down what the numbers of an experiment were made from, how, with what, and where.
+
+    Data with its checksums, every key with its settings, versions, machine, commit, and for each
+    run the command that makes it again.
+
+    Example: `kformer provenance demo --out results/demo/provenance.json`
+    """
+    from kformer.io.file_writing import write_json
+    from kformer.study.paths import experiment_folder
+    from kformer.study.provenance import provenance_of
+    from kformer.study.saved_study import read_command, read_study
+
+    folder = experiment_folder(experiment)
+    write_json(out, provenance_of(read_study(folder), read_command(folder)))
