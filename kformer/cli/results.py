@@ -27,3 +27,22 @@ def provenance(experiment: Experiment, out: Out) -> None:
 
     folder = experiment_folder(experiment)
     write_json(out, provenance_of(read_study(folder), read_command(folder)))
+
+
+@app.command()
+def explain(
+    what: Annotated[
+        str, typer.Argument(metavar="PATH_OR_KEY", help="A file, a folder, or a key in its path.")
+    ],
+) -> None:
+    """Say what a file, a folder or a key under results/ is, and where it comes from.
+
+    Which experiments and conditions use it, what it was made from, and by which command.
+
+    Example: `kformer explain results/demo/comparison.json`
+    """
+    from kformer.study.explain import explain as explained
+    from kformer.study.saved_study import read_studies
+
+    for line in explained(what, read_studies()):
+        typer.echo(line)
