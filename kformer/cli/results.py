@@ -46,3 +46,24 @@ def explain(
 
     for line in explained(what, read_studies()):
         typer.echo(line)
+
+
+@app.command()
+def runs(
+    experiment: Annotated[
+        str | None, typer.Argument(help="Only this one; all, if none is named.")
+    ] = None,
+) -> None:
+    """List experiments and their runs: how far they are, how accurate, how large and how old.
+
+    Example: `kformer runs demo`
+    """
+    from rich.console import Console
+    from rich.text import Text
+
+    from kformer.study.run_list import list_runs
+    from kformer.study.saved_study import read_studies
+
+    console = Console()
+    for part in list_runs(read_studies(), experiment):
+        console.print(part, soft_wrap=isinstance(part, Text))
