@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from kformer.cli.options import Out
+from kformer.errors import KformerError
 
 app = typer.Typer()
 
@@ -67,3 +68,41 @@ def runs(
     console = Console()
     for part in list_runs(read_studies(), experiment):
         console.print(part, soft_wrap=isinstance(part, Text))
+
+
+@app.command()
+def remove(
+    experiment: Experiment,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only list what would be deleted.")
+    ] = False,
+) -> None:
+    """Delete an experiment, and those shared files that no other experiment needs.
+
+    It lists what goes, and asks. Data, downloads, and the runs in MLflow stay.
+
+    Example: `kformer remove demo --dry-run`
+    """
+    from contextlib import nullcontext
+
+    from rich.filesize import decimal
+
+    from kformer.io.disk_usage import used_bytes
+    from kformer.study.paths import JOBS_LOCK, RUN_LOCK
+    from kformer.study.removal import plan_removal
+    from kformer.study.run_lock import lock_run
+
+    plan_removal(experiment)  # so that a wrong name makes no lock
+    with nullcontext() if dry_run else lock_run(RUN_LOCK, JOBS_LOCK):
+        removal = plan_removal(experiment)
+        for path in removal.paths:
+            typer.echo(f"{decimal(used_bytes([path])):>12}  {path}")
+        freed = decimal(removal.bytes)
+        if dry_run:
+            typer.echo(f"would free {freed}; nothing was deleted")
+            return
+        if not (yes or typer.confirm(f"Delete these, which frees {freed}?")):
+            raise KformerError("nothing was deleted")
+        removal.carry_out()
+        typer.echo(f"deleted; {freed} are free again")
