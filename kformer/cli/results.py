@@ -106,3 +106,19 @@ def remove(
             raise KformerError("nothing was deleted")
         removal.carry_out()
         typer.echo(f"deleted; {freed} are free again")
+
+
+@app.command()
+def drop_models(experiment: Experiment, out: Out) -> None:
+    """Delete the trained models that `training.keep_models` does not keep, and note which are left.
+
+    Their folders stay, so that nothing is trained again.
+
+    Example: `kformer drop-models demo --out results/demo/kept_models.json`
+    """
+    from kformer.io.file_writing import write_json
+    from kformer.study import kept_models
+    from kformer.study.paths import experiment_folder
+    from kformer.study.saved_study import read_study
+
+    write_json(out, kept_models.drop_models(read_study(experiment_folder(experiment))))

@@ -9,6 +9,7 @@ from pathlib import Path
 from kformer.evaluation.ladder import have_steps
 from kformer.io.output_names import RunFolder
 from kformer.study import paths
+from kformer.study.kept_models import drops_models
 from kformer.study.ladders import ladders_of
 from kformer.study.layout import Layout
 from kformer.study.plans import name_of
@@ -133,3 +134,13 @@ def _comparison(study: Layout) -> Iterator[StudyFile]:
         inputs=inputs,
         log=study.log("compare", "all"),
     )
+    if drops_models(study):
+        yield StudyFile(
+            paths.kept_models(study.folder),
+            "which trained models were kept",
+            tuple(study.conditions),
+            command="kformer drop-models",
+            settings={name: each.training.keep_models for name, each in study.conditions.items()},
+            inputs=(report.numbers,),
+            log=study.log("drop_models", "all"),
+        )

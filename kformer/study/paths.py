@@ -45,6 +45,11 @@ def plans(folder: Path) -> Path:
     return folder / "plans"
 
 
+def kept_models(folder: Path) -> Path:
+    """Which trained models of the experiment that lies in a folder were kept."""
+    return folder / "kept_models.json"
+
+
 def keyed_folders() -> list[Path]:
     """The folders of all keys that experiments share or have shared, but for those behind links."""
     kinds = [SHARED / kind for kind in _KEYED]

@@ -45,6 +45,16 @@ def write_plans(study: Layout, run_lock: Path) -> None:
             _set_age(study.plan(name_of(run)), run)
 
 
+def check_plans(study: Layout) -> None:
+    """Raises KformerError if the plans are no longer those of a study, as what it reads in place
+    has changed since they were written."""
+    for path, plan in _plans(study):
+        if not _holds(path, _as_text(plan)):
+            raise KformerError(
+                f"{path}: data or encoders have changed since the study was started; start it again"
+            )
+
+
 def _plans(study: Layout) -> Iterator[tuple[Path, Mapping[str, Any]]]:
     for run in study.runs:
         yield study.plan(name_of(run)), _plan_of_run(study, run)

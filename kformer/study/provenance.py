@@ -14,7 +14,7 @@ from kformer.study import paths
 from kformer.study.inventory import inventory
 from kformer.study.layout import Layout
 from kformer.study.machine import describe_machine
-from kformer.study.plans import name_of
+from kformer.study.plans import check_plans, name_of
 from kformer.study.saved_study import StudyCommand
 from kformer.study.software import commit_of, software_versions
 from kformer.study.stage_versions import VERSIONS
@@ -29,8 +29,10 @@ def provenance_of(study: Layout, command: StudyCommand) -> dict[str, Any]:
         command: how Snakemake was started for it.
 
     Raises:
-        KformerError: a run was not trained, or its summary is damaged.
+        KformerError: a run was not trained, or its summary is damaged; or data or encoders have
+            changed since the experiment was started, so that its keys are no longer known.
     """
+    check_plans(study)
     return {
         "experiment": study.experiment.experiment,
         "command": command.line("all"),

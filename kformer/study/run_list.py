@@ -99,7 +99,7 @@ def _accuracy(run: RunFolder) -> str:
 
 def _age(places: list[Path]) -> str:
     """How long ago the newest file was written, such as ``3 h``."""
-    files = [each for place in places for each in (place, *place.rglob("*")) if each.exists()]
+    files = [each for place in places for each in place.rglob("*") if each.is_file()]
     if not files:
         return ""
     seconds = max(0.0, time.time() - max(each.stat().st_mtime for each in files))

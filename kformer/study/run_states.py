@@ -7,7 +7,7 @@ from typing import Literal
 from kformer.errors import KformerError
 from kformer.io.output_names import RunFolder
 from kformer.io.tables import provenance
-from kformer.io.training_summary import TrainingSummary
+from kformer.io.training_summary import TrainingSummary, has_model
 from kformer.study.layout import Layout
 from kformer.study.plans import is_of_plan
 from kformer.training.checkpoints import newest_step
@@ -45,7 +45,7 @@ def state_of(study: Layout, run: RunFolder) -> RunState:
     except KformerError:
         return RunState("damaged", "damaged")
     if is_evaluated:
-        return RunState("evaluated", "evaluated")
+        return RunState("evaluated", "evaluated" if has_model(run) else "evaluated, no model kept")
     return RunState("trained", "trained, not evaluated")
 
 

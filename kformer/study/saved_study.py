@@ -98,9 +98,18 @@ def read_study(folder: Path) -> Layout:
 
 
 def read_command(folder: Path) -> StudyCommand:
-    """How Snakemake was started for the experiment in a folder; raises as `read_study` does."""
-    file = paths.saved_command(folder)
-    return validated(StudyCommand, _read_json(file), str(file))
+    """How Snakemake was started for the experiment in a folder; raises as `read_study` does.
+
+    For results that were kept under another name, the saved config takes the place of the config
+    files, which have been changed since.
+    """
+    file, config = paths.saved_command(folder), paths.saved_config(folder)
+    command: StudyCommand = validated(StudyCommand, _read_json(file), str(file))
+    content = _read_json(config)
+    if isinstance(content, dict) and content.get("experiment") == folder.name:
+        return command
+    changes = {"configfiles": (str(config),), "config": (f"experiment={folder.name}",)}
+    return command.model_copy(update=changes)
 
 
 def experiment_folders() -> list[Path]:

@@ -94,6 +94,7 @@ class TestRemove:
     [
         "provenance nowhere --out p.json",
         "provenance ../x --out p.json",
+        "drop-models nowhere --out k.json",
         "explain nowhere",
         "runs nowhere",
         "remove nowhere --yes",
@@ -111,7 +112,7 @@ def test_a_mistake_is_one_line_and_writes_nothing(kformer, command, folder):
     "command", results.app.registered_commands, ids=lambda c: c.callback.__name__
 )
 def test_each_command_shows_an_example(kformer, command):
-    name = command.callback.__name__
+    name = command.callback.__name__.replace("_", "-")
     status, out, _ = kformer(name, "--help")
     assert status == 0
     assert f"Example: kformer {name}" in " ".join(out.split()).replace("`", "")

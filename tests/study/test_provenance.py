@@ -14,7 +14,7 @@ from kformer.io.output_names import INDEX_ENCODER
 from kformer.sources.checksum_lock import write_note
 from kformer.study import paths
 from kformer.study.provenance import provenance_of
-from kformer.study.saved_study import read_command
+from kformer.study.saved_study import read_command, read_study
 from kformer.study.software import commit_of, software_versions
 
 from .finished_study import FFN, TRAINED, finished
@@ -141,6 +141,15 @@ def test_an_unfinished_study_is_one_line():
     study.run("ffn", 2).summary.unlink()
     with pytest.raises(KformerError, match=r"ffn/seed-2/training.json: there is no such file"):
         noted(study)
+
+
+def test_keys_of_data_that_changed_meanwhile_are_not_noted(folder):
+    (folder / "facts.txt").write_text("Rain is wet.\n")
+    study = finished(knowledge=[{"source": "txt", "path": "facts.txt"}])
+    assert noted(study)
+    (folder / "facts.txt").write_text("Rain is dry.\n")
+    with pytest.raises(KformerError, match=r"plans/ffn-1.json: data or encoders have changed"):
+        noted(read_study(study.folder))
 
 
 class TestCommit:

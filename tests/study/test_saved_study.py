@@ -12,10 +12,12 @@ from kformer.errors import KformerError
 from kformer.study import paths
 from kformer.study.experiment import load_experiment
 from kformer.study.layout import Layout
+from kformer.study.plans import check_plans, write_plans
 from kformer.study.saved_study import (
     StudyCommand,
     config_to_save,
     experiment_folders,
+    read_command,
     read_studies,
     read_study,
     save_study,
@@ -108,13 +110,20 @@ def test_a_saved_experiment_is_read_as_it_was(experiment, folder):
     for kind in ("retrievals", "tokens", "facts", "indexes", "states", "runs"):
         assert list(getattr(read, kind)) == list(getattr(whole, kind)), kind
     assert config_to_save(read.experiment) == config_to_save(given)
+    write_plans(whole, paths.RUN_LOCK)
+    check_plans(read)
 
 
 def test_a_folder_that_was_kept_is_an_experiment_of_its_own_name(folder):
     study = Layout(load_experiment(STUDY | {"conditions": {"none": {}}}))
     save_study(study, COMMAND)
     study.folder.rename("results/before")
-    assert read_study(Path("results/before")).folder == Path("results/before")
+    kept = Path("results/before")
+    assert read_study(kept).folder == kept
+    assert read_command(kept).line("x") == (
+        "snakemake --cores all --configfile results/before/config.json --config experiment=before"
+        " -- x"
+    )
 
 
 @pytest.mark.parametrize(

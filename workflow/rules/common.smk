@@ -22,6 +22,7 @@ from kformer.retrieval.settings import Control
 from kformer.study import paths
 from kformer.study.experiment import load_experiment
 from kformer.study.stage_versions import VERSIONS
+from kformer.study.kept_models import drops_models
 from kformer.study.kept_results import tell_or_keep
 from kformer.study.ladders import ladders_of
 from kformer.study.layout import Layout

@@ -72,3 +72,19 @@ rule compare_conditions:
         f" --out {STUDY.folder}"
         f" && kformer provenance {EXPERIMENT.experiment} --out {{output.provenance}})"
         " 2>&1 | tee {log}"
+
+
+# Only where the config does not keep all of them.
+rule drop_models:
+    input:
+        STUDY.comparison.numbers,
+    output:
+        paths.kept_models(STUDY.folder),
+    log:
+        STUDY.log("drop_models", "all"),
+    conda:
+        "../envs/kformer.yaml"
+    params:
+        kept=[each.training.keep_models for each in STUDY.conditions.values()],
+    shell:
+        f"kformer drop-models {EXPERIMENT.experiment} --out {{output}} 2>&1 | tee {{log}}"
