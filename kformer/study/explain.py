@@ -66,8 +66,8 @@ def _explained(uses: Sequence[Use], studies: SavedStudies) -> Iterator[str]:
         version = f" (version {VERSIONS[file.stage]} of the stage)" if file.stage else ""
         yield f"  made by     {file.command}{version}"
         yield f"  make it     {read_command(study.folder).line(file.target or file.path)}"
-    if file.log:
-        yield f"  log         {file.log}"
+    for log in file.logs:
+        yield f"  log         {log}"
     for name, error in studies.unreadable.items():
         yield f"  unknown     whether {name} uses it: {error}"
 

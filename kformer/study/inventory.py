@@ -83,8 +83,8 @@ def is_key_of(name: str, file: StudyFile) -> bool:
 
 
 def is_log_of(path: Path, file: StudyFile) -> bool:
-    log = file.log and _absolute(file.log)
-    return log is not None and path.parent == log.parent and fnmatch(path.name, log.name)
+    logs = map(_absolute, file.logs)
+    return any(path.parent == log.parent and fnmatch(path.name, log.name) for log in logs)
 
 
 def _without_hidden(path: Path) -> Path:

@@ -63,7 +63,7 @@ def _trained(study: Layout, run: RunFolder) -> Iterator[StudyFile]:
             target=path if path in study.outputs(run) else run.model,
             settings=settings,
             inputs=(*tables, plan),
-            log=study.log("train", name_of(run)),
+            logs=(study.log("train", name_of(run)),),
             run=run,
             is_whole=is_whole,
         )
@@ -75,7 +75,7 @@ def _trained(study: Layout, run: RunFolder) -> Iterator[StudyFile]:
         command="kformer evaluate",
         settings=settings,
         inputs=(*tables, run.model, run.summary, study.plan("evaluation")),
-        log=study.log("evaluate", name_of(run)),
+        logs=(study.log("evaluate", name_of(run)),),
         run=run,
     )
 
@@ -92,7 +92,7 @@ def _untrained(study: Layout, run: RunFolder) -> Iterator[StudyFile]:
         stage="answer_by_retrieval",
         command="kformer answer-by-retrieval",
         inputs=(study.questions, table, study.plan(name_of(run))),
-        log=study.log("evaluate", name_of(run)),
+        logs=(study.log("evaluate", name_of(run)),),
         run=run,
     )
 
@@ -124,7 +124,7 @@ def _comparison(study: Layout) -> Iterator[StudyFile]:
             command="kformer compare",
             settings={"baseline": study.experiment.baseline, "seeds": study.experiment.seeds},
             inputs=inputs,
-            log=study.log("compare", "all"),
+            logs=(study.log("compare", "all"),),
         )
     yield StudyFile(
         report.provenance,
@@ -132,7 +132,7 @@ def _comparison(study: Layout) -> Iterator[StudyFile]:
         tuple(study.conditions),
         command="kformer provenance",
         inputs=inputs,
-        log=study.log("compare", "all"),
+        logs=(study.log("compare", "all"),),
     )
     if drops_models(study):
         yield StudyFile(
@@ -142,5 +142,5 @@ def _comparison(study: Layout) -> Iterator[StudyFile]:
             command="kformer drop-models",
             settings={name: each.training.keep_models for name, each in study.conditions.items()},
             inputs=(report.numbers,),
-            log=study.log("drop_models", "all"),
+            logs=(study.log("drop_models", "all"),),
         )

@@ -43,7 +43,7 @@ def _data(study: Layout) -> Iterator[StudyFile]:
                 stage="demo_world",
                 command="kformer demo-world",
                 settings=plain(study.experiment.demo_world),
-                log=paths.log_file("demo_world", files.key.removeprefix("demo-")),
+                logs=(paths.log_file("demo_world", files.key.removeprefix("demo-")),),
                 is_whole=True,
             )
         else:
@@ -70,7 +70,10 @@ def _fetched(
                 settings={"addresses": addresses, "sha256": file.expected.sha256},
             )
         else:
-            kept += [Path(str(each.target)) for each in file.addresses]
+            about = f"the file of {file.title}, kept by you"
+            for path in (Path(str(each.target)) for each in file.addresses):
+                kept.append(path)
+                yield StudyFile(path, about, conditions, is_yours=True)
     yield StudyFile(
         files.path,
         f"the files of {name}, verified and unpacked",
@@ -79,7 +82,7 @@ def _fetched(
         command=command,
         settings=plain(source),
         inputs=tuple(kept),
-        log=paths.log_file("fetch_source", files.key),
+        logs=(paths.log_file("fetch_source", files.key),),
         is_whole=True,
     )
 
@@ -127,7 +130,7 @@ def _questions_and_facts(study: Layout) -> Iterator[StudyFile]:
         command="kformer questions",
         settings=plain(study.experiment.questions),
         inputs=(study.question_files.path,),
-        log=paths.log_file("read_questions", study.questions_key),
+        logs=(paths.log_file("read_questions", study.questions_key),),
     )
     retrieved = study.retrieval_of.items()
     for key, facts in study.facts.items():
@@ -141,7 +144,7 @@ def _questions_and_facts(study: Layout) -> Iterator[StudyFile]:
             command="kformer facts",
             settings={"knowledge": [plain(reader) for reader in facts.readers]},
             inputs=tuple(files.path for files in facts.sources),
-            log=paths.log_file("read_facts", key),
+            logs=(paths.log_file("read_facts", key),),
         )
         events = paths.events_table(key)
         searched = [index for index in study.indexes.values() if index.documents == events]
@@ -154,7 +157,7 @@ def _questions_and_facts(study: Layout) -> Iterator[StudyFile]:
                 stage="events",
                 command="kformer events",
                 inputs=(paths.facts_table(key),),
-                log=paths.log_file("list_events", key),
+                logs=(paths.log_file("list_events", key),),
             )
 
 
@@ -163,6 +166,7 @@ def _indexes(study: Layout) -> Iterator[StudyFile]:
     for key, index in study.indexes.items():
         kind = key.partition("-")[0]
         stage: StageName = "index_words" if kind == "words" else "index_embeddings"
+        rules = ("count_words", stage) if kind == "words" else (stage,)
         yield StudyFile(
             paths.index_folder(key, "*").parent,
             f"an index of the {kind} of facts, a folder for each shard",
@@ -173,7 +177,7 @@ def _indexes(study: Layout) -> Iterator[StudyFile]:
             target=paths.index_folder(key, "1-of-1"),
             settings=index.settings,
             inputs=(index.documents,),
-            log=paths.log_file(stage, f"{key}-*"),
+            logs=tuple(paths.log_file(rule, f"{key}-*") for rule in rules),
             is_whole=True,
         )
 
@@ -189,10 +193,13 @@ def _retrieval(study: Layout, key: str, retrieval: RetrievalFiles) -> Iterator[S
         users,
         key=key,
         stage="retrieve",
-        command="kformer retrieve",
+        command="kformer retrieve, kformer gather",
         settings=settings,
         inputs=(study.questions, facts, *indexes),
-        log=paths.log_file("retrieve_facts", f"{key}-*"),
+        logs=(
+            paths.log_file("retrieve_facts", f"{key}-*"),
+            paths.log_file("gather_retrieval", key),
+        ),
     )
     parts = paths.retrieval_part(key, "*").parent
     about = "what was found for parts of the questions, until it is joined"
@@ -211,7 +218,7 @@ def _retrieval(study: Layout, key: str, retrieval: RetrievalFiles) -> Iterator[S
             stage="describe_retrieval",
             command="kformer describe-retrieval",
             inputs=(study.questions, facts, table),
-            log=paths.log_file("describe_retrieval", key),
+            logs=(paths.log_file("describe_retrieval", key),),
         )
     controls: dict[str, list[str]] = {}
     for name in users:
@@ -227,7 +234,7 @@ def _retrieval(study: Layout, key: str, retrieval: RetrievalFiles) -> Iterator[S
             stage="control",
             command=f"kformer control {kind}",
             inputs=(study.questions, facts, table),
-            log=paths.log_file("make_control", f"{key}-{kind}"),
+            logs=(paths.log_file("make_control", f"{key}-{kind}"),),
         )
 
 
@@ -242,7 +249,7 @@ def _tokens_and_states(study: Layout) -> Iterator[StudyFile]:
             command="kformer featurize",
             settings={"encoder": tokens.encoder, "content": tokens.content},
             inputs=(tokens.table,),
-            log=paths.log_file("featurize", key),
+            logs=(paths.log_file("featurize", key),),
         )
     for key, states in study.states.items():
         yield StudyFile(
@@ -254,6 +261,6 @@ def _tokens_and_states(study: Layout) -> Iterator[StudyFile]:
             command="kformer states",
             settings=states.settings.relevant_settings(),
             inputs=tuple(states.tables.values()),
-            log=paths.log_file("compute_states", key),
+            logs=(paths.log_file("compute_states", key),),
             is_whole=True,
         )

@@ -25,7 +25,7 @@ class StudyFile:
         target: what to ask Snakemake for, where that is not the path.
         settings: those that it depends on.
         inputs: what it is made from.
-        log: of the job that makes it; may have ``*`` in its name, where there are several jobs.
+        logs: of the jobs that make it, with ``*`` in the name where there are several of a kind.
         run: that it belongs to.
         is_yours: whether the user put it there.
         is_whole: whether whatever lies in this folder belongs to it.
@@ -40,7 +40,7 @@ class StudyFile:
     target: Path | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     inputs: tuple[Path, ...] = ()
-    log: Path | None = None
+    logs: tuple[Path, ...] = ()
     run: RunFolder | None = None
     is_yours: bool = False
     is_whole: bool = False

@@ -56,7 +56,7 @@ def test_a_shared_file_says_which_experiments_and_conditions_use_it():
     assert "  for         other: mine\n" in text
     assert '"top_k": 30' in text
     assert f"made from   {study.questions}" in text
-    assert "made by     kformer retrieve (version 3 of the stage)" in text
+    assert "made by     kformer retrieve, kformer gather (version 3 of the stage)" in text
     assert targets_of(text) == [str(paths.retrieval_table(study.retrieval_of["ffn"].key))]
     assert "--configfile config.yaml" in text
 
@@ -85,12 +85,21 @@ def test_a_run_says_how_far_it_is():
         ("results/study/runs/ffn/seed-1/.finished/model/x", "results/study/runs/ffn/seed-1"),
         ("results/study/.comparison.json.writing.lock", "results/study/comparison.json"),
         ("results/study/logs/train/ffn-2.log", "results/study/runs/ffn/seed-2/training.json"),
+        (
+            "results/logs/gather_retrieval/{retrieval}.log",
+            "results/shared/retrieval/{retrieval}/retrieval.parquet",
+        ),
+        (
+            "results/logs/count_words/{index}-2-of-3.log",
+            "results/shared/index/{index}",
+        ),
         ("results/study/checkpoints/ffn-2/checkpoint-5", "results/study/checkpoints/ffn-2"),
     ],
 )
 def test_what_lies_beside_or_in_a_file_belongs_to_it(name, file):
-    finished()
-    assert f"{file}: " in said(name)
+    study = finished()
+    keys = {"retrieval": study.retrieval_of["ffn"].key, "index": next(iter(study.indexes))}
+    assert f"{file.format(**keys)}: " in said(name.format(**keys))
 
 
 def test_paths_are_known_however_they_are_written(folder):
@@ -118,6 +127,13 @@ def test_data_of_the_user_are_known(folder):
     text = said("my data/q.csv")
     assert text.startswith("my data/q.csv belongs to\nmy data: data of yours")
     assert targets_of(text) == []
+
+
+def test_a_local_file_of_a_source_is_known(folder):
+    (folder / "q.jsonl").write_text("{}")
+    study = finished(questions={"dataset": "jsonl", "url": "q.jsonl"})
+    assert said("q.jsonl").startswith("q.jsonl: the file of jsonl_questions, kept by you\n")
+    assert "  made from   q.jsonl\n" in said(study.question_files.path)
 
 
 def test_a_local_encoder_is_known(tiny_encoder):

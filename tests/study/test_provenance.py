@@ -39,7 +39,7 @@ def test_every_key_has_its_settings_inputs_and_conditions():
     shared = {study.questions_key, *study.facts, *study.indexes, *study.retrievals, *study.tokens}
     assert shared < keys.keys()
     found = keys[study.retrieval_of["ffn"].key]
-    assert found["command"] == "kformer retrieve" and found["version"] == 3
+    assert found["command"] == "kformer retrieve, kformer gather" and found["version"] == 3
     assert found["settings"]["top_k"] == 30
     assert found["conditions"] == ["ffn", "shuffled"]
     assert str(study.questions) in found["inputs"]
