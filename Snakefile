@@ -37,6 +37,8 @@ rule all:
     input:
         STUDY.comparison.numbers,
         STUDY.comparison.report,
+        STUDY.comparison.provenance,
         # Also asked for themselves, so that one that was deleted is made again.
         [file for run in STUDY.runs for file in STUDY.outputs(run)],
         rules.retrieval.input,
+        rules.drop_models.output if drops_models(STUDY) else [],

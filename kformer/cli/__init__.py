@@ -13,7 +13,17 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from kformer.cli import ask, data, encoders, evaluation, report, retrieval, runs, share
+from kformer.cli import (
+    ask,
+    data,
+    encoders,
+    evaluation,
+    report,
+    results,
+    retrieval,
+    runs,
+    share,
+)
 from kformer.errors import KformerError
 from kformer.masking import MaskedLogRecord
 from kformer.study.run_lock import marked_as_job
@@ -27,7 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for group in (data, encoders, retrieval, runs, evaluation, report, ask, share):
+for group in (data, encoders, retrieval, runs, evaluation, results, report, ask, share):
     app.add_typer(group.app)
 
 

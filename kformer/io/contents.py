@@ -38,16 +38,21 @@ class Contents:
         Raises:
             KformerError: there is nothing, or it cannot be read.
         """
+        found = self.checksums(path)
+        if not path.is_dir():
+            return found[path][:12]
+        parts = [(str(file.relative_to(path)), sha256) for file, sha256 in found.items()]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
+
+    def checksums(self, path: Path) -> dict[Path, str]:
+        """The SHA-256 of a file, or of each file in a folder, by their paths; raises as `checksum`
+        does."""
         try:
-            if not path.is_dir():
-                return self._of_file(path)[:12]
-            parts = [
-                (str(file.relative_to(path)), self._of_file(file)) for file in visible_files(path)
-            ]
+            files = visible_files(path) if path.is_dir() else [path]
+            return {file: self._of_file(file) for file in files}
         except OSError as error:
             name = error.filename or path
             raise KformerError(f"{name}: {error.strerror}; make it readable") from None
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
 
     def _of_file(self, path: Path) -> str:
         state = path.stat()

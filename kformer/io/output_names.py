@@ -12,6 +12,9 @@ from kformer.errors import KformerError
 INDEX_DESCRIPTION = "index.json"
 """In the folder of an index: what it holds. It is written last."""
 
+INDEX_ENCODER = "encoder.json"
+"""In the folder of an index of embeddings: what they were computed with."""
+
 _UNTRAINED = "untrained"
 
 
@@ -88,6 +91,14 @@ class RunFolder:
         return self.path.absolute().name == _UNTRAINED
 
     @property
+    def is_well_named(self) -> bool:
+        """Whether the path is one of a run's folder."""
+        try:
+            return bool(self.title)
+        except KformerError:
+            return False
+
+    @property
     def title(self) -> str:
         """Condition and seed for a person, such as ``kformer seed-1``; raises as they do."""
         return f"{self.condition} {_UNTRAINED if self.seed is None else f'seed-{self.seed}'}"
@@ -155,6 +166,11 @@ class ComparisonReport:
         """All of them; those of ladders are not always there."""
         first = (self.numbers, self.page, self.png, self.svg)
         return (*first, self.ladder_png, self.ladder_svg)
+
+    @property
+    def provenance(self) -> Path:
+        """What the numbers were made from and with, JSON."""
+        return self.folder / "provenance.json"
 
     @property
     def ladder_svg(self) -> Path:

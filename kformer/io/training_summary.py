@@ -12,6 +12,7 @@ from kformer.errors import KformerError
 from kformer.io.checksums import CHECKSUMS, damage_in, is_sealed, sealed
 from kformer.io.file_writing import sha256_of, write_json
 from kformer.io.output_names import RunFolder
+from kformer.io.visible_files import visible_files
 
 _NOT_MEASURED = {
     *("seed", "precision", "device", "threads", "version"),
@@ -143,6 +144,11 @@ class TrainingSummary(BaseModel):
         raise KformerError(f"{path}: damaged ({reason}); delete this run and train it again")
 
 
+def has_model(run: RunFolder) -> bool:
+    """Whether the trained model is there; where it was not kept, its folder is empty."""
+    return run.model.is_dir() and bool(visible_files(run.model))
+
+
 def read_trained(run: RunFolder) -> TrainingSummary:
     """The summary of a run whose model is what was trained, to the last bit.
 
@@ -152,6 +158,8 @@ def read_trained(run: RunFolder) -> TrainingSummary:
     summary = TrainingSummary.read(run.summary)
     if not run.model.is_dir():
         problem = "there is no such folder"
+    elif not has_model(run):
+        problem = "empty, as training.keep_models leaves it after the comparison"
     elif damage := damage_in(run.model):
         problem = f"damaged ({damage})"
     elif sha256_of(run.model / CHECKSUMS) != summary.model_checksums:

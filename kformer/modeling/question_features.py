@@ -120,7 +120,7 @@ class TokenisedQuestions:
         return examples
 
     def example(self, row: int, kept: Parts, cut: int) -> Example:
-        """The question in a row of the table, of whose inputs so much is kept and so many are cut."""
+        """The question in a row, of whose inputs so much is kept and so many were cut."""
         candidates = self.facts.of_question(row) if self.facts else []
         return Example(
             **{name: column[row].as_py() for name, column in self._reported.items()},

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from itertools import zip_longest
 from pathlib import Path
 
 from pydantic import NonNegativeInt, TypeAdapter, ValidationError
@@ -112,7 +113,7 @@ def check_unpacked(source: Source, folder: Path, lock: Path) -> None:
     note = _note_of(folder)
     if all(file.sha256 for file in source.files) or not (folder.is_dir() and note.is_file()):
         return
-    noted = [line.strip() for line in note.read_text("utf-8", "replace").split("\n")]
+    noted = _noted(note)
     noted += ["unknown"] * (len(source.files) - len(noted))
     for file, expected, found in zip(source.files, all_expected, noted, strict=False):
         if expected.sha256 and found != expected.sha256:
@@ -121,6 +122,21 @@ def check_unpacked(source: Source, folder: Path, lock: Path) -> None:
                 f"expects {expected.sha256}; delete that folder to fetch it again, or correct "
                 f"{lock}"
             )
+
+
+def unpacked_from(source: Source, folder: Path, lock: Path) -> list[str | None]:
+    """The SHA-256 of each file of a source that a folder was unpacked from; None = unknown.
+
+    Raises:
+        KformerError: there is a lock file and it cannot be read.
+    """
+    noted = _noted(_note_of(folder)) if _note_of(folder).is_file() else []
+    known = [expected_of(file, lock).sha256 for file in source.files]
+    return [found or each for found, each in zip_longest(noted, known)][: len(known)]
+
+
+def _noted(note: Path) -> list[str]:
+    return [line.strip() for line in note.read_text("utf-8", "replace").split("\n")]
 
 
 def _note_of(folder: Path) -> Path:

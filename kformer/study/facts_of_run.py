@@ -19,7 +19,7 @@ from kformer.retrieval.methods import IndexKind
 from kformer.retrieval.retrieve import settings_of_table
 from kformer.retrieval.settings import Retrieval
 from kformer.study import paths
-from kformer.study.plans import checked_plan_of_run, seen_from_here
+from kformer.study.plans import checked_plan_of_run
 
 
 class FactsOfRun(NamedTuple):
@@ -75,7 +75,7 @@ def retrieval_of_run(run: RunFolder, plan_sha256: str) -> Path:
 
 def _results_of(run: RunFolder) -> Path:
     """The folder of all results, around that of a run in a study."""
-    return seen_from_here(run.path.resolve().parents[3])
+    return paths.from_here(run.path.resolve().parents[3])
 
 
 def _shards(kind: IndexKind, settings: Retrieval, facts: Path, results: Path) -> list[Path]:

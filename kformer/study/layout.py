@@ -41,24 +41,24 @@ class Layout:
         self.conditions = {name: experiment.condition(name) for name in experiment.conditions}
         self.sources = experiment.needed_sources
         self._contents = Contents(paths.CHECKSUMS)
-        self._source = cache(lambda name: resolve(name, self.sources))  # local ones are hashed
+        self.source = cache(lambda name: resolve(name, self.sources))  # local ones are hashed
 
     def check_sources(self) -> None:
         """Raises KformerError for a source unpacked from another file than the locked one."""
         for name in self.sources:
-            source = self._source(name)
+            source = self.source(name)
             check_unpacked(source, paths.source_folder(f"{name}-{source.key}"), paths.SOURCES_LOCK)
 
     # The experiment's own files
 
     @property
     def folder(self) -> Path:
-        return paths.RESULTS / self.experiment.experiment
+        return paths.experiment_folder(self.experiment.experiment)
 
     @property
     def config(self) -> Path:
         """The resolved config."""
-        return paths.config_file(self.folder)
+        return paths.saved_config(self.folder)
 
     @property
     def comparison(self) -> ComparisonReport:
@@ -66,7 +66,6 @@ class Layout:
 
     @property
     def artifacts(self) -> Path:
-        """What MLflow keeps as files."""
         return self.folder / "mlflow-artifacts"
 
     def run(self, condition: str, seed: int | str | None) -> RunFolder:
@@ -245,9 +244,10 @@ class Layout:
 
     def encoder(self, condition: str) -> str | None:
         """What stands for the content of a condition's encoder; None = a hub has it."""
-        return self._encoder(self.conditions[condition].model.encoder)
+        return self.content_of_encoder(self.conditions[condition].model.encoder)
 
-    def _encoder(self, name: str) -> str | None:
+    def content_of_encoder(self, name: str) -> str | None:
+        """The same of any encoder, by its name."""
         folder = Path(locate_encoder(name))
         return self._contents.checksum(folder) if folder.is_dir() else None
 
@@ -258,7 +258,7 @@ class Layout:
         if reader.is_generated:
             key = f"demo-{key_of('demo_world', self.experiment.demo_world)}"
         else:
-            key = f"{reader.archive}-{self._source(reader.archive).key}"
+            key = f"{reader.archive}-{self.source(reader.archive).key}"
         return SourceFiles(key, paths.source_folder(key), in_place=False)
 
     def _facts(self, readers: Sequence[Any]) -> FactsFiles:
@@ -269,7 +269,7 @@ class Layout:
 
     def _tokens(self, name: str, condition: Condition) -> Mapping[str, TokenFiles]:
         encoder = condition.model.encoder
-        tokens = partial(TokenFiles.of, encoder, self._encoder(encoder))
+        tokens = partial(TokenFiles.of, encoder, self.content_of_encoder(encoder))
         found = {"question_tokens": tokens("questions", self.questions_key, self.questions)}
         if name in self.retrieval_of:
             facts = self.retrieval_of[name].facts.key
@@ -281,7 +281,7 @@ class Layout:
         read = settings.index_settings(kind)
         documents = (paths.events_table if settings.events else paths.facts_table)(facts.key)
         events = key_of("events") if settings.events else None
-        encoder = self._encoder(settings.encoder) if kind == "embeddings" else None
+        encoder = self.content_of_encoder(settings.encoder) if kind == "embeddings" else None
         key = key_of(stage, read, facts.key, events, *filter(None, [encoder]))
         return IndexFiles(f"{kind}-{key}", read, documents, encoder)
 

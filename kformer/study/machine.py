@@ -1,7 +1,10 @@
-"""How the cores and the memory of one machine are divided among the trainings of a study."""
+"""The machine: what it is, and how its cores and memory are divided among trainings."""
 
 import math
 import os
+import platform
+from pathlib import Path
+from typing import Any
 
 _GAIN = 0.65  # of t threads, a training is t ** 0.65 times as fast: 1.57 times with two
 
@@ -39,3 +42,27 @@ def memory_of_this_machine() -> int:
         except (OSError, ValueError):  # no such group, or "max"
             continue
     return memory // 2**20
+
+
+def describe_machine() -> dict[str, Any]:
+    """The machine that this process runs on."""
+    import torch  # slow to import
+
+    gpus = [torch.cuda.get_device_name(each) for each in range(torch.cuda.device_count())]
+    return {
+        "system": platform.platform(),
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_mb": memory_of_this_machine(),
+        "gpus": gpus,
+    }
+
+
+def _processor() -> str:
+    """Its model, where the kernel tells; else its kind, such as ``aarch64``."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
+    except OSError:
+        lines = []
+    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(models, platform.machine())

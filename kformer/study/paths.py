@@ -4,6 +4,8 @@ What an experiment has for itself lies in its folder, see `kformer.study.layout`
 a key also takes a wildcard of the workflow in its place: ``facts_table("{key}")``.
 """
 
+import os
+import re
 from pathlib import Path
 
 from kformer.io.output_names import INDEX_DESCRIPTION, RetrievalReport
@@ -18,8 +20,42 @@ JOBS_LOCK = RESULTS / ".jobs"
 CHECKSUMS = RESULTS / ".checksums.json"
 TRACKING_STORE = RESULTS / "mlflow.db"
 
-_SHARED = RESULTS / "shared"
-_INDEXES = _SHARED / "index"
+SHARED = RESULTS / "shared"
+_INDEXES = SHARED / "index"
+_KEYED = ("questions", "facts", "index", "retrieval", "tokens", "states")
+_ENDS_IN_KEY = re.compile(r"[0-9a-f]{10}$")
+
+
+def experiment_folder(experiment: str) -> Path:
+    return RESULTS / experiment
+
+
+def saved_config(folder: Path) -> Path:
+    """The resolved config of the experiment that lies in a folder."""
+    return folder / "config.json"
+
+
+def saved_command(folder: Path) -> Path:
+    """How Snakemake was started for the experiment that lies in a folder."""
+    return folder / "command.json"
+
+
+def plans(folder: Path) -> Path:
+    """What the results of the experiment that lies in a folder depend on."""
+    return folder / "plans"
+
+
+def kept_models(folder: Path) -> Path:
+    """Which trained models of the experiment that lies in a folder were kept."""
+    return folder / "kept_models.json"
+
+
+def keyed_folders() -> list[Path]:
+    """The folders of all keys that experiments share or have shared, but for those behind links."""
+    kinds = [SHARED / kind for kind in _KEYED]
+    own = [kind for kind in kinds if not (SHARED.is_symlink() or kind.is_symlink())]
+    found = [each for kind in own for each in sorted(kind.glob("[!.]*")) if each.is_dir()]
+    return [each for each in found if _ENDS_IN_KEY.search(each.name) and not each.is_symlink()]
 
 
 def source_folder(key: str) -> Path:
@@ -28,11 +64,11 @@ def source_folder(key: str) -> Path:
 
 
 def questions_table(key: str) -> Path:
-    return _SHARED / "questions" / key / "questions.parquet"
+    return SHARED / "questions" / key / "questions.parquet"
 
 
 def facts_table(key: str) -> Path:
-    return _SHARED / "facts" / key / "facts.parquet"
+    return SHARED / "facts" / key / "facts.parquet"
 
 
 def facts_tables(results: Path = RESULTS) -> list[Path]:
@@ -43,7 +79,7 @@ def facts_tables(results: Path = RESULTS) -> list[Path]:
 
 def events_table(key: str) -> Path:
     """The events that the facts under this key are about, as this version lists them."""
-    return _SHARED / "facts" / key / f"events-{key_of('events')}.parquet"
+    return SHARED / "facts" / key / f"events-{key_of('events')}.parquet"
 
 
 def word_counts(key: str, shard: str) -> Path:
@@ -88,29 +124,30 @@ def retrieval_report(key: str) -> RetrievalReport:
 
 
 def _retrieval(key: str) -> Path:
-    return _SHARED / "retrieval" / key
+    return SHARED / "retrieval" / key
 
 
 def token_table(key: str) -> Path:
     """The tokens of a questions or a facts table."""
-    return _SHARED / "tokens" / key / "tokens.arrow"
+    return SHARED / "tokens" / key / "tokens.arrow"
 
 
 def states_folder(key: str) -> Path:
     """What the frozen layers of an encoder make of the inputs of all questions."""
-    return _SHARED / "states" / key
-
-
-def config_file(study: Path) -> Path:
-    """The resolved config of the study in a folder."""
-    return study / "config.json"
+    return SHARED / "states" / key
 
 
 def plan_file(study: Path, name: str) -> Path:
     """What a run or a stage of the study in a folder depends on."""
-    return study / "plans" / f"{name}.json"
+    return plans(study) / f"{name}.json"
 
 
 def log_file(rule: str, name: str) -> Path:
     """The log of a job whose result experiments share."""
     return RESULTS / "logs" / rule / f"{name}.log"
+
+
+def from_here(path: Path) -> Path:
+    """A path as seen from the working directory, if it lies below that; no link is followed."""
+    found = Path(os.path.abspath(path))  # noqa: PTH100 (`resolve` follows links)
+    return found.relative_to(Path.cwd()) if found.is_relative_to(Path.cwd()) else found

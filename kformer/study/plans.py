@@ -4,6 +4,7 @@ Snakemake notes what its jobs depended on, but in a folder of its own: where res
 without it, or two folders share them, the plans tell what was made differently.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -43,12 +44,22 @@ def write_plans(study: Layout, run_lock: Path) -> None:
             partial.write_text(plan, "utf-8")
     for run in study.runs:
         if run.seed is not None and run.summary.is_file():
-            _set_age(study.plan(_name_of(run)), run)
+            _set_age(study.plan(name_of(run)), run)
+
+
+def check_plans(study: Layout) -> None:
+    """Raises KformerError if the plans are no longer those of a study, as what it reads in place
+    has changed since they were written."""
+    for path, plan in _plans(study):
+        if not _holds(path, _as_text(plan)):
+            raise KformerError(
+                f"{path}: data or encoders have changed since the study was started; start it again"
+            )
 
 
 def _plans(study: Layout) -> Iterator[tuple[Path, Mapping[str, Any]]]:
     for run in study.runs:
-        yield study.plan(_name_of(run)), _plan_of_run(study, run)
+        yield study.plan(name_of(run)), _plan_of_run(study, run)
     yield study.plan("evaluation"), {"version": VERSIONS["evaluate"]}
     sample = study.experiment.evaluation.use_of_facts_questions
     use_of_facts = {"version": VERSIONS["use_of_facts"], "questions": sample}
@@ -75,7 +86,7 @@ def checked_plan_of_run(run: RunFolder, sha256: str) -> Path:
         KformerError: the folder lies in no study, or in one that was changed since.
     """
     around = run.path.resolve().parents  # its condition, runs, the study, results
-    plan = paths.plan_file(around[2], _name_of(run)) if len(around) > 3 else None
+    plan = paths.plan_file(around[2], name_of(run)) if len(around) > 3 else None
     if plan is None or not plan.is_file():
         raise KformerError(
             f"{run.path}: lies in no study, which would say where its facts were found; name it "
@@ -83,19 +94,20 @@ def checked_plan_of_run(run: RunFolder, sha256: str) -> Path:
         )
     if sha256_of(plan) != sha256:
         raise KformerError(
-            f"{run.path}: was trained to another plan than {seen_from_here(plan)}, since the "
+            f"{run.path}: was trained to another plan than {paths.from_here(plan)}, since the "
             "study was changed; start it again"
         )
     return plan
 
 
-def seen_from_here(path: Path) -> Path:
-    """A path as a message names it: relative where it is below the working directory."""
-    here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path
+def is_of_plan(study: Layout, run: RunFolder, summary: TrainingSummary) -> bool:
+    """Whether a run was trained to the plan that it has now."""
+    plan = _as_text(_plan_of_run(study, run))
+    return summary.plan == hashlib.sha256(plan.encode()).hexdigest()
 
 
-def _name_of(run: RunFolder) -> str:
+def name_of(run: RunFolder) -> str:
+    """What the plan of a run is called, and its log."""
     return f"{run.condition}-{'untrained' if run.seed is None else run.seed}"
 
 

@@ -53,7 +53,7 @@ def study_of_run(run: RunFolder, plan_sha256: str) -> StudyOfRun | None:
     with suppress(KformerError):
         retrieval = settings_of_table(retrieval_of_run(run, plan_sha256))
     comparison = ComparisonReport(folder).numbers
-    file = paths.config_file(folder)
+    file = paths.saved_config(folder)
     try:
         config = json.loads(file.read_text("utf-8"))
         of_condition = config["conditions"][run.condition] or {}

@@ -167,6 +167,12 @@ class Checkpoints:
         )
 
 
+def newest_step(folder: Path) -> int | None:
+    """The step of the newest checkpoint in a folder, whole or not; None if there is none."""
+    steps = [int(match[1]) for path in folder.glob("*") if (match := _NAME.fullmatch(path.name))]
+    return max(steps, default=None)
+
+
 class _Unusable(Exception):
     """Why a checkpoint is not resumed."""
 

@@ -51,6 +51,10 @@ class Training(Section):
     checkpoint_minutes: PositiveFloat = 10.0
     """Between validations, a checkpoint is written that often: a kill costs no more than this. It
     changes no result, so changing it trains nothing again."""
+    keep_models: Literal["all", "best", "none"] = "all"
+    """Which trained models stay when runs have been compared: `all`; `best`: of each condition that
+    of the seed with the best validation accuracy; `none`. Answers and numbers stay in any case. It
+    changes no result, so changing it trains nothing again."""
     weight_decay: NonNegativeFloat = 0.01
     """Of AdamW, decoupled from the gradient."""
     adam_betas: tuple[Share, Share] = (0.9, 0.98)
@@ -81,7 +85,7 @@ class Training(Section):
 
     def relevant_settings(self) -> dict[str, Any]:
         """The settings that the result of a run depends on, JSON-ready."""
-        return self.model_dump(mode="json", exclude={"checkpoint_minutes"})
+        return self.model_dump(mode="json", exclude={"checkpoint_minutes", "keep_models"})
 
     def check_combination(self) -> None:
         """Raises ValueError for settings that cannot be used together."""

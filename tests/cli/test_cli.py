@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kformer.cli import ask, data, retrieval, runs, share
+from kformer.cli import ask, data, evaluation, report, results, retrieval, runs, share
 from kformer.io.contents import Contents
 from kformer.io.tables import read_rows, write_table
 
@@ -226,7 +226,7 @@ class TestMistakes:
 
 COMMANDS = [
     command
-    for group in (data, retrieval, runs, ask, share)
+    for group in (data, retrieval, runs, evaluation, results, report, ask, share)
     for command in group.app.registered_commands
 ]
 

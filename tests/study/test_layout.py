@@ -71,7 +71,11 @@ class TestWhichFilesThereAre:
         found = study(training={"checkpoint_minutes": 3, "batch_size": 8})
         depends, given = found.train_settings("none"), found.train_options("none")
         assert depends["model"] == given["model"]
-        assert given["training"] == {**depends["training"], "checkpoint_minutes": 3}
+        assert given["training"] == {
+            **depends["training"],
+            "checkpoint_minutes": 3,
+            "keep_models": "all",
+        }
         assert depends["training"]["batch_size"] == 8
         assert depends == study(training={"batch_size": 8}).train_settings("none")
 

@@ -17,12 +17,12 @@ from typing import get_args
 
 from kformer.errors import KformerError
 from kformer.evaluation.ladder import have_steps
-from kformer.io.file_writing import write_json
 from kformer.io.output_names import RunFolder
 from kformer.retrieval.settings import Control
 from kformer.study import paths
 from kformer.study.experiment import load_experiment
 from kformer.study.stage_versions import VERSIONS
+from kformer.study.kept_models import drops_models
 from kformer.study.kept_results import tell_or_keep
 from kformer.study.ladders import ladders_of
 from kformer.study.layout import Layout
@@ -30,6 +30,7 @@ from kformer.study.machine import memory_of_this_machine
 from kformer.study.plans import write_plans
 from kformer.study.report_inputs import about_report
 from kformer.study.run_lock import lock_run
+from kformer.study.saved_study import StudyCommand, save_study
 from kformer.study.training_memory import (
     UNKNOWN_MB,
     memory_of_training,
@@ -256,10 +257,13 @@ def prepare():
     run_or_exit("check-encoders", *encoders)
     run_or_exit("prepare-tracking", f"--artifacts={STUDY.artifacts}")
     tell_or_keep(STUDY, finished_runs_to_replace())
-    # Without the tracking address, which may hold a password.
-    write_json(
-        STUDY.config,
-        EXPERIMENT.model_dump(mode="json", exclude={"tracking", "keep"}),
+    save_study(
+        STUDY,
+        StudyCommand.of(
+            workflow.basedir,
+            workflow.configfiles,
+            workflow.config_settings.config_args,
+        ),
     )
     return lock
 

@@ -91,6 +91,7 @@ rule compare_conditions:
         ),
         png=STUDY.comparison.png,
         ladders=figures_of_ladders(),
+        provenance=STUDY.comparison.provenance,
     log:
         STUDY.log("compare", "all"),
     conda:
@@ -102,10 +103,12 @@ rule compare_conditions:
         # Tables may be there of a time when the study asked for them.
         use="--use-of-facts" if USE_OF_FACTS_QUESTIONS else "--no-use-of-facts",
     shell:
-        f"kformer compare {{params.runs}} --experiment {EXPERIMENT.experiment}"
+        f"(kformer compare {{params.runs}} --experiment {EXPERIMENT.experiment}"
         " --questions {input.questions} --baseline {params.baseline} --ladders {params.ladders:q}"
         " {params.use}"
-        f" --out {STUDY.folder} 2>&1 | tee {{log}}"
+        f" --out {STUDY.folder}"
+        f" && kformer provenance {EXPERIMENT.experiment} --out {{output.provenance}})"
+        " 2>&1 | tee {log}"
 
 
 rule write_report:
@@ -116,6 +119,7 @@ rule write_report:
         [ancient(found.numbers) for found in ABOUT.retrievals],
         comparison=STUDY.comparison.numbers,
         questions=ancient(STUDY.questions),
+        provenance=STUDY.comparison.provenance,
         plan=STUDY.plan("report"),
     output:
         page=report(
@@ -131,5 +135,21 @@ rule write_report:
         about=as_json(ABOUT),
     shell:
         "kformer report {params.runs} --comparison {input.comparison}"
-        " --questions {input.questions} --about {params.about:q}"
+        " --questions {input.questions} --provenance {input.provenance} --about {params.about:q}"
         " --out {output.page} --tables {output.tables} 2>&1 | tee {log}"
+
+
+# Only where the config does not keep all of them.
+rule drop_models:
+    input:
+        STUDY.comparison.numbers,
+    output:
+        paths.kept_models(STUDY.folder),
+    log:
+        STUDY.log("drop_models", "all"),
+    conda:
+        "../envs/kformer.yaml"
+    params:
+        kept=[each.training.keep_models for each in STUDY.conditions.values()],
+    shell:
+        f"kformer drop-models {EXPERIMENT.experiment} --out {{output}} 2>&1 | tee {{log}}"

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from kformer.errors import KformerError
 from kformer.io.file_writing import write_json
+from kformer.io.output_names import INDEX_ENCODER
 from kformer.retrieval.embeddings.faiss_search import import_faiss, write_faiss_index
 from kformer.retrieval.embeddings.sentence_encoder import KEY, Precision, SentenceEncoder
 from kformer.retrieval.relation_order import ByRelation
@@ -22,7 +23,6 @@ from kformer.retrieval.relation_order import ByRelation
 DOCUMENTS_AT_ONCE = 16_384  # are embedded together, the short ones first
 
 _EMBEDDINGS = "embeddings.npy"
-_ENCODER = "encoder.json"
 Nearest = Literal["exact", "faiss"]
 
 
@@ -60,7 +60,7 @@ def write_embeddings(
         embeddings[rows[first : first + DOCUMENTS_AT_ONCE]] = encoder.embed_documents(some)
     embeddings.flush()
     attributes = ("name", "sha256", "width", "precision")
-    write_json(folder / _ENCODER, {name: getattr(encoder, name) for name in attributes})
+    write_json(folder / INDEX_ENCODER, {name: getattr(encoder, name) for name in attributes})
     if nearest == "faiss":
         write_faiss_index(np.load(folder / _EMBEDDINGS, mmap_mode="r"), folder)
 
@@ -96,7 +96,7 @@ def read_precision(folder: Path, encoder: SentenceEncoder) -> Precision:
         KformerError: they were embedded by another encoder.
         ValueError: the file is damaged.
     """
-    file = folder / _ENCODER
+    file = folder / INDEX_ENCODER
     written = json.loads(file.read_text("utf-8"))
     if not isinstance(written, dict) or not isinstance(written.get("sha256"), str):
         raise ValueError(f"{file.name} names no encoder")
