@@ -58,7 +58,8 @@ def finished(name="study", **changes) -> Layout:
     write_plans(study, paths.RUN_LOCK)
     command = StudyCommand.of(str(Path.cwd()), ["config.yaml"], [])
     save_study(study, command)
-    runs = {path for run in study.runs for path in (*study.outputs(run), run.path)}
+    of_run = ("model", "summary", "predictions", "path")
+    runs = {getattr(run, name) for run in study.runs for name in of_run}
     for file in inventory(study):
         unfinished = "checkpoints" in file.path.parts
         if file.is_yours or file.path in runs or file.path.exists() or unfinished:
