@@ -13,7 +13,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from kformer.cli import data, encoders, retrieval, runs
+from kformer.cli import data, encoders, retrieval, runs, tracking
 from kformer.errors import KformerError
 from kformer.masking import MaskedLogRecord
 from kformer.study.run_lock import marked_as_job
@@ -27,7 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for group in (data, encoders, retrieval, runs):
+for group in (data, encoders, retrieval, runs, tracking):
     app.add_typer(group.app)
 
 

@@ -1,6 +1,5 @@
 """Commands on runs: train, evaluate, compare."""
 
-import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -22,10 +21,8 @@ from kformer.cli.options import (
     tables_of_knowledge,
 )
 from kformer.cli.stage import tracked_stage, tracked_training
-from kformer.errors import KformerError
 from kformer.io.file_writing import sha256_of
 from kformer.io.output_names import ComparisonReport, RunFolder
-from kformer.masking import masked
 from kformer.study.stage_versions import train_version
 from kformer.tracking import Resume
 from kformer.training.interruption import Interruption
@@ -253,21 +250,3 @@ def import_fairseq(
         + ("" if tokenizer else "; no tokenizer is in it, --tokenizer puts one there"),
         err=True,
     )
-
-
-@app.command()
-def prepare_tracking(
-    artifacts: Annotated[Path, typer.Option(help="Where artifacts go.")],
-) -> None:
-    """Create the MLflow store and experiment, before parallel jobs open them.
-
-    Both are read from the environment: MLFLOW_TRACKING_URI and MLFLOW_EXPERIMENT_NAME.
-    """
-    from kformer.tracking import prepare_store
-
-    try:
-        uri, name = os.environ["MLFLOW_TRACKING_URI"], os.environ["MLFLOW_EXPERIMENT_NAME"]
-    except KeyError as error:
-        raise KformerError(f"{error.args[0]}: set this environment variable") from None
-    prepare_store(uri, name, artifacts)
-    typer.echo(f"tracking: experiment {name} in {masked(uri)}", err=True)

@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from kformer.errors import KformerError
-from kformer.io.output_names import RunFolder
+from kformer.io.output_names import RUN_MEMORY, RunFolder
 from kformer.tracking import Resume, TrackedRun, tracked
 
 
@@ -50,8 +50,7 @@ def tracked_training(
     tags = {"stage": "run", "condition": folder.condition}
     if folder.seed is not None:
         tags["seed"] = str(folder.seed)
-    memory = folder.path / ".mlflow_run.json"
-    with tracked(folder.title, memory, settings, tags, resume) as run:
+    with tracked(folder.title, folder.tracking, settings, tags, resume) as run:
         yield RunningStage(f"{name} {folder.title}", run, time.monotonic())
 
 
@@ -64,7 +63,7 @@ def print_summary(name: str, summary: Mapping[str, Any], ending: str = "") -> No
 def _memory_of(out: Path) -> Path:
     if not out.name:
         raise KformerError(f"--out: {out} is no new file or folder; give it a name")
-    return out.with_name(f".{out.name}.mlflow_run.json")
+    return out.with_name(f".{out.name}.{RUN_MEMORY}")
 
 
 def _short(value: Any) -> str:

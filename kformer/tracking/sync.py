@@ -1,0 +1,88 @@
+"""Sends what stages have written into their journals: once, or for as long as a study runs."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from kformer.errors import KformerError
+from kformer.masking import HIDDEN, masked, remember_secrets
+from kformer.tracking.connection import say
+from kformer.tracking.journal import JOURNALS, Journal
+from kformer.tracking.sender import Sender
+
+_SECONDS_BETWEEN_PASSES = 5.0
+
+
+class Sync:
+    """Sends the journals below a folder, each to its store."""
+
+    def __init__(self, folder: Path, uri: str | None, default: str) -> None:
+        """Finds nothing yet.
+
+        Args:
+            folder: where journals lie, at any depth.
+            uri: where all of them are sent; None = each to the server that it names, or else to
+                the default.
+            default: address of the store for those that name no server.
+        """
+        self._folder, self._uri, self._default = folder, uri, default
+        self._senders: dict[str, Sender] = {}
+        self.reason = ""
+        remember_secrets(uri or default)
+
+    def send(self) -> list[Journal]:
+        """Sends what is new; returns the journals that are still not sent to their end.
+
+        Raises:
+            KformerError: a server needs a password, and no address was given.
+        """
+        # The run of a study comes before those that are nested in it.
+        waiting = sorted(self._waiting(), key=_begun)
+        return [each for each in waiting if not self._sender_of(each).send(each)]
+
+    def follow(self, is_over: threading.Event, end: Callable[[], None]) -> list[Journal]:
+        """Sends what is new, again and again, until it is over; returns what is not sent then.
+
+        Args:
+            is_over: set when no stage writes any more.
+            end: called then, to write the last.
+        """
+        while not is_over.wait(_SECONDS_BETWEEN_PASSES):
+            self.send()
+        end()
+        for sender in self._senders.values():
+            sender.try_again()
+        return self.send()
+
+    def _waiting(self) -> list[Journal]:
+        found = map(Journal.at, self._folder.rglob(JOURNALS))
+        return [journal for journal in found if journal.is_waiting]
+
+    def _sender_of(self, journal: Journal) -> Sender:
+        address = self._uri or self._noted_address(journal)
+        if address not in self._senders:
+            self._senders[address] = Sender(address, self._note)
+        return self._senders[address]
+
+    def _noted_address(self, journal: Journal) -> str:
+        noted = [entry.get("server") for entry in journal.last_run()[:1]]
+        address = noted[0] if noted and isinstance(noted[0], str) else self._default
+        if HIDDEN in address:
+            raise KformerError(
+                f"{journal.path}: is for {address}, whose password is written nowhere; give the "
+                "whole address as MLFLOW_TRACKING_URI"
+            )
+        return address
+
+    def _note(self, reason: str) -> None:
+        if not self.reason:
+            self.reason = reason
+            where = masked(self._uri or self._default)
+            say(f"{where} takes no runs now ({reason}); they are kept, and sent later")
+
+
+def _begun(journal: Journal) -> int:
+    """When a run began, in milliseconds."""
+    first = next((entry for _, _, entry in journal.entries()), {})
+    time = first.get("time")
+    return time if isinstance(time, int) else 0
