@@ -20,11 +20,11 @@ from kformer.cli.options import (
     load,
     tables_of_knowledge,
 )
-from kformer.cli.stage import tracked_stage, tracked_training
+from kformer.cli.stage import data_sets, tracked_stage, tracked_training
 from kformer.io.file_writing import sha256_of
 from kformer.io.output_names import ComparisonReport, RunFolder
 from kformer.study.stage_versions import train_version
-from kformer.tracking import Resume
+from kformer.tracking import DataSet, Resume
 from kformer.training.interruption import Interruption
 
 app = typer.Typer()
@@ -104,7 +104,8 @@ def train(
             return
         version = train_version(section.model.injection)
         # A killed run is resumed in MLflow only if it would come to the same numbers.
-        inputs = [sha256_of(path) for path in (question_tokens, *(tables or ()))]
+        read = _read_by(question_tokens, tables)
+        inputs = [each.digest for each in read]
         numbers = {"version": version, "inputs": inputs, "encoder_content": content}
         logged = {"seed": seed, **section.model_dump(mode="json"), **numbers}
         run = RunFolder(out)
@@ -113,6 +114,7 @@ def train(
             is_known = checkpoints.exists() or run.finished.path.exists()
             resume: Resume = "same settings" if is_known else "unfinished"
             with tracked_training("train", run, logged, resume) as stage:
+                stage.run.log_inputs(read, "train")
                 stage.finish(
                     train_run(
                         section,
@@ -150,6 +152,7 @@ def evaluate(
     tables = tables_of_knowledge(fact_tokens, retrieval)
     with tracked_training("evaluate", RunFolder(run), {}) as stage:
         stage.finish(predict(run, question_tokens, tables, out, states))
+        stage.run.log_inputs(_read_by(question_tokens, tables), "evaluate")
 
 
 @app.command()
@@ -164,6 +167,8 @@ def answer_by_retrieval(questions: QuestionsFile, retrieval: RetrievalFile, out:
     run = RunFolder(out.parent)
     with tracked_training("evaluate", run, {"answer_by": "retrieval"}) as stage:
         stage.finish(retrieval_only.answer_by_retrieval(questions, retrieval, out))
+        read = data_sets({"questions": questions, "retrieval": retrieval})
+        stage.run.log_inputs(read, "evaluate")
 
 
 @app.command()
@@ -250,3 +255,9 @@ def import_fairseq(
         + ("" if tokenizer else "; no tokenizer is in it, --tokenizer puts one there"),
         err=True,
     )
+
+
+def _read_by(question_tokens: Path, tables: tuple[Path, Path] | None) -> list[DataSet]:
+    """What training and evaluation read."""
+    knowledge = zip(("fact_tokens", "retrieval"), tables or (), strict=False)
+    return data_sets({"question_tokens": question_tokens, **dict(knowledge)})

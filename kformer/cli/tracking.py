@@ -11,7 +11,7 @@ import typer
 from kformer.errors import KformerError
 from kformer.io.output_names import RUN_MEMORY
 from kformer.masking import masked
-from kformer.study.paths import RESULTS, TRACKING_STORE
+from kformer.study.paths import RESOURCES, RESULTS, TRACKING_STORE
 
 app = typer.Typer()
 
@@ -39,7 +39,10 @@ def prepare_tracking(
 
 @app.command()
 def sync(
-    folder: Annotated[Path, typer.Argument(help="Where runs are, at any depth.")] = RESULTS,
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Where runs are, at any depth; by default those of the workflow."),
+    ] = None,
     follow: Annotated[
         Path | None,
         typer.Option(
@@ -54,15 +57,16 @@ def sync(
     Without MLFLOW_TRACKING_URI, each run goes to the server that it was meant for, or to the
     folder's own mlflow.db. Nothing is sent twice.
 
-    Example: `kformer sync results`
+    Example: `kformer sync`
     """
     from kformer.tracking import Sync, end_run
 
-    if not folder.is_dir():
-        raise KformerError(f"{folder}: there is no such folder; name one that holds runs")
+    for folder in folders or []:
+        if not folder.is_dir():
+            raise KformerError(f"{folder}: there is no such folder; name one that holds runs")
+    searched = folders or [RESULTS, RESOURCES]
     uri = os.environ.get("MLFLOW_TRACKING_URI")
-    default = f"sqlite:///{(folder / TRACKING_STORE.name).resolve()}"
-    senders = Sync(folder, uri, default)
+    senders = Sync(searched, uri, _own_store(searched[0]))
     if follow:
         is_over = threading.Event()
         ended: list[str] = []
@@ -71,12 +75,56 @@ def sync(
     else:
         left = senders.send()
     if left:
+        command = " ".join(["kformer sync", *map(str, folders or [])])
+        reason = senders.reason or "another process is sending"
+        runs = f"{len(left)} {'runs are' if len(left) > 1 else 'run is'}"
         raise KformerError(
-            f"{len(left)} {'runs are' if len(left) > 1 else 'run is'} not in MLflow as a whole "
-            f"({senders.reason}); nothing is lost: kformer sync {folder} sends what is missing"
+            f"{runs} not in MLflow as a whole ({reason}); nothing is lost: {command} sends "
+            "what is missing"
         )
     if not follow:
-        typer.echo(f"{folder}: all that was measured is in MLflow", err=True)
+        typer.echo("all that was measured is in MLflow", err=True)
+
+
+@app.command()
+def ui(
+    folder: Annotated[Path, typer.Argument(help="Whose mlflow.db to show.")] = RESULTS,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Of this machine.")] = 5000,
+) -> None:
+    """Show runs in MLflow's UI: print and open where its tables and charts are.
+
+    With MLFLOW_TRACKING_URI, the runs of that server or store.
+
+    Example: `kformer ui`
+    """
+    from kformer.tracking import is_server
+    from kformer.tracking.ui import open_in_browser, serving
+
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or _own_store(folder)
+    if is_server(uri):
+        _show_views(uri, masked(uri).rstrip("/"))
+        return
+    with serving(uri, port) as (address, process):
+        open_in_browser(address + _show_views(uri, address))
+        typer.echo("Ctrl-C ends it", err=True)
+        process.wait()
+
+
+def _show_views(uri: str, address: str) -> str:
+    """Prints where a store's views are; returns the first one's path."""
+    from kformer.tracking.views import views
+
+    found = views(uri)
+    for each in found:
+        typer.echo(f"{each.experiment}: runs, the most accurate first   {address}{each.runs}")
+        typer.echo(f"{each.experiment}: conditions compared             {address}{each.conditions}")
+    if not found:
+        typer.echo(f"{address}: no training run is there yet")
+    return found[0].runs if found else "/"
+
+
+def _own_store(folder: Path) -> str:
+    return f"sqlite:///{(folder / TRACKING_STORE.name).resolve()}"
 
 
 def _wait_for_end(ended: list[str], is_over: threading.Event) -> None:

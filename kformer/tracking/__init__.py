@@ -13,6 +13,8 @@ Work never fails because of tracking: what cannot be written or sent is reported
 and the results are written all the same. Only `prepare_store`, before any work, raises.
 """
 
+from kformer.tracking.connection import is_server
+from kformer.tracking.names import flat
 from kformer.tracking.run import (
     SENT_BY_ANOTHER,
     DataSet,
@@ -24,6 +26,7 @@ from kformer.tracking.run import (
 )
 from kformer.tracking.store import STUDY_STAGE, prepare_store
 from kformer.tracking.sync import Sync
+from kformer.tracking.system_metrics import measuring_system
 
 __all__ = [
     "SENT_BY_ANOTHER",
@@ -34,6 +37,9 @@ __all__ = [
     "TrackedRun",
     "begin_run",
     "end_run",
+    "flat",
+    "is_server",
+    "measuring_system",
     "prepare_store",
     "tracked",
 ]

@@ -26,7 +26,7 @@ _PARAMETERS_AT_ONCE = 100
 # Characters
 _LONGEST_TAG = 5000
 _LONGEST_RUN_NAME = 250
-_LONGEST_DIGEST = 36
+_DIGEST = 16
 
 Placed = tuple[int, int, Entry]  # an entry, where it is in the journal and what is behind it
 
@@ -249,7 +249,7 @@ def _data_sets(entry: Entry) -> list[Any]:
         DatasetInput(
             Dataset(
                 each["name"],
-                each["digest"][:_LONGEST_DIGEST],
+                each["digest"][:_DIGEST],
                 "local",
                 json.dumps({"uri": each["path"]}),
             ),

@@ -60,6 +60,10 @@ class TrackedRun:
         self._written = time.monotonic()
         self._lock = threading.RLock()  # measurements of the system come from a thread
 
+    @property
+    def is_tracked(self) -> bool:
+        return self._journal is not None
+
     def log(self, metrics: Mapping[str, float | None], step: int = 0) -> None:
         """Logs metrics measured at a step; they are written together every few seconds.
 
@@ -171,8 +175,10 @@ def begin_run(uri: str, name: str, memory: Path, tags: Mapping[str, str]) -> Non
 
 def end_run(memory: Path, status: str) -> None:
     """Ends what `begin_run` began."""
+    journal = Journal(memory)
     with reporting_failures():
-        Journal(memory).append([_end(status)])
+        if journal.size:
+            journal.append([_end(status)])
 
 
 def _open(

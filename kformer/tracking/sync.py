@@ -1,7 +1,8 @@
 """Sends what stages have written into their journals: once, or for as long as a study runs."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 
 from kformer.errors import KformerError
@@ -14,18 +15,18 @@ _SECONDS_BETWEEN_PASSES = 5.0
 
 
 class Sync:
-    """Sends the journals below a folder, each to its store."""
+    """Sends the journals below some folders, each to its store."""
 
-    def __init__(self, folder: Path, uri: str | None, default: str) -> None:
+    def __init__(self, folders: Sequence[Path], uri: str | None, default: str) -> None:
         """Finds nothing yet.
 
         Args:
-            folder: where journals lie, at any depth.
+            folders: where journals lie, at any depth.
             uri: where all of them are sent; None = each to the server that it names, or else to
                 the default.
             default: address of the store for those that name no server.
         """
-        self._folder, self._uri, self._default = folder, uri, default
+        self._folders, self._uri, self._default = folders, uri, default
         self._senders: dict[str, Sender] = {}
         self.reason = ""
         remember_secrets(uri or default)
@@ -55,8 +56,8 @@ class Sync:
         return self.send()
 
     def _waiting(self) -> list[Journal]:
-        found = map(Journal.at, self._folder.rglob(JOURNALS))
-        return [journal for journal in found if journal.is_waiting]
+        found = chain.from_iterable(folder.rglob(JOURNALS) for folder in self._folders)
+        return [journal for journal in map(Journal.at, found) if journal.is_waiting]
 
     def _sender_of(self, journal: Journal) -> Sender:
         address = self._uri or self._noted_address(journal)

@@ -21,6 +21,7 @@ from kformer.io.file_writing import write_json
 from kformer.io.output_names import RunFolder
 from kformer.retrieval.settings import Control
 from kformer.study import paths
+from kformer.study.condition_settings import write_conditions
 from kformer.study.experiment import load_experiment
 from kformer.study.stage_versions import VERSIONS
 from kformer.study.kept_results import tell_or_keep
@@ -241,7 +242,7 @@ def follow_stages():
     So no stage loads MLflow, and none waits for a server.
     """
     # In a group of its own: Ctrl-C ends the stages first.
-    command = ["kformer", "sync", str(paths.RESULTS), "--follow", str(STUDY.folder)]
+    command = ["kformer", "sync", "--follow", str(STUDY.folder)]
     return subprocess.Popen(command, stdin=subprocess.PIPE, text=True, process_group=0)
 
 
@@ -250,7 +251,7 @@ def end_tracking(status):
     if SENDER:
         SENDER.communicate(status)
         if SENDER.returncode < 0:  # it was killed
-            subprocess.run(["kformer", "sync", str(paths.RESULTS)])
+            subprocess.run(["kformer", "sync"])
 
 
 def prepare():
@@ -269,6 +270,7 @@ def prepare():
         STUDY.config,
         EXPERIMENT.model_dump(mode="json", exclude={"tracking", "keep"}),
     )
+    write_conditions(STUDY)
     return lock
 
 
