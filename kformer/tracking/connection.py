@@ -111,8 +111,8 @@ def say(line: str) -> None:
 def first_line(error: Exception) -> str:
     """What an error says, in one line and without secrets of addresses."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    line = _of_the_network(error) if "failed with exception" in lines[0] else lines[0]
-    return without_secrets(line)
+    is_of_network = re.match(r"API request to .* failed with (timeout )?exception", lines[0])
+    return without_secrets(_of_the_network(error) if is_of_network else lines[0])
 
 
 def _of_the_network(error: BaseException) -> str:

@@ -1,6 +1,7 @@
 """MLflow: what is logged, which run is resumed, and that work never fails because of it."""
 
 import json
+import subprocess
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,8 +11,8 @@ import pytest
 from kformer.cli.stage import tracked_training
 from kformer.errors import KformerError
 from kformer.io.output_names import RunFolder
+from kformer.tracking import DataSet, tracked
 from kformer.tracking import run as stages
-from kformer.tracking import tracked
 
 SETTINGS = {"model": {"injection": "ffn", "layers": [1, 3]}, "seed": 1}
 TAGS = {"stage": "run", "condition": "kformer"}
@@ -81,6 +82,53 @@ class TestWhatIsLogged:
         assert logged.data.tags["condition"] == logged.data.params["condition"] == "kformer"
         expected = None if seed is None else str(seed)
         assert logged.data.tags.get("seed") == logged.data.params.get("seed") == expected
+
+    def test_what_a_condition_has_otherwise_than_the_baseline_is_told(
+        self, client, tmp_path, monkeypatch
+    ):
+        everything = {"model": {"injection": "none", "facts": 5}, "retrieval": {"control": None}}
+        changed = {"model": {"injection": "ffn", "facts": 5}, "retrieval": {"control": "shuffle"}}
+        conditions = {
+            "none": {"read": {"model": {"injection": "none"}}, "all": everything},
+            "kformer": {"read": changed, "all": changed},
+        }
+        content = {"baseline": "none", "conditions": conditions}
+        (tmp_path / "conditions.json").write_text(json.dumps(content))
+        monkeypatch.setenv("KFORMER_CONFIG", str(tmp_path / "config.json"))
+
+        def parameters(condition):
+            folder = RunFolder.of(tmp_path, condition, 1)
+            with tracked_training("train", folder, {"model": {"injection": "ffn"}}):
+                pass
+            return client.get_run(id_in(folder.tracking)).data.params
+
+        kformer = parameters("kformer")
+        assert kformer["changes"] == "model.injection: ffn, retrieval.control: shuffle"
+        assert kformer["model.facts"] == "5"
+        assert kformer["retrieval.control"] == "shuffle"
+        assert parameters("none")["changes"] == "none"
+        assert "changes" not in parameters("of another study")
+
+    def test_where_it_comes_from(self, client, memory):
+        tags = client.get_run(do(memory)).data.tags
+        assert tags["mlflow.source.name"].startswith("kformer")
+        assert tags["kformer.command"].startswith(tags["mlflow.source.name"])
+        commit = subprocess.run(
+            ["git", "-C", Path(__file__).parent, "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+        )
+        assert tags.get("mlflow.source.git.commit", "") == commit.stdout.strip()
+
+    def test_data_sets_that_were_read_each_once(self, client, memory):
+        read = [DataSet("facts", "0123456789abcdef" * 4, "results/facts.parquet")]
+        for _ in range(2):
+            with tracked("run", memory, SETTINGS, TAGS, "always") as run:
+                run.log_inputs(read, "train")
+        (found,) = client.get_run(id_in(memory)).inputs.dataset_inputs
+        assert (found.dataset.name, found.dataset.digest) == ("facts", "0123456789abcdef")
+        assert json.loads(found.dataset.source) == {"uri": "results/facts.parquet"}
+        assert [(tag.key, tag.value) for tag in found.tags] == [("mlflow.data.context", "train")]
 
     def test_files_and_the_config_of_the_experiment(self, client, memory, tmp_path, monkeypatch):
         (tmp_path / "config.json").write_text("{}")

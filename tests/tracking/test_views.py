@@ -1,6 +1,7 @@
 """Where MLflow's UI shows a study."""
 
 import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -10,6 +11,8 @@ import pytest
 from kformer.errors import KformerError
 from kformer.tracking import tracked, ui
 from kformer.tracking.views import views
+
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome") or ""
 
 
 @pytest.mark.slow  # for the store
@@ -36,6 +39,41 @@ def test_an_experiment_without_trainings_has_no_views(client, store, memory, mon
     with tracked("facts", memory, {}, {"stage": "facts"}):
         pass
     assert "data alone" not in {each.experiment for each in views(store.uri)}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not BROWSER, reason="no chromium is installed")
+def test_a_browser_shows_the_runs_by_accuracy_and_the_conditions_compared(
+    client, store, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "looked at")
+    for condition, accuracy in (("plain", 0.25), ("reader", 0.75), ("other", 0.5)):
+        tags = {"stage": "run", "condition": condition, "seed": "1"}
+        with tracked(f"{condition} seed-1", tmp_path / condition, {}, tags) as run:
+            run.log({"train_loss": accuracy}, 1)
+            run.log_summary({"test_accuracy": accuracy, "cpu_seconds": 100 * accuracy})
+    (seen,) = (each for each in views(store.uri) if each.experiment == "looked at")
+
+    def page(address):
+        """What the browser has made of a page, with a profile that was never used."""
+        browser = [BROWSER, "--headless=new", "--no-sandbox", "--disable-gpu", "--dump-dom"]
+        browser += [f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1600,1000"]
+        done = subprocess.run(
+            [*browser, "--virtual-time-budget=60000", address], capture_output=True, text=True
+        )
+        return done.stdout
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with ui.serving(store.uri, port) as (address, _):
+        table, charts = page(address + seen.runs), page(address + seen.conditions)
+    assert "Error loading shared view" not in table + charts
+    places = [table.index(f"{name} seed-1") for name in ("reader", "other", "plain")]
+    assert places == sorted(places)
+    assert all(column in table for column in ("test_accuracy", "cpu_seconds", "condition", "seed"))
+    assert all(f"Group: {name}" in charts for name in ("reader", "other", "plain"))
+    assert all(chart in charts for chart in ("test_accuracy", "cpu_seconds", "train_loss"))
 
 
 class TestServing:
