@@ -32,8 +32,9 @@ def serving(uri: str, port: int) -> Iterator[tuple[str, "subprocess.Popen[bytes]
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]
     command += ["--host", _HOST, "--port", str(port), "--workers", "1"]
     # In a group of its own, since it starts processes itself, which would outlive it.
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen(command, process_group=0, **quiet)
+    process = subprocess.Popen(
+        command, process_group=0, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     asked_to_end = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C does
     try:
         address = f"http://{_HOST}:{port}"

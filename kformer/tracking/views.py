@@ -7,7 +7,7 @@ as its own button *Share* writes it; such tags are set here.
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kformer.tracking.connection import be_quiet, connect
 
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 _STATE = "mlflow.sharedViewState."
 _ACCURACY = "metrics.`test_accuracy`"
+_TRAININGS = "tags.stage = 'run'"
 _RUNS = {
-    "searchFilter": "tags.stage = 'run'",
+    "searchFilter": _TRAININGS,
     "orderByKey": _ACCURACY,
     "orderByAsc": False,
     "selectedColumns": [
@@ -28,7 +29,7 @@ _RUNS = {
         "params.`changes`",
     ],
 }
-_CONDITIONS: dict[str, Any] = {
+_CONDITIONS = {
     **_RUNS,
     "groupBy": {
         "aggregateFunction": "average",
@@ -65,7 +66,7 @@ def views(uri: str) -> list[Views]:
     return [
         _views(client, each.experiment_id, each.name)
         for each in experiments
-        if client.search_runs([each.experiment_id], _RUNS["searchFilter"], max_results=1)
+        if client.search_runs([each.experiment_id], _TRAININGS, max_results=1)
     ]
 
 
