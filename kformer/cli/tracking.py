@@ -10,7 +10,7 @@ import typer
 
 from kformer.errors import KformerError
 from kformer.io.output_names import RUN_MEMORY
-from kformer.masking import masked
+from kformer.masking import HIDDEN, masked
 from kformer.study.paths import RESOURCES, RESULTS, TRACKING_STORE
 
 app = typer.Typer()
@@ -102,7 +102,7 @@ def ui(
 
     uri = os.environ.get("MLFLOW_TRACKING_URI") or _own_store(folder)
     if is_server(uri):
-        _show_views(uri, masked(uri).rstrip("/"))
+        _show_views(uri, masked(uri).replace(f"{HIDDEN}@", "").rstrip("/"))
         return
     with serving(uri, port) as (address, process):
         open_in_browser(address + _show_views(uri, address))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from kformer.errors import KformerError
 from kformer.tracking.connection import first_line, report, reporting_failures
 from kformer.tracking.journal import Entry, Journal
 from kformer.tracking.names import fit_name, fit_value
@@ -194,9 +195,10 @@ class Delivery:
         try:
             if entry["kind"] == "content":
                 self._client.log_dict(self._run_id, entry["content"], entry["name"])
-            else:
-                file = self._journal.path.parent / entry["path"]
+            elif (file := self._journal.path.parent / entry["path"]).is_file():
                 self._client.log_artifact(self._run_id, str(file))
+            else:
+                report(KformerError(f"{file}: is not there any more"))
         except Exception as error:  # noqa: BLE001 (stores of artifacts have errors of their own)
             self._position.postponed.append(start)
             self._away(first_line(error))

@@ -48,7 +48,7 @@ def prepare_store(uri: str, experiment: str, artifacts: Path) -> bool:
     be_quiet()
     from mlflow.exceptions import MlflowException
 
-    with _one_line(uri):
+    with one_line(uri):
         if not uri.strip():
             raise KformerError("it is blank")
         try:
@@ -144,8 +144,8 @@ def _correct_locations(file: Path, location: str, artifacts: Path) -> None:
 
 
 @contextmanager
-def _one_line(uri: str) -> Iterator[None]:
-    """Makes one line of what goes wrong with a store."""
+def one_line(uri: str) -> Iterator[None]:
+    """Makes one line of what goes wrong with a store: raises it as KformerError."""
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 

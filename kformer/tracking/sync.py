@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -62,7 +63,7 @@ class Sync:
     def _sender_of(self, journal: Journal) -> Sender:
         address = self._uri or self._noted_address(journal)
         if address not in self._senders:
-            self._senders[address] = Sender(address, self._note)
+            self._senders[address] = Sender(address, partial(self._note, address))
         return self._senders[address]
 
     def _noted_address(self, journal: Journal) -> str:
@@ -75,11 +76,10 @@ class Sync:
             )
         return address
 
-    def _note(self, reason: str) -> None:
+    def _note(self, address: str, reason: str) -> None:
         if not self.reason:
             self.reason = reason
-            where = masked(self._uri or self._default)
-            say(f"{where} takes no runs now ({reason}); they are kept, and sent later")
+            say(f"{masked(address)} takes no runs now ({reason}); they are kept, and sent later")
 
 
 def _begun(journal: Journal) -> int:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kformer.tracking.connection import be_quiet, connect
+from kformer.tracking.store import one_line
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -58,16 +59,16 @@ def views(uri: str) -> list[Views]:
     """The views of all experiments that have training runs, the last one first.
 
     Raises:
-        MlflowException: the store cannot be reached.
+        KformerError: the store cannot be reached or used.
     """
     be_quiet()
-    client = connect(uri)
-    experiments = client.search_experiments(order_by=["last_update_time DESC"])
-    return [
-        _views(client, each.experiment_id, each.name)
-        for each in experiments
-        if client.search_runs([each.experiment_id], _TRAININGS, max_results=1)
-    ]
+    with one_line(uri):
+        client = connect(uri)
+        return [
+            _views(client, each.experiment_id, each.name)
+            for each in client.search_experiments(order_by=["last_update_time DESC"])
+            if client.search_runs([each.experiment_id], _TRAININGS, max_results=1)
+        ]
 
 
 def _views(client: "MlflowClient", number: str, name: str) -> Views:

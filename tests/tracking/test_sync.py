@@ -354,6 +354,15 @@ class TestJournals:
         stage(tmp_path / "run.json", range(6, 11), resume="always")
         assert is_there_once(client, only_run())
 
+    def test_a_file_that_was_deleted_before_it_was_sent_is_told_and_holds_nothing_up(
+        self, client, only_run, tmp_path, capsys
+    ):
+        with tracked("run", tmp_path / ".mlflow_run.json", SETTINGS, TAGS) as run:
+            run.log_file(tmp_path / "page.html")
+        assert only_run().info.status == "FINISHED"
+        assert "page.html: is not there any more" in capsys.readouterr().err
+        assert Sync([tmp_path], os.environ["MLFLOW_TRACKING_URI"], "").send() == []
+
     def test_an_artifact_that_cannot_be_sent_holds_nothing_up_and_is_tried_again(
         self, client, only_run, tmp_path, monkeypatch
     ):

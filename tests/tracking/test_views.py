@@ -76,6 +76,13 @@ def test_a_browser_shows_the_runs_by_accuracy_and_the_conditions_compared(
     assert all(chart in charts for chart in ("test_accuracy", "cpu_seconds", "train_loss"))
 
 
+def test_a_server_that_does_not_answer_is_one_line(unusable, kformer, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", unusable["nobody answers"])
+    status, out, err = kformer("ui")
+    assert (status, out, err.count("\n")) == (1, "", 1)
+    assert "cannot be used (Connection refused); start the server" in err
+
+
 class TestServing:
     def test_a_store_that_is_not_there_is_told(self, tmp_path, kformer, monkeypatch):
         monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
