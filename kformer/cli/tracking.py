@@ -54,8 +54,7 @@ def sync(
 ) -> None:
     """Send to MLflow what was measured and is not there yet.
 
-    Without MLFLOW_TRACKING_URI, each run goes to the server that it was meant for, or to the
-    folder's own mlflow.db. Nothing is sent twice.
+    Without MLFLOW_TRACKING_URI, each run goes where it was meant to go. Nothing is sent twice.
 
     Example: `kformer sync`
     """
@@ -64,9 +63,7 @@ def sync(
     for folder in folders or []:
         if not folder.is_dir():
             raise KformerError(f"{folder}: there is no such folder; name one that holds runs")
-    searched = folders or [RESULTS, RESOURCES]
-    uri = os.environ.get("MLFLOW_TRACKING_URI")
-    senders = Sync(searched, uri, _own_store(searched[0]))
+    senders = Sync(folders or [RESULTS, RESOURCES], os.environ.get("MLFLOW_TRACKING_URI"))
     if follow:
         is_over = threading.Event()
         ended: list[str] = []

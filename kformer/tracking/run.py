@@ -15,7 +15,8 @@ from typing import Any, Literal, NamedTuple
 from uuid import uuid4
 
 from kformer.masking import masked, remember_secrets
-from kformer.tracking.connection import is_server, report, reporting_failures
+from kformer.tracking.connection import report, reporting_failures
+from kformer.tracking.database import database_of
 from kformer.tracking.journal import Entry, Journal
 from kformer.tracking.metrics import Metrics
 from kformer.tracking.names import flat
@@ -207,8 +208,7 @@ def _open(
             "name": name,
             "time": _now(),
             "experiment": os.environ.get("MLFLOW_EXPERIMENT_NAME") or "kformer",
-            # Where it may be sent later; passwords are not written down.
-            "server": masked(uri) if is_server(uri) else None,
+            **_where(uri, journal),
             # A run of a version that had no journals.
             "joins": journal.position.run_id if resume == "always" else "",
             "settings": settings,
@@ -220,6 +220,14 @@ def _open(
     if (config := Path(os.environ.get("KFORMER_CONFIG") or "")).is_file():
         run.log_file(config)
     return run
+
+
+def _where(uri: str, journal: Journal) -> dict[str, str]:
+    """Where a run may be sent later: a file, by its path from the journal on, since both may be
+    moved together, or an address, without its password."""
+    if file := database_of(uri):
+        return {"file": os.path.relpath(file.absolute(), journal.path.parent.absolute())}
+    return {"address": masked(uri)}
 
 
 def _status(entries: Sequence[Entry]) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from kformer.errors import KformerError
 from kformer.masking import HIDDEN, masked, remember_secrets
 from kformer.tracking.connection import say
+from kformer.tracking.database import address_of
 from kformer.tracking.journal import JOURNALS, Journal
 from kformer.tracking.sender import Sender
 
@@ -18,25 +19,23 @@ _SECONDS_BETWEEN_PASSES = 5.0
 class Sync:
     """Sends the journals below some folders, each to its store."""
 
-    def __init__(self, folders: Sequence[Path], uri: str | None, default: str) -> None:
+    def __init__(self, folders: Sequence[Path], uri: str | None) -> None:
         """Finds nothing yet.
 
         Args:
             folders: where journals lie, at any depth.
-            uri: where all of them are sent; None = each to the server that it names, or else to
-                the default.
-            default: address of the store for those that name no server.
+            uri: where all of them are sent; None = each to where it was meant to go.
         """
-        self._folders, self._uri, self._default = folders, uri, default
+        self._folders, self._uri = folders, uri
         self._senders: dict[str, Sender] = {}
         self.reason = ""
-        remember_secrets(uri or default)
+        remember_secrets(uri or "")
 
     def send(self) -> list[Journal]:
         """Sends what is new; returns the journals that are still not sent to their end.
 
         Raises:
-            KformerError: a server needs a password, and no address was given.
+            KformerError: the address of a run's store is not known, or not with its password.
         """
         # The run of a study comes before those that are nested in it.
         waiting = sorted(self._waiting(), key=_begun)
@@ -61,25 +60,29 @@ class Sync:
         return [journal for journal in map(Journal.at, found) if journal.is_waiting]
 
     def _sender_of(self, journal: Journal) -> Sender:
-        address = self._uri or self._noted_address(journal)
+        address = self._uri or _noted_address(journal)
         if address not in self._senders:
             self._senders[address] = Sender(address, partial(self._note, address))
         return self._senders[address]
-
-    def _noted_address(self, journal: Journal) -> str:
-        noted = [entry.get("server") for entry in journal.last_run()[:1]]
-        address = noted[0] if noted and isinstance(noted[0], str) else self._default
-        if HIDDEN in address:
-            raise KformerError(
-                f"{journal.path}: is for {address}, whose password is written nowhere; give the "
-                "whole address as MLFLOW_TRACKING_URI"
-            )
-        return address
 
     def _note(self, address: str, reason: str) -> None:
         if not self.reason:
             self.reason = reason
             say(f"{masked(address)} takes no runs now ({reason}); they are kept, and sent later")
+
+
+def _noted_address(journal: Journal) -> str:
+    """Where a run was meant to go."""
+    begin = next(iter(journal.last_run()), {})
+    file, address = begin.get("file"), begin.get("address")
+    if isinstance(file, str):
+        return address_of((journal.path.parent / file).resolve())
+    if not isinstance(address, str) or HIDDEN in address:
+        raise KformerError(
+            f"{journal.path}: its address ({address}) is not known, or not with its password; give "
+            "it as MLFLOW_TRACKING_URI"
+        )
+    return address
 
 
 def _begun(journal: Journal) -> int:

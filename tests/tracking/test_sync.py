@@ -193,7 +193,7 @@ def test_a_sender_that_is_killed_after_any_entry_sends_none_twice(
         left[0] = notes
         done = False
         with suppress(Killed):
-            done = not Sync([tmp_path], os.environ["MLFLOW_TRACKING_URI"], "").send()
+            done = not Sync([tmp_path], os.environ["MLFLOW_TRACKING_URI"]).send()
         if notes % 3 == 0:
             (tmp_path / ".mlflow_run.json").unlink(missing_ok=True)
     assert done
@@ -227,7 +227,7 @@ def test_eight_processes_at_once_on_a_fresh_store(store, tmp_path, monkeypatch):
         process.start()
     for process in started:
         process.join()
-    Sync([tmp_path], uri, "").send()  # where one has waited for the others for too long
+    Sync([tmp_path], uri).send()  # where one has waited for the others for too long
     from mlflow import MlflowClient
 
     client = MlflowClient(uri)
@@ -250,7 +250,7 @@ class TestFollow:
         left = []
         following = threading.Thread(
             target=lambda: left.append(
-                Sync([tmp_path], store.uri, "").follow(is_over, lambda: end_run(study, "FAILED"))
+                Sync([tmp_path], store.uri).follow(is_over, lambda: end_run(study, "FAILED"))
             )
         )
         following.start()
@@ -281,7 +281,7 @@ class TestTheCommand:
         assert last.startswith("error: 2 runs are not in MLflow as a whole (")
         assert last.endswith(f"; nothing is lost: kformer sync {tmp_path} sends what is missing")
 
-    def test_without_an_address_runs_go_to_their_server_or_to_the_stores_file(
+    def test_without_an_address_runs_go_to_their_server(
         self, tmp_path, kformer, monkeypatch, store, client
     ):
         with silent_server() as (address, taken):
@@ -294,6 +294,24 @@ class TestTheCommand:
             assert kformer("sync", tmp_path)[0] == 1
             assert taken
 
+    @pytest.mark.parametrize("name", ["a", "a ü"])
+    def test_a_store_that_was_moved_with_its_runs_gets_them(
+        self, tmp_path, kformer, monkeypatch, name
+    ):
+        folder = tmp_path / "before"
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
+        monkeypatch.setenv("KFORMER_TRACKING_IS_SENT", "1")
+        monkeypatch.chdir(tmp_path)
+        stage(folder / "run" / ".mlflow_run.json", range(1, 3))
+        monkeypatch.delenv("MLFLOW_TRACKING_URI")
+        folder.rename(tmp_path / name)
+        assert kformer("sync", name)[0] == 0
+        from mlflow import MlflowClient
+
+        client = MlflowClient(f"sqlite:///{tmp_path / name / 'mlflow.db'}")
+        (run,) = runs_of(client, "kformer")
+        assert is_there_once(client, run, range(1, 3))
+
     def test_a_server_with_a_password_is_asked_for(self, tmp_path, kformer, monkeypatch):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:s3cret@127.0.0.1:{free_port()}")
         monkeypatch.setenv("KFORMER_TRACKING_IS_SENT", "1")
@@ -301,7 +319,7 @@ class TestTheCommand:
         monkeypatch.delenv("MLFLOW_TRACKING_URI")
         status, _, err = kformer("sync", tmp_path)
         assert status == 1
-        assert "give the whole address as MLFLOW_TRACKING_URI" in err
+        assert "not with its password; give it as MLFLOW_TRACKING_URI" in err
         assert "s3cret" not in err + Journal(tmp_path / ".mlflow_run.json").path.read_text()
 
     def test_a_folder_that_is_not_there_is_told(self, tmp_path, kformer):
@@ -361,7 +379,7 @@ class TestJournals:
             run.log_file(tmp_path / "page.html")
         assert only_run().info.status == "FINISHED"
         assert "page.html: is not there any more" in capsys.readouterr().err
-        assert Sync([tmp_path], os.environ["MLFLOW_TRACKING_URI"], "").send() == []
+        assert Sync([tmp_path], os.environ["MLFLOW_TRACKING_URI"]).send() == []
 
     def test_an_artifact_that_cannot_be_sent_holds_nothing_up_and_is_tried_again(
         self, client, only_run, tmp_path, monkeypatch
@@ -374,5 +392,5 @@ class TestJournals:
             patched.setattr(type(client), "log_dict", broken)
             stage(tmp_path / ".mlflow_run.json")
         assert points(client, only_run(), "loss") == [(step, 1 / step) for step in range(1, 11)]
-        assert Sync([tmp_path], os.environ["MLFLOW_TRACKING_URI"], "").send() == []
+        assert Sync([tmp_path], os.environ["MLFLOW_TRACKING_URI"]).send() == []
         assert is_there_once(client, only_run())
