@@ -201,7 +201,7 @@ class Delivery:
                 report(KformerError(f"{file}: is not there any more"))
         except Exception as error:  # noqa: BLE001 (stores of artifacts have errors of their own)
             self._position.postponed.append(start)
-            self._away(first_line(error))
+            self._away(f"artifacts: {first_line(error)}")
 
 
 def _existing(client: "MlflowClient", run_id: str) -> "Run | None":
