@@ -34,9 +34,9 @@ schemas: install
 	done
 	kformer schema readme > config/README.md
 
-# Only this machine can reach it: there is no password.
+# Prints and opens where runs and conditions are shown.
 ui: install
-	mlflow ui --backend-store-uri sqlite:///results/mlflow.db --host 127.0.0.1 --port 5000 --workers 1
+	kformer ui
 
 clean:
 	rm -rf results resources .snakemake

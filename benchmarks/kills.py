@@ -118,6 +118,7 @@ def points(folder: Path) -> Counter[tuple[Any, ...]]:
         select tags.value, metrics.key, metrics.step, metrics.value from metrics
         join runs using (run_uuid) join tags using (run_uuid)
         where tags.key = 'condition' and runs.lifecycle_stage = 'active'
+        and metrics.key not like 'system/%'
     """
     with sqlite3.connect(folder / "results/mlflow.db") as store:
         rows = store.execute(query).fetchall()

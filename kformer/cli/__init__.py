@@ -23,6 +23,7 @@ from kformer.cli import (
     retrieval,
     runs,
     share,
+    tracking,
 )
 from kformer.errors import KformerError
 from kformer.masking import MaskedLogRecord
@@ -37,7 +38,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for group in (data, encoders, retrieval, runs, evaluation, results, report, ask, share):
+_GROUPS = (data, encoders, retrieval, runs, evaluation, results, report, ask, share, tracking)
+for group in _GROUPS:
     app.add_typer(group.app)
 
 

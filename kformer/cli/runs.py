@@ -1,6 +1,5 @@
 """Commands on runs: train, evaluate, compare."""
 
-import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,13 +20,11 @@ from kformer.cli.options import (
     load,
     tables_of_knowledge,
 )
-from kformer.cli.stage import tracked_stage, tracked_training
-from kformer.errors import KformerError
+from kformer.cli.stage import data_sets, tracked_stage, tracked_training
 from kformer.io.file_writing import sha256_of
 from kformer.io.output_names import ComparisonReport, RunFolder
-from kformer.masking import masked
 from kformer.study.stage_versions import train_version
-from kformer.tracking import Resume
+from kformer.tracking import DataSet, Resume
 from kformer.training.interruption import Interruption
 
 app = typer.Typer()
@@ -107,7 +104,8 @@ def train(
             return
         version = train_version(section.model.injection)
         # A killed run is resumed in MLflow only if it would come to the same numbers.
-        inputs = [sha256_of(path) for path in (question_tokens, *(tables or ()))]
+        read = _read_by(question_tokens, tables)
+        inputs = [each.digest for each in read]
         numbers = {"version": version, "inputs": inputs, "encoder_content": content}
         logged = {"seed": seed, **section.model_dump(mode="json"), **numbers}
         run = RunFolder(out)
@@ -116,6 +114,7 @@ def train(
             is_known = checkpoints.exists() or run.finished.path.exists()
             resume: Resume = "same settings" if is_known else "unfinished"
             with tracked_training("train", run, logged, resume) as stage:
+                stage.run.log_inputs(read, "train")
                 stage.finish(
                     train_run(
                         section,
@@ -153,6 +152,7 @@ def evaluate(
     tables = tables_of_knowledge(fact_tokens, retrieval)
     with tracked_training("evaluate", RunFolder(run), {}) as stage:
         stage.finish(predict(run, question_tokens, tables, out, states))
+        stage.run.log_inputs(_read_by(question_tokens, tables), "evaluate")
 
 
 @app.command()
@@ -167,6 +167,8 @@ def answer_by_retrieval(questions: QuestionsFile, retrieval: RetrievalFile, out:
     run = RunFolder(out.parent)
     with tracked_training("evaluate", run, {"answer_by": "retrieval"}) as stage:
         stage.finish(retrieval_only.answer_by_retrieval(questions, retrieval, out))
+        read = data_sets({"questions": questions, "retrieval": retrieval})
+        stage.run.log_inputs(read, "evaluate")
 
 
 @app.command()
@@ -261,19 +263,7 @@ def import_fairseq(
     )
 
 
-@app.command()
-def prepare_tracking(
-    artifacts: Annotated[Path, typer.Option(help="Where artifacts go.")],
-) -> None:
-    """Create the MLflow store and experiment, before parallel jobs open them.
-
-    Both are read from the environment: MLFLOW_TRACKING_URI and MLFLOW_EXPERIMENT_NAME.
-    """
-    from kformer.tracking import prepare_store
-
-    try:
-        uri, name = os.environ["MLFLOW_TRACKING_URI"], os.environ["MLFLOW_EXPERIMENT_NAME"]
-    except KeyError as error:
-        raise KformerError(f"{error.args[0]}: set this environment variable") from None
-    prepare_store(uri, name, artifacts)
-    typer.echo(f"tracking: experiment {name} in {masked(uri)}", err=True)
+def _read_by(question_tokens: Path, tables: tuple[Path, Path] | None) -> list[DataSet]:
+    """What training and evaluation read."""
+    knowledge = zip(("fact_tokens", "retrieval"), tables or (), strict=False)
+    return data_sets({"question_tokens": question_tokens, **dict(knowledge)})

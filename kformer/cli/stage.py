@@ -1,5 +1,6 @@
 """One stage at work: its MLflow run, and the line that says what came out."""
 
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,8 +11,10 @@ from typing import Any
 import typer
 
 from kformer.errors import KformerError
-from kformer.io.output_names import RunFolder
-from kformer.tracking import Resume, TrackedRun, tracked
+from kformer.io.file_writing import sha256_of
+from kformer.io.output_names import RUN_MEMORY, RunFolder
+from kformer.study.condition_settings import settings_of_condition
+from kformer.tracking import DataSet, Resume, TrackedRun, flat, measuring_system, tracked
 
 
 @dataclass
@@ -44,15 +47,36 @@ def tracked_stage(name: str, out: Path, settings: Mapping[str, Any]) -> Iterator
 
 @contextmanager
 def tracked_training(
-    name: str, folder: RunFolder, settings: Mapping[str, Any], resume: Resume = "always"
+    name: str,
+    folder: RunFolder,
+    settings: Mapping[str, Any],
+    resume: Resume = "always",
 ) -> Iterator[RunningStage]:
     """Training or evaluation: both are in the one MLflow run of their condition and seed."""
     tags = {"stage": "run", "condition": folder.condition}
     if folder.seed is not None:
         tags["seed"] = str(folder.seed)
-    memory = folder.path / ".mlflow_run.json"
-    with tracked(folder.title, memory, settings, tags, resume) as run:
+    known = _known_settings(folder.condition)
+    tracking = tracked(folder.title, folder.tracking, settings, tags, resume, known)
+    with tracking as run, measuring_system(run):
         yield RunningStage(f"{name} {folder.title}", run, time.monotonic())
+
+
+def data_sets(files: Mapping[str, Path]) -> list[DataSet]:
+    """Files that a stage reads, by what they are to it, for `TrackedRun.log_inputs`."""
+    return [DataSet(name, sha256_of(path), str(path)) for name, path in files.items()]
+
+
+def _known_settings(condition: str) -> dict[str, Any]:
+    """The settings of a condition in its study, those first that the baseline has otherwise."""
+    config = os.environ.get("KFORMER_CONFIG")
+    settings = settings_of_condition(Path(config), condition) if config else None
+    if not settings:
+        return {}
+    read, own, baseline = map(flat, settings)
+    changed = {key: value for key, value in read.items() if own.get(key) != baseline.get(key)}
+    changes = ", ".join(f"{key}: {value}" for key, value in changed.items())
+    return {"changes": changes or "none", **changed, **read}
 
 
 def print_summary(name: str, summary: Mapping[str, Any], ending: str = "") -> None:
@@ -64,7 +88,7 @@ def print_summary(name: str, summary: Mapping[str, Any], ending: str = "") -> No
 def _memory_of(out: Path) -> Path:
     if not out.name:
         raise KformerError(f"--out: {out} is no new file or folder; give it a name")
-    return out.with_name(f".{out.name}.mlflow_run.json")
+    return out.with_name(f".{out.name}.{RUN_MEMORY}")
 
 
 def _short(value: Any) -> str:

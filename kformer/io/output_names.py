@@ -9,6 +9,9 @@ from pathlib import Path
 
 from kformer.errors import KformerError
 
+RUN_MEMORY = "mlflow_run.json"
+"""Ends the hidden names of what remembers an MLflow run, beside what it is about."""
+
 INDEX_DESCRIPTION = "index.json"
 """In the folder of an index: what it holds. It is written last."""
 
@@ -49,6 +52,11 @@ class RunFolder:
         Who runs the stages may delete the outputs of a job that was killed, finished or not.
         """
         return RunFolder(self.path / ".finished")
+
+    @property
+    def tracking(self) -> Path:
+        """What remembers the MLflow run."""
+        return self.path / f".{RUN_MEMORY}"
 
     @property
     def predictions(self) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from kformer.errors import KformerError
 from kformer.io.file_writing import link_or_copy, replacing
-from kformer.io.output_names import RunFolder
+from kformer.io.output_names import RUN_MEMORY, RunFolder
 from kformer.study import paths
 from kformer.study.layout import Layout
 
@@ -45,7 +45,7 @@ def tell_or_keep(study: Layout, replaced: Sequence[RunFolder]) -> None:
             shutil.copytree(
                 study.folder,
                 partial,
-                ignore=lambda folder, _: _NOT_KEPT if Path(folder) == study.folder else (),
+                ignore=lambda folder, names: _left_out(study.folder, folder, names),
                 copy_function=link_or_copy,
             )
         advice = f"what is there is kept in {folder}"
@@ -59,3 +59,9 @@ def tell_or_keep(study: Layout, replaced: Sequence[RunFolder]) -> None:
     if kept is None and sys.stderr.isatty():
         print(f"starting in {_SECONDS_TO_STOP} s; Ctrl-C stops", file=sys.stderr, flush=True)
         time.sleep(_SECONDS_TO_STOP)
+
+
+def _left_out(top: Path, folder: str, names: Sequence[str]) -> set[str]:
+    """What of a folder is not kept; the MLflow runs stay those of what is made again."""
+    of_runs = {name for name in names if RUN_MEMORY in name}
+    return of_runs | (_NOT_KEPT if Path(folder) == top else set())

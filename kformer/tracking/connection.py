@@ -15,11 +15,12 @@ from kformer.masking import masked, needs_encoding, remember_secrets, user_info,
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-# MLflow's own 7 tries of 2 minutes keep a job waiting where a server is gone or hangs.
-_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
-_LITTLE_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+# MLflow's own 7 tries of 2 minutes keep a job waiting where a server is gone or hangs; here whoever
+# sends tries again later.
+_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 
 _reported: set[str] = set()
+_kept: set[str] = set()
 
 
 def be_quiet() -> None:
@@ -28,20 +29,20 @@ def be_quiet() -> None:
     It has to be called before MLflow is imported.
     """
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 
-def connect(uri: str, soon: bool = False) -> "MlflowClient":
+def connect(uri: str) -> "MlflowClient":
     """A client of a store or server.
 
     Args:
         uri: its address.
-        soon: give up after seconds where it does not answer, since a person waits.
 
     Raises:
         KformerError: MLflow would misunderstand the address.
     """
     remember_secrets(uri)
-    for name, value in (_LITTLE_PATIENCE if soon else _PATIENCE).items():
+    for name, value in _PATIENCE.items():
         os.environ.setdefault(name, value)
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # which says every retry
     if is_server(uri):
@@ -92,6 +93,16 @@ def report(error: Exception) -> None:
         say(f"not logged ({reason}); results are not affected")
 
 
+def report_kept(reason: str) -> None:
+    """Says once that something could not be sent now."""
+    if not _kept:
+        _kept.add(reason)
+        say(
+            f"not sent to MLflow ({reason}); it is kept, and the next stage of the run or "
+            "`kformer sync` sends it; results are not affected"
+        )
+
+
 def say(line: str) -> None:
     """Prints a line on stderr as one of tracking."""
     print(f"tracking: {line}", file=sys.stderr)
@@ -100,4 +111,13 @@ def say(line: str) -> None:
 def first_line(error: Exception) -> str:
     """What an error says, in one line and without secrets of addresses."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return without_secrets(lines[0])
+    is_of_network = re.match(r"API request to .* failed with (timeout )?exception", lines[0])
+    return without_secrets(_of_the_network(error) if is_of_network else lines[0])
+
+
+def _of_the_network(error: BaseException) -> str:
+    """What the system said where nobody answered, without the libraries' words around it."""
+    while before := error.__cause__ or error.__context__:
+        error = before
+    told = error.strerror if isinstance(error, OSError) else None
+    return told or " ".join(str(error).split()) or type(error).__name__

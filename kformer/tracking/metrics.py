@@ -1,107 +1,80 @@
-"""Metrics of one run: sent in batches, and every point just once, however often it is resumed."""
+"""The points of a run's metrics: every one just once, however often the run is resumed."""
 
 import math
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
 
-from kformer.tracking.connection import report
+from kformer.tracking.journal import Entry
 from kformer.tracking.names import fit_name
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-    from mlflow.entities import Metric, Run
-
-_SECONDS_BETWEEN_BATCHES = 5.0
-_LONGEST_PAUSE = 300.0  # seconds; the pause grows while a server is out of reach
-_AT_ONCE = 1000
 
 
 class Metrics:
-    """The metrics of a run that was just begun, or is resumed with those that it has."""
+    """The points that a run has, by name and step; MLflow cannot delete any."""
 
-    def __init__(self, client: "MlflowClient", run: "Run") -> None:
-        self._client, self._run_id = client, run.info.run_id
-        self._was_finished = run.info.status == "FINISHED"
-        # MLflow cannot delete points, so those that are there must not be logged again.
-        self._points = {
-            name: {each.step: each.value for each in client.get_metric_history(self._run_id, name)}
-            for name in run.data.metrics
-        }
-        self._waiting: list[Metric] = []
-        self._sent, self._pause = time.monotonic(), _SECONDS_BETWEEN_BATCHES
+    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+        """Takes what the journal of a resumed run has of it."""
+        self._points: dict[str, dict[int, float]] = {}
+        self._was_finished = False
+        for entry in entries:
+            if entry["kind"] == "metrics":
+                self._note(entry["values"], entry["step"])
+            elif entry["kind"] == "end":
+                self._was_finished = entry["status"] == "FINISHED"
 
-    def add(self, values: Mapping[str, float | None], step: int) -> None:
-        """Adds a point to each curve; one that is there already stays as it is.
+    def new(self, values: Mapping[str, float | None], step: int) -> list[Entry]:
+        """What is to be written of measurements; points that are there already stay as they are.
 
         A resumed training repeats the steps behind its checkpoint, with the same values.
         """
-        for key, value in values.items():
-            if value is not None and step not in self._points.get(fit_name(key), {}):
-                self._append(fit_name(key), value, step)
-        if time.monotonic() - self._sent > self._pause:
-            self.flush()
+        named = {fit_name(key): value for key, value in values.items() if value is not None}
+        return self._entries(
+            {
+                name: as_float(value)
+                for name, value in named.items()
+                if step not in self._points.get(name, {})
+            },
+            step,
+        )
 
-    def add_results(self, values: Mapping[str, float]) -> None:
-        """Adds numbers that have no step, as step 0; not those that are curves.
+    def new_results(self, values: Mapping[str, float]) -> list[Entry]:
+        """The same of numbers that have no step, as step 0; not those that are curves.
 
         Where a finished stage is done again and comes to other results, they become the next step.
         Where they are the same, such as after a kill, its times are not logged again either. A
         stage that was killed after it had logged them is not done again, it is finished.
         """
         last = {key: self._last(key) for key in values}
-        results = {key: value for key, value in values.items() if not _is_measured(key)}
         is_other = any(
-            step is not None and not _equal(step[1], results[key])
+            step is not None and not _equal(step[1], values[key])
             for key, step in last.items()
-            if key in results
+            if not _is_measured(key)
         )
+        by_step: dict[int, dict[str, float]] = {}
         for key, value in values.items():
             before = last[key]
             if fit_name(key) not in self._points:
-                self._append(fit_name(key), value, 0)
+                by_step.setdefault(0, {})[fit_name(key)] = as_float(value)
             elif before and self._was_finished and is_other and not _equal(before[1], value):
-                self._append(fit_name(key), value, before[0] + 1)
+                by_step.setdefault(before[0] + 1, {})[fit_name(key)] = as_float(value)
+        return [entry for step, each in by_step.items() for entry in self._entries(each, step)]
+
+    def last_step(self, name: str) -> int:
+        """The last step of a curve; −1 where there is none."""
+        return max(self._points.get(fit_name(name), {}), default=-1)
 
     def _last(self, key: str) -> tuple[int, float] | None:
         """Step and value of a result that was logged before; None for a curve, or what is new."""
         steps = self._points.get(fit_name(key), {})
         return (max(steps), steps[max(steps)]) if 0 in steps else None
 
-    def flush(self) -> None:
-        """Sends what is waiting; it goes on waiting where that fails."""
-        try:
-            while self._waiting:
-                self._send(self._waiting[:_AT_ONCE])
-                del self._waiting[:_AT_ONCE]
-            self._pause = _SECONDS_BETWEEN_BATCHES
-        except Exception as error:  # noqa: BLE001 (whatever MLflow raises, the work continues)
-            report(error)
-            self._pause = min(2 * self._pause, _LONGEST_PAUSE)
-        self._sent = time.monotonic()
-
-    def _append(self, name: str, value: float, step: int) -> None:
-        from mlflow.entities import Metric
-
-        self._points.setdefault(name, {})[step] = as_float(value)
-        # With the time of the measurement, a point that is sent twice is one point.
+    def _entries(self, values: Mapping[str, float], step: int) -> list[Entry]:
+        self._note(values, step)
         now = int(time.time() * 1000)
-        self._waiting.append(Metric(name, as_float(value), now, step))
+        return [{"kind": "metrics", "step": step, "time": now, "values": values}] if values else []
 
-    def _send(self, metrics: "list[Metric]") -> None:
-        """Logs metrics together or, where MLflow refuses them, one by one."""
-        from mlflow.exceptions import MlflowException
-
-        try:
-            self._client.log_batch(self._run_id, metrics=metrics)
-        except MlflowException as error:
-            if error.error_code != "INVALID_PARAMETER_VALUE":
-                raise
-            if len(metrics) == 1:
-                report(error)
-                return
-            for metric in metrics:
-                self._send([metric])
+    def _note(self, values: Mapping[str, float], step: int) -> None:
+        for name, value in values.items():
+            self._points.setdefault(name, {})[step] = value
 
 
 def as_float(value: float) -> float:

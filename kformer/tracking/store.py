@@ -14,6 +14,11 @@ from kformer.tracking.connection import be_quiet, connect, first_line, is_server
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+_AWAY = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE")  # no answer, or one of a gateway
+
+STUDY_STAGE = "study"
+"""The stage of the run in which those of all stages of a study are nested."""
+
 # Where MLflow writes addresses of artifacts.
 _LOCATIONS = {
     "experiments": "artifact_location",
@@ -22,7 +27,7 @@ _LOCATIONS = {
 }
 
 
-def prepare_store(uri: str, experiment: str, artifacts: Path) -> None:
+def prepare_store(uri: str, experiment: str, artifacts: Path) -> bool:
     """Creates store and experiment, once, before parallel jobs open them.
 
     An SQLite store that is damaged is moved aside. In a project that was copied or moved, the store
@@ -33,28 +38,47 @@ def prepare_store(uri: str, experiment: str, artifacts: Path) -> None:
         experiment: name of the MLflow experiment.
         artifacts: where artifacts go, unless a server decides that itself.
 
+    Returns:
+        False where it is a server that does not answer now, which is said: runs are sent later.
+
     Raises:
-        KformerError: the address cannot be reached or used, or the experiment was deleted.
+        KformerError: the address cannot be used, or the experiment was deleted.
     """
     remember_secrets(uri)
     be_quiet()
-    with _one_line(uri):
+    from mlflow.exceptions import MlflowException
+
+    with one_line(uri):
         if not uri.strip():
             raise KformerError("it is blank")
-        file = database.database_of(uri)
-        is_own = file is not None and _lies_with(file, artifacts)
-        if file:
-            database.make_usable(file, is_own)
-        client = connect(uri, soon=True)
-        server_decides = is_server(uri) or uri.startswith("databricks")
-        asked = artifacts.resolve().as_uri()
-        number = experiment_id(client, experiment, None if server_decides else asked)
+        try:
+            _prepare(uri, experiment, artifacts)
+        except MlflowException as error:
+            if not (is_server(uri) and error.error_code in _AWAY):
+                raise
+            say(
+                f"{masked(uri)} does not answer ({first_line(error)}); the study runs without it, "
+                "and what is measured is kept, and sent when it answers"
+            )
+            return False
+    return True
+
+
+def _prepare(uri: str, experiment: str, artifacts: Path) -> None:
+    file = database.database_of(uri)
+    is_own = file is not None and _lies_with(file, artifacts)
+    if file:
+        database.make_usable(file, is_own)
+    client = connect(uri)
+    server_decides = is_server(uri) or uri.startswith("databricks")
+    asked = artifacts.resolve().as_uri()
+    number = experiment_id(client, experiment, None if server_decides else asked)
+    location = client.get_experiment(number).artifact_location
+    if file and is_own and location != asked:
+        _correct_locations(file, location, artifacts)
         location = client.get_experiment(number).artifact_location
-        if file and is_own and location != asked:
-            _correct_locations(file, location, artifacts)
-            location = client.get_experiment(number).artifact_location
-        if not server_decides and location != asked:
-            say(f"the store says that artifacts of {experiment} go to {masked(location)}")
+    if not server_decides and location != asked:
+        say(f"the store says that artifacts of {experiment} go to {masked(location)}")
 
 
 def create_if_missing(uri: str) -> None:
@@ -91,6 +115,12 @@ def experiment_id(client: "MlflowClient", name: str, location: str | None = None
     return found.experiment_id
 
 
+def study_run(client: "MlflowClient", experiment: str) -> str | None:
+    """The run of the study in an experiment, in which those of its stages are nested."""
+    found = client.search_runs([experiment], f"tags.stage = '{STUDY_STAGE}'", max_results=1)
+    return found[0].info.run_id if found else None
+
+
 def _lies_with(file: Path, artifacts: Path) -> bool:
     """Whether a store lies in the folder of results where the folder of the study is, too."""
     return file.resolve().parent == artifacts.resolve().parent.parent
@@ -114,8 +144,8 @@ def _correct_locations(file: Path, location: str, artifacts: Path) -> None:
 
 
 @contextmanager
-def _one_line(uri: str) -> Iterator[None]:
-    """Makes one line of what goes wrong with a store."""
+def one_line(uri: str) -> Iterator[None]:
+    """Makes one line of what goes wrong with a store: raises it as KformerError."""
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 

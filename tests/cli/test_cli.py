@@ -11,7 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from kformer.cli import ask, data, evaluation, report, results, retrieval, runs, share
+from kformer.cli import (
+    ask,
+    data,
+    evaluation,
+    report,
+    results,
+    retrieval,
+    runs,
+    share,
+    tracking,
+)
 from kformer.io.contents import Contents
 from kformer.io.tables import read_rows, write_table
 
@@ -226,7 +236,7 @@ class TestMistakes:
 
 COMMANDS = [
     command
-    for group in (data, retrieval, runs, evaluation, results, report, ask, share)
+    for group in (data, retrieval, runs, evaluation, results, report, ask, share, tracking)
     for command in group.app.registered_commands
 ]
 

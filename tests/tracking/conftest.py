@@ -43,7 +43,8 @@ def client(store, monkeypatch):
 
 @pytest.fixture(autouse=True)
 def nothing_reported_yet(monkeypatch):
-    monkeypatch.setattr(connection, "_reported", set())
+    for said in ("_reported", "_kept"):
+        monkeypatch.setattr(connection, said, set())
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """MLflow: what is logged, which run is resumed, and that work never fails because of it."""
 
 import json
+import subprocess
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +11,8 @@ import pytest
 from kformer.cli.stage import tracked_training
 from kformer.errors import KformerError
 from kformer.io.output_names import RunFolder
-from kformer.tracking import metrics, run, tracked
+from kformer.tracking import DataSet, tracked
+from kformer.tracking import run as stages
 
 SETTINGS = {"model": {"injection": "ffn", "layers": [1, 3]}, "seed": 1}
 TAGS = {"stage": "run", "condition": "kformer"}
@@ -81,6 +83,53 @@ class TestWhatIsLogged:
         expected = None if seed is None else str(seed)
         assert logged.data.tags.get("seed") == logged.data.params.get("seed") == expected
 
+    def test_what_a_condition_has_otherwise_than_the_baseline_is_told(
+        self, client, tmp_path, monkeypatch
+    ):
+        everything = {"model": {"injection": "none", "facts": 5}, "retrieval": {"control": None}}
+        changed = {"model": {"injection": "ffn", "facts": 5}, "retrieval": {"control": "shuffle"}}
+        conditions = {
+            "none": {"read": {"model": {"injection": "none"}}, "all": everything},
+            "kformer": {"read": changed, "all": changed},
+        }
+        content = {"baseline": "none", "conditions": conditions}
+        (tmp_path / "conditions.json").write_text(json.dumps(content))
+        monkeypatch.setenv("KFORMER_CONFIG", str(tmp_path / "config.json"))
+
+        def parameters(condition):
+            folder = RunFolder.of(tmp_path, condition, 1)
+            with tracked_training("train", folder, {"model": {"injection": "ffn"}}):
+                pass
+            return client.get_run(id_in(folder.tracking)).data.params
+
+        kformer = parameters("kformer")
+        assert kformer["changes"] == "model.injection: ffn, retrieval.control: shuffle"
+        assert kformer["model.facts"] == "5"
+        assert kformer["retrieval.control"] == "shuffle"
+        assert parameters("none")["changes"] == "none"
+        assert "changes" not in parameters("of another study")
+
+    def test_where_it_comes_from(self, client, memory):
+        tags = client.get_run(do(memory)).data.tags
+        assert tags["mlflow.source.name"].startswith("kformer")
+        assert tags["kformer.command"].startswith(tags["mlflow.source.name"])
+        commit = subprocess.run(
+            ["git", "-C", Path(__file__).parent, "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+        )
+        assert tags.get("mlflow.source.git.commit", "") == commit.stdout.strip()
+
+    def test_data_sets_that_were_read_each_once(self, client, memory):
+        read = [DataSet("facts", "0123456789abcdef" * 4, "results/facts.parquet")]
+        for _ in range(2):
+            with tracked("run", memory, SETTINGS, TAGS, "always") as run:
+                run.log_inputs(read, "train")
+        (found,) = client.get_run(id_in(memory)).inputs.dataset_inputs
+        assert (found.dataset.name, found.dataset.digest) == ("facts", "0123456789abcdef")
+        assert json.loads(found.dataset.source) == {"uri": "results/facts.parquet"}
+        assert [(tag.key, tag.value) for tag in found.tags] == [("mlflow.data.context", "train")]
+
     def test_files_and_the_config_of_the_experiment(self, client, memory, tmp_path, monkeypatch):
         (tmp_path / "config.json").write_text("{}")
         (tmp_path / "figure.svg").write_text("<svg/>")
@@ -99,7 +148,7 @@ class TestWhatIsLogged:
                 run.log({"loss": 1.0 / (step + 1)}, step)
             assert sent() == 0
             later = SimpleNamespace(time=time.time, monotonic=lambda: time.monotonic() + 60)
-            monkeypatch.setattr(metrics, "time", later)
+            monkeypatch.setattr(stages, "time", later)
             run.log({"loss": 0.0}, 50)
             assert sent() == 51
 
@@ -165,26 +214,14 @@ class TestWhichRunIsResumed:
         assert second != first
         assert client.get_run(second).info.status == "FINISHED"
 
-    def test_a_run_that_this_store_does_not_have_is_forgotten(self, client, memory, start, capsys):
+    def test_a_run_that_this_store_does_not_have_is_found_by_its_own_id(
+        self, client, memory, start, capsys
+    ):
         first = start()
         memory.write_text(json.dumps(json.loads(memory.read_text()) | {"run_id": "0" * 32}))
-        second = do(memory)
-        assert second not in (first, "0" * 32)
-        assert client.get_run(second).info.status == "FINISHED"
-        assert "superseded_by" not in client.get_run(first).data.tags
-        assert "not logged" not in capsys.readouterr().err
-
-    def test_a_run_that_was_killed_before_its_parameters_were_logged_gets_them(
-        self, client, memory, monkeypatch
-    ):
-        with monkeypatch.context() as patched:
-            patched.setattr(run, "_log_settings", lambda *_: None)
-            with pytest.raises(ValueError, match="x"), tracked("run", memory, SETTINGS, TAGS):
-                raise ValueError("x")
-        first = id_in(memory)
-        assert client.get_run(first).data.params == {}
         assert do(memory) == first
-        assert client.get_run(first).data.params["model.injection"] == "ffn"
+        assert client.get_run(first).info.status == "FINISHED"
+        assert "not logged" not in capsys.readouterr().err
 
     def test_the_finished_run_of_the_same_settings_is_resumed_where_work_goes_on(
         self, client, memory
@@ -247,7 +284,7 @@ class TestWithoutMlflow:
                 run.log_summary({"accuracy": 0.5})
         assert not memory.exists()
         (line,) = (line for line in capsys.readouterr().err.splitlines() if "tracking:" in line)
-        assert line.startswith("tracking: not logged (")
+        assert line.startswith("tracking: not sent to MLflow (")
         assert line.endswith("; results are not affected")
 
     @pytest.mark.slow  # for the store
@@ -266,5 +303,5 @@ class TestWithoutMlflow:
             run.log_summary({"accuracy": 0.5})
             run.log_file(Path("nowhere"))
         reported = capsys.readouterr().err
-        assert reported.count("tracking: not logged (the disk is full); results") == 1
+        assert reported.count("tracking: not sent to MLflow (the disk is full); it is kept") == 1
         assert "and more" not in reported

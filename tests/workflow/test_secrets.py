@@ -75,6 +75,7 @@ def mlflow_server(tmp_path, monkeypatch):
 
     store = tmp_path / "server"
     create_if_missing(store / "mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # the server sets it, for all tests after this
     monkeypatch.setenv("_MLFLOW_SERVER_FILE_STORE", f"sqlite:///{store / 'mlflow.db'}")
     monkeypatch.setenv("_MLFLOW_SERVER_ARTIFACT_ROOT", "mlflow-artifacts:/")
     monkeypatch.setenv("_MLFLOW_SERVER_ARTIFACT_DESTINATION", str(store / "artifacts"))

@@ -48,6 +48,11 @@ def test_one_mlflow_run_carries_training_and_evaluation(study):
     measured = {"train_loss", "validation_accuracy", "test_accuracy", "changed_without_facts"}
     assert measured <= kformer.data.metrics.keys()
     assert kformer.data.params["model.injection"] == "ffn"
+    assert kformer.data.params["retrieval.top_k"] == "4"
+    assert kformer.data.params["changes"] == "model.injection: ffn, model.key_init: identity"
+    read = {each.dataset.name for each in kformer.inputs.dataset_inputs}
+    assert read == {"question_tokens", "fact_tokens", "retrieval"}
+    assert "system/process_memory_usage_megabytes" in kformer.data.metrics
     artifacts = {each.path for each in client.list_artifacts(kformer.info.run_id)}
     assert {"config.json", "settings.json", "summary.json"} <= artifacts
     stages = {run.data.tags["stage"] for run in runs}
@@ -61,7 +66,7 @@ def test_one_mlflow_run_carries_training_and_evaluation(study):
         "control",
         "featurize",
     }
-    assert stages == {*data, "run", "compare"}
+    assert stages == {*data, "run", "compare", "study"}
     (per_question,) = [
         run
         for run in runs
@@ -70,6 +75,20 @@ def test_one_mlflow_run_carries_training_and_evaluation(study):
     assert per_question.data.metrics["gold_recall_at_5"] == 1.0
     artifacts = {each.path for each in client.list_artifacts(per_question.info.run_id)}
     assert {"retrieval.md", "sample.html"} <= artifacts
+
+
+def test_runs_are_nested_in_that_of_the_study_and_jobs_leave_it_to_another_to_send_them(study):
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{study}/results/mlflow.db")
+    runs = client.search_runs([client.get_experiment_by_name("tiny").experiment_id])
+    (parent,) = [run for run in runs if run.data.tags["stage"] == "study"]
+    parents = {run.data.tags.get("mlflow.parentRunId") for run in runs if run is not parent}
+    assert parents == {parent.info.run_id}
+    journals = [*study.rglob(".*mlflow_run.jsonl")]
+    assert len(journals) == len(runs)
+    notes = [json.loads(each.with_suffix(".json").read_text()) for each in journals]
+    assert [each["sent"] for each in notes] == [each.stat().st_size for each in journals]
 
 
 def test_the_quality_of_every_retrieval_is_reported(study):

@@ -20,6 +20,7 @@ from kformer.evaluation.ladder import have_steps
 from kformer.io.output_names import RunFolder
 from kformer.retrieval.settings import Control
 from kformer.study import paths
+from kformer.study.condition_settings import write_conditions
 from kformer.study.experiment import load_experiment
 from kformer.study.stage_versions import VERSIONS
 from kformer.study.kept_models import drops_models
@@ -36,6 +37,7 @@ from kformer.study.training_memory import (
     memory_of_training,
     threads_of_trainings,
 )
+from kformer.tracking import SENT_BY_ANOTHER
 
 
 def or_exit(function, *arguments):
@@ -80,6 +82,7 @@ LADDERS = ladders_of(STUDY.conditions)
 ABOUT = about_report(STUDY)
 
 os.environ.update(STUDY.environment)
+os.environ[SENT_BY_ANOTHER] = "1"  # see follow_stages
 
 # glibc would hand the memory of large tensors back to the kernel after every training step and get
 # it again zeroed, page by page: a fifth of the time of a step on a CPU (benchmarks/README.md).
@@ -105,6 +108,7 @@ def threads_on_this_machine():
     return threads_of_trainings(STUDY, cores, memory)
 
 
+SENDER = None
 TRAINING_THREADS = or_exit(threads_on_this_machine)
 
 
@@ -246,6 +250,24 @@ def errors_of_failed_jobs(logs):
             yield from [line for line in lines if line.startswith("error: ")][-1:]
 
 
+def follow_stages():
+    """Starts to send what the stages measure to MLflow; returns the process that does it.
+
+    So no stage loads MLflow, and none waits for a server.
+    """
+    # In a group of its own: Ctrl-C ends the stages first.
+    command = ["kformer", "sync", "--follow", str(STUDY.folder)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, text=True, process_group=0)
+
+
+def end_tracking(status):
+    """Lets the rest be sent, which says what could not be."""
+    if SENDER:
+        SENDER.communicate(status)
+        if SENDER.returncode < 0:  # it was killed
+            subprocess.run(["kformer", "sync"])
+
+
 def prepare():
     """Whatever must be done before the first job; returns the lock of the run."""
     lock = lock_run(paths.RUN_LOCK, paths.JOBS_LOCK)
@@ -265,6 +287,7 @@ def prepare():
             workflow.config_settings.config_args,
         ),
     )
+    write_conditions(STUDY)
     return lock
 
 
@@ -277,11 +300,13 @@ wildcard_constraints:
 
 onstart:
     # Global, since the lock is held for as long as this lives.
-    global RUN_LOCK
+    global RUN_LOCK, SENDER
     RUN_LOCK = or_exit(prepare)
+    SENDER = follow_stages()
 
 
 onsuccess:
+    end_tracking("FINISHED")
     or_exit(check_targets)
     if STUDY.comparison.numbers.is_file():
         shell(f"kformer show {STUDY.comparison.numbers}")
@@ -290,4 +315,5 @@ onsuccess:
 
 onerror:
     # Once more, where one looks: at the end, without the lines of Snakemake around it.
+    end_tracking("FAILED")
     print(*errors_of_failed_jobs(log), sep="\n", file=sys.stderr)
