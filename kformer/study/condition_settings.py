@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kformer.io.file_writing import read_memory, write_json
+from kformer.study import paths
 
 if TYPE_CHECKING:
     from kformer.study.experiment import Condition
     from kformer.study.layout import Layout
-
-_FILE = "conditions.json"  # beside the resolved config
 
 
 class ConditionSettings(NamedTuple):
@@ -34,12 +33,12 @@ def write_conditions(study: "Layout") -> None:
         for name, condition in study.conditions.items()
     }
     content = {"baseline": study.experiment.baseline, "conditions": conditions}
-    write_json(study.config.with_name(_FILE), content)
+    write_json(paths.saved_conditions(study.folder), content)
 
 
 def settings_of_condition(config: Path, name: str) -> ConditionSettings | None:
     """The settings of a condition, where `write_conditions` wrote them beside the config."""
-    written = read_memory(config.with_name(_FILE))
+    written = read_memory(paths.saved_conditions(config.parent))
     try:
         own = written["conditions"][name]
         baseline = written["conditions"][written["baseline"]]

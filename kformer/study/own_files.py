@@ -29,6 +29,7 @@ def own_files(study: Layout) -> Iterator[StudyFile]:
     )
     for path, about in (
         (study.config, "the resolved config of the experiment"),
+        (paths.saved_conditions(study.folder), "the settings of each condition"),
         (paths.saved_command(study.folder), "how Snakemake was started for the experiment"),
         (study.plan("evaluation"), "what evaluation depends on beside its inputs"),
         (

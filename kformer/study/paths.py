@@ -35,6 +35,11 @@ def saved_config(folder: Path) -> Path:
     return folder / "config.json"
 
 
+def saved_conditions(folder: Path) -> Path:
+    """The settings of each condition of the experiment that lies in a folder."""
+    return folder / "conditions.json"
+
+
 def saved_command(folder: Path) -> Path:
     """How Snakemake was started for the experiment that lies in a folder."""
     return folder / "command.json"
