@@ -303,5 +303,5 @@ class TestWithoutMlflow:
             run.log_summary({"accuracy": 0.5})
             run.log_file(Path("nowhere"))
         reported = capsys.readouterr().err
-        assert reported.count("tracking: not sent to MLflow (the disk is full); it is kept") == 1
+        assert reported.count("(artifacts: the disk is full); it is kept") == 1
         assert "and more" not in reported
