@@ -4,6 +4,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from scipy.special import softmax
 
@@ -12,6 +13,14 @@ from kformer.io.tables import Row, read_columns, read_table
 
 CASES = 20
 _RNG_SEED = 0
+
+
+class ShownFact(NamedTuple):
+    """A fact that was read."""
+
+    text: str
+    gain: float | None
+    """what it adds to the margin of the right choice; None where that was not measured"""
 
 
 @dataclass(frozen=True)
@@ -28,7 +37,7 @@ class ShownChoice:
     is_right: bool
     probabilities: tuple[float, float]
     chosen_by: Sequence[str]
-    facts: Sequence[str]
+    facts: Sequence[ShownFact]
 
 
 @dataclass(frozen=True)
@@ -45,7 +54,7 @@ class Case:
     question: str
     right: str
     choices: Sequence[ShownChoice]
-    facts: Sequence[str]
+    facts: Sequence[ShownFact]
 
 
 def cases_of(one: RunFolder, other: RunFolder, questions: Path, facts: Path | None) -> list[Case]:
@@ -69,8 +78,17 @@ def cases_of(one: RunFolder, other: RunFolder, questions: Path, facts: Path | No
     drawn = _draw(differing, answered[0])
     asked = {row["question_id"]: row for row in _read_questions(questions, set(drawn))}
     texts = _texts_of(facts, [answered[0][name] for name in drawn]) if facts else {}
+    gains = _gains_of(one)
     names = (one.condition, other.condition)
-    return [_case(asked[name], [rows[name] for rows in answered], names, texts) for name in drawn]
+    return [
+        _case(
+            asked[name],
+            [rows[name] for rows in answered],
+            names,
+            {fact: ShownFact(text, gains.get((name, fact))) for fact, text in texts.items()},
+        )
+        for name in drawn
+    ]
 
 
 def _rows(run: RunFolder) -> dict[str, Row]:
@@ -101,10 +119,22 @@ def _texts_of(facts: Path, rows: Sequence[Row]) -> dict[int, str]:
     return dict(zip(ids, texts, strict=True))
 
 
+def _gains_of(run: RunFolder) -> dict[tuple[str, int], float]:
+    """What facts add to the margin, by question and fact, where the run has measured it."""
+    if not run.use_of_facts.is_file():
+        return {}
+    rows = read_table(run.use_of_facts, "use_of_facts").to_pylist()
+    return {
+        (row["question_id"], fact["fact_id"]): fact["margin_gain"]
+        for row in rows
+        for fact in row["facts"]
+    }
+
+
 def _case(
-    question: Row, answers: Sequence[Row], names: Sequence[str], texts: Mapping[int, str]
+    question: Row, answers: Sequence[Row], names: Sequence[str], facts: Mapping[int, ShownFact]
 ) -> Case:
-    read = [[texts[fact] for fact in ids if fact in texts] for ids in answers[0]["fact_ids"]]
+    read = [[facts[fact] for fact in ids if fact in facts] for ids in answers[0]["fact_ids"]]
     same = all(each == read[0] for each in read)
     probabilities = [softmax(row["logits"]).tolist() for row in answers]
     (right,) = (name for name, row in zip(names, answers, strict=True) if row["credit"] == 1)

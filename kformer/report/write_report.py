@@ -21,6 +21,7 @@ from kformer.io.training_summary import TrainingSummary
 from kformer.report.cases import Case, cases_of
 from kformer.report.charts import Curves, charts_of
 from kformer.report.headline import best_method, headline
+from kformer.report.provenance_tables import provenance_tables
 from kformer.report.published import PUBLISHED
 from kformer.report.settings import About, Found
 from kformer.report.tables import Table, tables_of, write_tables
@@ -63,6 +64,8 @@ def write_report(
     folders = [RunFolder(run) for run in runs]
     of_splits = {split.split: tables_of(split, results.baseline) for split in results.splits}
     more = [*_of_retrieval(about.retrievals), *_of_published(about.dataset)]
+    made_from = json.loads(provenance.read_text("utf-8")) if provenance else None
+    of_provenance = provenance_tables(made_from) if made_from else []
     page = _template().render(
         comparison=results,
         headline=headline(results),
@@ -71,7 +74,8 @@ def write_report(
         charts=charts_of(results, _curves(folders), about.varied),
         cases=_cases(results, folders, questions, about),
         how_to_read=_how_to_read(results),
-        provenance=json.loads(provenance.read_text("utf-8")) if provenance else None,
+        provenance=made_from,
+        of_provenance=of_provenance,
     )
     with replacing(out) as partial:
         partial.write_text(page, "utf-8")
@@ -80,7 +84,7 @@ def write_report(
         for split, some in of_splits.items()
         for each in some
     ]
-    write_tables([*named, *more], tables)
+    write_tables([*named, *more, *of_provenance], tables)
 
 
 def _template() -> Any:

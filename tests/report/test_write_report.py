@@ -10,6 +10,8 @@ from kformer.errors import KformerError
 from kformer.report.settings import About, Found, Varied
 from kformer.report.write_report import write_report
 
+from .test_provenance_tables import PROVENANCE
+
 
 @pytest.fixture
 def written(tmp_path, study):
@@ -91,6 +93,17 @@ def test_retrieval_published_numbers_and_varied_settings_are_shown(written, tmp_
     assert "Unicorn-11B" in page
     assert "Accuracy by model.facts" in page
     assert "found at all %" not in page  # nobody measured it
+
+
+def test_where_the_numbers_come_from_is_on_the_page(tmp_path, study):
+    runs, provenance = study(), tmp_path / "provenance.json"
+    provenance.write_text(json.dumps(PROVENANCE))
+    out, tables, questions = (tmp_path / name for name in ("r.html", "tables", "questions.parquet"))
+    comparison = tmp_path / "comparison.json"
+    write_report(comparison, runs, questions, About(), out, tables, provenance)
+    page = out.read_text()
+    assert "c" * 40 in page and "snakemake none" in page
+    assert (tables / "runs.csv").is_file()
 
 
 def test_the_same_results_give_the_same_bytes(written):
