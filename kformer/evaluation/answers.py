@@ -61,6 +61,8 @@ class RunAnswers:
     answers: Answers
     training: TrainingSummary | None
     """what training measured; None where nothing was trained"""
+    flops: float | None = None
+    """the floating-point operations of answering a question; None where nobody counted"""
 
 
 def right_answers(runs: Sequence[RunAnswers]) -> Floats:

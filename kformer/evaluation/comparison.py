@@ -126,11 +126,15 @@ def _cost(runs: Sequence[RunAnswers], measure: str, reference: float | None) -> 
         "train_seconds": _mean_measure(runs, "train_seconds"),
         "added_parameters": runs[0].training.added_parameters if runs[0].training else None,
         "validation_accuracy": _mean_measure(runs, "validation_accuracy"),
+        "flops_per_question": _mean([run.flops for run in runs]),
     }
 
 
 def _mean_measure(runs: Sequence[RunAnswers], name: str) -> float | None:
-    measured = [getattr(run.training, name) for run in runs if run.training]
+    return _mean([getattr(run.training, name) for run in runs if run.training])
+
+
+def _mean(measured: Sequence[float | None]) -> float | None:
     values = [value for value in measured if value is not None]
     return float(np.mean(values)) if values else None
 

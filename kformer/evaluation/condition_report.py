@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from kformer.evaluation.results import ConditionResult, Difference, Interval
-from kformer.io.formatting import p_value, percent, points, seconds, times
+from kformer.io.formatting import giga, p_value, percent, points, seconds, times
 
 _SIGNIFICANT = 0.05
 
@@ -33,6 +33,8 @@ HOW_TO_READ = """\
   steps of `{baseline}`; on a GPU, or where they were not measured, how many times the seconds. A
   training that needs much memory may have had more threads than others (`training.json`), which
   makes its cost look up to a quarter larger.
+- **GFLOP a question**: the floating-point operations of the matrix products by which a trained
+  model answers one question, in thousands of millions, counted; they hang on no machine.
 - A control, such as a condition on shuffled facts, has a method's parameters but not its
   knowledge. A gain that the control shares does not come from knowledge."""
 
@@ -65,6 +67,7 @@ COLUMNS = (
     Column("p vs\nguess", lambda result: p_value(result.p_guessing)),
     Column("s/step", lambda result: seconds(result.seconds_per_step), on_terminal=False),
     Column("cost", lambda result: times(result.relative_cost)),
+    Column("GFLOP a\nquestion", lambda result: giga(result.flops_per_question), on_terminal=False),
 )
 
 

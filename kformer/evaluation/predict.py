@@ -30,7 +30,8 @@ def predict(
         states: the folder of kept states that the run was trained from; None = computed anew.
 
     Returns:
-        of each of them accuracy, questions, inputs cut, and seconds per question.
+        of each of them accuracy, questions, inputs cut, and seconds per question; and, but with
+        kept states, see `TrainedModel.flops_per_question`.
 
     Raises:
         KformerError: the run was not trained, its model or summary is damaged, its logits are not
@@ -49,7 +50,11 @@ def predict(
             seconds = time.perf_counter() - began
             metrics |= _metrics(split, examples, answered, seconds)
             rows += answered
-    write_table(out, "predictions", rows, {"model_checksums": trained.summary.model_checksums})
+    noted = {"model_checksums": trained.summary.model_checksums}
+    if states is None:
+        metrics["flops_per_question"] = trained.flops_per_question(tokenised.answered("test"))
+        noted["flops_per_question"] = str(round(metrics["flops_per_question"]))
+    write_table(out, "predictions", rows, noted)
     # Now nobody deletes the outputs of training any more as those of a job that was killed.
     shutil.rmtree(trained.run.finished.path, ignore_errors=True)
     return metrics

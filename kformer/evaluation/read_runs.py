@@ -48,9 +48,10 @@ def read_runs(folders: Sequence[RunFolder]) -> list[SplitAnswers]:
                 "and run again"
             )
         training = None if folder.seed is None else _training_of(folder)
+        flops = _flops_of(folder)
         for split, runs in of_split.items():
             answers = predicted[split].answers
-            runs.append(RunAnswers(folder.condition, folder.seed, answers, training))
+            runs.append(RunAnswers(folder.condition, folder.seed, answers, training, flops))
     (any_split, *_) = of_split.values()
     _check_versions(folders, any_split)
     return [(answered[split], runs) for split, runs in of_split.items()]
@@ -77,6 +78,11 @@ def _training_of(folder: RunFolder) -> TrainingSummary:
             "evaluate the run again"
         )
     return training
+
+
+def _flops_of(folder: RunFolder) -> float | None:
+    noted = provenance(folder.predictions, "predictions").get("flops_per_question")
+    return None if noted is None else float(noted)
 
 
 def _check_versions(folders: Sequence[RunFolder], runs: Sequence[RunAnswers]) -> None:

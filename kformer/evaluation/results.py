@@ -92,6 +92,8 @@ class ConditionResult(_Result):
     train_seconds: FiniteFloat | None
     added_parameters: int | None
     validation_accuracy: FiniteFloat | None
+    flops_per_question: FiniteFloat | None
+    """of answering one; null where nobody counted"""
 
     @property
     def gain(self) -> Difference | None:

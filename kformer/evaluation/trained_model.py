@@ -10,17 +10,19 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from kformer.errors import KformerError
 from kformer.evaluation.choice import Choice, NotNumbers, choose
 from kformer.io.output_names import RunFolder
 from kformer.io.training_summary import read_trained
 from kformer.modeling import Features, KformerForMultipleChoice, KformerProcessor
-from kformer.modeling.question_features import Example
+from kformer.modeling.question_features import Example, Examples
 from kformer.modeling.state_store import KeptStates
 from kformer.progress import track
 
 _BATCH_SIZE = 16  # questions
+_COUNTED_BATCHES = 4  # at most, of those whose operations are counted
 
 
 class ReadFact(NamedTuple):
@@ -125,6 +127,19 @@ class TrainedModel:
             found |= zip(numbers, of_batch, strict=True)
         return [found[number] for number in range(len(questions))]
 
+    def flops_per_question(self, questions: Examples) -> float:
+        """The floating-point operations of the matrix products by which a question is answered.
+
+        They are counted on a few batches, from the longest to the shortest questions. What else a
+        machine does plays no part in them.
+        """
+        batches = list(_batched(questions.longest_first))
+        counted = batches[:: -(-len(batches) // _COUNTED_BATCHES)]
+        with FlopCounterMode(display=False) as counter:
+            for numbers in counted:
+                self._outputs([questions[number].features for number in numbers])
+        return counter.get_total_flops() / sum(map(len, counted))
+
     @contextmanager
     def naming_the_run(self) -> Iterator[None]:
         """Raises KformerError with the run and what to do where scores are not numbers."""
@@ -189,6 +204,10 @@ def _batches(lengths: Sequence[int]) -> Iterator[Sequence[int]]:
     """The numbers of questions that are answered at once, longest first, showing how many batches
     are done."""
     longest_first = sorted(range(len(lengths)), key=lambda number: -lengths[number])
-    starts = range(0, len(longest_first), _BATCH_SIZE)
-    for start in track(starts, "answering batches", len(starts)):
-        yield longest_first[start : start + _BATCH_SIZE]
+    batches = list(_batched(longest_first))
+    yield from track(batches, "answering batches", len(batches))
+
+
+def _batched(numbers: Sequence[int]) -> Iterator[Sequence[int]]:
+    for start in range(0, len(numbers), _BATCH_SIZE):
+        yield numbers[start : start + _BATCH_SIZE]

@@ -19,6 +19,11 @@ def seconds(duration: float | None) -> str:
     return "" if duration is None else f"{duration:.3f}"
 
 
+def giga(count: float | None) -> str:
+    """A count in thousands of millions; nothing for one that is not known."""
+    return "" if count is None else f"{count / 1e9:.2f}"
+
+
 def times(ratio: float | None) -> str:
     """How many times as much; nothing where that is not known."""
     return "" if ratio is None else f"{ratio:.1f}x"

@@ -295,3 +295,13 @@ def test_predictions_say_which_model_made_them(trained, tiny_tokens, tmp_path):
     predict(run.path, tiny_tokens[0], None, tmp_path / "p.parquet")
     made_by = provenance(tmp_path / "p.parquet", "predictions")["model_checksums"]
     assert made_by == sha256_of(run.model / "checksums.json")
+
+
+def test_the_operations_of_answering_are_counted(trained, predicted, tmp_path):
+    counted = {name: predicted(trained(name))[1]["flops_per_question"] for name in COUNTED}
+    assert 0 < counted["none"] < counted["ffn"] < counted["concat"]
+    noted = provenance(tmp_path / "predictions.parquet", "predictions")
+    assert int(noted["flops_per_question"]) == round(counted["concat"])
+
+
+COUNTED = ("none", "ffn", "concat")
