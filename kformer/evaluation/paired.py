@@ -16,6 +16,7 @@ from kformer.evaluation.statistics import (
     mean_interval,
     paired_p_value,
 )
+from kformer.progress import track
 
 Pair = tuple[str, str]
 
@@ -57,7 +58,9 @@ class PairedConditions:
         differences = [self._scores[one] - self._scores[other] for one, other in pairs]
         p_values = [
             paired_p_value(difference, self._error(difference, *pair))
-            for difference, pair in zip(differences, pairs, strict=True)
+            for difference, pair in track(
+                zip(differences, pairs, strict=True), "comparing pairs of conditions", len(pairs)
+            )
         ]
         return [
             PairResult(

@@ -2,15 +2,20 @@
 
 import json
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 
 import pytest
+from PIL import Image, ImageStat
 
 from kformer.errors import KformerError
 from kformer.report.settings import About, Found, Varied
 from kformer.report.write_report import write_report
 
 from .test_provenance_tables import PROVENANCE
+
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome") or ""
 
 
 @pytest.fixture
@@ -108,6 +113,27 @@ def test_where_the_numbers_come_from_is_on_the_page(tmp_path, study):
 
 def test_the_same_results_give_the_same_bytes(written):
     assert written() == written()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not BROWSER, reason="no chromium is installed")
+@pytest.mark.parametrize("width", [1100, 500])
+def test_a_browser_shows_it_light_and_dark(written, tmp_path, width):
+    written()
+
+    def look(*options):
+        """How bright the page is, from 0 to 255, in a profile that was never used."""
+        shot = tmp_path / "shot.png"
+        browser = [BROWSER, "--headless=new", "--no-sandbox", "--disable-gpu", *options]
+        browser += ["--disable-background-networking", "--hide-scrollbars"]
+        browser += [f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},1200"]
+        browser += [f"--screenshot={shot}", (tmp_path / "report.html").as_uri()]
+        subprocess.run(browser, capture_output=True, check=True)
+        with Image.open(shot) as image:
+            return ImageStat.Stat(image.convert("L")).mean[0]
+
+    assert look() > 200
+    assert look("--blink-settings=preferredColorScheme=0") < 80
 
 
 def test_a_comparison_that_is_missing_is_one_line(tmp_path):
