@@ -18,6 +18,7 @@ from kformer.evaluation.ladder import Ladder, Rung
 from kformer.evaluation.paired import Pair, PairedConditions
 from kformer.evaluation.results import (
     ConditionResult,
+    CostMeasure,
     ControlResult,
     Difference,
     LadderResult,
@@ -56,6 +57,7 @@ def compare_conditions(
         split=questions.split,
         questions=len(questions.ids),
         guessing=guessing(questions),
+        cost_measure=cost,
         conditions=[
             ConditionResult(
                 condition=name,
@@ -107,7 +109,7 @@ def _gain(gain: Difference | None) -> dict[str, Any]:
     return {renamed.get(name, name): value for name, value in fields.items()}
 
 
-def _cost_measure(runs: Sequence[RunAnswers]) -> str:
+def _cost_measure(runs: Sequence[RunAnswers]) -> CostMeasure:
     """What training costs are compared by, a number of `TrainingSummary`.
 
     CPU seconds, unless a GPU has computed: other work on the machine makes steps last longer, but

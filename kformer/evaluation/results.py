@@ -1,10 +1,14 @@
 """The content of ``comparison.json``: accuracies, differences and shares are fractions."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, FiniteFloat
 
 from kformer.evaluation.ladder import RungKind
 
 Interval = tuple[FiniteFloat, FiniteFloat]
+CostMeasure = Literal["cpu_seconds", "step_seconds"]
+"""A number of `TrainingSummary`: the second hangs on what else a machine does."""
 
 
 class _Result(BaseModel):
@@ -232,6 +236,8 @@ class SplitComparison(_Result):
     split: str
     questions: int
     guessing: Guessing
+    cost_measure: CostMeasure
+    """what `relative_cost` compares"""
     conditions: list[ConditionResult]
     pairs: list[PairResult]
     """every two conditions"""

@@ -57,7 +57,7 @@ def _on_best(
             f"{points(gain.delta)} points ({_evidence(gain)}){seen}."
         )
         return
-    cost = f", at {times(best.relative_cost)} the cost of training" if best.relative_cost else ""
+    cost = f", at {_cost(best, comparison)}" if best.relative_cost else ""
     yield (
         f"{best.condition} gets {accuracy} % of {comparison.questions:,} {comparison.split} "
         f"questions right, {percent(gain.delta)} points above {baseline} "
@@ -67,6 +67,15 @@ def _on_best(
     if equals := [each for each in methods if not _is_told_apart(each, best, comparison)]:
         names = ", ".join(f"{each.condition} ({percent(each.accuracy_mean)} %)" for each in equals)
         yield f"Not told apart from it: {names}."
+
+
+def _cost(result: ConditionResult, comparison: Comparison) -> str:
+    if comparison.cost_measure == "cpu_seconds":
+        return f"{times(result.relative_cost)} the CPU seconds of training"
+    return (
+        f"{times(result.relative_cost)} the seconds of training, which hang on what else the "
+        "machine did"
+    )
 
 
 def _evidence(difference: Difference) -> str:
