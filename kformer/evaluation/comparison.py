@@ -18,8 +18,8 @@ from kformer.evaluation.ladder import Ladder, Rung
 from kformer.evaluation.paired import Pair, PairedConditions
 from kformer.evaluation.results import (
     ConditionResult,
-    CostMeasure,
     ControlResult,
+    CostMeasure,
     Difference,
     LadderResult,
     RungResult,
