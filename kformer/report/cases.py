@@ -135,7 +135,7 @@ def _case(
     question: Row, answers: Sequence[Row], names: Sequence[str], facts: Mapping[int, ShownFact]
 ) -> Case:
     read = [[facts[fact] for fact in ids if fact in facts] for ids in answers[0]["fact_ids"]]
-    same = all(each == read[0] for each in read)
+    same = all(set(each) == set(read[0]) for each in read)  # a choice orders them by what fits it
     probabilities = [softmax(row["logits"]).tolist() for row in answers]
     (right,) = (name for name, row in zip(names, answers, strict=True) if row["credit"] == 1)
     return Case(

@@ -93,12 +93,13 @@ def _latex(table: Table, frame: pd.DataFrame) -> str:
 
 
 def _of_conditions(split: SplitComparison, baseline: str) -> Table:
+    known = [column for column in COLUMNS if any(map(column.cell, split.conditions))]
     return Table(
         "conditions",
         f"Each condition on {split.questions:,} {split.split} questions; Δ is the difference from "
         f"{baseline}.",
-        [_in_one_line(column.header) for column in COLUMNS],
-        [[column.cell(result) for column in COLUMNS] for result in split.conditions],
+        [_in_one_line(column.header) for column in known],
+        [[column.cell(result) for column in known] for result in split.conditions],
     )
 
 
