@@ -14,6 +14,8 @@ from kformer.io.tables import read_table
 
 from .tiny_study import CONDITIONS, ROOT, command, planned, snakemake, tiny_config
 
+COMPARED = {"compare_conditions", "write_report"}
+
 pytestmark = pytest.mark.slow
 
 
@@ -21,12 +23,15 @@ def test_one_command_makes_the_comparison_and_prints_it(study):
     found = json.loads((study / "results/tiny/comparison.json").read_text())
     assert [each["condition"] for each in found["conditions"]] == list(CONDITIONS)
     assert found["questions"] == 24
-    assert found["chance"] == 0.25
+    assert found["guessing"]["evenly"] == 0.25
     trained = {each["condition"]: each["seconds_per_step"] for each in found["conditions"]}
     assert trained.pop("retrieval-only") is None
     assert all(seconds > 0 for seconds in trained.values())
     assert (study / "results/tiny/accuracy.png").stat().st_size > 10_000
     assert (study / "results/tiny/ladder.png").stat().st_size > 10_000
+    page = (study / "results/tiny/report.html").read_text("utf-8")
+    assert "One seed: not a statement about a method" in page and "provenance" in page
+    assert (study / "results/tiny/tables/test_conditions.tex").is_file()
     (ladder,) = found["ladders"]
     assert ladder["rungs"][0]["controls"][0]["condition"] == "kformer-shuffled"
     (use, of_control) = found["use_of_facts"]
@@ -220,25 +225,25 @@ def jobs_of(condition, seed=1):
 def test_changing_one_condition_runs_only_that_condition(study, tiny_encoder):
     changed = {**CONDITIONS, "kformer": {"model": {"injection": "ffn", "key_scale": 2.0}}}
     jobs = planned(study, tiny_config(tiny_encoder, conditions=changed))
-    assert jobs == {*jobs_of("kformer"), "compare_conditions"}
+    assert jobs == {*jobs_of("kformer"), *COMPARED}
 
 
 def test_adding_a_condition_runs_only_that_condition(study, tiny_encoder):
     added = {**CONDITIONS, "attention": {"model": {"injection": "attention"}}}
     jobs = planned(study, tiny_config(tiny_encoder, conditions=added))
-    assert jobs == {*jobs_of("attention"), "compare_conditions"}
+    assert jobs == {*jobs_of("attention"), *COMPARED}
 
 
 def test_a_control_without_facts_retrieves_nothing(study, tiny_encoder):
     static = {"model": {"injection": "static", "key_scale": 2.0}, "retrieval": {"top_k": 5}}
     jobs = planned(study, tiny_config(tiny_encoder, conditions={**CONDITIONS, "static": static}))
-    assert jobs == {"train_model static 1", "evaluate_model static 1", "compare_conditions"}
+    assert jobs == {"train_model static 1", "evaluate_model static 1", *COMPARED}
 
 
 def test_adding_a_seed_only_adds_runs(study, tiny_encoder):
     jobs = planned(study, tiny_config(tiny_encoder, seeds=[1, 2]))
     reading = (*jobs_of("kformer", 2), *jobs_of("kformer-shuffled", 2))
-    assert jobs == {"train_model none 2", "evaluate_model none 2", *reading, "compare_conditions"}
+    assert jobs == {"train_model none 2", "evaluate_model none 2", *reading, *COMPARED}
 
 
 def test_the_use_of_facts_is_measured_on_as_many_questions_as_asked_for(study, tiny_encoder):
@@ -247,8 +252,8 @@ def test_the_use_of_facts_is_measured_on_as_many_questions_as_asked_for(study, t
         for number in (9, 0)
     )
     measured = {f"measure_use_of_facts {name} 1" for name in ("kformer", "kformer-shuffled")}
-    assert fewer == {*measured, "compare_conditions"}
-    assert none == {"compare_conditions"}
+    assert fewer == {*measured, *COMPARED}
+    assert none == COMPARED
 
 
 def test_changing_the_tracking_address_runs_nothing(study, tiny_encoder):
@@ -285,7 +290,7 @@ def test_an_encoder_that_was_replaced_in_place_is_noticed(study, tmp_path, tiny_
         weights.write_bytes(kept)
     again = {*jobs_of("kformer"), *jobs_of("kformer-shuffled")}
     again |= {"train_model none 1", "evaluate_model none 1"}
-    assert jobs == {*again, "featurize", "compare_conditions"}
+    assert jobs == {*again, "featurize", *COMPARED}
 
 
 PARTS = ["model", "training.json", "predictions.parquet", "use_of_facts.parquet"]
@@ -303,7 +308,7 @@ def test_a_part_of_a_run_that_was_deleted_is_made_again(study, tmp_path, tiny_en
         "predictions.parquet": {"train_model kformer 1"},
         "use_of_facts.parquet": {"train_model kformer 1", "evaluate_model kformer 1"},
     }
-    assert jobs == {*jobs_of("kformer") - unchanged.get(deleted, set()), "compare_conditions"}
+    assert jobs == {*jobs_of("kformer") - unchanged.get(deleted, set()), *COMPARED}
 
 
 def test_where_snakemakes_notes_are_lost_contents_still_decide(study, tmp_path, tiny_encoder):
@@ -315,11 +320,11 @@ def test_where_snakemakes_notes_are_lost_contents_still_decide(study, tmp_path, 
     assert planned(copy, unchanged) == set()
     fewer = {name: CONDITIONS[name] for name in ("none", "kformer")}
     for change in ({"baseline": "kformer"}, {"conditions": fewer}):
-        assert planned(copy, tiny_config(tiny_encoder, **change)) == {"compare_conditions"}
+        assert planned(copy, tiny_config(tiny_encoder, **change)) == COMPARED
     longer = unchanged["training"] | {"max_steps": 13}
     jobs = planned(copy, tiny_config(tiny_encoder, training=longer, conditions=fewer))
     assert {"train_model none 1", "train_model kformer 1"} <= jobs
-    assert planned(copy, unchanged) == {"compare_conditions"}  # of more conditions again
+    assert planned(copy, unchanged) == COMPARED  # of more conditions again
 
 
 def test_two_configfile_options_are_refused(study, tmp_path, tiny_encoder):
