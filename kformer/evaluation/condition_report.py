@@ -111,7 +111,7 @@ def is_significant(p: float) -> bool:
 def _power(difference: Difference) -> str:
     smallest = difference.detectable_with_seeds
     if smallest is None:
-        return "so few questions could not have shown any"
+        return "so few questions or seeds could not have shown any"
     return (
         f"a difference of {percent(smallest)} points or more would have been seen in 4 of 5 such "
         "studies"

@@ -59,10 +59,10 @@ def accuracies(run: RunFolder, summary: TrainingSummary) -> Mapping[str, tuple[f
     made_by = provenance(run.predictions, "predictions").get("model_checksums")
     if made_by != summary.model_checksums:
         return {}
-    right: dict[str, list[bool]] = defaultdict(list)
+    credit: dict[str, list[float]] = defaultdict(list)
     for row in read_rows(run.predictions, "predictions"):
-        right[row["split"]].append(row["prediction"] == row["answer"])
-    return {split: (sum(each) / len(each), len(each)) for split, each in right.items()}
+        credit[row["split"]].append(row["credit"])
+    return {split: (sum(each) / len(each), len(each)) for split, each in credit.items()}
 
 
 def push(folder: Path, repository: str, public: bool = False) -> str:

@@ -6,6 +6,8 @@ Shapes: Q questions, S seeds, R resampled studies.
 from collections.abc import Iterable, Mapping
 from itertools import combinations
 
+import numpy as np
+
 from kformer.evaluation.answers import Floats
 from kformer.evaluation.resampling import middle_95, resampled_accuracies
 from kformer.evaluation.results import Difference, Interval, PairResult, Share
@@ -84,9 +86,15 @@ class PairedConditions:
             reason = f"no gain of {gold} over {baseline} is certain"
             return Share(value=None, ci95=None, unknown_because=reason)
         gain = float((self._scores[condition] - self._scores[baseline]).mean())
-        below = self._resampled[baseline]
-        shares = (self._resampled[condition] - below) / (self._resampled[gold] - below)
-        return Share(value=gain / gain_of_gold.delta, ci95=middle_95(shares), unknown_because=None)
+        shares = self._gains(condition, baseline) / self._gains(gold, baseline)
+        known = shares[np.isfinite(shares)]
+        return Share(value=gain / gain_of_gold.delta, ci95=middle_95(known), unknown_because=None)
+
+    def _gains(self, condition: str, baseline: str) -> Floats:
+        """The gain in each resampled study, stretched for few seeds."""
+        differences = self._scores[condition] - self._scores[baseline]
+        error = self._error(differences, condition, baseline)
+        return _stretched(self._resampled[condition] - self._resampled[baseline], error)
 
     def _difference(self, one: str, other: str) -> Difference:
         differences = self._scores[one] - self._scores[other]
@@ -119,6 +127,14 @@ def _with_seeds(
     """
     if not error.has_seeds:
         return alone
-    middle = resampled.mean()
-    low, high = middle_95(middle + error.stretch * (resampled - middle))
+    low, high = middle_95(_stretched(resampled, error))
     return max(lowest, min(alone[0], low)), min(1.0, max(alone[1], high))
+
+
+def _stretched(resampled: Floats, error: StandardError) -> Floats:
+    """Resampled studies as far from their mean as few seeds demand; with one seed as they are."""
+    if not error.has_seeds:
+        return resampled
+    middle = resampled.mean()
+    stretched: Floats = middle + error.stretch * (resampled - middle)
+    return stretched

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from scipy.special import softmax
 
+from kformer.errors import KformerError
 from kformer.io.output_names import RunFolder
 from kformer.io.tables import Row, read_columns, read_table
 
@@ -67,7 +68,7 @@ def cases_of(one: RunFolder, other: RunFolder, questions: Path, facts: Path | No
         facts: the table of the facts that ``one`` read; None = it reads none.
 
     Raises:
-        KformerError: a table cannot be read.
+        KformerError: a table cannot be read, or the questions are others.
     """
     answered = [_rows(run) for run in (one, other)]
     differing = [
@@ -77,6 +78,11 @@ def cases_of(one: RunFolder, other: RunFolder, questions: Path, facts: Path | No
     ]
     drawn = _draw(differing, answered[0])
     asked = {row["question_id"]: row for row in _read_questions(questions, set(drawn))}
+    for name in drawn:
+        if name not in asked:
+            raise KformerError(
+                f"{questions}: has no question {name!r}; give the table that was answered"
+            )
     texts = _texts_of(facts, [answered[0][name] for name in drawn]) if facts else {}
     gains = _gains_of(one)
     names = (one.condition, other.condition)

@@ -10,27 +10,37 @@ from kformer.evaluation.results import (
     ControlResult,
     Difference,
     Interval,
-    LadderResult,
 )
 from kformer.io.formatting import p_value, percent, points, times
 
 
 def headline(comparison: Comparison) -> list[str]:
     """The sentences, the most important one first."""
-    methods, best = _methods(comparison), best_method(comparison)
-    sentences = []
-    if comparison.has_one_seed:
-        sentences.append("One seed: not a statement about a method, only about one model of it.")
+    best = best_method(comparison)
+    sentences = list(_on_single_seeds(comparison))
     if best is None:
         baseline = comparison.condition(comparison.baseline)
         accuracy = percent(baseline.accuracy_mean)
-        return [*sentences, f"{baseline.condition} gets {accuracy} % right; nothing is compared."]
-    return [*sentences, *_on_best(best, methods, comparison), *_on_search(comparison)]
+        what = (
+            "nothing is compared"
+            if len(comparison.conditions) == 1
+            else "beside it there are only controls, gold facts or untrained answers"
+        )
+        first = f"{baseline.condition} gets {accuracy} % right; {what}."
+        return [*sentences, first, *_on_search(comparison)]
+    return [*sentences, *_on_best(best, comparison), *_on_search(comparison)]
 
 
 def best_method(comparison: Comparison) -> ConditionResult | None:
-    """The trained condition with the highest accuracy but baseline, controls and gold facts."""
-    return max(_methods(comparison), key=lambda result: result.accuracy_mean, default=None)
+    """The most accurate of the methods that are shown to be better than the baseline or, if there
+    is none, of all methods: trained conditions but baseline, controls and gold facts."""
+    methods = _methods(comparison)
+    shown = [each for each in methods if each.gain and _is_better(each.gain)]
+    return max(shown or methods, key=lambda result: result.accuracy_mean, default=None)
+
+
+def _is_better(difference: Difference) -> bool:
+    return is_detected(difference) and difference.delta > 0
 
 
 def _methods(comparison: Comparison) -> list[ConditionResult]:
@@ -42,19 +52,25 @@ def _methods(comparison: Comparison) -> list[ConditionResult]:
     return [each for each in comparison.conditions if each.seeds and each.condition not in others]
 
 
-def _on_best(
-    best: ConditionResult, methods: list[ConditionResult], comparison: Comparison
-) -> Iterator[str]:
+def _on_single_seeds(comparison: Comparison) -> Iterator[str]:
+    trained = [each for each in comparison.conditions if each.seeds]
+    single = [each.condition for each in trained if len(each.seeds) == 1]
+    if single and len(single) == len(trained):
+        yield "One seed: not a statement about a method, only about one model of it."
+    elif single:
+        yield f"One seed of {', '.join(single)}: of these, no statement about a method."
+
+
+def _on_best(best: ConditionResult, comparison: Comparison) -> Iterator[str]:
     gain = best.gain
     assert gain is not None  # it is not the baseline
     baseline, accuracy = comparison.baseline, percent(best.accuracy_mean)
-    if not (is_detected(gain) and gain.delta > 0):
-        smallest = gain.detectable_with_seeds
-        seen = "" if smallest is None else f"; {percent(smallest)} points would have been seen"
+    if not _is_better(gain):
+        side = "above" if gain.delta >= 0 else "below"
         yield (
             f"No method is shown to be better than {baseline}: the best, {best.condition}, gets "
             f"{accuracy} % of {comparison.questions:,} {comparison.split} questions right, "
-            f"{points(gain.delta)} points ({_evidence(gain)}){seen}."
+            f"{percent(abs(gain.delta))} points {side} ({_evidence(gain)}){_power(gain)}."
         )
         return
     cost = f", at {_cost(best, comparison)}" if best.relative_cost else ""
@@ -63,17 +79,28 @@ def _on_best(
         f"questions right, {percent(gain.delta)} points above {baseline} "
         f"({_evidence(gain)}){cost}."
     )
-    yield _on_knowledge(best, comparison)
+    yield from _on_knowledge(best, gain, comparison)
+    methods = _methods(comparison)
     if equals := [each for each in methods if not _is_told_apart(each, best, comparison)]:
         names = ", ".join(f"{each.condition} ({percent(each.accuracy_mean)} %)" for each in equals)
         yield f"Not told apart from it: {names}."
+
+
+def _power(difference: Difference) -> str:
+    smallest = difference.detectable_with_seeds
+    if is_detected(difference) or smallest is None:
+        return ""
+    return (
+        f"; {percent(smallest)} points or more would have been seen in 4 of 5 such studies, before "
+        "the correction for several comparisons"
+    )
 
 
 def _cost(result: ConditionResult, comparison: Comparison) -> str:
     if comparison.cost_measure == "cpu_seconds":
         return f"{times(result.relative_cost)} the CPU seconds of training"
     return (
-        f"{times(result.relative_cost)} the seconds of training, which hang on what else the "
+        f"{times(result.relative_cost)} the seconds of training, which depend on what else the "
         "machine did"
     )
 
@@ -91,33 +118,37 @@ def _range(interval: Interval) -> str:
     return " to ".join(map(points, interval))
 
 
-def _on_knowledge(best: ConditionResult, comparison: Comparison) -> str:
-    control = _control_of(best.condition, comparison.ladders)
-    if control is None:
-        return "Whether knowledge does it is not known: it has no control."
+def _on_knowledge(best: ConditionResult, gain: Difference, comparison: Comparison) -> Iterator[str]:
+    """One sentence for each control, or why there is none."""
+    rungs = [rung for ladder in comparison.ladders for rung in ladder.rungs]
+    mine = [rung for rung in rungs if rung.condition == best.condition]
+    if not mine:
+        yield "Whether knowledge does it is not known: it has no control, or reads no facts."
+    elif not mine[0].controls:
+        yield "Whether knowledge does it is not known: it has no control."
+    else:
+        yield from (_on_control(control, gain, comparison) for control in mine[0].controls)
+
+
+def _on_control(control: ControlResult, gain: Difference, comparison: Comparison) -> str:
     accuracy = percent(comparison.condition(control.condition).accuracy_mean)
     due = control.due_to_knowledge
-    other_facts = f"on {'other' if control.control == 'shuffle' else 'random'} facts"
-    if is_detected(due) and due.delta > 0:
+    facts = "the facts of other questions" if control.control == "shuffle" else "random facts"
+    evidence = f"({_evidence(due)})"
+    if not _is_better(due):
         return (
-            f"Knowledge does it: the same method {other_facts} gets {accuracy} %, "
-            f"{percent(due.delta)} points less ({_evidence(due)})."
+            f"That knowledge does it is not shown: the same method on {facts} gets {accuracy} %, "
+            f"{points(-due.delta)} points {evidence}."
+        )
+    if control.gain and _is_better(control.gain):
+        return (
+            f"Knowledge does a part of it: the same method on {facts} gets {accuracy} %, so of the "
+            f"{percent(gain.delta)} points {percent(due.delta)} are due to knowledge {evidence}."
         )
     return (
-        f"That knowledge does it is not shown: the same method {other_facts} gets {accuracy} % "
-        f"({points(-due.delta)} points, p {_equals(due.p_holm)})."
+        f"Knowledge does it: the same method on {facts} gets {accuracy} %, {percent(due.delta)} "
+        f"points less {evidence}."
     )
-
-
-def _control_of(condition: str, ladders: list[LadderResult]) -> ControlResult | None:
-    controls = (
-        control
-        for ladder in ladders
-        for rung in ladder.rungs
-        if rung.condition == condition
-        for control in rung.controls
-    )
-    return next(controls, None)
 
 
 def _is_told_apart(one: ConditionResult, other: ConditionResult, comparison: Comparison) -> bool:

@@ -28,15 +28,15 @@ def provenance_tables(provenance: Mapping[str, Any]) -> list[Table]:
 
 
 def _summary(provenance: Mapping[str, Any]) -> list[list[str]]:
-    workflow, machine, software = (provenance[name] for name in ("workflow", "machine", "software"))
-    commit = workflow["commit"] or "in no git repository"
+    machine, software = provenance["machine"], provenance["software"]
+    workflow = provenance["workflow"] or {"commit": "in no git repository", "changed": False}
     changed = ", with changes that are not committed" if workflow["changed"] else ""
     versions = [f"{name} {software[name]}" for name in _SHOWN if name in software]
     gpus = ", ".join(machine["gpus"]) or "no GPU"
     return [
         ["command", provenance["command"]],
         ["config", provenance["config"]],
-        ["commit", commit + changed],
+        ["commit", workflow["commit"] + changed],
         ["versions", ", ".join(versions)],
         [
             "machine",

@@ -1,5 +1,6 @@
 """The tables of a report: on its page, and as CSV, LaTeX and Markdown beside it."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +85,7 @@ def _latex(table: Table, frame: pd.DataFrame) -> str:
         index=False,
         escape=True,
         column_format="l" + "r" * (len(table.header) - 1),
-        caption=table.title.replace("%", r"\%"),
+        caption=re.sub(r"([%_&#$])", r"\\\1", table.title),
         label=f"tab:{table.name}",
     )
     for sign, command in _IN_LATEX.items():

@@ -8,6 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
+from kformer.errors import KformerError, listed
 from kformer.evaluation.compare import read_comparison
 from kformer.evaluation.condition_report import HOW_TO_READ
 from kformer.evaluation.ladder import have_steps
@@ -64,8 +65,9 @@ def write_report(
     folders = [RunFolder(run) for run in runs]
     of_splits = {split.split: tables_of(split, results.baseline) for split in results.splits}
     more = [*_of_retrieval(about.retrievals), *_of_published(about.dataset)]
-    made_from = json.loads(provenance.read_text("utf-8")) if provenance else None
-    of_provenance = provenance_tables(made_from) if made_from else []
+    _check_conditions(results, folders, about)
+    made_from = _read_json(provenance) if provenance else None
+    of_provenance = _tables_of_provenance(provenance, made_from) if provenance else []
     page = _template().render(
         comparison=results,
         headline=headline(results),
@@ -97,6 +99,38 @@ def _template() -> Any:
     )
 
 
+def _check_conditions(results: Comparison, runs: Sequence[RunFolder], about: About) -> None:
+    """Raises KformerError where these are not the runs that were compared."""
+    compared, given = set(results.names), {run.condition for run in runs}
+    if differing := sorted(compared ^ given):
+        raise KformerError(
+            f"{listed(differing)}: not both in the comparison and among the runs; give all runs "
+            "that were compared, and no others"
+        )
+    named = {name for each in about.varied for name in each.values}
+    if unknown := sorted(named - compared):
+        raise KformerError(f"--about: varied: {listed(unknown)}: none of the conditions")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise KformerError(f"{path}: not JSON in UTF-8: {error}") from None
+    if not isinstance(content, dict):
+        raise KformerError(f"{path}: this is no JSON object; name another file")
+    return content
+
+
+def _tables_of_provenance(path: Path | None, content: Any) -> list[Table]:
+    try:
+        return provenance_tables(content)
+    except (KeyError, TypeError, AttributeError):
+        raise KformerError(
+            f"{path}: this is no provenance.json, or one of another version of kformer"
+        ) from None
+
+
 def _curves(runs: Sequence[RunFolder]) -> Curves:
     found: dict[str, list[Any]] = {}
     for run in runs:
@@ -118,7 +152,7 @@ def _cases(
 
 
 def _of_retrieval(retrievals: Sequence[Found]) -> Iterator[Table]:
-    numbers = [json.loads(each.numbers.read_text("utf-8")) for each in retrievals]
+    numbers = [_read_json(each.numbers) for each in retrievals]
     shown = {
         title: (key, form)
         for title, (key, form) in _RETRIEVAL.items()

@@ -3,6 +3,7 @@
 Their folders stay, empty: so whoever runs the stages misses no output and trains nothing again.
 """
 
+from kformer.errors import KformerError
 from kformer.io.file_writing import remove
 from kformer.io.output_names import RunFolder
 from kformer.io.training_summary import TrainingSummary, has_model
@@ -22,7 +23,15 @@ def drop_models(study: Layout) -> dict[str, list[str]]:
 
     Returns:
         the folders of runs whose models are there, ``kept``, and that have none, ``dropped``.
+
+    Raises:
+        KformerError: the runs were not compared yet.
     """
+    if not study.comparison.numbers.is_file():
+        raise KformerError(
+            f"{study.comparison.numbers}: there is no such file, so models may still be needed; "
+            "run the study to its end first"
+        )
     kept = {run.path for condition in study.conditions for run in _kept(study, condition)}
     trained = [run for run in study.runs if run.seed is not None]
     for run in trained:

@@ -65,7 +65,8 @@ def plan_removal(name: str) -> Removal:
     folder = folders.pop(name)
     needed = set(_needed_by(folder, folders.values()))
     own = _own_files(folder)
-    kept = [*needed, *(_real(file.path) for file in own if file.is_yours)]
+    yours = [file.path for file in own if file.is_yours] if own else _made_by_nobody(folder)
+    kept = [*needed, *map(_real, yours)]
     for path in kept:
         if _real(folder) in (path, *path.parents):
             raise KformerError(
@@ -106,6 +107,29 @@ def _own_files(folder: Path) -> list[StudyFile]:
         return inventory(read_study(folder))
     except KformerError:
         return []
+
+
+def _made_by_nobody(folder: Path) -> Iterator[Path]:
+    """What no stage makes, in the folder of an experiment whose config cannot be read: it may be
+    data of the user."""
+    report = ComparisonReport(folder)
+    made = {
+        *(path.name for path in (*report.files, report.report, report.tables, report.provenance)),
+        *(path(folder).name for path in _NOTES),
+        *("runs", "logs", "checkpoints", "mlflow-artifacts"),
+    }
+    for each in folder.iterdir():
+        if each.name not in made and not each.name.startswith("."):
+            yield each
+
+
+_NOTES = (
+    paths.saved_config,
+    paths.saved_conditions,
+    paths.saved_command,
+    paths.plans,
+    paths.kept_models,
+)
 
 
 def _unneeded(needed: Set[Path], own: Sequence[StudyFile]) -> Iterator[Path]:

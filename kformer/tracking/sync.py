@@ -9,7 +9,7 @@ from pathlib import Path
 from kformer.errors import KformerError
 from kformer.masking import HIDDEN, masked, remember_secrets
 from kformer.tracking.connection import say
-from kformer.tracking.database import address_of
+from kformer.tracking.database import address_of, database_of
 from kformer.tracking.journal import JOURNALS, Journal
 from kformer.tracking.sender import Sender
 
@@ -37,8 +37,11 @@ class Sync:
         Raises:
             KformerError: the address of a run's store is not known, or not with its password.
         """
+        return self._send(lambda journal: True)
+
+    def _send(self, is_meant: Callable[[Journal], bool]) -> list[Journal]:
         # The run of a study comes before those that are nested in it.
-        waiting = sorted(self._waiting(), key=_begun)
+        waiting = sorted(filter(is_meant, self._waiting()), key=_begun)
         return [each for each in waiting if not self._sender_of(each).send(each)]
 
     def follow(self, is_over: threading.Event, end: Callable[[], None]) -> list[Journal]:
@@ -49,11 +52,21 @@ class Sync:
             end: called then, to write the last.
         """
         while not is_over.wait(_SECONDS_BETWEEN_PASSES):
-            self.send()
+            self._send(self._is_mine)
         end()
         for sender in self._senders.values():
             sender.try_again()
-        return self.send()
+        return self._send(self._is_mine)
+
+    def _is_mine(self, journal: Journal) -> bool:
+        """Whether a run was meant to go to this store: those of another study may lie beside it."""
+        begin = next(iter(journal.last_run()), {})
+        file, address = begin.get("file"), begin.get("address")
+        if isinstance(file, str):
+            meant = (journal.path.parent / file).resolve()
+            own = database_of(self._uri or "")
+            return own is not None and own.resolve() == meant
+        return not isinstance(address, str) or masked(address) == masked(self._uri or "")
 
     def _waiting(self) -> list[Journal]:
         found = chain.from_iterable(folder.rglob(JOURNALS) for folder in self._folders)

@@ -52,8 +52,7 @@ def test_a_tree_that_was_changed_is_said_and_so_is_no_repository():
         "changes that are not committed"
         in dict(tables(workflow=changed)["provenance"].rows)["commit"]
     )
-    none = {"commit": None, "changed": None}
-    assert dict(tables(workflow=none)["provenance"].rows)["commit"] == "in no git repository"
+    assert dict(tables(workflow=None)["provenance"].rows)["commit"] == "in no git repository"
 
 
 def test_a_generated_world_has_no_files():

@@ -141,3 +141,24 @@ def test_a_comparison_that_is_missing_is_one_line(tmp_path):
     with pytest.raises(KformerError, match="there is no such file"):
         write_report(missing, [], missing, About(), tmp_path / "r.html", tmp_path / "t")
     assert not (tmp_path / "r.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [("", "not JSON"), ("[]", "no JSON object"), ("{}", "this is no provenance.json")],
+)
+def test_a_provenance_of_another_kind_is_one_line(tmp_path, study, content, said):
+    runs, provenance = study(), tmp_path / "provenance.json"
+    provenance.write_text(content)
+    comparison, questions = tmp_path / "comparison.json", tmp_path / "questions.parquet"
+    out, tables = tmp_path / "r.html", tmp_path / "tables"
+    with pytest.raises(KformerError, match=said):
+        write_report(comparison, runs, questions, About(), out, tables, provenance)
+    assert not out.exists()
+
+
+def test_runs_that_were_not_compared_are_one_line(tmp_path, study):
+    runs = study()
+    comparison, questions = tmp_path / "comparison.json", tmp_path / "questions.parquet"
+    with pytest.raises(KformerError, match="retrieval-only: not both"):
+        write_report(comparison, runs[:-1], questions, About(), tmp_path / "r", tmp_path / "t")

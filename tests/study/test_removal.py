@@ -218,3 +218,15 @@ def test_stopped_in_the_middle_it_is_finished_by_starting_it_again(monkeypatch, 
     assert missing(other) == []
     assert not study.folder.exists()
     assert plan_removal("other").shared  # what stays is that of the other one
+
+
+@pytest.mark.parametrize("content", ["{", '{"unknown": 1}'])
+def test_data_of_yours_is_kept_also_where_the_config_cannot_be_read(content):
+    finished()
+    paths.saved_config(Path("results/study")).write_text(content)
+    data = Path("results/study/my questions.csv")
+    data.write_text("content")
+    with pytest.raises(KformerError, match=r"my questions.csv: lies in .* is data of yours"):
+        plan_removal("study")
+    data.unlink()
+    assert plan_removal("study").folder == Path("results/study")

@@ -306,11 +306,11 @@ onstart:
 
 
 onsuccess:
-    end_tracking("FINISHED")
     or_exit(check_targets)
     if STUDY.comparison.numbers.is_file():
         shell(f"kformer show {STUDY.comparison.numbers}")
-        print(f"The report: {STUDY.comparison.report}")
+        print(f"The report: {STUDY.comparison.report}", flush=True)
+    end_tracking("FINISHED")  # last, for it may say what is missing
 
 
 onerror:
