@@ -38,8 +38,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-_GROUPS = (data, encoders, retrieval, runs, evaluation, results, report, ask, share, tracking)
-for group in _GROUPS:
+GROUPS = (data, encoders, retrieval, runs, evaluation, results, report, ask, share, tracking)
+for group in GROUPS:
     app.add_typer(group.app)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import torch
+from scipy.special import softmax
 
 from kformer.errors import KformerError
 from kformer.evaluation.trained_model import Answer, TrainedModel
@@ -133,7 +133,7 @@ def _answer(question: Row, offered: Offered, answer: Answer) -> AskedAnswer:
         answer.choice.chosen,
         answer.choice.is_tied,
         answer.logits,
-        torch.tensor(answer.logits, dtype=torch.float64).softmax(0).tolist(),
+        softmax(answer.logits).tolist(),
         [
             [
                 FactInAnswer(offered[c if len(offered) > 1 else 0][fact.id], _mean(fact.fired))

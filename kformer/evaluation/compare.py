@@ -68,8 +68,7 @@ def compare(
         **dict(first.model_copy(update={"use_of_facts": used})),
         experiment=experiment,
         baseline=baseline,
-        versions={name: version(name) for name in _PACKAGES}
-        | {"python": platform.python_version()},
+        versions=versions_in_use(),
         other_splits=others,
     )
 
@@ -88,6 +87,11 @@ def compare(
         with replacing(file) as partial:
             draw(comparison, partial, file.suffix.removeprefix("."))
     return dict(_metrics(comparison))
+
+
+def versions_in_use() -> dict[str, str]:
+    """Of the packages that results depend on most, and of Python."""
+    return {name: version(name) for name in _PACKAGES} | {"python": platform.python_version()}
 
 
 def read_comparison(path: Path) -> Comparison:

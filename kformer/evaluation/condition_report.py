@@ -1,6 +1,6 @@
 """What the report says of single conditions: the columns of their table, and sentences."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from kformer.evaluation.results import ConditionResult, Difference, Interval
@@ -85,9 +85,9 @@ def describe_difference(difference: Difference, other: str) -> str:
 
     Where no difference is detected, it is said which one would have been.
     """
-    intervals = f"95 % CI {_between(difference.ci95)}"
+    intervals = f"95 % CI {between(difference.ci95)}"
     if difference.ci95_with_seeds != difference.ci95:
-        intervals += f", with seeds {_between(difference.ci95_with_seeds)}"
+        intervals += f", with seeds {between(difference.ci95_with_seeds)}"
     evidence = f"{intervals}, p (Holm) {p_value(difference.p_holm)}"
     if is_detected(difference):
         side = "above" if difference.delta > 0 else "below"
@@ -123,8 +123,20 @@ def _seen_from(result: ConditionResult) -> str:
     return "" if smallest is None else percent(smallest)
 
 
-def _between(interval: Interval) -> str:
+def between(interval: Interval) -> str:
+    """An interval of differences, in points."""
     return " to ".join(map(points, interval))
+
+
+def on_single_seeds(results: Sequence[ConditionResult]) -> str:
+    """Which conditions were trained once, which says nothing about a method; empty for none."""
+    trained = [each for each in results if each.seeds]
+    single = [each.condition for each in trained if len(each.seeds) == 1]
+    if not single:
+        return ""
+    if len(single) == len(trained):
+        return "One seed: not a statement about a method, only about one model of it."
+    return f"One seed of {', '.join(single)}: of these, no statement about a method."
 
 
 def _finding_guessing(result: ConditionResult) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from kformer.evaluation.condition_report import describe_difference, is_detected
+from kformer.evaluation.condition_report import between, describe_difference, is_detected
 from kformer.evaluation.ladder import FACTS
 from kformer.evaluation.results import (
     ControlResult,
@@ -125,7 +125,7 @@ def _finding_on_share(name: str, share: Share) -> str:
 
 
 def _knowledge(difference: Difference) -> list[str]:
-    lines = [points(difference.delta), " to ".join(map(points, difference.ci95_with_seeds))]
+    lines = [points(difference.delta), between(difference.ci95_with_seeds)]
     if not is_detected(difference) and difference.detectable_with_seeds is not None:
         lines.append(f"seen from {percent(difference.detectable_with_seeds)}")
     return lines

@@ -1,15 +1,14 @@
 """The model card of a run: what the Hugging Face hub, and its readers, are told of a model."""
 
 import inspect
-import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
 from kformer.encoder_lookup import BUNDLED, is_on_this_machine
+from kformer.evaluation.compare import versions_in_use
 from kformer.evaluation.condition_report import COLUMNS, finding
 from kformer.evaluation.ladder_report import ladder_findings
 from kformer.evaluation.results import Comparison, RungResult, SplitComparison
@@ -19,7 +18,6 @@ from kformer.modeling import KformerConfig
 from kformer.modeling.injections import find_injection
 
 _TASK = "multiple-choice"
-_PACKAGES = ("kformer", "torch", "transformers")
 # What data sets that kformer fetches elsewhere are called on the hub.
 _ON_THE_HUB = {
     "open_book_qa": "allenai/openbookqa",
@@ -258,9 +256,8 @@ def _input(run: Described) -> Iterator[str]:
 
 
 def _versions(run: Described) -> str:
-    noted = {name: version(name) for name in _PACKAGES} | {"python": platform.python_version()}
     trained = run.comparison.versions if run.comparison else {}
-    lines = [f"- exported with {_listed(noted)}"]
+    lines = [f"- exported with {_listed(versions_in_use())}"]
     if trained:
         lines.append(f"- compared with {_listed(trained)}")
     lines.append(f"- training stage {run.summary.version}, seed {run.summary.seed}")

@@ -34,6 +34,7 @@ class PairedConditions:
         self._scores = {name: table.mean(axis=0) for name, table in right.items()}
         self._of_seeds = {name: variance_of_seeds(table) for name, table in right.items()}
         self._resampled = resampled_accuracies(right)
+        self._p_values: dict[frozenset[str], float] = {}
 
     def accuracy_intervals(self, condition: str) -> tuple[Interval, Interval]:
         """The 95 % intervals of an accuracy: over questions alone, and over seeds as well."""
@@ -57,25 +58,29 @@ class PairedConditions:
     def all_pairs(self) -> list[PairResult]:
         """How every two conditions differ; Holm's correction is for all these pairs."""
         pairs = list(combinations(self._scores, 2))
-        differences = [self._scores[one] - self._scores[other] for one, other in pairs]
         p_values = [
-            paired_p_value(difference, self._error(difference, *pair))
-            for difference, pair in track(
-                zip(differences, pairs, strict=True), "comparing pairs of conditions", len(pairs)
-            )
+            self._p_value(*pair)
+            for pair in track(pairs, "comparing pairs of conditions", len(pairs))
         ]
         return [
             PairResult(
                 condition=one,
                 other=other,
-                delta=float(difference.mean()),
+                delta=float((self._scores[one] - self._scores[other]).mean()),
                 p_value=p_value,
                 p_holm=p_holm,
             )
-            for (one, other), difference, p_value, p_holm in zip(
-                pairs, differences, p_values, holm(p_values), strict=True
-            )
+            for (one, other), p_value, p_holm in zip(pairs, p_values, holm(p_values), strict=True)
         ]
+
+    def _p_value(self, one: str, other: str) -> float:
+        """Of a pair, whichever of the two comes first; it takes seconds, so it is kept."""
+        pair = frozenset({one, other})
+        if pair not in self._p_values:
+            differences = self._scores[one] - self._scores[other]
+            error = self._error(differences, one, other)
+            self._p_values[pair] = paired_p_value(differences, error)
+        return self._p_values[pair]
 
     def share(self, condition: str, gold: str, baseline: str, gain_of_gold: Difference) -> Share:
         """The gain of a condition over the baseline, by that of the condition with gold facts.
@@ -101,7 +106,7 @@ class PairedConditions:
         alone = mean_interval(differences, -1, 1)
         error = self._error(differences, one, other)
         resampled = self._resampled[one] - self._resampled[other]
-        p_value = paired_p_value(differences, error)
+        p_value = self._p_value(one, other)
         return Difference(
             delta=float(differences.mean()),
             ci95=alone,

@@ -42,17 +42,20 @@ def predict(
     tokenised = TokenisedQuestions(trained.processor, questions, knowledge)
     rows: list[Row] = []
     metrics: dict[str, float] = {}
-    for split in TEST_SPLITS:
-        if split == "test" or tokenised.has(split):
-            examples = tokenised.answered(split)
-            began = time.perf_counter()
-            answered = _rows(trained, examples)
-            seconds = time.perf_counter() - began
-            metrics |= _metrics(split, examples, answered, seconds)
-            rows += answered
+    asked = {
+        split: tokenised.answered(split)
+        for split in TEST_SPLITS
+        if split == "test" or tokenised.has(split)
+    }
+    for split, examples in asked.items():
+        began = time.perf_counter()
+        answered = _rows(trained, examples)
+        seconds = time.perf_counter() - began
+        metrics |= _metrics(split, examples, answered, seconds)
+        rows += answered
     noted = {"model_checksums": trained.summary.model_checksums}
     if states is None:
-        metrics["flops_per_question"] = trained.flops_per_question(tokenised.answered("test"))
+        metrics["flops_per_question"] = trained.flops_per_question(asked["test"])
         noted["flops_per_question"] = str(round(metrics["flops_per_question"]))
     write_table(out, "predictions", rows, noted)
     # Now nobody deletes the outputs of training any more as those of a job that was killed.

@@ -47,8 +47,10 @@ def read_runs(folders: Sequence[RunFolder]) -> list[SplitAnswers]:
                 f"{first} and {folder.predictions} cannot be compared: {difference}; delete both "
                 "and run again"
             )
-        training = None if folder.seed is None else _training_of(folder)
-        flops = _flops_of(folder)
+        origin = provenance(folder.predictions, "predictions")
+        training = None if folder.seed is None else _training_of(folder, origin)
+        noted = origin.get("flops_per_question")
+        flops = None if noted is None else float(noted)
         for split, runs in of_split.items():
             answers = predicted[split].answers
             runs.append(RunAnswers(folder.condition, folder.seed, answers, training, flops))
@@ -68,21 +70,15 @@ def _check_given_once(folders: Sequence[RunFolder]) -> None:
             )
 
 
-def _training_of(folder: RunFolder) -> TrainingSummary:
-    """The summary of a training, if the predictions are those of its model."""
+def _training_of(folder: RunFolder, origin: Mapping[str, str]) -> TrainingSummary:
+    """The summary of a training, if the predictions, which have that origin, are its model's."""
     training = TrainingSummary.read(folder.summary)
-    origin = provenance(folder.predictions, "predictions")
     if origin.get("model_checksums", "") != training.model_checksums:
         raise KformerError(
             f"{folder.predictions}: made by another model than that of {folder.summary}; "
             "evaluate the run again"
         )
     return training
-
-
-def _flops_of(folder: RunFolder) -> float | None:
-    noted = provenance(folder.predictions, "predictions").get("flops_per_question")
-    return None if noted is None else float(noted)
 
 
 def _check_versions(folders: Sequence[RunFolder], runs: Sequence[RunAnswers]) -> None:

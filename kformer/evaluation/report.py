@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kformer.evaluation.breakdowns import breakdown_header, breakdown_rows
-from kformer.evaluation.condition_report import COLUMNS, HOW_TO_READ, finding
+from kformer.evaluation.condition_report import COLUMNS, HOW_TO_READ, finding, on_single_seeds
 from kformer.evaluation.ladder import have_steps
 from kformer.evaluation.ladder_report import (
     HOW_TO_READ_LADDERS,
@@ -53,8 +53,10 @@ def render_tables(comparison: Comparison, plain: bool = False) -> Iterator[Table
             ]
             title = f"{_statement_on_ladders(split, comparison.baseline)} Below: 95 % CI."
             yield _terminal_table(title, header, rows)
-        for each in (each for each in split.breakdowns if each.by == "type"):
-            title = f"By {each.by} of question, on {split.split}."
+        for each in split.breakdowns:
+            if each.by != "type":
+                continue  # the page has the others
+            title = f"By type of question, on {split.split}."
             yield _terminal_table(title, breakdown_header(each), breakdown_rows(each, split.names))
 
 
@@ -113,9 +115,10 @@ def _sections(split: SplitComparison, baseline: str) -> Iterator[str]:
 
 def _statement(split: SplitComparison, baseline: str) -> str:
     guessing = split.guessing
+    single = on_single_seeds(split.conditions)
     return (
-        "One seed: not a statement about a method, only about the model that it gave. "
-        * split.has_one_seed
+        f"{single} "
+        * bool(single)
         + f"{len(split.conditions)} conditions answered the same {split.questions:,} "
         f"{split.split} questions; guessing gets {percent(guessing.evenly)} % right, always the "
         f"same choice up to {percent(guessing.best_constant_accuracy)} %. "

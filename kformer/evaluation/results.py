@@ -248,11 +248,6 @@ class SplitComparison(_Result):
     """of the conditions that read facts; empty where it was not measured on this split"""
 
     @property
-    def has_one_seed(self) -> bool:
-        """Whether some condition was trained once, which says nothing about a method."""
-        return any(len(result.seeds) == 1 for result in self.conditions)
-
-    @property
     def names(self) -> list[str]:
         """Of the conditions."""
         return [result.condition for result in self.conditions]

@@ -52,8 +52,8 @@ def paired_p_value(differences: Floats, error: StandardError) -> float:
 
     It is the larger of two. By flipping the signs of (Q,) ``differences``: exact, but for the
     models that were trained. And by Student's t with an ``error`` that has the seeds in it, where
-    there are several: two conditions that do not differ, with two seeds each, are called different
-    by the first in up to half of the studies, whose seeds differ.
+    there are several: by the first alone a method is called different from itself far too often
+    where its seeds differ (`benchmarks/null_studies.py`).
     """
     by_signs = sign_flip_p_value(differences)
     if not error.has_seeds or not error.value:

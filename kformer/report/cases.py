@@ -10,7 +10,7 @@ from scipy.special import softmax
 
 from kformer.errors import KformerError
 from kformer.io.output_names import RunFolder
-from kformer.io.tables import Row, read_columns, read_table
+from kformer.io.tables import Row, read_columns, read_table, take_rows
 
 CASES = 20
 _RNG_SEED = 0
@@ -121,8 +121,8 @@ def _read_questions(questions: Path, names: set[str]) -> Iterator[Row]:
 def _texts_of(facts: Path, rows: Sequence[Row]) -> dict[int, str]:
     """The texts of the facts that were read, by their ids."""
     ids = sorted({fact for row in rows for read in row["fact_ids"] for fact in read})
-    texts = read_table(facts, "facts")["text"].take(ids).to_pylist() if ids else []
-    return dict(zip(ids, texts, strict=True))
+    read = take_rows(facts, "facts", ids)
+    return {fact: row["text"] for fact, row in zip(ids, read, strict=True)}
 
 
 def _gains_of(run: RunFolder) -> dict[tuple[str, int], float]:

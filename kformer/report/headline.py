@@ -3,13 +3,17 @@ whether by knowledge."""
 
 from collections.abc import Iterator
 
-from kformer.evaluation.condition_report import is_detected, is_significant
+from kformer.evaluation.condition_report import (
+    between,
+    is_detected,
+    is_significant,
+    on_single_seeds,
+)
 from kformer.evaluation.results import (
     Comparison,
     ConditionResult,
     ControlResult,
     Difference,
-    Interval,
 )
 from kformer.io.formatting import p_value, percent, points, times
 
@@ -17,7 +21,8 @@ from kformer.io.formatting import p_value, percent, points, times
 def headline(comparison: Comparison) -> list[str]:
     """The sentences, the most important one first."""
     best = best_method(comparison)
-    sentences = list(_on_single_seeds(comparison))
+    single = on_single_seeds(comparison.conditions)
+    sentences = [single] if single else []
     if best is None:
         baseline = comparison.condition(comparison.baseline)
         accuracy = percent(baseline.accuracy_mean)
@@ -50,15 +55,6 @@ def _methods(comparison: Comparison) -> list[ConditionResult]:
         others.update(rung.condition for rung in ladder.rungs if rung.kind != "retrieved")
         others.update(each.condition for rung in ladder.rungs for each in rung.controls)
     return [each for each in comparison.conditions if each.seeds and each.condition not in others]
-
-
-def _on_single_seeds(comparison: Comparison) -> Iterator[str]:
-    trained = [each for each in comparison.conditions if each.seeds]
-    single = [each.condition for each in trained if len(each.seeds) == 1]
-    if single and len(single) == len(trained):
-        yield "One seed: not a statement about a method, only about one model of it."
-    elif single:
-        yield f"One seed of {', '.join(single)}: of these, no statement about a method."
 
 
 def _on_best(best: ConditionResult, comparison: Comparison) -> Iterator[str]:
@@ -106,16 +102,12 @@ def _cost(result: ConditionResult, comparison: Comparison) -> str:
 
 
 def _evidence(difference: Difference) -> str:
-    return f"95 % CI {_range(difference.ci95_with_seeds)}, p {_equals(difference.p_holm)}"
+    return f"95 % CI {between(difference.ci95_with_seeds)}, p {_equals(difference.p_holm)}"
 
 
 def _equals(p: float) -> str:
     text = p_value(p)
     return text.replace("<", "< ") if text.startswith("<") else f"= {text}"
-
-
-def _range(interval: Interval) -> str:
-    return " to ".join(map(points, interval))
 
 
 def _on_knowledge(best: ConditionResult, gain: Difference, comparison: Comparison) -> Iterator[str]:

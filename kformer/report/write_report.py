@@ -2,11 +2,8 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, StrictUndefined
 
 from kformer.errors import KformerError, listed
 from kformer.evaluation.compare import read_comparison
@@ -16,8 +13,9 @@ from kformer.evaluation.ladder_report import HOW_TO_READ_LADDERS
 from kformer.evaluation.results import Comparison
 from kformer.evaluation.use_of_facts_report import HOW_TO_READ_USE
 from kformer.io.file_writing import replacing
-from kformer.io.formatting import percent
+from kformer.io.formatting import on_one_line, percent
 from kformer.io.output_names import RunFolder
+from kformer.io.pages import page_template
 from kformer.io.training_summary import TrainingSummary
 from kformer.report.cases import Case, cases_of
 from kformer.report.charts import Curves, charts_of
@@ -68,7 +66,8 @@ def write_report(
     _check_conditions(results, folders, about)
     made_from = _read_json(provenance) if provenance else None
     of_provenance = _tables_of_provenance(provenance, made_from) if provenance else []
-    page = _template().render(
+    template = page_template("kformer.report", "report.html", percent=percent, line=on_one_line)
+    page = template.render(
         comparison=results,
         headline=headline(results),
         of_splits=of_splits,
@@ -87,16 +86,6 @@ def write_report(
         for each in some
     ]
     write_tables([*named, *more, *of_provenance], tables)
-
-
-def _template() -> Any:
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
-    )
-    environment.filters["percent"] = percent
-    return environment.from_string(
-        files("kformer.report").joinpath("report.html").read_text("utf-8")
-    )
 
 
 def _check_conditions(results: Comparison, runs: Sequence[RunFolder], about: About) -> None:

@@ -14,6 +14,14 @@ from kformer.study.inventory import inventory
 from kformer.study.saved_study import experiment_folders, is_only_planned, read_study
 from kformer.study.study_file import StudyFile
 
+_NOTES = (
+    paths.saved_config,
+    paths.saved_conditions,
+    paths.saved_command,
+    paths.plans,
+    paths.kept_models,
+)
+
 
 @dataclass(frozen=True)
 class Removal:
@@ -121,15 +129,6 @@ def _made_by_nobody(folder: Path) -> Iterator[Path]:
     for each in folder.iterdir():
         if each.name not in made and not each.name.startswith("."):
             yield each
-
-
-_NOTES = (
-    paths.saved_config,
-    paths.saved_conditions,
-    paths.saved_command,
-    paths.plans,
-    paths.kept_models,
-)
 
 
 def _unneeded(needed: Set[Path], own: Sequence[StudyFile]) -> Iterator[Path]:

@@ -60,13 +60,9 @@ class Sync:
 
     def _is_mine(self, journal: Journal) -> bool:
         """Whether a run was meant to go to this store: those of another study may lie beside it."""
-        begin = next(iter(journal.last_run()), {})
-        file, address = begin.get("file"), begin.get("address")
-        if isinstance(file, str):
-            meant = (journal.path.parent / file).resolve()
-            own = database_of(self._uri or "")
-            return own is not None and own.resolve() == meant
-        return not isinstance(address, str) or masked(address) == masked(self._uri or "")
+        own = database_of(self._uri or "")
+        here = address_of(own.resolve()) if own else masked(self._uri or "")
+        return _noted(journal) in (None, here)
 
     def _waiting(self) -> list[Journal]:
         found = chain.from_iterable(folder.rglob(JOURNALS) for folder in self._folders)
@@ -86,16 +82,22 @@ class Sync:
 
 def _noted_address(journal: Journal) -> str:
     """Where a run was meant to go."""
-    begin = next(iter(journal.last_run()), {})
-    file, address = begin.get("file"), begin.get("address")
-    if isinstance(file, str):
-        return address_of((journal.path.parent / file).resolve())
-    if not isinstance(address, str) or HIDDEN in address:
+    address = _noted(journal)
+    if address is None or HIDDEN in address:
         raise KformerError(
             f"{journal.path}: its address ({address}) is not known, or not with its password; give "
             "it as MLFLOW_TRACKING_URI"
         )
     return address
+
+
+def _noted(journal: Journal) -> str | None:
+    """The address that a run was begun with, without secrets; None if it notes none."""
+    begin = next(iter(journal.last_run()), {})
+    file, address = begin.get("file"), begin.get("address")
+    if isinstance(file, str):
+        return address_of((journal.path.parent / file).resolve())
+    return address if isinstance(address, str) else None
 
 
 def _begun(journal: Journal) -> int:

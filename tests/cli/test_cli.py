@@ -11,17 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kformer.cli import (
-    ask,
-    data,
-    evaluation,
-    report,
-    results,
-    retrieval,
-    runs,
-    share,
-    tracking,
-)
+from kformer.cli import GROUPS
 from kformer.io.contents import Contents
 from kformer.io.tables import read_rows, write_table
 
@@ -234,11 +224,7 @@ class TestMistakes:
         assert "Traceback" not in err
 
 
-COMMANDS = [
-    command
-    for group in (data, retrieval, runs, evaluation, results, report, ask, share, tracking)
-    for command in group.app.registered_commands
-]
+COMMANDS = [command for group in GROUPS for command in group.app.registered_commands]
 
 
 class TestHelp:

@@ -3,13 +3,11 @@
 import random
 import re
 from collections.abc import Iterator, Mapping, Sequence, Set
-from importlib.resources import files
 from itertools import groupby, zip_longest
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from jinja2 import Environment, StrictUndefined
-
+from kformer.io.pages import page_template
 from kformer.io.table_schemas import ALL_SPLITS
 from kformer.io.tables import Row, read_rows
 from kformer.retrieval.matching_relations import Relations
@@ -81,13 +79,7 @@ def render_sample(
         settings: of the retrieval.
         gold: the ids of gold facts by their texts, of those that are in the corpus.
     """
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
-    )
-    environment.filters["short"] = short
-    template = environment.from_string(
-        files("kformer.retrieval.quality").joinpath("sample.html").read_text("utf-8")
-    )
+    template = page_template("kformer.retrieval.quality", "sample.html", short=short)
     shown = (row["fact_ids"][:FACTS] for results in sample for row in results.rows)
     ids = sorted({fact_id for fact_ids in shown for fact_id in fact_ids})
     facts = dict(zip(ids, corpus.rows(ids), strict=True))
